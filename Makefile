@@ -1,0 +1,56 @@
+# Everything here sets itself up in .venv; nothing but Python >= 3.11 and make is needed beforehand.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix bench docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: $(VENV)/ready  ## the whole path on real data: raw pages and code to pretraining shards
+	@$(BIN)/curate run phi-1-mini
+
+test: $(VENV)/ready-dev  ## all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/ready-dev  ## lint, format, types, layers, generated docs, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+	$(MAKE) --no-print-directory test
+
+fix: $(VENV)/ready-dev  ## what lint and format can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/ready-dev  ## speed and memory; only=rules runs one of them, BENCH_CORPUS=path another corpus
+	$(BIN)/python -m tests.bench $(only)
+
+docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew
+	$(BIN)/python docs/generate.py
+
+clean:  ## remove results and the environment
+	rm -rf runs $(VENV)
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found; install one (Debian: apt install python3 python3-venv), or name it: make demo PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+
+# Wheels only: set-up never compiles anything. --no-binary would need a compiler the user may not have.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --only-binary :all: --constraint constraints.txt
+
+$(VENV)/ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	@$(INSTALL) hatchling editables
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	@$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""The command line: the only place that prints."""
+
+from curate.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,67 @@
+"""The `curate` command: its subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from curate import __version__
+from curate.errors import CurateError
+
+app = typer.Typer(
+    name="curate",
+    help="Textbook-quality data for small language models: score, generate, prove, deduplicate, decontaminate, pack.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables for a person.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"curate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Textbook-quality data for small language models."""
+
+
+def commands() -> None:
+    """Import every command, which registers it."""
+    from curate.cli import check, copy, explain, inspect, plan, run, score, stages, train  # noqa: F401
+
+
+def _interrupted(number: int, _frame: object) -> NoReturn:
+    print("\ncurate: interrupted; run the same command again to go on from what is committed", file=sys.stderr)
+    # SystemExit, so that files, bars, workers and servers are closed on the way out.
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and its exit code, never a traceback."""
+    commands()
+    # Typer would turn Ctrl-C into "Aborted!"; a run that goes on later deserves a better word.
+    signal.signal(signal.SIGINT, _interrupted)
+    try:
+        app(standalone_mode=True)
+    except CurateError as error:
+        print(f"curate: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # `curate inspect | head` is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

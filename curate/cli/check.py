@@ -1,0 +1,147 @@
+"""`curate check`: is everything there that a run needs; is a recipe valid; is a result still what was written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+
+from curate.cli.app import JSON, app
+from curate.errors import DamagedError
+
+if TYPE_CHECKING:
+    from curate.report.verify import Verified
+
+EPILOG = """Examples:
+  curate check                        this machine: libraries, sandbox, local model, cores, memory, disk
+  curate check my.yaml                a recipe: every setting, column and asset; reads no input
+  curate check runs/phi-1-mini        a run: every shard against its SHA-256; exit 9 if one differs
+  curate check runs/phi-1-mini/dataset   one dataset"""
+
+
+@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+def check(
+    what: Annotated[str | None, typer.Argument(metavar="[RECIPE|RUN|DATASET]", help="Nothing: this machine.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Check this machine, a recipe, a run or a dataset."""
+    if what is None:
+        _machine(as_json=as_json)
+        return
+    from curate.report.dataset_folder import is_dataset
+    from curate.report.run_folder import is_run
+
+    folder = Path(what)
+    if is_dataset(folder) and not is_run(folder):
+        _dataset(folder, as_json=as_json)
+    elif is_run(folder) or (not what.endswith((".yaml", ".yml")) and is_run(Path("runs") / what)):
+        _run(what, as_json=as_json)
+    else:
+        _recipe(what, as_json=as_json)
+
+
+def _machine(*, as_json: bool) -> None:
+    from curate.cli.machine import look
+    from curate.cli.tables import console, table
+
+    found = look()
+    if as_json:
+        print(json.dumps([vars(f) for f in found], indent=1))
+    else:
+        from rich.text import Text
+
+        styles = {"ok": "green", "note": "yellow", "bad": "red"}
+        made = table("", "what", "found", "what to do", fold=("found", "what to do"))
+        for each in found:
+            made.add_row(Text(each.state, style=styles[each.state]), each.what, each.found, each.cure)
+        console().print(made)
+    if any(f.state == "bad" for f in found):
+        raise typer.Exit(1)
+
+
+def _recipe(what: str, *, as_json: bool) -> None:
+    from curate.recipe.plan import make_plan
+    from curate.recipe.recipe import find_recipe, load_recipe
+
+    plan = make_plan(load_recipe(find_recipe(what)))
+    if as_json:
+        print(json.dumps({"recipe": plan.recipe.name, "steps": list(plan.steps), "ok": True}))
+        return
+    print(
+        f"{what}: OK, {len(plan.steps)} steps. What is done and to do, and whether inputs are there: curate plan {what}"
+    )
+
+
+def _run(what: str, *, as_json: bool) -> None:
+    from curate.report.run_folder import locate_run, open_run
+    from curate.report.verify import verify_run
+
+    run = open_run(what)
+    total = sum(int(s["size"]) for step in run.steps.values() for s in step.record.shards)
+    with _Bytes(total, quiet=as_json) as progress:
+        found = verify_run(run, progress.advance)
+    _verdict(found, str(locate_run(what)), "every shard has its SHA-256 and its rows", as_json=as_json)
+
+
+def _dataset(folder: Path, *, as_json: bool) -> None:
+    from curate.report.run_folder import is_run, open_run
+    from curate.report.verify import verify_dataset, verify_run
+
+    total = sum(p.stat().st_size for p in folder.glob("*.arrow"))
+    parent = folder.absolute().parent
+    if is_run(parent):
+        run = open_run(str(parent))
+        if folder.name in run.steps:
+            with _Bytes(total, quiet=as_json) as progress:
+                found = verify_run(run, progress.advance, only=folder.name)
+            _verdict(found, str(folder), "every shard has its SHA-256 and its rows", as_json=as_json)
+            return
+    with _Bytes(total, quiet=as_json) as progress:
+        found = verify_dataset(folder, progress.advance)
+    said = "every shard can be read; without the run's manifest.json beside it nothing can be compared"
+    _verdict(found, str(folder), said, as_json=as_json)
+
+
+def _verdict(found: Verified, place: str, said: str, *, as_json: bool) -> None:
+    if as_json:
+        print(
+            json.dumps({"files": found.files, "rows": found.rows, "bytes": found.bytes, "wrong": found.wrong}, indent=1)
+        )
+    else:
+        for path, why in found.wrong[1:]:
+            print(f"{path}: {why}", file=sys.stderr)
+    if found.wrong:
+        path, why = found.wrong[0]
+        more = f" (and {len(found.wrong) - 1} more files)" if len(found.wrong) > 1 else ""
+        raise DamagedError(
+            f"{why}{more}",
+            place=path,
+            cure="remove the step's folder below steps/ and run the recipe again to make it anew",
+        )
+    if not as_json:
+        print(f"{place}: OK, {found.files:,} files, {found.rows:,} rows, {found.bytes / 1e6:,.1f} MB; {said}")
+
+
+class _Bytes:
+    """A bar for bytes on a terminal's stderr, nothing elsewhere."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
+        self._task = self._bar.add_task("checking", total=total or None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, size: int) -> None:
+        """So many more bytes are done."""
+        self._bar.advance(self._task, size)

@@ -1,0 +1,167 @@
+"""`curate explain`: one document's story."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate.cli.app import JSON, app
+from curate.cli.tables import WIDTH
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from curate.report.explain import Event, Story, Twin
+
+EPILOG = """Examples:
+  curate explain phi-1-mini 3fa9c1           by the first digits of the id, as 'curate inspect' shows them
+  curate explain runs/phi-1-mini 3fa9 --text   with the whole text
+  curate explain runs/phi-1-mini 3fa9 --json   for a script
+The text of a row that went while it was read is not kept: it is read again from the input."""
+
+_STYLES = {"dropped": "red", "kept": "green", "written": "green", "never reached": "dim"}
+_EXCERPT = 12
+
+
+@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+def explain(
+    run: Annotated[str, typer.Argument(help="A run's folder, or its name below runs/.")],
+    document: Annotated[str, typer.Argument(metavar="ID", help="The document's id: its first 4 or more hex digits.")],
+    text: Annotated[bool, typer.Option("--text", help="Show the whole text instead of its beginning.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Tell one document's story: where it came from, what each step measured, why it stayed or went."""
+    from curate.cli.tables import console
+    from curate.report.explain import explain as tell
+    from curate.report.run_folder import open_run
+
+    opened = open_run(run)
+    story = tell(opened, document)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(story), indent=1))
+        return
+    out = console()
+    if opened.note:
+        out.print(f"note: {opened.note}\n", style="yellow")
+    _head(out, story)
+    _steps(out, story)
+    if story.twin is not None:
+        _twin(out, story.twin)
+    if story.stands_for:
+        out.print(f"\n{story.stands_for:,} duplicate{'s' * (story.stands_for > 1)} went in its favour")
+    if story.dataset:
+        out.print("\nin the dataset", style="bold")
+    for line in story.dataset:
+        out.print(f"  {line}")
+    _text(out, story, whole=text)
+
+
+def _head(out: Console, story: Story) -> None:
+    from curate.cli.tables import table
+    from curate.report.plain import one_line
+
+    facts = table("", "", fold=("",))
+    facts.show_header = False
+    facts.add_row("id", story.id)
+    facts.add_row("source", one_line(story.source, 200))
+    facts.add_row("origin", one_line(story.origin, 400))
+    if story.content_hash:
+        facts.add_row("content", story.content_hash)
+    for name, value in (story.generated or {}).items():
+        facts.add_row(one_line(name, 20), one_line(value, 400))
+    known = {k: v for k, v in story.meta.items() if k not in (story.generated or {})}
+    for name, value in list(known.items())[:16]:
+        facts.add_row(one_line(name, 20), one_line(value, 200))
+    out.print(facts)
+
+
+def _steps(out: Console, story: Story) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out.print()
+    later = [e.step for e in story.events if e.state == "never reached"]
+    for event in story.events:
+        if event.state == "never reached":
+            continue
+        line = Text()
+        line.append(f"{event.step:<14}", style="bold")
+        line.append(f"{event.use:<20}", style="dim")
+        line.append(event.state, style=_STYLES.get(event.state, ""))
+        if event.reason:
+            line.append(f": {event.reason}", style="red")
+        out.print(line)
+        for said, style in _said(event):
+            out.print(Padding(Text(said, style=style), (0, 0, 0, 6)))
+    if later:
+        out.print(f"never reached {', '.join(later)}", style="dim")
+
+
+def _said(event: Event) -> list[tuple[str, str]]:
+    from curate.report.plain import one_line
+
+    said = []
+    if event.sentence:
+        said.append((event.sentence, ""))
+    item = event.signals.get("item")
+    if item is not None and "containment" in event.signals:
+        share, part = event.signals["containment"], event.signals.get("part")
+        said.append((f"holds {share:.0%} of {one_line(item)} ({part})", "" if event.reason else "dim"))
+    if isinstance(event.detail, dict) and "kept" in event.detail:
+        similar = event.detail.get("similarity")
+        alike = f", similarity {similar:.3f}" if isinstance(similar, float | int) else ""
+        said.append((f"kept instead: {event.detail['kept'][:12]}{alike}", ""))
+    elif event.detail is not None:
+        said.append((one_line(event.detail, 400), ""))
+    if event.signals:
+        said += [(line, "dim") for line in _pairs("measured: ", event.signals)]
+    if event.reason and event.signals:
+        named = {k: v for k, v in event.settings.items() if k in event.sentence}
+        said += [(line, "dim") for line in _pairs("settings: ", named or event.settings)]
+    return said
+
+
+def _pairs(title: str, values: dict[str, Any]) -> list[str]:
+    """``name value`` pairs on as few lines as possible, never broken inside a pair."""
+    import textwrap
+
+    from curate.report.plain import number
+
+    pairs = [f"{name} {number(value)}".replace(" ", "\u00a0") for name, value in values.items() if value is not None]
+    found = textwrap.wrap(title + "  ".join(pairs), WIDTH - 8, subsequent_indent=" " * len(title))
+    return [line.replace("\u00a0", " ") for line in found] if pairs else []
+
+
+def _twin(out: Console, twin: Twin) -> None:
+    from rich.text import Text
+
+    from curate.report.plain import one_line
+
+    out.print(f"\nkept in its place: {twin.id}", style="bold")
+    out.print(f"  {one_line(twin.source)}  {one_line(twin.origin, 200)}")
+    out.print(f"  {twin.fate}")
+    if twin.diff:
+        out.print("  difference: - this document, + the one that was kept", style="dim")
+    styles = {"-": "red", "+": "green", "@": "dim"}
+    for line in twin.diff:
+        out.print(Text(f"  {line}", style=styles.get(line[:1], "")), soft_wrap=True)
+
+
+def _text(out: Console, story: Story, *, whole: bool) -> None:
+    from rich.text import Text
+
+    from curate.report.plain import lines
+
+    out.print()
+    if story.text is None:
+        out.print(f"text: not kept; {story.no_text}", style="yellow")
+        return
+    again = {"input": ", read again from the input", "answer": ", from the model's answer"}.get(
+        story.text_from or "", ""
+    )
+    out.print(f"text ({len(story.text):,} characters{again})", style="bold")
+    for line in lines(story.text, out.width - 2, None if whole else _EXCERPT):
+        out.print(Text(f"  {line}"), soft_wrap=True)

@@ -1,0 +1,168 @@
+"""`curate inspect`: rows, reasons and scores of a run, in the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate.cli.app import JSON, app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from curate.report.dataset_folder import Sample
+    from curate.report.inspect import Distribution, Overview
+
+EPILOG = """Examples:
+  curate inspect --plain phi-1-mini                          counts, scores, and 20 rows
+  curate inspect --plain phi-1-mini --step rules             rows that one step dropped, and what it measured
+  curate inspect --plain phi-1-mini --reason near_duplicate -n 5
+  curate inspect --plain phi-1-mini --kept --source code --seed 7   other rows
+  curate inspect --plain runs/phi-1-mini/dataset             a written dataset, decoded
+Which rows are shown depends on their ids and the seed alone: the same rows every time."""
+
+
+@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+def inspect(
+    run: Annotated[str, typer.Argument(help="A run's folder, its name below runs/, or a written dataset's folder.")],
+    plain: Annotated[bool, typer.Option("--plain", help="In the terminal.")] = False,
+    step: Annotated[str | None, typer.Option(help="Rows this step dropped (or with --kept: gave).")] = None,
+    reason: Annotated[str | None, typer.Option(help="Rows dropped for this reason.")] = None,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Only rows that were dropped.")] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Only rows in the result.")] = False,
+    source: Annotated[str | None, typer.Option(help="Rows of this source.")] = None,
+    rows: Annotated[int, typer.Option("-n", "--rows", help="How many rows.", min=0, max=10_000)] = 20,
+    seed: Annotated[int, typer.Option(help="Another seed shows other rows.", min=0)] = 0,
+    as_json: JSON = False,
+) -> None:
+    """Look at a run: what each step dropped and why, how scores are distributed, and some rows."""
+    from curate.cli.tables import console
+    from curate.report.dataset_folder import is_dataset, sample
+    from curate.report.inspect import Wanted
+    from curate.report.inspect import inspect as look
+    from curate.report.run_folder import is_run, open_run
+
+    if not plain and not as_json:
+        print("The report for the browser is not in this version yet; add --plain to look at it here.")
+        raise typer.Exit(2)
+    if is_dataset(Path(run)) and not is_run(Path(run)):
+        seen = sample(Path(run), rows, seed)
+        if as_json:
+            print(json.dumps(dataclasses.asdict(seen), indent=1))
+        else:
+            _dataset(console(), seen)
+        return
+    opened = open_run(run)
+    found = look(opened, Wanted(step, reason, dropped, kept, source, rows, seed))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+        return
+    out = console()
+    if opened.note:
+        out.print(f"note: {opened.note}\n", style="yellow")
+    _counts(out, found)
+    _distributions(out, found.distributions)
+    _rows(out, found, run)
+
+
+def _counts(out: Console, found: Overview) -> None:
+    from rich.text import Text
+
+    from curate.cli.tables import share, table
+
+    made = table("step", "use", "in", "out", "dropped", "share", "reason", right=("in", "out", "dropped", "share"))
+    for step in found.steps:
+        gone = sum(step["reasons"].values())
+        made.add_row(
+            Text(step["step"], style="bold"),
+            Text(step["use"], style="dim"),
+            f"{step['in']:,}",
+            f"{step['out']:,}",
+            f"{gone:,}" if gone else "",
+            share(gone, step["in"]) if gone else "",
+            "",
+        )
+        for name, rows in step["reasons"].items():
+            made.add_row("", "", "", "", f"{rows:,}", share(rows, step["in"]), Text(name, style="yellow"))
+    out.print(made)
+
+
+def _distributions(out: Console, found: list[Distribution]) -> None:
+    from curate.cli.tables import bars, table
+    from curate.report.plain import short_number
+
+    if not found:
+        return
+    made = table(
+        "measured", "5 %", "25 %", "half", "75 %", "95 %", "distribution", right=("5 %", "25 %", "half", "75 %", "95 %")
+    )
+    for each in found:
+        q = each.quantiles
+        sampled = " (sample)" if each.sampled else ""
+        made.add_row(
+            f"{each.step}.{each.name}{sampled}",
+            *(short_number(q[p]) for p in ("5", "25", "50", "75", "95")),
+            f"{short_number(each.low):>5} {bars(each.bins)} {short_number(each.high)}",
+        )
+    out.print()
+    out.print(made)
+
+
+def _rows(out: Console, found: Overview, run: str) -> None:
+    from rich.text import Text
+
+    from curate.report.plain import one_line
+
+    out.print(f"\n{len(found.rows):,} of {found.matching:,} rows", style="bold")
+    for row in found.rows:
+        line = Text()
+        line.append(row.id[:8], style="bold")
+        line.append(f"  {one_line(row.source, 20):<20}  ", style="dim")
+        line.append(f"{row.step}: {row.reason}" if row.reason else "kept", style="red" if row.reason else "green")
+        about = _about(row.about)
+        if about:
+            line.append(f"  {about}")
+        line.truncate(out.width, overflow="ellipsis")
+        out.print(line)
+        text = Text("          " + row.text, style="dim")
+        text.truncate(min(out.width, 92), overflow="ellipsis")
+        out.print(text)
+    if found.rows:
+        out.print(f"\nOne row's whole story: curate explain {run} {found.rows[0].id[:8]}", style="dim")
+
+
+def _about(values: dict[str, Any]) -> str:
+    from curate.report.plain import number, one_line
+
+    if "kept" in values:
+        return f"like {values['kept']}, {number(values['similarity'])}"
+    if "item" in values:
+        return f"{one_line(values['item'], 40)} {number(values['containment'])}"
+    if "detail" in values:
+        return one_line(values["detail"], 60)
+    return "  ".join(f"{one_line(name, 30)} {number(value)}" for name, value in list(values.items())[:4])
+
+
+def _dataset(out: Console, seen: Sample) -> None:
+    from rich.text import Text
+
+    from curate.cli.tables import table
+    from curate.report.plain import number
+
+    out.print(f"{seen.rows:,} rows in {seen.shards} shards; columns: {', '.join(seen.columns)}")
+    if seen.note:
+        out.print(seen.note, style="yellow")
+    for shown in seen.shown:
+        out.print(f"\nrow {shown.row:,}", style="bold")
+        facts = table("", "", fold=("",))
+        facts.show_header = False
+        for name, value in shown.values.items():
+            facts.add_row(Text(name, style="dim"), number(value))
+        if shown.values:
+            out.print(facts)
+        for line in shown.text:
+            out.print(Text(f"  {line}"), soft_wrap=True)

@@ -1,0 +1,307 @@
+"""What a person sees while a recipe runs, and at its end. Bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from curate.recipe.recipe import Recipe
+from curate.store.records import Counts, StepRecord
+
+LINE_SECONDS = 15.0
+"""How often a long step says where it is when there is no terminal to draw on."""
+
+
+def size(n: float) -> str:
+    """Bytes for people: 1.5 MB = 1,500,000 bytes."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= scale:
+            return f"{n / scale:.1f} {unit}"
+    return f"{n:.0f} B"
+
+
+def short_reasons(counts: Counts, most: int = 3) -> str:
+    """The most frequent reasons, the rest summed up."""
+    ordered = sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))
+    said = [f"{reason} {rows:,}" for reason, rows in ordered[:most]]
+    rest = sum(rows for _, rows in ordered[most:])
+    return ", ".join([*said, *([f"other {rest:,}"] if rest else [])])
+
+
+class View:
+    """A Reporter that also keeps wall seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._counts: dict[str, Counts] = {}
+        self._steps: tuple[str, ...] = ()
+        self._what = ""
+        self._bytes = self._total_bytes = self._tasks = self._done = 0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def begin(self, recipe: Recipe, folder: Path) -> None:
+        """The run starts."""
+
+    def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
+        """A stretch of work begins."""
+        if steps != self._steps:
+            self._counts = {name: Counts() for name in steps}
+        self._steps, self._what = steps, what
+        self._total_bytes, self._tasks, self._done, self._bytes = total_bytes, tasks, 0, 0
+        self._began = time.monotonic()
+
+    def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
+        """One task was committed."""
+        self._bytes += bytes_done
+        self._done += 1 if bytes_done or not counts else sum(c.rows_in for c in counts.values())
+        for name, more in counts.items():
+            self._counts.setdefault(name, Counts()).add(more)
+
+    def note(self, line: str) -> None:
+        """A line to read while it happens."""
+
+    def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
+        """A step is complete."""
+        self.seconds[record.step] = 0.0 if reused else seconds
+
+    def summary(self, manifest: dict[str, Any], folder: Path) -> None:
+        """The end of the run."""
+
+    def _line(self) -> str:
+        seconds = max(time.monotonic() - self._began, 1e-6)
+        parts = [f"{' > '.join(self._steps)}: {self._what}", f"{self._done}/{self._tasks}"]
+        if self._bytes:
+            rate = self._bytes / seconds
+            parts.append(f"{size(self._bytes)} of {size(self._total_bytes)}, {size(rate)}/s")
+            parts.append(f"{max(self._total_bytes - self._bytes, 0) / rate:.0f} s left")
+        reasons = short_reasons(_sum(self._counts), 3)
+        return ", ".join(parts) + (f"  ({reasons})" if reasons else "")
+
+
+class PlainView(View):
+    """Lines for a log: one when a step ends, and one every few seconds of a long one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=200)
+        self._said = time.monotonic()
+
+    def begin(self, recipe: Recipe, folder: Path) -> None:
+        """Say what runs and where."""
+        self._console.print(f"{recipe.name}: {recipe.about}".rstrip(": "), markup=False)
+        self._console.print(f"results: {shown(folder)}\n", markup=False)
+
+    def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
+        """Say where a long step is."""
+        super().advance(bytes_done, counts)
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self._console.print("  " + self._line(), markup=False)
+
+    def note(self, line: str) -> None:
+        """Say it."""
+        self._console.print(f"  {line}", markup=False)
+
+    def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
+        """One line for the step."""
+        super().finished(record, seconds, reused)
+        self._said = time.monotonic()
+        self._console.print(finished_line(record, seconds, reused))
+
+    def summary(self, manifest: dict[str, Any], folder: Path) -> None:
+        """The table."""
+        show_summary(self._console, manifest, folder, self.seconds)
+
+
+class BarView(PlainView):
+    """Bars on a terminal."""
+
+    def __enter__(self) -> Self:
+        self._console = Console(highlight=False)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[facts]}", style="dim"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
+        """A new bar."""
+        super().step(steps, what, total_bytes, tasks, done)
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        total = total_bytes or tasks
+        self._task = self._bar.add_task(f"{' > '.join(steps)}: {what}", total=total or None, facts="")
+
+    def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
+        """Move the bar."""
+        View.advance(self, bytes_done, counts)
+        if self._task is None:
+            return
+        seconds = max(time.monotonic() - self._began, 1e-6)
+        rate = f"{size(self._bytes / seconds)}/s " if self._bytes else f"{self._done}/{self._tasks} "
+        self._bar.update(
+            self._task,
+            completed=self._bytes if self._total_bytes else self._done,
+            facts=rate + short_reasons(_sum(self._counts), 2),
+        )
+
+    def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
+        """The bar gives way to a line."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        View.finished(self, record, seconds, reused)
+        self._console.print(finished_line(record, seconds, reused))
+
+    def summary(self, manifest: dict[str, Any], folder: Path) -> None:
+        """The table, after the bars are gone."""
+        self._bar.stop()
+        super().summary(manifest, folder)
+
+
+def choose_view(*, as_json: bool) -> View:
+    """Nothing for scripts, bars on a terminal, lines elsewhere."""
+    if as_json:
+        return View()
+    return BarView() if sys.stdout.isatty() else PlainView()
+
+
+def shown(folder: Path) -> str:
+    """A folder as a user would type it."""
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)
+
+
+def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
+    """``✓ rules   3,100 of 4,000 rows kept, 0.4 s  (too_short 600, ...)``."""
+    counts = record.counts
+    line = Text()
+    line.append("= " if reused else "✓ ", style="dim" if reused else "green")
+    line.append(f"{record.step:<14}", style="bold")
+    line.append(f"{record.use:<20}", style="dim")
+    if record.shards:
+        line.append(f"{len(record.shards)} shards, {sum(int(s['rows']) for s in record.shards):,} rows")
+    elif record.folder is not None:
+        line.append(f"trained on {counts.rows_in:,} rows")
+    else:
+        line.append(f"{counts.rows_out:,} of {counts.rows_in:,} kept, {size(counts.bytes_out)}")
+    line.append(" (done before)" if reused else f", {seconds:.1f} s", style="dim")
+    reasons = short_reasons(counts)
+    if reasons:
+        line.append(f"  {reasons}", style="yellow")
+    return line
+
+
+def show_summary(console: Console, manifest: dict[str, Any], folder: Path, seconds: dict[str, float]) -> None:
+    """Where the time went, what each step kept and dropped and why, and how to open the result."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("step", no_wrap=True)
+    table.add_column("in", justify="right")
+    table.add_column("kept", justify="right")
+    table.add_column("text", justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    table.add_column("dropped because", overflow="fold")
+    whole = sum(seconds.values()) or 1.0
+    for step in manifest["steps"]:
+        spent = seconds.get(step["id"], 0.0)
+        reasons = ", ".join(f"{r} {n:,}" for r, n in sorted(step["reasons"].items(), key=lambda x: (-x[1], x[0])))
+        table.add_row(
+            step["id"],
+            f"{step['rows_in']:,}",
+            f"{step['rows_out']:,}",
+            size(step["bytes_out"]),
+            f"{spent:.1f} {spent / whole:>4.0%}",
+            reasons,
+        )
+    console.print()
+    console.print(table)
+    for step in manifest["steps"]:
+        for line in report_lines(step):
+            console.print(line, markup=False)
+    console.print(
+        f"\n{sum(seconds.values()):.1f} s in all. What, why and of what: {shown(folder)}/manifest.json, README.md"
+    )
+    writers = [s for s in manifest["steps"] if s["shards"]]
+    for step in writers:
+        path = f"{shown(folder)}/{step['id']}"
+        console.print("\nOpen it:", style="bold")
+        console.print(f"  import datasets\n  data = datasets.load_from_disk({path!r})", markup=False)
+        console.print(f"  data = datasets.load_dataset('arrow', data_files='{path}/*.arrow')", markup=False)
+    console.print(
+        f"\nLook at it: curate inspect --plain {shown(folder)}    Ask about one document: curate explain {shown(folder)} ID"
+    )
+
+
+def report_lines(step: dict[str, Any]) -> list[str]:
+    """The few numbers of a step's report that belong on the screen."""
+    report, name = step["report"], step["id"]
+    lines = []
+    if step["shards"]:
+        tokens = sum(s.get("tokens", 0) for s in step["shards"])
+        facts = [f"{sum(s['rows'] for s in step['shards']):,} rows", *([f"{tokens:,} tokens"] if tokens else [])]
+        facts += [f"{len(step['shards'])} shards", size(sum(s["size"] for s in step["shards"]))]
+        lines.append(f"{name}: {', '.join(facts)}")
+    if "completion_tokens" in report:
+        asked = f"{report['prompt_tokens']:,} prompt and {report['completion_tokens']:,} completion tokens"
+        stopped = f"; stopped by the {report['stopped']}" if "stopped" in report else ""
+        lines.append(f"{name}: {report['model']}, {asked}{stopped}")
+    if label := report.get("label"):
+        lines.append(
+            f"{name}: agrees with the labels on {_share(label['agreement'])} of {label['rows']} documents "
+            f"(kappa {_number(label['cohen_kappa'])}); mean score of good {_number(label['mean_score_good'])}, "
+            f"of bad {_number(label['mean_score_bad'])}"
+        )
+    if held := report.get("held_out"):
+        lines.append(
+            f"{name}: on {held['rows']} held-out documents ROC AUC {_number(held['roc_auc'])}, "
+            f"accuracy {_share(held['accuracy'])}; the whole card: {name}/card.md"
+        )
+    if fertility := report.get("bytes_per_token"):
+        per = fertility["all"]["bytes_per_token"]
+        lines.append(f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token on held-out documents")
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _sum(counts: dict[str, Counts]) -> Counts:
+    result = Counts()
+    for each in counts.values():
+        result.add(each)
+    return result

@@ -1,0 +1,84 @@
+"""`curate run`: run, or go on with, a recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.cli.app import JSON, app
+from curate.errors import CurateError, RecipeError
+
+EPILOG = """Examples:
+  curate run phi-1-mini                       the shipped recipe, on all cores
+  curate run ./my.yaml --workers 4            one's own, on four processes
+  curate run phi-1-mini --sample 0.01         one document in a hundred, chosen by its id
+  curate run my.yaml --cluster tcp://host:8786   on a running Dask cluster that sees the same folders
+Killed or failed? The same command goes on from what is committed."""
+
+
+def default_store(recipe: str) -> Path:
+    """Where a recipe's results lie unless --store says otherwise."""
+    return Path("runs") / recipe
+
+
+@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or the path of a YAML file.")],
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; 0 runs in this one. Default: all cores.", min=0)
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="tcp://host:port of a Dask scheduler, or a scheduler file.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder for results. Default: runs/<recipe>.")] = None,
+    sample: Annotated[
+        float, typer.Option(help="Share of documents to read, by hash of id; samples are nested.", min=0, max=1)
+    ] = 1.0,
+    limit: Annotated[int | None, typer.Option(help="Read at most this many documents of each source.", min=1)] = None,
+    split_mb: Annotated[float, typer.Option(help="MB of input per task. Results never depend on it.", min=0.001)] = 64,
+    partitions: Annotated[
+        int | None, typer.Option(help="Partitions per exchange. Results never depend on it.", min=1)
+    ] = None,
+    as_json: JSON = False,
+) -> None:
+    """Run a recipe, or go on with it: what is done already is not done again."""
+    from curate.cli.progress import choose_view
+    from curate.llm.keys import withhold
+    from curate.recipe.plan import Options, make_plan
+    from curate.recipe.recipe import find_recipe, load_recipe
+    from curate.report.card import write_card
+    from curate.run.cluster import Runner
+    from curate.run.engine import Engine, Settings
+    from curate.run.manifest import write_manifest
+    from curate.run.session import Session
+    from curate.store.files import Store
+
+    if sample <= 0:
+        raise RecipeError("--sample must be more than 0", cure="--sample 0.01 reads one document in a hundred")
+    loaded = load_recipe(find_recipe(recipe))
+    plan = make_plan(loaded, Options(sample, limit))
+    withhold(loaded.models.values())
+    folder = (store or default_store(loaded.name)).absolute()
+    count = (os.cpu_count() or 1) if workers is None else workers
+    settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions)
+    with choose_view(as_json=as_json) as view, Session(Store(folder), sys.argv, loaded.path) as session:
+        view.begin(loaded, folder)
+        with Runner(count, cluster) as runner:
+            engine = Engine(plan, Store(folder), runner, view, settings)
+            try:
+                engine.run()
+            except CurateError as error:
+                session.failed(str(error))
+                raise
+        manifest = write_manifest(engine)
+        session.finished(view.seconds)
+        write_card(Store(folder))
+        if as_json:
+            print(json.dumps({"store": str(folder), "manifest": manifest}, ensure_ascii=False))
+        else:
+            view.summary(manifest, folder)

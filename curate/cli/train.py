@@ -1,0 +1,182 @@
+"""`curate train`: a classifier from one's own documents, through the same engine as any recipe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate import assets
+from curate.cli.app import app
+from curate.errors import InputError, RecipeError
+
+if TYPE_CHECKING:
+    from curate.recipe.recipe import Recipe
+
+EPILOG = """Examples:
+  curate train textbook-value web.jsonl --of prose --good docs --good 'book-*' --bad 'forum-*' -o my-classifier
+  curate train textbook-value a.jsonl b.jsonl --of code -o my-classifier      labels by the sources that train.yaml names
+  curate train my-training.yaml -o my-classifier                              a recipe with a train.classifier step
+What it read, labelled and trained stays in the store: killed or failed, the same command goes on from there."""
+
+_SETTINGS_BYTES = 1 << 16
+
+
+@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+def train(
+    what: Annotated[
+        str, typer.Argument(metavar="CLASSIFIER|RECIPE", help="A folder with train.yaml (shipped or own), or a recipe.")
+    ],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="JSON lines, Parquet or Arrow with a 'source'.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for model and card.md.")] = Path("classifier"),
+    of: Annotated[str | None, typer.Option("--of", help="Which settings of train.yaml, if it has several.")] = None,
+    good: Annotated[list[str] | None, typer.Option(help="Source of good documents, * allowed; repeat.")] = None,
+    bad: Annotated[list[str] | None, typer.Option(help="Source of bad documents, * allowed; repeat.")] = None,
+    text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
+    seed: Annotated[int, typer.Option(help="Seed of the sampling and of the split.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0 runs in this one.", min=0)] = 0,
+    store: Annotated[Path | None, typer.Option(help="Folder for what is in between. Default: runs/train-NAME.")] = None,
+) -> None:
+    """Train a classifier of quality and measure it on held-out documents; writes the model and its card."""
+    from curate.recipe.recipe import find_recipe, load_recipe
+
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise RecipeError("exists already", place=str(output), cure="choose another folder with -o")
+    settings = _settings_file(what)
+    if settings is None:
+        if files:
+            raise RecipeError("a recipe names its own inputs", place=what, cure="leave the files out")
+        recipe = load_recipe(find_recipe(what))
+        folder = (store or Path("runs") / recipe.name).absolute()
+    else:
+        name, steps = _steps(settings, of, files or [], text, good or [], bad or [])
+        folder = (store or Path("runs") / f"train-{name}").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        written = folder / "recipe.yaml"
+        value = {"recipe": f"train-{name}", "about": f"Trains the classifier {name}.", "seed": seed, "steps": steps}
+        # JSON is YAML; the recipe lies where the results do, to be read, copied and edited.
+        written.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        recipe = load_recipe(written)
+    trained, report = _run(recipe, folder, workers)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(trained, output, dirs_exist_ok=True)
+    _show(output, report)
+
+
+def _settings_file(what: str) -> Path | None:
+    """train.yaml of a classifier's folder; None when ``what`` is a recipe."""
+    for folder in (Path(what), assets.ROOT / "classifiers" / what):
+        if (folder / "train.yaml").is_file():
+            return folder / "train.yaml"
+    if what.endswith((".yaml", ".yml")) or what in assets.names("pipelines"):
+        return None
+    return assets.find("classifiers", what) / "train.yaml"
+
+
+def _steps(
+    file: Path, of: str | None, files: list[str], text: str, good: list[str], bad: list[str]
+) -> tuple[str, list[dict[str, Any]]]:
+    """A recipe's steps from the settings of a classifier and the files to learn from."""
+    settings = _read_settings(file)
+    sets = sorted(n for n, v in settings.items() if isinstance(v, dict) and "train.classifier" in v)
+    if of is None and len(sets) == 1:
+        of = sets[0]
+    if of not in sets:
+        raise RecipeError(
+            f"has no settings '{of}'" if of else "has several sets of settings",
+            place=str(file),
+            cure=f"choose with --of: {', '.join(sets) or 'none has train.classifier'}",
+        )
+    if not files:
+        raise RecipeError(
+            "needs documents to learn from", place=file.parent.name, cure="name JSON lines, Parquet or Arrow"
+        )
+    from curate.report.scoring import source_for
+
+    use = source_for(files, text).name
+    labels = dict(settings[of].get("label.contrast") or {})
+    labels.update({k: v for k, v in (("positive", good), ("negative", bad)) if v})
+    paths = [str(Path(f).absolute()) for f in files]
+    steps: list[dict[str, Any]] = [
+        {"id": "documents", "use": use, "with": {"paths": paths, "text": text}},
+        {"id": "labels", "use": "label.contrast", "with": labels},
+        {
+            "id": "classifier",
+            "use": "train.classifier",
+            "with": {**settings[of]["train.classifier"], "label": "labels.label"},
+        },
+    ]
+    return f"{file.parent.name}-{of}", steps
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        raw = file.read_bytes()
+        if len(raw) > _SETTINGS_BYTES:
+            raise RecipeError(f"is larger than {_SETTINGS_BYTES} bytes", place=str(file))
+        value = yaml.safe_load(raw)
+    except FileNotFoundError:
+        raise RecipeError(
+            "there is no such file", place=str(file), cure="see 'curate copy --help' for a start"
+        ) from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"is no YAML: {str(error).splitlines()[0]}", place=str(file)) from None
+    if not isinstance(value, dict):
+        raise RecipeError("is a mapping of names to settings", place=str(file))
+    return value
+
+
+def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, Any]]:
+    """Run a recipe; the folder and the report of its last trained classifier."""
+    from curate.cli.progress import choose_view
+    from curate.errors import CurateError
+    from curate.recipe.plan import make_plan
+    from curate.run.cluster import Runner
+    from curate.run.engine import Engine
+    from curate.run.manifest import write_manifest
+    from curate.run.session import Session
+    from curate.store.files import Store
+
+    trainers = [s.id for s in recipe.steps if s.stage.name == "train.classifier"]
+    if not trainers:
+        raise RecipeError("has no train.classifier step", place=str(recipe.path), cure="add one, or see 'curate run'")
+    plan = make_plan(recipe)
+    with choose_view(as_json=False) as view, Session(Store(folder), sys.argv, recipe.path) as session:
+        view.begin(recipe, folder)
+        with Runner(workers) as runner:
+            engine = Engine(plan, Store(folder), runner, view)
+            try:
+                records = engine.run()
+            except CurateError as error:
+                session.failed(str(error))
+                raise
+        write_manifest(engine)
+        session.finished(view.seconds)
+    record = records[trainers[-1]]
+    if record.folder is None:
+        raise InputError("nothing was trained", place=trainers[-1])
+    return Store(folder).path(record.folder), record.report
+
+
+def _show(output: Path, report: dict[str, Any]) -> None:
+    from curate.cli.tables import console, table
+    from curate.report.plain import number
+
+    out = console()
+    held = report.get("held_out", {})
+    names = [
+        n for n in ("roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "calibration_error") if n in held
+    ]
+    if names:
+        made = table(*names, right=names, title="\non held-out documents")
+        made.add_row(*(number(held[n]) for n in names))
+        out.print(made)
+    out.print(f"\n{output}: the model, and card.md with what it confuses. Use it: curate score {output} FILE")

@@ -1,0 +1,92 @@
+"""What a recipe's ``models:`` section declares, and the caps of a run. No key is ever a value here."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = ["LOCAL_MODEL", "Budget", "Model"]
+
+LOCAL_MODEL: Final = "qwen2.5-coder-0.5b-instruct-q4_k_m"
+"""Declared id of the model that the embedded server runs when a recipe says nothing else."""
+
+
+class Model(BaseModel):
+    """A model and how to reach it.
+
+    Only ``model`` is part of a request's identity: endpoint, prices, time-outs and weights' path may change
+    without any answer being bought again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(LOCAL_MODEL, min_length=1, description="declared id, sent as the request's `model`")
+    base_url: str | None = Field(
+        None, description="OpenAI-compatible endpoint with its /v1; null = the embedded server"
+    )
+    key_env: str | None = Field(None, description="name of the environment variable that holds the key")
+    licence: str = Field("", description="terms of the model's outputs; the local Qwen's are Apache-2.0")
+    prompt_price: float = Field(0.0, ge=0, description="US dollars per million prompt tokens")
+    completion_price: float = Field(0.0, ge=0, description="US dollars per million completion tokens")
+    concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most")
+    timeout_seconds: float = Field(300.0, gt=0, description="limit of one attempt")
+    attempts: int = Field(5, ge=1, description="tries of one request before it counts as failed")
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="what the endpoint calls the limit of an answer"
+    )
+    weights: str | None = Field(None, description="path of a GGUF for the embedded server")
+    weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="what `weights` must hash to")
+    threads: int | None = Field(None, ge=1, description="threads of the embedded server; null = min(2, cores)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _terms(cls, data: Any) -> Any:
+        # Terms are known for one file only; of any other model nobody but the user can say them.
+        if isinstance(data, dict) and not data.get("licence"):
+            local = data.get("base_url") is None and data.get("model", LOCAL_MODEL) == LOCAL_MODEL
+            return {**data, "licence": "Apache-2.0" if local else "unstated"}
+        return data
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("base_url must look like https://host/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(
+                "base_url must not carry a key; put it into an environment variable and name it in key_env"
+            )
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Model:
+        if self.base_url is None and self.model != LOCAL_MODEL and self.weights is None:
+            raise ValueError(f"'{self.model}' needs a base_url, or weights for the embedded server")
+        return self
+
+    def dollars(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What that many tokens cost, US dollars."""
+        return (prompt_tokens * self.prompt_price + completion_tokens * self.completion_price) / 1e6
+
+
+class Budget(BaseModel):
+    """Caps of a whole run, over all its generator steps; null = no cap. A reserve counts as spent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    completion_tokens: int | None = Field(None, ge=0)
+    prompt_tokens: int | None = Field(None, ge=0)
+    dollars: float | None = Field(None, ge=0)
+
+    def admits(self, prompt_tokens: int, completion_tokens: int, dollars: float) -> bool:
+        """Whether a run may stand at these totals."""
+        return (
+            (self.prompt_tokens is None or prompt_tokens <= self.prompt_tokens)
+            and (self.completion_tokens is None or completion_tokens <= self.completion_tokens)
+            and (self.dollars is None or dollars <= self.dollars + 1e-9)
+        )

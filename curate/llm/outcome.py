@@ -1,0 +1,43 @@
+"""What one attempt of one request comes to: plain values.
+
+Failure kinds, and what the asker does:
+
+- ``rate_limited`` (429), ``unavailable`` (503): pause everybody, try again
+- ``connect``: the endpoint was never reached: try again; nothing was spent
+- ``timeout``, ``dropped``, ``bad_reply``: no usable reply, though it may have been made and billed: try again
+- ``server_error`` (other 5xx, 408, 409): try again
+- ``refused_request`` (400, 413, 422 and other 4xx): the request itself is wrong: its failure is final
+- ``auth`` (401, 403), ``not_found`` (404), ``quota`` (402, a 429 that says so): no request will do better: stop
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ENDPOINT", "FREE", "THROTTLES", "Failure", "Reply"]
+
+THROTTLES: Final = frozenset({"rate_limited", "unavailable"})
+ENDPOINT: Final = frozenset({"auth", "not_found", "quota"})
+FREE: Final = THROTTLES | ENDPOINT | {"connect", "server_error", "refused_request"}
+"""Kinds that cost nothing: an error's status instead of an answer, or no connection. The others may have been billed
+and stay charged at their reserve."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. Token counts are None when the server gave none."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """No answer. ``retry_after``: seconds the endpoint asks for; ``detail``: one line, without the key."""
+
+    kind: str
+    detail: str
+    retry_after: float | None = None

@@ -1,0 +1,212 @@
+"""From a recipe to steps in order: inputs, assets, columns and segments, all checked before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from curate import assets, schema
+from curate.errors import RecipeError
+from curate.fingerprint import fingerprint, tree_digest
+from curate.recipe.recipe import Recipe, Step
+from curate.stages.base import Filter, Generator, Source, Stage, Trainer, Writer
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may ask of any recipe's sources; part of their identity.
+
+    Attributes:
+        sample: share of documents to read, by keyed hash of the id: a smaller sample lies in a larger one.
+        limit: read at most this many documents of each source, the first ones in input order.
+    """
+
+    sample: float = 1.0
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step with everything resolved that does not depend on data.
+
+    Attributes:
+        inputs: steps whose rows it reads.
+        uses: by setting, the trained step it needs.
+        assets: by setting, the file or folder it needs.
+        columns: names of the columns its rows have (empty when it gives no rows).
+        consumers: how many later steps read its rows.
+    """
+
+    id: str
+    stage: Stage
+    inputs: tuple[str, ...]
+    uses: dict[str, str]
+    assets: dict[str, Path]
+    columns: frozenset[str]
+    consumers: int
+    step: Step = field(repr=False)
+
+    @cached_property
+    def static(self) -> str:
+        """Identity of settings and assets, without what comes from other steps."""
+        digests = {setting: tree_digest(path) for setting, path in self.assets.items()}
+        return fingerprint(self.stage.fingerprint(), digests)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the recipe's order, and the segments they are fused into."""
+
+    recipe: Recipe
+    options: Options
+    steps: dict[str, PlannedStep]
+    segments: tuple[tuple[str, ...], ...]
+
+    def measure_identity(self, step_id: str, identities: dict[str, str]) -> str:
+        """Identity of what a filter measures: its settings without thresholds, its assets, the columns it reads.
+
+        ``identities`` gives, by step, the identity of trained steps it uses.
+        """
+        step = self.steps[step_id]
+        if not isinstance(step.stage, Filter):
+            return step.static
+        digests = {setting: tree_digest(path) for setting, path in step.assets.items()}
+        used = {setting: identities[name] for setting, name in step.uses.items()}
+        made_by = {
+            column: self.measure_identity(owner, identities)
+            for column in sorted(step.stage.reads())
+            if (owner := column.split(".", 1)[0]) in self.steps
+            and owner != step_id
+            and column not in schema.DOCUMENT.names
+        }
+        return fingerprint(step.stage.measure_fingerprint(), digests, used, made_by)
+
+
+def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
+    """Resolve and check a recipe; raises RecipeError naming the line of what does not fit."""
+    options = options or Options()
+    planned: dict[str, PlannedStep] = {}
+    order = [step.id for step in recipe.steps]
+    reads: dict[str, tuple[str, ...]] = {}
+    for index, step in enumerate(recipe.steps):
+        reads[step.id] = _inputs(step, order[:index], planned)
+        uses, files = _assets(step, recipe, planned)
+        columns = _columns(step, reads[step.id], planned)
+        if isinstance(step.stage, Generator) and step.stage.model not in recipe.models:
+            raise RecipeError(
+                f"there is no model '{step.stage.model}'",
+                place=step.place,
+                cure=f"declare it under 'models:'; there are: {', '.join(recipe.models) or 'none'}",
+            )
+        planned[step.id] = PlannedStep(step.id, step.stage, reads[step.id], uses, files, columns, 0, step)
+    for name in order:
+        consumers = sum(name in inputs for inputs in reads.values())
+        old = planned[name]
+        planned[name] = PlannedStep(name, old.stage, old.inputs, old.uses, old.assets, old.columns, consumers, old.step)
+    return Plan(recipe, options, planned, _segments(planned))
+
+
+def _inputs(step: Step, earlier: list[str], planned: dict[str, PlannedStep]) -> tuple[str, ...]:
+    starts = isinstance(step.stage, Source) or (isinstance(step.stage, Generator) and not step.stage.reads_documents)
+    if starts:
+        if step.inputs:
+            raise RecipeError(f"{step.stage.name} reads no earlier step", place=step.place, cure="remove 'from'")
+        return ()
+    inputs = step.inputs if step.inputs is not None else tuple(earlier[-1:])
+    if not inputs:
+        raise RecipeError(f"{step.stage.name} has nothing to read", place=step.place, cure="begin with a read.* step")
+    for name in inputs:
+        if not planned[name].columns:
+            raise RecipeError(
+                f"step '{name}' ({planned[name].stage.name}) gives no documents",
+                place=step.place,
+                cure="name the step to read with 'from:'",
+            )
+    if len(set(inputs)) < len(inputs):
+        raise RecipeError("'from' names a step twice", place=step.place, cure="a document may come only once")
+    return inputs
+
+
+def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tuple[dict[str, str], dict[str, Path]]:
+    uses: dict[str, str] = {}
+    files: dict[str, Path] = {}
+    for setting, kind in step.stage.asset_settings.items():
+        value = getattr(step.stage, setting)
+        if value is None:
+            continue
+        if value in planned and isinstance(planned[value].stage, Trainer):
+            uses[setting] = value
+            continue
+        local = assets.locate(str(value), recipe.path.parent)
+        if "/" in str(value) and local.exists():
+            files[setting] = local
+            continue
+        try:
+            files[setting] = assets.find(kind, str(value))
+        except RecipeError as error:
+            trained = [name for name, p in planned.items() if isinstance(p.stage, Trainer)]
+            more = f"; trained steps: {', '.join(trained)}" if trained else ""
+            raise RecipeError(f"{setting}: {error.cause}", place=step.place, cure=error.cure + more) from None
+    return uses, files
+
+
+def _columns(step: Step, inputs: tuple[str, ...], planned: dict[str, PlannedStep]) -> frozenset[str]:
+    there = frozenset(schema.DOCUMENT.names).union(*(planned[name].columns for name in inputs))
+    for column in sorted(step.stage.reads() - there):
+        near = difflib.get_close_matches(column, there, n=1)
+        cure = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(there))}"
+        raise RecipeError(
+            f"{step.stage.name} reads a column '{column}' that no step before it makes", place=step.place, cure=cure
+        )
+    added = frozenset(f"{step.id}.{name}" for name in step.stage.adds())
+    if isinstance(step.stage, Trainer | Writer):
+        return frozenset()
+    if isinstance(step.stage, Generator | Source):
+        return frozenset(schema.DOCUMENT.names) | added
+    return there | added
+
+
+def _segments(planned: dict[str, PlannedStep]) -> tuple[tuple[str, ...], ...]:
+    segments: list[list[str]] = []
+    ends: dict[str, list[str]] = {}
+    for name, step in planned.items():
+        before = step.inputs[0] if len(step.inputs) == 1 else None
+        # A filter goes on in the task of the step before it when it is that step's only reader.
+        if isinstance(step.stage, Filter) and before in ends and planned[before].consumers == 1:
+            ends[before].append(name)
+            ends[name] = ends.pop(before)
+            continue
+        segment = [name]
+        segments.append(segment)
+        if isinstance(step.stage, Source | Filter):
+            ends[name] = segment
+    return tuple(_in_order(segments, planned))
+
+
+def _in_order(segments: list[list[str]], planned: dict[str, PlannedStep]) -> list[tuple[str, ...]]:
+    """Segments so that each comes after those whose rows or models it needs.
+
+    A filter fused into an early segment may use a model that a later segment trains; such a segment is cut there.
+    """
+    result: list[tuple[str, ...]] = []
+    done: set[str] = set()
+    waiting = [list(s) for s in segments]
+    while waiting:
+        for segment in waiting:
+            ready = 0
+            for name in segment:
+                needs = {*planned[name].inputs, *planned[name].uses.values()} - set(segment[:ready])
+                if not needs <= done:
+                    break
+                ready += 1
+            if ready:
+                result.append(tuple(segment[:ready]))
+                done.update(segment[:ready])
+                del segment[:ready]
+                break
+        else:
+            raise RecipeError(f"steps wait for each other: {', '.join(name for s in waiting for name in s)}")
+        waiting = [s for s in waiting if s]
+    return result

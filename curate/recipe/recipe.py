@@ -1,0 +1,134 @@
+"""What a user writes: a recipe and its steps, validated, with the line of everything."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from curate import assets
+from curate.errors import RecipeError
+from curate.llm.model import Budget, Model
+from curate.recipe.document import Source, explained, read_yaml, validated
+from curate.stages import load_all
+from curate.stages.base import Stage, stage_class
+
+NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+class Guard(BaseModel):
+    """Stops the run when a step drops more, or less, than expected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_drop: float | None = Field(None, ge=0, le=1, description="largest share of rows that may go")
+    min_drop: float | None = Field(None, ge=0, le=1, description="smallest share of rows that must go")
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    id: str
+    use: str
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+    from_: str | list[str] | None = Field(None, alias="from")
+    guard: Guard | None = None
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    about: str = ""
+    seed: int = Field(0, ge=0, lt=1 << 63)
+    models: dict[str, Model] = Field(default_factory=dict)
+    budget: Budget = Field(default_factory=Budget)
+    steps: list[dict[str, Any]] = Field(min_length=1)
+
+
+class Step:
+    """One validated step.
+
+    Attributes:
+        id, stage: its name in the recipe and its settings.
+        inputs: ids of the steps whose rows it reads.
+        guard: shares that stop the run.
+        place: ``file:line`` of its settings, for errors.
+    """
+
+    def __init__(
+        self, step_id: str, stage: Stage, inputs: tuple[str, ...] | None, guard: Guard | None, place: str
+    ) -> None:
+        self.id, self.stage, self.inputs, self.guard, self.place = step_id, stage, inputs, guard, place
+
+
+class Recipe:
+    """A validated recipe.
+
+    Attributes:
+        name, about, seed: as written.
+        path: the file it came from; relative paths in it start from its folder.
+        models, budget: what an LLM step may use.
+        steps: in the order of the file.
+    """
+
+    def __init__(self, head: _Recipe, path: Path, steps: list[Step]) -> None:
+        self.name, self.about, self.seed, self.path = head.recipe, head.about, head.seed, path
+        self.models, self.budget, self.steps = head.models, head.budget, steps
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe by path (ends in .yaml or has a slash) or by the name of a shipped one."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    return assets.find("pipelines", name)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and validate a recipe; raises RecipeError with the line and the nearest right name."""
+    load_all()
+    source = read_yaml(path)
+    if not isinstance(source.values, dict):
+        raise RecipeError("a recipe is a mapping with 'recipe:' and 'steps:'", place=source.place())
+    head = validated(_Recipe, source.values, source, (), "a recipe")
+    if not NAME.fullmatch(head.recipe):
+        raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
+    steps: list[Step] = []
+    for index, values in enumerate(source.values["steps"]):
+        steps.append(_step(values, source, index, [s.id for s in steps]))
+    return Recipe(head, path, steps)
+
+
+def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:
+    where: tuple[str | int, ...] = ("steps", index)
+    raw = validated(_Step, values, source, where, "a step")
+    place = source.place((*where, "id"))
+    if not NAME.fullmatch(raw.id):
+        raise RecipeError(f"'{raw.id}' is no step name", place=place, cure="use a-z, 0-9, - and _")
+    if raw.id in earlier:
+        raise RecipeError(f"two steps are called '{raw.id}'", place=place, cure="rename one")
+    try:
+        kind = stage_class(raw.use)
+    except RecipeError as error:
+        raise RecipeError(error.cause, place=source.place((*where, "use")), cure=error.cure) from None
+    from pydantic import ValidationError
+
+    try:
+        stage = kind.model_validate(raw.with_).concrete()
+    except ValidationError as error:
+        raise explained(error, kind, source, (*where, "with"), raw.use) from None
+    inputs = (raw.from_,) if isinstance(raw.from_, str) else tuple(raw.from_) if raw.from_ is not None else None
+    for wanted in inputs or ():
+        if wanted not in earlier:
+            near = _near(wanted, earlier)
+            raise RecipeError(f"there is no earlier step '{wanted}'", place=source.place((*where, "from")), cure=near)
+    return Step(raw.id, stage, inputs, raw.guard, place)
+
+
+def _near(word: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"before it there are: {', '.join(known) or 'none'}"

@@ -1,0 +1,329 @@
+"""The dataset card: README.md of a run's folder, made from its manifest and the rows its writers read.
+
+The same run gives the same card: there is no time, host or path in it. Hugging Face reads the YAML at its top.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow.compute as pc
+
+from curate.report.explain import json_object
+from curate.report.plain import one_line
+from curate.report.run_folder import RunFolder, Step, finished_run
+from curate.stages.base import Generator, Source, Writer
+from curate.store.files import Store
+
+_HUB_LICENCES: Final = """
+apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-
+by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 wtfpl zlib isc unlicense postgresql ncsa mpl-2.0 lgpl-2.1
+lgpl-3.0 gpl-2.0 gpl-3.0 agpl-3.0 artistic-2.0 epl-1.0 epl-2.0 eupl-1.1 afl-3.0 ecl-2.0 ms-pl osl-3.0 ofl-1.1
+pddl odc-by odbl bsl-1.0 lppl-1.3c openrail gfdl
+"""
+"""Licences by the ids of https://huggingface.co/docs/hub/repositories-licenses; others are ``other`` there."""
+_SIZES: Final = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+                 (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"))  # fmt: skip
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
+_MOST_SOURCES: Final = 200
+UNSTATED: Final = "not stated"
+
+
+@dataclass
+class Origin:
+    """What the final rows of one source are: how many, of how many bytes, under which licences, made by a model or not."""
+
+    rows: int = 0
+    bytes: int = 0
+    generated: bool = False
+    licences: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+
+
+def write_card(store: Store) -> None:
+    """Write ``README.md`` in a finished run's folder."""
+    store.replace("README.md", card(finished_run(store)).encode())
+
+
+def card(run: RunFolder) -> str:
+    """The card's text."""
+    origins = count_origins(run)
+    writers = [s for s in run.steps.values() if s.is_a(Writer)]
+    name = _line(run.manifest.get("recipe", ""))
+    sections = [
+        _front(run, origins, writers),
+        f"# {name}\n\n{_line(run.manifest.get('about', '')) or 'A dataset made with curate.'}",
+        _contents(run, writers),
+        _sources(origins),
+        _models(run),
+        _made(run),
+        _decontaminated(run),
+        _load(writers),
+        _again(run),
+    ]
+    return "\n\n".join(s for s in sections if s) + "\n"
+
+
+def count_origins(run: RunFolder) -> dict[str, Origin]:
+    """The final rows by source; one pass over their ``source`` and ``meta`` columns."""
+    found: dict[str, Origin] = {}
+    owners = run.bases()
+    makers = {key: run.maker(step) for key, step in owners.items()}
+    seen: set[str] = set()
+    for part in (p for s in run.ends() for p in s.record.parts):
+        if part.key in seen:
+            continue
+        seen.add(part.key)
+        maker = makers.get(part.data)
+        generated = maker is not None and run.steps[maker].is_a(Generator)
+        for batch in run.visible(part, ["source", "meta", "text"]):
+            sizes = pc.binary_length(batch.column("text")).to_pylist()
+            for source, meta, size in zip(
+                batch.column("source").to_pylist(), batch.column("meta").to_pylist(), sizes, strict=True
+            ):
+                _count(found.setdefault(source, Origin()), json_object(meta), size, generated=generated)
+    return found
+
+
+def _count(origin: Origin, meta: dict[str, Any], size: int, *, generated: bool) -> None:
+    origin.rows += 1
+    origin.bytes += size
+    origin.generated |= generated
+    licence = meta.get("license") or meta.get("licence")
+    origin.licences[licence if isinstance(licence, str) else UNSTATED] += 1
+    language = meta.get("lang") or meta.get("language")
+    if isinstance(language, str):
+        origin.languages[language.lower()] += 1
+    if generated and isinstance(meta.get("model"), str):
+        origin.models[meta["model"]] += 1
+
+
+# -- front matter --------------------------------------------------------------------------------------------
+
+
+def hub_licences(spdx: Iterable[str]) -> list[str]:
+    """Ids that the hub knows for SPDX expressions, sorted; ``other`` for what it has no id for."""
+    found = set()
+    for expression in spdx:
+        for name in re.split(r"\s+(?:OR|AND|WITH)\s+|[()]", expression):
+            if name.strip():
+                plain = name.strip().lower().removesuffix("-only").removesuffix("-or-later")
+                found.add(plain if plain in _HUB_LICENCES.split() else "unknown" if plain == UNSTATED else "other")
+    return sorted(found - {"unknown"}) or ["unknown"]
+
+
+def _front(run: RunFolder, origins: dict[str, Origin], writers: Sequence[Step]) -> str:
+    licences = hub_licences(name for o in origins.values() for name in o.licences)
+    code = any(s.use in ("read.code", "filter.code_rules", "verify.execute") for s in run.steps.values())
+    languages = {n for o in origins.values() for n in o.languages if _LANGUAGE.fullmatch(n)} | (
+        {"code"} if code else set()
+    )
+    rows = sum(s["rows"] for w in writers for s in w.record.shards) or sum(o.rows for o in origins.values())
+    synthetic = any(o.generated for o in origins.values())
+    tags = ["curate", "pretraining", *(["synthetic"] if synthetic else []), *(["code"] if code else [])]
+    lines = ["---", *_list("license", licences), *_list("language", sorted(languages))]
+    lines += [f"pretty_name: {_quoted(run.manifest.get('recipe', ''))}", *_list("task_categories", ["text-generation"])]
+    lines += _list("size_categories", [next((name for most, name in _SIZES if rows < most), "n>1T")])
+    lines += _list("tags", tags)
+    if writers:
+        lines.append("configs:")
+        for number, writer in enumerate(writers):
+            lines += [f"- config_name: {writer.id}", *(["  default: true"] if number == 0 else []), "  data_files:"]
+            lines += ["  - split: train", f"    path: {_quoted(f'{writer.id}/*.arrow')}"]
+    return "\n".join([*lines, "---"])
+
+
+def _list(name: str, values: Sequence[str]) -> list[str]:
+    return [f"{name}:", *(f"- {_quoted(v) if not v.isalnum() else v}" for v in values)] if values else []
+
+
+def _quoted(value: object) -> str:
+    # A JSON string is a YAML string.
+    return json.dumps(one_line(value, 200))
+
+
+# -- sections ------------------------------------------------------------------------------------------------
+
+
+def _line(value: object, most: int = 400) -> str:
+    """Text of others as one line of Markdown that is only text: no HTML, no link, no cell's end."""
+    shown = one_line(value, most)
+    for mark in "\\`*[]|":
+        shown = shown.replace(mark, f"\\{mark}")
+    return shown.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
+    rule = ["---:" if h in right else "---" for h in head]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+
+
+def _contents(run: RunFolder, writers: Sequence[Step]) -> str:
+    if not writers:
+        return "## What it is\n\nThe recipe has no `write.*` step: the rows lie in the store only."
+    rows = []
+    for step in writers:
+        shards, settings = step.record.shards, step.settings
+        tokens = sum(s.get("tokens", 0) for s in shards)
+        shape = f"sequences of {settings['sequence']:,} tokens" if "sequence" in settings else "documents"
+        about = f"{tokens:,} tokens" if tokens else f"{sum(s.get('bytes', 0) for s in shards) / 1e6:,.1f} MB of text"
+        rows.append(
+            [
+                f"`{step.id}`",
+                shape,
+                f"{sum(s['rows'] for s in shards):,}",
+                about,
+                str(len(shards)),
+                _tokenizer(run, step),
+            ]
+        )
+    head = ["folder", "rows are", "rows", "size", "shards", "tokenizer"]
+    return "## What it is\n\n" + _table(head, rows, ("rows", "shards"))
+
+
+def _tokenizer(run: RunFolder, step: Step) -> str:
+    if "tokenizer" not in step.settings:
+        return ""
+    name = step.settings["tokenizer"]
+    if name in run.steps:
+        trained = run.steps[name]
+        size = next((v for k, v in trained.settings.items() if k in ("vocabulary", "vocab_size", "size")), None)
+        return f"trained here by step `{name}`" + (f", {size:,} pieces" if isinstance(size, int) else "")
+    return _line(name)
+
+
+def _sources(origins: dict[str, Origin]) -> str:
+    if not origins:
+        return ""
+    rows, size = sum(o.rows for o in origins.values()), sum(o.bytes for o in origins.values())
+    ordered = sorted(origins.items(), key=lambda item: (-item[1].rows, item[0]))
+    table = [
+        [
+            _line(name, 80),
+            f"{o.rows:,}",
+            f"{o.rows / rows:.1%}",
+            f"{o.bytes / 1e6:,.2f}",
+            "yes" if o.generated else "",
+            _licences(o),
+        ]
+        for name, o in ordered[:_MOST_SOURCES]
+    ]
+    rest = ordered[_MOST_SOURCES:]
+    if rest:
+        left = sum(o.rows for _, o in rest)
+        table.append(
+            [
+                f"{len(rest):,} more",
+                f"{left:,}",
+                f"{left / rows:.1%}",
+                f"{sum(o.bytes for _, o in rest) / 1e6:,.2f}",
+                "",
+                "",
+            ]
+        )
+    made = sum(o.bytes for o in origins.values() if o.generated)
+    share = f"Real : synthetic text, by bytes: {1 - made / size:.1%} : {made / size:.1%}." if size else ""
+    head = ["source", "documents", "share", "MB", "synthetic", "licence (as each document states it)"]
+    return "\n\n".join(["## Sources", _table(head, table, ("documents", "share", "MB")), share])
+
+
+def _licences(origin: Origin) -> str:
+    ordered = sorted(origin.licences.items(), key=lambda item: (-item[1], item[0]))
+    shown = [_line(name, 80) + (f" {rows / origin.rows:.0%}" if len(ordered) > 1 else "") for name, rows in ordered[:6]]
+    return ", ".join(shown) + (f", {len(ordered) - 6} more" if len(ordered) > 6 else "")
+
+
+def _models(run: RunFolder) -> str:
+    asked = [s for s in run.steps.values() if s.is_a(Generator)]
+    if not asked:
+        return ""
+    models = run.manifest.get("models", {})
+    rows = []
+    for step in asked:
+        said = models.get(step.settings.get("model"), {})
+        counts = step.record.counts
+        rows.append(
+            [
+                f"`{step.id}`",
+                step.use,
+                _line(step.record.report.get("model") or said.get("model", "")),
+                _line(said.get("licence") or UNSTATED),
+                f"{counts.rows_in:,}",
+                f"{counts.rows_out:,}",
+            ]
+        )
+    head = ["step", "stage", "model", "licence of its outputs", "answers", "accepted"]
+    return "## Models that were asked\n\n" + _table(head, rows, ("answers", "accepted"))
+
+
+def _made(run: RunFolder) -> str:
+    rows = []
+    for step in run.steps.values():
+        counts = step.record.counts
+        reasons = sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))
+        said = ", ".join(f"{reason} {n:,}" for reason, n in reasons)
+        reads = ", ".join(step.inputs) if not step.is_a(Source) else ""
+        gone = sum(counts.reasons.values())
+        rows.append(
+            [
+                f"`{step.id}`",
+                step.use,
+                reads,
+                f"{counts.rows_in:,}",
+                f"{counts.rows_out:,}",
+                f"{gone:,}" if gone else "",
+                said,
+            ]
+        )
+    head = ["step", "stage", "reads", "in", "out", "dropped", "because"]
+    text = "## How it was made\n\n" + _table(head, rows, ("in", "out", "dropped"))
+    used = {(s.id, r): s.sentence(r) for s in run.steps.values() for r in s.record.counts.reasons}
+    sentences = sorted({(reason, why) for (_, reason), why in used.items() if why})
+    if sentences:
+        text += "\n\nWhat the reasons mean:\n\n" + "\n".join(f"- `{reason}`: {_line(why)}" for reason, why in sentences)
+    return text
+
+
+def _decontaminated(run: RunFolder) -> str:
+    lines = []
+    for step in (s for s in run.steps.values() if s.use == "decontaminate"):
+        counts, settings = step.record.counts, step.settings
+        lines.append(
+            f"- `{step.id}` compared {counts.rows_in:,} documents with {', '.join(map(_line, settings.get('against', [])))}: a "
+            f"document that holds {settings.get('containment', 0):.0%} of an item's word {settings.get('n')}-grams went; "
+            f"{sum(counts.reasons.values()):,} did."
+        )
+    if not lines:
+        return (
+            "## Decontamination\n\nNone: the recipe has no `decontaminate` step. Do not evaluate on public benchmarks."
+        )
+    return "## Decontamination\n\n" + "\n".join(lines)
+
+
+def _load(writers: Sequence[Step]) -> str:
+    if not writers:
+        return ""
+    name = writers[0].id
+    return (
+        "## How to load it\n\n```python\nimport datasets\n\n"
+        f'data = datasets.load_from_disk("{name}")  # this folder, memory-mapped\n'
+        f'data = datasets.load_dataset("arrow", data_files="{name}/*.arrow", split="train")\n```'
+    )
+
+
+def _again(run: RunFolder) -> str:
+    manifest = run.manifest
+    options = ", ".join(f"{k} {v}" for k, v in sorted(manifest.get("options", {}).items()))
+    versions = ", ".join(f"{k} {v}" for k, v in sorted(manifest.get("versions", {}).items()))
+    return (
+        "## To make it again\n\n"
+        f"`curate run {_line(manifest.get('recipe', ''))}` with curate {manifest.get('curate', '')}, seed {manifest.get('seed', 0)}"
+        f"{f', {options}' if options else ''}. Digests of all inputs, settings and shards are in `manifest.json`; the libraries were "
+        f"{versions}. What became of a single document: `curate explain . ID`."
+    )

@@ -1,0 +1,304 @@
+"""One document's story: where it came from, what each step measured, why it stayed or went, and where it is now."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.report.plain import lines, one_line
+from curate.report.read_back import answer_of, read_back
+from curate.report.run_folder import Row, RunFolder, Step
+from curate.stages.base import Filter, Generator, Source, Trainer, Writer
+
+DIFF_WIDTH: Final = 92
+_DIFF_LINES: Final = 1500
+"""Lines of each text that are compared at most: difflib takes quadratic time on texts without a common line."""
+_DIFF_WORDS: Final = 5000
+_SHOWN_DIFF: Final = 40
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one step did with the document.
+
+    Attributes:
+        step, use: which one.
+        state: ``read``, ``made``, ``kept``, ``dropped``, ``trained on``, ``written`` or ``never reached``.
+        reason, sentence: why it went, and what that means.
+        detail: what it was compared with.
+        signals: what was measured.
+        settings: the step's settings, where it dropped the document.
+    """
+
+    step: str
+    use: str
+    state: str
+    reason: str | None = None
+    sentence: str = ""
+    detail: Any = None
+    signals: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The document that was kept in place of this one.
+
+    Attributes:
+        id, source, origin: which one.
+        similarity: as the step measured it.
+        fate: what became of it afterwards.
+        diff: unified, ``-`` for the document that went and ``+`` for the one that was kept; printable lines.
+    """
+
+    id: str
+    source: str
+    origin: str
+    similarity: float | None
+    fate: str
+    diff: list[str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """All of it; plain values.
+
+    Attributes:
+        text_from: ``store``, ``input`` or ``answer``; None where there is no text, and ``no_text`` says why.
+        generated: model, family, topic and tokens of a document that a model wrote.
+        stands_for: how many duplicates went in its favour.
+        dataset: where in the final dataset it is, a line for each place.
+    """
+
+    id: str
+    source: str
+    origin: str
+    meta: dict[str, Any]
+    content_hash: str | None
+    text: str | None
+    text_from: str | None
+    no_text: str
+    events: list[Event]
+    twin: Twin | None
+    generated: dict[str, Any] | None
+    stands_for: int
+    dataset: list[str]
+
+
+def explain(run: RunFolder, prefix: str) -> Story:
+    """The story of the document whose id begins with ``prefix``; raises RecipeError if there is not exactly one."""
+    wanted = run.find(prefix)
+    row = run.rows([wanted])[wanted]
+    text_from = "store" if row.text is not None else None
+    why = read_back(run, [row])
+    if text_from is None and row.text is not None:
+        text_from = "input" if row.maker and run.steps[row.maker].is_a(Source) else "answer"
+    events = _events(run, row)
+    return Story(
+        id=row.id.hex(),
+        source=row.source,
+        origin=row.origin,
+        meta=json_object(row.meta),
+        content_hash=row.content_hash.hex() if row.content_hash else None,
+        text=row.text,
+        text_from=text_from,
+        no_text=why.get(row.id, ""),
+        events=events,
+        twin=_twin(run, row, events),
+        generated=_generated(run, row),
+        stands_for=_stands_for(run, row.id),
+        dataset=[line for e in events if e.state == "written" for line in _places(run, run.steps[e.step], row.id)],
+    )
+
+
+def json_object(text: str | None) -> dict[str, Any]:
+    """A JSON object, or an empty one for what is none."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _events(run: RunFolder, row: Row) -> list[Event]:
+    there: dict[str, bool] = {}
+    events = []
+    for step in run.steps.values():
+        event = _event(step, row, reached=any(there.get(name) for name in step.inputs))
+        there[step.id] = event.state in ("read", "made", "kept")
+        # Steps of other branches say nothing about this document.
+        if event.state != "never reached" or _below_drop(run, step, row):
+            events.append(event)
+    return events
+
+
+def _event(step: Step, row: Row, *, reached: bool) -> Event:
+    signals = dict(row.signals.get(step.id, {}))
+    for name in step.added():
+        if f"{step.id}.{name}" in row.columns:
+            signals.setdefault(name, row.columns[f"{step.id}.{name}"])
+    if step.id in row.dropped:
+        reason, detail = row.dropped[step.id]
+        return Event(
+            step.id, step.use, "dropped", reason, step.sentence(reason), _plain(detail), signals, step.settings
+        )
+    if step.id == row.maker:
+        return Event(step.id, step.use, "read" if step.is_a(Source) else "made", signals=signals)
+    if not reached or step.is_a(Source):
+        return Event(step.id, step.use, "never reached")
+    if step.is_a(Writer):
+        return Event(step.id, step.use, "written")
+    if step.is_a(Trainer):
+        return Event(step.id, step.use, "trained on", sentence="or held out, or left out by its sampling")
+    if step.is_a(Generator):
+        return Event(step.id, step.use, "shown", sentence="a model may have been shown it; what it wrote has own ids")
+    return Event(step.id, step.use, "kept", signals=signals)
+
+
+def _below_drop(run: RunFolder, step: Step, row: Row) -> bool:
+    """Whether a step comes after one that dropped the row."""
+    above, seen = list(step.inputs), set()
+    while above:
+        name = above.pop()
+        if name in row.dropped:
+            return True
+        if name not in seen and name in run.steps:
+            seen.add(name)
+            above += run.steps[name].inputs
+    return False
+
+
+def _plain(detail: str | None) -> Any:
+    if detail and detail.startswith("{"):
+        try:
+            return json.loads(detail)
+        except ValueError:
+            return detail
+    return detail
+
+
+# -- duplicates ----------------------------------------------------------------------------------------------
+
+
+def _twin(run: RunFolder, row: Row, events: list[Event]) -> Twin | None:
+    detail = next((e.detail for e in events if isinstance(e.detail, dict) and "kept" in e.detail), None)
+    if detail is None:
+        return None
+    other = bytes.fromhex(detail["kept"])
+    kept = run.rows([other])[other]
+    read_back(run, [kept])
+    diff = unified(row.text, kept.text) if row.text is not None and kept.text is not None else []
+    return Twin(detail["kept"], kept.source, kept.origin, detail.get("similarity"), _fate(run, kept), diff)
+
+
+def _fate(run: RunFolder, row: Row) -> str:
+    for step in run.way():
+        if step in row.dropped:
+            return f"itself dropped later, by {step}: {row.dropped[step][0]}"
+    return "in the result"
+
+
+def unified(mine: str, kept: str, most: int = _SHOWN_DIFF) -> list[str]:
+    """A unified diff of two texts as printable lines, ``most`` at most; by words where lines have little in common."""
+    a, b = lines(mine, DIFF_WIDTH, _DIFF_LINES), lines(kept, DIFF_WIDTH, _DIFF_LINES)
+    if mine == kept:
+        return ["(the same text)"]
+    if mine.split() == kept.split():
+        return ["(they differ in white space only)"]
+    found = list(difflib.unified_diff(a, b, n=1, lineterm=""))[2:]
+    if sum(line.startswith("-") for line in found) > len(a) / 2:
+        # Hardly a line in common: the same words under other line breaks, say. Then words tell more than lines.
+        found = _changed_words(mine, kept)
+    return found if len(found) <= most else [*found[:most], f"... and {len(found) - most:,} more lines of the diff"]
+
+
+def _changed_words(mine: str, kept: str) -> list[str]:
+    a, b = mine.split()[:_DIFF_WORDS], kept.split()[:_DIFF_WORDS]
+    found = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=len(a) > 2000).get_opcodes():
+        if kind == "equal":
+            continue
+        found.append(f"@ word {i + 1:,}, after: {one_line(' '.join(a[max(0, i - 6) : i]), DIFF_WIDTH - 20)}")
+        for sign, words in (("-", a[i:j]), ("+", b[k:m])):
+            found += [sign + line for line in lines(" ".join(words), DIFF_WIDTH, 4)] if words else []
+    return found
+
+
+def _stands_for(run: RunFolder, wanted: bytes) -> int:
+    count = 0
+    needle = f'"kept": "{wanted.hex()}"'
+    for step in run.steps.values():
+        if step.is_a(Filter, Source, Generator) or not any("duplicate" in r for r in step.record.counts.reasons):
+            continue
+        for key in step.record.dropped:
+            for batch in run.batches(key, ["detail"]):
+                count += int(pc.sum(pc.match_substring(batch.column("detail"), needle)).as_py() or 0)
+    return count
+
+
+# -- generated -----------------------------------------------------------------------------------------------
+
+
+def _generated(run: RunFolder, row: Row) -> dict[str, Any] | None:
+    if row.maker is None or not run.steps[row.maker].is_a(Generator):
+        return None
+    said: dict[str, Any] = {"family": row.origin.partition("/")[2].rpartition("#")[0] or None}
+    said.update(
+        {k: v for k, v in json_object(row.meta).items() if k in ("model", "licence", "topic", "family", "audience")}
+    )
+    answer = answer_of(run, row)
+    if answer is not None:
+        for name in ("model", "licence", "prompt_tokens", "completion_tokens", "finish_reason"):
+            said.setdefault(name, answer.get(name))
+    return {k: v for k, v in said.items() if v is not None}
+
+
+# -- the final dataset ---------------------------------------------------------------------------------------
+
+
+def _places(run: RunFolder, step: Step, wanted: bytes) -> list[str]:
+    folder = step.record.folder
+    if folder is None:
+        return []
+    column = "doc_ids" if step.settings.get("doc_ids") else "id"
+    found: list[str] = []
+    for shard in step.record.shards:
+        path = run.store.path(f"{folder}/{shard['name']}")
+        if not path.is_file():
+            return [f"in {step.id} (its files are not here)"]
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+            if column not in reader.schema.names:
+                return [
+                    f"in {step.id}; which sequences hold it was not recorded (write.tokens with doc_ids: true does)"
+                ]
+            found += [f"{step.id}/{shard['name']} {rows}" for rows in _runs(_rows_with(reader, column, wanted.hex()))]
+    return found or [f"not in {step.id}: it lies in what was cut off at the end"]
+
+
+def _runs(rows: list[int]) -> list[str]:
+    """Sorted row numbers as runs: ``row 3``, ``rows 7-9``."""
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and row == runs[-1][1] + 1:
+            runs[-1][1] = row
+        else:
+            runs.append([row, row])
+    return [f"row {a:,}" if a == b else f"rows {a:,}-{b:,}" for a, b in runs]
+
+
+def _rows_with(reader: pa.ipc.RecordBatchStreamReader, column: str, wanted: str) -> list[int]:
+    found, start = [], 0
+    for batch in reader:
+        values = batch.column(column)
+        if pa.types.is_list(values.type):
+            at = pc.list_parent_indices(values).filter(pc.equal(values.flatten(), wanted)).unique()
+        else:
+            at = pc.indices_nonzero(pc.equal(values, wanted))
+        found += [start + i for i in at.to_pylist()]
+        start += batch.num_rows
+    return found

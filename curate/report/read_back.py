@@ -1,0 +1,137 @@
+"""The text of rows that a run dropped while reading: it is not kept, so it is read again from the input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import schema
+from curate.errors import CurateError
+from curate.report.run_folder import Row, RunFolder, recipe_path
+from curate.stages.base import SetAside, Source, Split
+
+MOST_BYTES: Final = 1 << 30
+"""Input that is read again at most; more is left to the user, who knows from the origin where to look."""
+_SPLIT_BYTES: Final = 64 << 20
+
+
+class _Known:
+    """Digests of inputs as the run knew them: nothing is hashed again."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._known: dict[str, Any] = run.store.read_json("digests.json") or {}
+        self.changed: set[str] = set()
+
+    def __call__(self, path: Path) -> str:
+        facts, entry = path.stat(), self._known.get(str(path))
+        if entry is None or entry[:2] != [facts.st_size, facts.st_mtime_ns]:
+            self.changed.add(path.name)
+            return "changed"
+        return str(entry[2])
+
+
+def read_back(run: RunFolder, rows: Iterable[Row], most_bytes: int = MOST_BYTES) -> dict[bytes, str]:
+    """Fill in ``text`` and ``meta`` of rows from the input or from a model's answers, as far as that is possible.
+
+    Returns, by id, why a row's text could not be had.
+    """
+    by_step: dict[str, list[Row]] = {}
+    why: dict[bytes, str] = {}
+    for row in rows:
+        if row.text is not None:
+            continue
+        if row.maker is None:
+            why[row.id] = "which step read it is not known"
+        else:
+            by_step.setdefault(row.maker, []).append(row)
+    for name, lost in by_step.items():
+        step = run.steps[name]
+        found = _from_input(run, name, lost, most_bytes) if step.is_a(Source) else _from_answers(run, name, lost)
+        why.update({row.id: found for row in lost if row.text is None})
+    return why
+
+
+def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> str:
+    """Read rows of one source step again; what to say about those that stay without a text."""
+    path = recipe_path(run.store)
+    if path is None:
+        return "the recipe is no longer where it was, so its inputs can't be found"
+    from curate.recipe.recipe import load_recipe
+
+    try:
+        stage = next((s.stage for s in load_recipe(path).steps if s.id == name), None)
+        if not isinstance(stage, Source) or stage.name != run.steps[name].use:
+            return f"the recipe has no step '{name}' any more that reads as this run did"
+        known = _Known(run)
+        splits = _chosen(stage.splits(path.parent, known, _SPLIT_BYTES), [row.origin for row in rows])
+        if sum(s.bytes for s in splits) > most_bytes:
+            return f"finding it would read more than {most_bytes >> 20} MB of input again"
+        for split in splits:
+            _read(stage, split, name, {row.id: row for row in rows if row.text is None})
+            if all(row.text is not None for row in rows):
+                break
+    except (CurateError, OSError) as error:
+        return f"the input can't be read again: {error}"
+    if known.changed:
+        return "the input has changed since the run"
+    return "the record never became a document; its origin says where it stands"
+
+
+def _chosen(splits: list[Split], origins: list[str]) -> list[Split]:
+    """Splits that may hold rows with these origins; of folders of small files only the files in question."""
+    chosen = []
+    for split in splits:
+        keys = {o[len(split.name) + 1 :] for o in origins if o.startswith(f"{split.name}#")}
+        if split.members:
+            members = tuple(m for m in split.members if m in keys)
+            if members:
+                chosen.append(dataclasses.replace(split, members=members, stop=len(members), bytes=0))
+        elif keys:
+            chosen.append(split)
+    return chosen
+
+
+def _read(stage: Source, split: Split, step: str, missing: dict[bytes, Row]) -> None:
+    wanted = pa.array(list(missing), schema.ID_TYPE)
+    for item in stage.read(split, step):
+        if isinstance(item, SetAside):
+            continue
+        found = item.filter(pc.is_in(item.column("id"), value_set=wanted))
+        for values in found.to_pylist():
+            row = missing.pop(values["id"], None)
+            if row is not None:
+                row.text, row.meta, row.content_hash = values["text"], values["meta"], values["content_hash"]
+        if not missing:
+            return
+
+
+def answer_of(run: RunFolder, row: Row) -> dict[str, Any] | None:
+    """The model's answer that a generated row came from, as it was published; None when that can't be told."""
+    if row.maker is None or "#" not in row.origin:
+        return None
+    place = row.origin.rpartition("#")[2].split(".")
+    if len(place) != 2 or not all(p.isdigit() for p in place):
+        return None
+    round_, number = int(place[0]), int(place[1])
+    record = run.steps[row.maker].record
+    folder = run.store.path(f"steps/{record.step}/{record.fingerprint[:16]}/rounds")
+    files = sorted(folder.glob(f"*-{round_:06d}.json"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+    if not files:
+        return None
+    answers = json.loads(files[-1].read_bytes())
+    found = answers[number] if number < len(answers) else None
+    return dict(found) if found else None
+
+
+def _from_answers(run: RunFolder, name: str, rows: list[Row]) -> str:
+    for row in rows:
+        answer = answer_of(run, row)
+        if answer is not None:
+            row.text = str(answer["text"])
+    return f"no answer of '{name}' is on record for it"

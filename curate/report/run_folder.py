@@ -1,0 +1,394 @@
+"""A run's folder, read only: its steps in order, their side tables, and single documents wherever they ended."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import schema
+from curate.errors import CurateError, DamagedError, RecipeError
+from curate.stages.base import Generator, Source, Stage, Writer, stage_class
+from curate.store.files import Store
+from curate.store.parts import HIDDEN
+from curate.store.records import Counts, Part, StepRecord
+from curate.store.tables import open_table
+
+REASON: Final = "reason"
+"""Column of a signals table: why the row went."""
+MIN_DIGITS: Final = 4
+"""Fewest hex digits that stand for a document."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    Attributes:
+        id, use, settings: as in the recipe.
+        inputs: ids of the steps it read.
+        uses: by setting, the trained step it used.
+        record: what came of it.
+    """
+
+    id: str
+    use: str
+    settings: dict[str, Any]
+    inputs: tuple[str, ...]
+    uses: dict[str, str]
+    record: StepRecord
+
+    @cached_property
+    def stage(self) -> type[Stage] | None:
+        """Its stage, or None when this version of curate does not have it any more."""
+        try:
+            importlib.import_module(f"curate.stages.{self.use.replace('.', '_')}")
+            return stage_class(self.use)
+        except (ImportError, CurateError):
+            return None
+
+    def is_a(self, *kinds: type[Stage]) -> bool:
+        """Whether its stage is of one of the kinds."""
+        return self.stage is not None and issubclass(self.stage, kinds)
+
+    def sentence(self, reason: str) -> str:
+        """What a reason of this step means, as its stage says; empty when it says nothing."""
+        return self.stage.reasons.get(reason, "") if self.stage is not None else ""
+
+    def added(self) -> list[str]:
+        """Columns it adds to rows, by short name."""
+        if self.stage is None:
+            return []
+        try:
+            return list(self.stage.model_validate(self.settings).adds())
+        except ValueError:
+            return []
+
+
+@dataclass
+class Row:
+    """All that a run knows about one document.
+
+    Attributes:
+        id, source, origin: as in schema.DOCUMENT.
+        maker: the step that read or generated it.
+        meta, content_hash, text, columns: where its text is in the store; else None and empty.
+        dropped: by step, the reason and the detail for which it went there.
+        signals: by step, what was measured on it.
+    """
+
+    id: bytes
+    source: str = ""
+    origin: str = ""
+    maker: str | None = None
+    meta: str | None = None
+    content_hash: bytes | None = None
+    text: str | None = None
+    dropped: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    signals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+class RunFolder:
+    """A run's folder and its steps, in the recipe's order.
+
+    Attributes:
+        store: the folder.
+        manifest: manifest.json; empty when the run has not come to its end.
+        steps: by id.
+        note: what a reader must know before the rest, empty when there is nothing: the newest run failed, for example.
+    """
+
+    def __init__(self, store: Store, manifest: dict[str, Any], steps: list[Step], note: str = "") -> None:
+        self.store, self.manifest, self.note = store, manifest, note
+        self.steps = {step.id: step for step in steps}
+
+    # -- tables ----------------------------------------------------------------------------------------------
+
+    def batches(self, key: str, columns: Iterable[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The batches of a table; only ``columns`` are read from the disk, those it lacks are left out."""
+        path = self.store.path(key)
+        with open_table(path) as reader:
+            names = reader.schema.names
+            count = reader.num_record_batches
+        wanted = None if columns is None else sorted({names.index(c) for c in columns if c in names})
+        options = pa.ipc.IpcReadOptions(included_fields=wanted)
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source, options=options)
+            for i in range(count):
+                try:
+                    yield reader.get_batch(i)
+                except (OSError, pa.ArrowInvalid) as error:
+                    raise DamagedError(
+                        f"batch {i} can't be read ({error})",
+                        place=str(path),
+                        cure="remove the step's folder and run again to make it anew",
+                    ) from error
+
+    def bases(self) -> dict[str, str]:
+        """Files that hold documents' text, each with the id of the step that has it among its parts first."""
+        found: dict[str, str] = {}
+        for step in self.steps.values():
+            for part in step.record.parts:
+                found.setdefault(part.data, step.id)
+        return found
+
+    def visible(self, part: Part, columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
+        """The visible rows of a part, only ``columns`` of the base and of overlays; missing ones are left out."""
+        columns = list(columns)
+        overlays = [self.batches(key, [HIDDEN, *columns]) for key in part.overlays]
+        for batch in self.batches(part.data, columns):
+            names, arrays, keep = list(batch.schema.names), list(batch.columns), None
+            for overlay in overlays:
+                beside = next(overlay)
+                for name in beside.schema.names:
+                    if name != HIDDEN:
+                        names.append(name)
+                        arrays.append(beside.column(name))
+                    else:
+                        shown = pc.invert(beside.column(name))
+                        keep = shown if keep is None else pc.and_(keep, shown)
+            rows = pa.RecordBatch.from_arrays(arrays, names=names)
+            yield rows if keep is None else rows.filter(keep)
+
+    def ends(self) -> list[Step]:
+        """The steps whose rows are the result: what writers read, or without a writer what nobody read further."""
+        writers = [s for s in self.steps.values() if s.is_a(Writer)]
+        names = [name for w in writers for name in w.inputs]
+        if not writers:
+            read = {name for s in self.steps.values() for name in s.inputs if s.record.parts}
+            names = [s.id for s in self.steps.values() if s.record.parts and s.id not in read]
+        return [self.steps[name] for name in dict.fromkeys(names) if name in self.steps]
+
+    def way(self) -> list[str]:
+        """The steps that rows pass on their way into the result, in order; branches that only train are not among them."""
+        found: set[str] = set()
+        above = [s.id for s in self.ends()]
+        while above:
+            name = above.pop()
+            if name not in found and name in self.steps:
+                found.add(name)
+                above += self.steps[name].inputs
+        return [name for name in self.steps if name in found]
+
+    # -- documents -------------------------------------------------------------------------------------------
+
+    def maker(self, step: str) -> str | None:
+        """The step that made the rows which ``step`` dropped, or whose text lies with it."""
+        now = self.steps.get(step)
+        while now is not None and not now.is_a(Source, Generator):
+            now = self.steps.get(now.inputs[0]) if len(now.inputs) == 1 else None
+        return now.id if now is not None else None
+
+    def find(self, prefix: str) -> bytes:
+        """The one document whose id begins with these hex digits, kept or dropped.
+
+        Raises RecipeError when there is none, or several: the message lists them.
+        """
+        wanted = prefix.lower().removeprefix("0x")
+        if not wanted or any(c not in "0123456789abcdef" for c in wanted):
+            raise RecipeError("an id is written in hex digits", place=repr(prefix)[:80], cure="see 'curate inspect'")
+        if not MIN_DIGITS <= len(wanted) <= 2 * schema.ID_BYTES:
+            raise RecipeError(
+                f"give {MIN_DIGITS} to {2 * schema.ID_BYTES} digits of the id",
+                place=wanted[:80],
+                cure="see 'curate inspect'",
+            )
+        found: set[bytes] = set()
+        for key in [*self._dropped_tables(), *self.bases()]:
+            for batch in self.batches(key, ["id"]):
+                found.update(_begin_with(batch.column("id"), wanted))
+        if len(found) == 1:
+            return found.pop()
+        if not found:
+            raise RecipeError(
+                f"no document's id begins with {wanted}",
+                place=str(self.store.root),
+                cure="see 'curate inspect --plain' for ids; rows that --sample or --limit left out are not in a run",
+            )
+        shown = ", ".join(i.hex()[: max(len(wanted) + 4, 8)] for i in sorted(found)[:8])
+        more = ", ..." if len(found) > 8 else ""
+        raise RecipeError(
+            f"{len(found)} documents' ids begin with {wanted}: {shown}{more}",
+            place=str(self.store.root),
+            cure="give more digits",
+        )
+
+    def _dropped_tables(self) -> list[str]:
+        return [key for step in self.steps.values() for key in step.record.dropped]
+
+    def rows(self, ids: Iterable[bytes], text: bool = True) -> dict[bytes, Row]:
+        """What is known about documents, by id; their text only if it is in the store."""
+        rows = {i: Row(i) for i in ids}
+        wanted = pa.array(list(rows), schema.ID_TYPE)
+        for key in self._dropped_tables():
+            for batch in self.batches(key):
+                for values in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist():
+                    row = rows[values["id"]]
+                    row.source, row.origin = values["source"], values["origin"]
+                    row.dropped[values["step"]] = (values["reason"], values["detail"])
+        for key, owner in self.bases().items():
+            self._base_rows(key, owner, wanted, rows, text)
+        for step in self.steps.values():
+            for key in step.record.signals:
+                for batch in self.batches(key):
+                    for values in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist():
+                        row = rows[values.pop("id")]
+                        values.pop(REASON, None)
+                        row.signals[step.id] = values
+        for row in rows.values():
+            if row.maker is None and row.dropped:
+                row.maker = next((m for step in row.dropped if (m := self.maker(step))), None)
+        return rows
+
+    def _base_rows(self, key: str, owner: str, wanted: pa.Array, rows: dict[bytes, Row], text: bool) -> None:
+        where = [pc.indices_nonzero(pc.is_in(b.column("id"), value_set=wanted)) for b in self.batches(key, ["id"])]
+        if not any(len(w) for w in where):
+            return
+        with open_table(self.store.path(key)) as reader:
+            for i, at in enumerate(where):
+                if not len(at):
+                    continue
+                batch = reader.get_batch(i)
+                if not text:
+                    batch = batch.drop_columns(["text"])
+                for values in batch.take(at).to_pylist():
+                    row = rows[values.pop("id")]
+                    row.maker = self.maker(owner)
+                    for name in ("source", "origin", "meta", "content_hash", "text"):
+                        if name in values:
+                            setattr(row, name, values.pop(name))
+                    row.columns.update(values)
+
+
+def _begin_with(ids: pa.Array, prefix: str) -> list[bytes]:
+    from curate.text.arrow import fixed
+
+    raw = fixed(ids)
+    whole = np.frombuffer(bytes.fromhex(prefix[: len(prefix) // 2 * 2]), np.uint8)
+    match = (raw[:, : len(whole)] == whole).all(axis=1)
+    if len(prefix) % 2:
+        match &= (raw[:, len(whole)] >> 4) == int(prefix[-1], 16)
+    return [raw[i].tobytes() for i in np.flatnonzero(match)]
+
+
+# -- opening -------------------------------------------------------------------------------------------------
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder looks like a run's."""
+    return (folder / "steps.json").is_file() or (folder / "manifest.json").is_file() or (folder / "steps").is_dir()
+
+
+def locate_run(name: str) -> Path:
+    """A run's folder by path or by its name below ``runs/``; raises RecipeError when there is none."""
+    for folder in (Path(name), Path("runs") / name):
+        if is_run(folder):
+            return folder.absolute()
+    if Path(name).is_dir():
+        raise RecipeError("is no run: no steps.json in it", place=name, cure="give a folder that 'curate run' made")
+    near = sorted(p.name for p in Path("runs").glob("*") if is_run(p)) if Path("runs").is_dir() else []
+    cure = f"there are: {', '.join(near)}" if near else "give the folder that 'curate run' made, as in runs/phi-1-mini"
+    raise RecipeError("there is no such run", place=name, cure=cure)
+
+
+def open_run(name: str) -> RunFolder:
+    """Open a run by path or name.
+
+    A run that stopped early (a guard, a full disk) is opened as far as it came: its steps then come from the recipe
+    that run.json names. Raises RecipeError when the folder is no run, or nothing in it is done.
+    """
+    folder = locate_run(name)
+    store = Store(folder)
+    manifest = store.read_json("manifest.json") or {}
+    newest = _newest_session(store)
+    failed = str(newest.get("outcome", "finished"))
+    keys: dict[str, str] = store.read_json("steps.json") or {}
+    if manifest and failed == "finished":
+        return RunFolder(store, manifest, _from_manifest(store, manifest, keys))
+    if newest.get("recipe") and Path(newest["recipe"]).is_file():
+        try:
+            steps = _from_recipe(store, Path(newest["recipe"]), keys)
+        except RecipeError:
+            # Edited since, and not right at the moment: the last finished run can still be looked at.
+            steps = []
+        if steps:
+            note = f"the newest run did not come to its end ({failed}); this is what it did so far"
+            return RunFolder(store, {}, steps, note)
+    if manifest:
+        note = f"the newest run did not come to its end ({failed}); this is the last one that did"
+        return RunFolder(store, manifest, _from_manifest(store, manifest, keys), note)
+    raise RecipeError("nothing in this run is done yet", place=str(folder), cure="run its recipe again to go on")
+
+
+def finished_run(store: Store) -> RunFolder:
+    """The run that manifest.json describes, whatever run.json says; raises RecipeError when there is none."""
+    manifest = store.read_json("manifest.json")
+    if not manifest:
+        raise RecipeError(
+            "the run has not come to its end", place=str(store.root), cure="run its recipe again to go on"
+        )
+    return RunFolder(store, manifest, _from_manifest(store, manifest, store.read_json("steps.json") or {}))
+
+
+def _newest_session(store: Store) -> dict[str, Any]:
+    sessions = (store.read_json("run.json") or {}).get("sessions", [])
+    return dict(sessions[-1]) if sessions else {}
+
+
+def recipe_path(store: Store) -> Path | None:
+    """The recipe's file, as the newest run recorded it, if it is still there."""
+    recorded = _newest_session(store).get("recipe")
+    return Path(recorded) if recorded and Path(recorded).is_file() else None
+
+
+def _record(store: Store, key: str) -> StepRecord:
+    value = store.read_json(key)
+    if value is None:
+        raise DamagedError(
+            "a committed file is missing", place=str(store.path(key)), cure="run the recipe again to make it anew"
+        )
+    return StepRecord.load(value)
+
+
+def _from_manifest(store: Store, manifest: dict[str, Any], keys: dict[str, str]) -> list[Step]:
+    steps = []
+    for said in manifest["steps"]:
+        record = _record(store, keys[said["id"]]) if said["id"] in keys else None
+        if record is None or record.fingerprint != said["fingerprint"]:
+            record = _newest_record(store, said["id"], said["fingerprint"])
+        if record is None:
+            record = StepRecord(said["id"], said["use"], said["fingerprint"], "", Counts())
+        steps.append(Step(said["id"], said["use"], said["settings"], tuple(said["from"]), said["uses"], record))
+    return steps
+
+
+def _newest_record(store: Store, step: str, fingerprint: str = "*") -> StepRecord | None:
+    found = list(store.path(f"steps/{step}").glob(f"{fingerprint[:16]}/done-*.json"))
+    if not found:
+        return None
+    return StepRecord.load(json.loads(max(found, key=lambda p: (p.stat().st_mtime_ns, p.name)).read_bytes()))
+
+
+def _from_recipe(store: Store, path: Path, keys: dict[str, str]) -> list[Step]:
+    from curate.recipe.plan import make_plan
+    from curate.recipe.recipe import load_recipe
+
+    steps = []
+    for planned in make_plan(load_recipe(path)).steps.values():
+        # The step that failed is not in steps.json, and an older result of it may be: the newest one counts.
+        record = _newest_record(store, planned.id)
+        if record is None and planned.id in keys:
+            record = _record(store, keys[planned.id])
+        if record is not None and record.use == planned.stage.name:
+            settings = planned.stage.model_dump(mode="json")
+            steps.append(Step(planned.id, record.use, settings, planned.inputs, planned.uses, record))
+    return steps

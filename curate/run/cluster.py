@@ -1,0 +1,173 @@
+"""Where tasks run: in this process, on an embedded Dask cluster, or on a running one. The only module that knows Dask."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from curate.errors import CurateError, EndpointError, StorageError, WorkerError
+from curate.run.task import Task
+
+_CONFIG = {
+    # A prefetched task behind one that kills its worker would be condemned with it (dask/distributed#5234).
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.admin.tick.limit": "1h",
+    # Results that are kept must not depend on how a BLAS splits its sums.
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
+    },
+}
+
+
+def execute(task: Task) -> Any:
+    """Run a task; what a user can mend becomes a CurateError that survives the way back to the driver."""
+    import pyarrow as pa
+
+    try:
+        return task.run()
+    except CurateError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        if getattr(error, "errno", None) == 28 or "No space left" in str(error):
+            raise StorageError(
+                "no space left on device",
+                place=str(task.store.root),
+                cure="free some space and run again: what is committed is kept",
+            ) from error
+        raise
+
+
+class Runner:
+    """Runs tasks, a bounded number of them in flight; the cluster starts with the first task, not before.
+
+    Args:
+        workers: processes of the embedded cluster; 0 runs tasks in this process, one after the other.
+        cluster: ``tcp://host:port`` of a running scheduler, or a scheduler file, instead of an embedded one.
+    """
+
+    def __init__(self, workers: int, cluster: str | None = None) -> None:
+        self._workers, self._address = workers, cluster
+        self._client: Any = None
+        self._cluster: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)
+            self._client.close(timeout=5)
+        if self._cluster is not None:
+            self._cluster.close(timeout=10)
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Any]]:
+        """Each task with its receipt, in the order in which they finish. Committed ones cost one small read."""
+        waiting: deque[Task] = deque()
+        for task in tasks:
+            receipt = task.store.read_whole(task.receipt)
+            if receipt is None:
+                waiting.append(task)
+            else:
+                yield task, receipt
+        if not waiting:
+            return
+        if self._address is None and self._workers == 0:
+            for task in waiting:
+                yield task, execute(task)
+            return
+        yield from self._on_dask(waiting)
+
+    def _on_dask(self, waiting: deque[Task]) -> Iterator[tuple[Task, Any]]:
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
+        client = self._connect()
+        window = max(2, 2 * max(1, sum(client.nthreads().values())))
+        running: dict[str, Task] = {}
+        done = as_completed(raise_errors=False)
+
+        def submit() -> None:
+            task = waiting.popleft()
+            name = f"{type(task).__name__}-{task.key}"
+            future = client.submit(execute, task, key=name, pure=False, retries=0)
+            running[future.key] = task
+            done.add(future)
+
+        while waiting and len(running) < window:
+            submit()
+        try:
+            for future in done:
+                task = running.pop(future.key)
+                if future.status != "finished":
+                    error = future.exception()
+                    if isinstance(error, KilledWorker):
+                        raise WorkerError(
+                            "workers died again and again on one task (out of memory?)",
+                            place=_describe(task),
+                            cure="run again with fewer --workers, or with --workers 0 to see the reason",
+                        ) from None
+                    raise error
+                receipt = future.result()
+                future.release()
+                if waiting:
+                    submit()
+                yield task, receipt
+        finally:
+            leftover = list(done.futures)
+            if leftover:
+                client.cancel(leftover, force=True)
+
+    def _connect(self) -> Any:
+        if self._client is not None:
+            return self._client
+        import dask
+        from distributed import Client, LocalCluster
+
+        dask.config.set(_CONFIG)
+        logging.getLogger("distributed").setLevel(logging.ERROR)
+        if self._address is None:
+            self._cluster = LocalCluster(
+                n_workers=self._workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",  # None would listen on port 8787 of every interface
+                memory_limit="auto",
+                silence_logs=logging.CRITICAL,
+            )
+            self._client = Client(self._cluster)
+            return self._client
+        try:
+            if "://" in self._address:
+                self._client = Client(self._address, timeout="10s")
+            else:
+                if not os.path.exists(self._address):  # noqa: PTH110 - an address, not one of our paths
+                    raise EndpointError("there is no such scheduler file", place=self._address)
+                self._client = Client(scheduler_file=self._address, timeout="10s")
+            self._client.wait_for_workers(1, timeout=60)
+        except (OSError, TimeoutError) as error:
+            raise EndpointError(
+                f"no Dask scheduler with workers answers ({error})",
+                place=self._address,
+                cure="start 'dask scheduler' and 'dask worker', or leave --cluster out",
+            ) from None
+        return self._client
+
+
+def _describe(task: Task) -> str:
+    split = getattr(task, "split", None)
+    return f"{split.name} [{split.start}, {split.stop})" if split is not None else f"{task.folder} {task.key[:12]}"

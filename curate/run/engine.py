@@ -1,0 +1,478 @@
+"""The driver: walks the plan, skips what is done, sends the rest to the runner, and records every step.
+
+A step is known by its fingerprint (settings, assets, and the identity of the steps above it) and by the key of what
+it read; its record lies under both, so that a run goes on where the last one stopped, whoever ran it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from curate.errors import GuardError, InputError
+from curate.fingerprint import fingerprint
+from curate.recipe.plan import Plan, PlannedStep
+from curate.run import dataset, exchange, generate, learn
+from curate.run.cluster import Runner
+from curate.run.inputs import CutTask, Digests, read_files, split_identity
+from curate.run.progress import Reporter
+from curate.run.segment import RowStep, SegmentTask
+from curate.run.task import Task
+from curate.run.versions import check_versions
+from curate.stages.base import Context, Filter, Generator, Global, Source, Span, Split, Trainer, Writer
+from curate.store.files import Store, crash_point
+from curate.store.parts import part_schema
+from curate.store.records import Counts, Part, StepRecord, total
+
+
+@dataclass
+class Settings:
+    """What changes how a run is done, never what comes out of it.
+
+    Attributes:
+        split_bytes: bytes of input that a split aims at.
+        partitions: partitions of every exchange; None chooses by size.
+    """
+
+    split_bytes: int = 64 << 20
+    partitions: int | None = None
+
+
+@dataclass
+class Engine:
+    """Runs a plan in a store."""
+
+    plan: Plan
+    store: Store
+    runner: Runner
+    reporter: Reporter
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        self.records: dict[str, StepRecord] = {}
+        self.record_keys: dict[str, str] = {}
+        self.inputs: dict[str, list[dict[str, str]]] = {}
+        self.reused: set[str] = set()
+        self._digests = Digests(self.store)
+
+    # -- identity ------------------------------------------------------------------------------------------
+
+    def fingerprint(self, step: PlannedStep) -> str:
+        """Identity of a step, given the records of all steps above it."""
+        above = [self.records[name].identity for name in step.inputs]
+        used = {setting: self.records[name].identity for setting, name in step.uses.items()}
+        options = vars(self.plan.options) if isinstance(step.stage, Source) else {}
+        extra = generate.identity(step.stage, self.plan.recipe) if isinstance(step.stage, Generator) else None
+        return fingerprint(step.static, above, used, options, extra, self._seed(step))
+
+    def context(self, step: PlannedStep) -> Context:
+        """What the step's stage may know."""
+        trained = {s: self.store.path(str(self.records[name].folder)) for s, name in step.uses.items()}
+        return Context(step.id, self._seed(step), {**step.assets, **trained})
+
+    def _seed(self, step: PlannedStep) -> int | None:
+        return self.plan.recipe.seed if step.stage.seeded else None
+
+    @staticmethod
+    def folder(step: str, identity: str) -> str:
+        """Key of a step's folder."""
+        return f"steps/{step}/{identity[:16]}"
+
+    def input_parts(self, step: PlannedStep) -> list[Part]:
+        """Parts that a step reads, in the order of ``from``."""
+        return [part for name in step.inputs for part in self.records[name].parts]
+
+    def splits(self, step: PlannedStep) -> list[Split]:
+        """Splits of a source step; their names and digests go into the manifest."""
+        assert isinstance(step.stage, Source)
+        try:
+            splits = step.stage.splits(self.plan.recipe.path.parent, self._digests, self.settings.split_bytes)
+        except InputError as error:
+            place = f"{step.step.place}: {error.place}" if error.place else step.step.place
+            raise InputError(error.cause, place=place, cure=error.cure) from None
+        self._digests.save()
+        return splits
+
+    # -- running -------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, StepRecord]:
+        """Run, or go on with, the whole plan; returns the records by step in the recipe's order."""
+        for segment in self.plan.segments:
+            head = self.plan.steps[segment[0]]
+            started = time.monotonic()
+            if isinstance(head.stage, Source | Filter):
+                reused = self._segment([self.plan.steps[name] for name in segment])
+            else:
+                reused = self._whole(head)
+            self._index()
+            for name in segment:
+                self._guard(name)
+                if reused:
+                    self.reused.add(name)
+                self.reporter.finished(self.records[name], (time.monotonic() - started) / len(segment), reused)
+        return {name: self.records[name] for name in self.plan.steps}
+
+    def _index(self) -> None:
+        from curate.store.files import encode_json
+
+        self.store.replace("steps.json", encode_json(self.record_keys))
+
+    def known(self, step: PlannedStep, identity: str, key: str) -> StepRecord | None:
+        """The record of a step that is complete for this input."""
+        record = self.store.read_whole(f"{self.folder(step.id, identity)}/done-{key[:16]}.json")
+        return StepRecord.load(record) if record is not None else None
+
+    def _done(self, record: StepRecord, key: str) -> None:
+        where = f"{self.folder(record.step, record.fingerprint)}/done-{key[:16]}.json"
+        crash_point("step.before-done")
+        self.store.put_if_absent(where, record.dump())
+        crash_point("step.after-done")
+        self.records[record.step] = record
+        self.record_keys[record.step] = where
+
+    def _reuse(self, step: PlannedStep, identity: str, key: str) -> bool:
+        record = self.known(step, identity, key)
+        if record is None:
+            return False
+        self.records[step.id] = record
+        self.record_keys[step.id] = f"{self.folder(step.id, identity)}/done-{key[:16]}.json"
+        return True
+
+    def tasks(self, steps: tuple[str, ...], what: str, tasks: Iterable[Task]) -> dict[str, Any]:
+        """Run tasks; receipts by task key."""
+        tasks = list(tasks)
+        receipts: dict[str, Any] = {}
+        done = sum(self.store.path(t.receipt).exists() for t in tasks)
+        self.reporter.step(steps, what, sum(t.size for t in tasks), len(tasks), done)
+        for task, receipt in self.runner.run(tasks):
+            receipts[task.key] = receipt
+            self.reporter.advance(task.size, _counts(receipt))
+        return receipts
+
+    # -- segments ------------------------------------------------------------------------------------------
+
+    def _segment(self, steps: list[PlannedStep]) -> bool:
+        identities: dict[str, str] = {}
+        for step in steps:
+            above = [identities.get(name) or self.records[name].identity for name in step.inputs]
+            used = {setting: self.records[name].identity for setting, name in step.uses.items()}
+            options = vars(self.plan.options) if isinstance(step.stage, Source) else {}
+            identities[step.id] = fingerprint(step.static, above, used, options, None, self._seed(step))
+        head, last = steps[0], steps[-1]
+        splits = self.splits(head) if isinstance(head.stage, Source) else None
+        if splits is not None:
+            self.inputs[head.id] = read_files(splits, self._digests)
+            key = fingerprint([split_identity(s) for s in splits])
+        else:
+            key = fingerprint([p.key for p in self.input_parts(head)])
+        if all(self._reuse(step, identities[step.id], key) for step in steps):
+            return True
+        folder = self.folder(last.id, identities[last.id])
+        for step in steps:
+            check_versions(self.store, self.folder(step.id, identities[step.id]), step)
+        rows = self._row_steps(steps)
+        chain = fingerprint([identities[step.id] for step in steps])
+        if splits is not None:
+            receipts = self._read(head, self._pieces(head, splits), rows, folder, chain, tuple(s.id for s in steps))
+        else:
+            tasks = [
+                SegmentTask(self.store, folder, fingerprint(chain, p.key), p.root, rows, part=p)
+                for p in self.input_parts(head)
+            ]
+            found = self.tasks(tuple(s.id for s in steps), "filtering", tasks)
+            receipts = [found[t.key] for t in tasks]
+        for step in steps:
+            counts = total(Counts.load(r["counts"][step.id]) for r in receipts)
+            record = StepRecord(step.id, step.stage.name, identities[step.id], identities[step.id], counts)
+            record.signals = [r["signals"][step.id] for r in receipts if step.id in r["signals"]]
+            if step is last:
+                record.parts = [Part.load(r["part"]) for r in receipts]
+                record.dropped = [r["dropped"] for r in receipts if r["dropped"]]
+            self._done(record, key)
+        return False
+
+    def _row_steps(self, steps: list[PlannedStep]) -> tuple[RowStep, ...]:
+        trained = {name: record.identity for name, record in self.records.items() if record.folder}
+        return tuple(
+            RowStep(s.id, s.stage, self.context(s), self.plan.measure_identity(s.id, trained))
+            for s in steps
+            if isinstance(s.stage, Filter)
+        )
+
+    def _pieces(self, step: PlannedStep, splits: list[Split]) -> list[Split]:
+        assert isinstance(step.stage, Source)
+        cuts = {
+            s.digest: CutTask(
+                self.store,
+                f"pieces/{s.digest[:16]}",
+                fingerprint(s.digest, self.settings.split_bytes),
+                step.stage,
+                s,
+                self.settings.split_bytes,
+            )
+            for s in splits
+            if s.sequential
+        }
+        if not cuts:
+            return splits
+        receipts = self.tasks((step.id,), "cutting", cuts.values())
+        result: list[Split] = []
+        for s in splits:
+            result += cuts[s.digest].splits(receipts[cuts[s.digest].key]) if s.sequential else [s]
+        return result
+
+    def _read(
+        self,
+        head: PlannedStep,
+        splits: list[Split],
+        rows: tuple[RowStep, ...],
+        folder: str,
+        chain: str,
+        names: tuple[str, ...],
+    ) -> list[Any]:
+        source = head.stage
+        assert isinstance(source, Source)
+        options = self.plan.options
+
+        def task(split: Split, limit: int | None) -> SegmentTask:
+            identity = split_identity(split)
+            # Where the text came from, whatever the thresholds: measurements are kept under it.
+            root = fingerprint(source.fingerprint(), head.id, identity, options.sample, limit)
+            return SegmentTask(
+                self.store,
+                folder,
+                fingerprint(chain, identity, limit),
+                root,
+                rows,
+                source,
+                split,
+                head.id,
+                None,
+                options.sample,
+                limit,
+            )
+
+        if options.limit is None:
+            tasks = [task(split, None) for split in splits]
+            found = self.tasks(names, "reading", tasks)
+            return [found[t.key] for t in tasks]
+        receipts: list[Any] = []
+        left = options.limit
+        for split in splits:
+            one = task(split, left)
+            receipts.append(self.tasks(names, "reading", [one])[one.key])
+            left -= receipts[-1]["counts"][head.id]["rows_out"]
+            if left <= 0:
+                break
+        return receipts
+
+    # -- whole steps ---------------------------------------------------------------------------------------
+
+    def _whole(self, step: PlannedStep) -> bool:
+        identity = self.fingerprint(step)
+        parts = self.input_parts(step)
+        key = fingerprint([p.key for p in parts], generate.limits(step.stage, self.plan.recipe))
+        if self._reuse(step, identity, key):
+            self._publish(step.id)
+            return True
+        folder = self.folder(step.id, identity)
+        check_versions(self.store, folder, step)
+        stage = step.stage
+        if isinstance(stage, Global):
+            record = self._global(step, stage, identity, folder, parts)
+        elif isinstance(stage, Trainer):
+            record = self._train(step, stage, identity, folder, parts)
+        elif isinstance(stage, Generator):
+            record = generate.run_generator(self, step, stage, identity, folder, parts)
+        elif isinstance(stage, Writer):
+            record = self._write(step, stage, identity, folder, parts, key)
+        else:
+            raise TypeError(f"the engine does not know what a {type(stage).__name__} is")
+        self._done(record, key)
+        self._publish(step.id)
+        return False
+
+    def _publish(self, step: str) -> None:
+        folder = self.records[step].folder
+        if folder is not None:
+            dataset.publish(self.store, step, folder)
+
+    def _partitions(self, parts: list[Part]) -> int:
+        if self.settings.partitions is not None:
+            return self.settings.partitions
+        return max(1, min(1024, -(-sum(p.bytes for p in parts) // exchange.PARTITION_BYTES)))
+
+    def _exchange(
+        self,
+        step: PlannedStep,
+        stage: Global | Writer,
+        identity: str,
+        folder: str,
+        phase: int,
+        name: str,
+        inputs: list[Part] | list[tuple[str, str]],
+        partitions: int,
+    ) -> tuple[list[tuple[str, Any]], list[Span]]:
+        """One map and reduce; (task key, receipt) and Span of each non-empty partition, in key order."""
+        ctx = self.context(step)
+        maps: list[exchange.MapTask] = []
+        if inputs and isinstance(inputs[0], Part):
+            whole = pa.unify_schemas([part_schema(self.store, p) for p in inputs if isinstance(p, Part)])
+            for number, part in enumerate(inputs):
+                assert isinstance(part, Part)
+                key = fingerprint(identity, phase, part.key, number, partitions)
+                maps.append(
+                    exchange.MapTask(self.store, folder, key, stage, ctx, phase, partitions, part, number, whole)
+                )
+        else:
+            for key, file in inputs:  # type: ignore[misc]
+                maps.append(
+                    exchange.MapTask(
+                        self.store,
+                        folder,
+                        fingerprint(identity, phase, key, partitions),
+                        stage,
+                        ctx,
+                        phase,
+                        partitions,
+                        file=file,
+                    )
+                )
+        mapped = self.tasks((step.id,), f"{name}: map", maps)
+        pieces: dict[int, list[exchange.Piece]] = {}
+        sums: dict[int, list[int]] = {}
+        for task in maps:
+            receipt = mapped[task.key]
+            for p, first, count, rows, weight in receipt["index"]:
+                pieces.setdefault(p, []).append(exchange.Piece(receipt["file"], first, count))
+                here = sums.setdefault(p, [0, 0])
+                here[0] += rows
+                here[1] += weight
+        all_rows, all_weight = sum(s[0] for s in sums.values()), sum(s[1] for s in sums.values())
+        reduces: list[exchange.ReduceTask] = []
+        spans: list[Span] = []
+        rows_before = weight_before = 0
+        above = fingerprint([t.key for t in maps])
+        for p in sorted(pieces):
+            span = Span(rows_before, all_rows, weight_before, all_weight)
+            spans.append(span)
+            key = fingerprint(identity, phase, "reduce", p, partitions, above)
+            reduces.append(exchange.ReduceTask(self.store, folder, key, stage, ctx, phase, p, tuple(pieces[p]), span))
+            rows_before += sums[p][0]
+            weight_before += sums[p][1]
+        reduced = self.tasks((step.id,), f"{name}: reduce", reduces)
+        return [(t.key, reduced[t.key]) for t in reduces], spans
+
+    def _global(self, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]) -> StepRecord:
+        partitions = self._partitions(parts)
+        inputs: list[Part] | list[tuple[str, str]] = parts
+        results: list[tuple[str, Any]] = []
+        for number, phase in enumerate(stage.phases()):
+            if not inputs:
+                break
+            results, _ = self._exchange(step, stage, identity, folder, number, phase.name, inputs, partitions)
+            inputs = [(key, receipt["file"]) for key, receipt in results if receipt["file"]]
+        pieces: dict[int, list[exchange.Piece]] = {}
+        for _, receipt in results:
+            for number, batch in receipt["parts"]:
+                pieces.setdefault(number, []).append(exchange.Piece(receipt["file"], batch, 1))
+        everything = fingerprint([p.key for p in parts])
+        tasks = {
+            number: exchange.ApplyTask(
+                self.store, folder, fingerprint(identity, "apply", number, everything), parts[number], tuple(found)
+            )
+            for number, found in pieces.items()
+        }
+        receipts = self.tasks((step.id,), "joining verdicts", tasks.values())
+        record = StepRecord(step.id, stage.name, identity, identity, Counts())
+        for number, part in enumerate(parts):
+            key = fingerprint(identity, "apply", number, everything)
+            if number in tasks:
+                receipt = receipts[key]
+                record.parts.append(Part.load(receipt["part"]))
+                record.dropped.append(receipt["dropped"])
+                record.counts.add(Counts.load(receipt["counts"]))
+            else:
+                record.parts.append(Part(key, part.root, part.data, part.overlays, part.rows, part.bytes))
+                record.counts.add(Counts(part.rows, part.rows, part.bytes, part.bytes))
+        return record
+
+    def _train(self, step: PlannedStep, stage: Trainer, identity: str, folder: str, parts: list[Part]) -> StepRecord:
+        key = fingerprint(identity, [p.key for p in parts])
+        task = learn.TrainTask(self.store, folder, key, stage, self.context(step), tuple(parts))
+        receipt = self.tasks((step.id,), "training", [task])[key]
+        rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
+        record = StepRecord(
+            step.id, stage.name, identity, fingerprint(receipt["digest"]), Counts(rows, rows, size, size)
+        )
+        record.folder, record.report = receipt["folder"], {**receipt["report"], "digest": receipt["digest"]}
+        return record
+
+    def _write(
+        self, step: PlannedStep, stage: Writer, identity: str, folder: str, parts: list[Part], key: str
+    ) -> StepRecord:
+        results, spans = self._exchange(step, stage, identity, folder, 0, "shuffle", parts, self._partitions(parts))
+        weight = spans[0].total_weight if spans else 0
+        cuts = stage.layout(weight)
+        if not cuts:
+            raise InputError(
+                "nothing is left to write",
+                place=f"{step.step.place}: step {step.id}",
+                cure="see 'curate inspect' for what each step dropped; loosen a threshold or read more",
+            )
+        ordered = []
+        for (_, receipt), span, after in zip(
+            results, spans, [*(s.start_weight for s in spans[1:]), weight], strict=True
+        ):
+            ordered.append(dataset.Sorted(receipt["file"], span.start_weight, after - span.start_weight))
+        tasks = []
+        for cut in cuts:
+            cover = tuple(s for s in ordered if s.start < cut.stop and s.start + s.weight > cut.start)
+            task_key = fingerprint(identity, "shard", cut.index, key)
+            tasks.append(
+                dataset.ShardTask(self.store, folder, task_key, stage, self.context(step), cut, len(cuts), cover)
+            )
+        receipts = self.tasks((step.id,), "writing shards", tasks)
+        shards = [receipts[t.key] for t in tasks]
+        extra = stage.finish([{k: v for k, v in s.items() if k != "file"} for s in shards], weight, self.context(step))
+        record = StepRecord(step.id, stage.name, identity, identity, Counts())
+        record.folder = dataset.assemble(self.store, folder, key, shards, dict(extra))
+        rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
+        record.counts = Counts(rows, rows, size, size)
+        record.shards = [{k: v for k, v in s.items() if k != "file"} for s in shards]
+        return record
+
+    # -- guards --------------------------------------------------------------------------------------------
+
+    def _guard(self, name: str) -> None:
+        guard, counts = self.plan.steps[name].step.guard, self.records[name].counts
+        if guard is None or counts.rows_in == 0:
+            return
+        share = sum(counts.reasons.values()) / counts.rows_in
+        reasons = ", ".join(f"{r} {n}" for r, n in sorted(counts.reasons.items(), key=lambda x: (-x[1], x[0]))[:5])
+        place = f"{self.plan.steps[name].step.place}: step {name}"
+        if guard.max_drop is not None and share > guard.max_drop:
+            raise GuardError(
+                f"dropped {share:.1%} of {counts.rows_in} rows, more than its guard's {guard.max_drop:.1%} ({reasons})",
+                place=place,
+                cure="look at them with 'curate inspect', then loosen the rule or raise max_drop",
+            )
+        if guard.min_drop is not None and share < guard.min_drop:
+            raise GuardError(
+                f"dropped {share:.1%} of {counts.rows_in} rows, less than its guard's {guard.min_drop:.1%}",
+                place=place,
+                cure="check that the rule still sees what it was made for, or lower min_drop",
+            )
+
+
+def _counts(receipt: Any) -> dict[str, Counts]:
+    """Counts by step in a receipt, if it has any."""
+    if isinstance(receipt, dict) and isinstance(receipt.get("counts"), dict):
+        counts = receipt["counts"]
+        if counts and all(isinstance(v, dict) and "rows_in" in v for v in counts.values()):
+            return {name: Counts.load(value) for name, value in counts.items()}
+    return {}

@@ -1,0 +1,263 @@
+"""The exchange: map, sort by key, cut into ranges, reduce. Dedup, quantiles and the shuffle are all made of it.
+
+Each map task writes one file, sorted by key, with an index of where each partition lies; each reduce task reads its
+ranges from all of them. Partitions are ranges of the key, so the concatenated output is the same rows in the same
+order whatever the number of partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import schema
+from curate.errors import InputError
+from curate.run.segment import conform, text_bytes
+from curate.run.task import Task
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Writer
+from curate.store.files import Store
+from curate.store.parts import HIDDEN, read_part
+from curate.store.records import Counts, Part
+from curate.store.tables import batch_at, open_table, read_batches, table_writer
+from curate.text.batch import Batch
+
+PARTITION_BYTES: Final = 64 << 20
+"""Bytes of input that a partition aims at: what bounds a reduce task's memory."""
+ROWS_PER_BATCH: Final = 4096
+
+
+def partition_bounds(partitions: int) -> np.ndarray:
+    """First key of each partition after the first, uint64: equal ranges of the key space."""
+    return np.array([(p << 64) // partitions for p in range(1, partitions)], dtype=np.uint64)
+
+
+def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
+    """Rows in the total order (KEY, *by); input order decides only between rows that wrongly share an id."""
+    if rows.num_rows < 2:
+        return rows
+    last = [name for name in (PART, ROW) if name in rows.schema.names]
+    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in dict.fromkeys((KEY, *by, *last))])
+    return rows.take(order)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Record batches [first, first + count) of a file."""
+
+    file: str
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class MapTask(Task):
+    """Maps one input (a part of documents, or a reduced file) to sorted, partitioned rows."""
+
+    stage: Global | Writer
+    ctx: Context
+    phase: int
+    partitions: int
+    part: Part | None = None
+    part_number: int = 0
+    part_schema: pa.Schema | None = None
+    file: str | None = None
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "map"
+
+    @property
+    def size(self) -> int:
+        """Bytes of input, for progress."""
+        return self.part.bytes if self.part else 0
+
+    def _inputs(self) -> Iterator[Batch]:
+        if self.part is None:
+            assert self.file is not None
+            for batch in read_batches(self.store.path(self.file)):
+                yield Batch(batch)
+            return
+        assert self.part_schema is not None
+        for visible in read_part(self.store, self.part):
+            if not visible.rows.num_rows:
+                continue
+            rows = conform(visible.rows, self.part_schema)
+            number = pa.repeat(pa.scalar(self.part_number, pa.uint32()), rows.num_rows)
+            row = pa.array((visible.start + visible.position).astype(np.uint32))
+            yield Batch(rows.append_column(PART, number).append_column(ROW, row))
+
+    def work(self) -> dict[str, Any]:
+        """Map, sort, write; the receipt says where each partition lies."""
+        run: Callable[[Batch, Context], pa.Table]
+        if isinstance(self.stage, Writer):
+            run, by = self.stage.map, self.stage.sort_by()
+        else:
+            phase = self.stage.phases()[self.phase]
+            run, by = phase.map, phase.sort_by
+        tables = [t for t in (run(batch, self.ctx) for batch in self._inputs()) if t.num_rows]
+        if not tables:
+            return {"file": None, "index": [], "rows": 0}
+        rows = sort_rows(pa.concat_tables(tables), by).combine_chunks()
+        cuts = np.searchsorted(rows.column(KEY).to_numpy(), partition_bounds(self.partitions), side="left")
+        edges = [0, *cuts.tolist(), rows.num_rows]
+        weights = rows.column(WEIGHT).to_numpy() if WEIGHT in rows.schema.names else None
+        file = self.store.fresh(self.folder, f"map{self.phase}", ".arrow")
+        index = []
+        with table_writer(self.store.path(file), rows.schema) as out:
+            for p in range(self.partitions):
+                first, begin, end = out.batches, edges[p], edges[p + 1]
+                if begin == end:
+                    continue
+                for batch in rows.slice(begin, end - begin).to_batches(max_chunksize=ROWS_PER_BATCH):
+                    out.write(batch)
+                weight = int(weights[begin:end].sum()) if weights is not None else 0
+                index.append([p, first, out.batches - first, end - begin, weight])
+        return {"file": file, "index": index, "rows": rows.num_rows}
+
+
+def read_pieces(store: Store, pieces: tuple[Piece, ...]) -> pa.Table | None:
+    """All rows of some pieces, in their order."""
+    batches: list[pa.RecordBatch] = []
+    for piece in pieces:
+        path = store.path(piece.file)
+        with open_table(path) as reader:
+            batches += [batch_at(reader, i, path) for i in range(piece.first, piece.first + piece.count)]
+    return pa.Table.from_batches(batches) if batches else None
+
+
+@dataclass(frozen=True)
+class ReduceTask(Task):
+    """Sorts one partition's rows and reduces them."""
+
+    stage: Global | Writer
+    ctx: Context
+    phase: int
+    partition: int
+    pieces: tuple[Piece, ...]
+    span: Span
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "reduce"
+
+    def work(self) -> dict[str, Any]:
+        """Reduce; verdicts are written grouped by part, with an index."""
+        rows = read_pieces(self.store, self.pieces)
+        assert rows is not None
+        if isinstance(self.stage, Writer):
+            return self._sorted(sort_rows(rows, self.stage.sort_by()))
+        phase = self.stage.phases()[self.phase]
+        last = self.phase == len(self.stage.phases()) - 1
+        result = phase.reduce(sort_rows(rows, phase.sort_by), self.span, self.ctx)
+        if result.num_rows == 0:
+            return {"file": None, "parts": [], "rows": 0}
+        return self._verdicts(result) if last else self._rows(result)
+
+    def _rows(self, rows: pa.Table) -> dict[str, Any]:
+        file = self.store.fresh(self.folder, f"reduce{self.phase}", ".arrow")
+        with table_writer(self.store.path(file), rows.schema) as out:
+            for batch in rows.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH * 16):
+                out.write(batch)
+        return {"file": file, "parts": [], "rows": rows.num_rows}
+
+    def _sorted(self, rows: pa.Table) -> dict[str, Any]:
+        """A writer's rows in order; the same id twice means that branches were joined that share documents."""
+        ids = rows.column("id").combine_chunks()
+        if rows.num_rows > 1:
+            same = pc.equal(ids.slice(1), ids.slice(0, rows.num_rows - 1))
+            if pc.any(same).as_py():
+                which = ids[pc.index(same, True).as_py()].as_py().hex()
+                raise InputError(
+                    f"document {which} comes twice",
+                    place=f"step {self.ctx.step}",
+                    cure="two rows of a source share an id, or 'from' joins steps that hold the same documents",
+                )
+        return self._rows(rows)
+
+    def _verdicts(self, rows: pa.Table) -> dict[str, Any]:
+        rows = rows.take(pc.sort_indices(rows, sort_keys=[(PART, "ascending"), (ROW, "ascending")])).combine_chunks()
+        part = rows.column(PART).to_numpy()
+        numbers, starts = np.unique(part, return_index=True)
+        ends = [*starts[1:].tolist(), len(part)]
+        file = self.store.fresh(self.folder, f"verdicts{self.phase}", ".arrow")
+        with table_writer(self.store.path(file), rows.schema) as out:
+            for begin, end in zip(starts.tolist(), ends, strict=True):
+                for batch in rows.slice(begin, end - begin).to_batches():
+                    out.write(batch)
+        return {"file": file, "parts": [[int(n), i] for i, n in enumerate(numbers)], "rows": rows.num_rows}
+
+
+@dataclass(frozen=True)
+class ApplyTask(Task):
+    """Joins verdicts back to one part: an overlay that hides rows, and the list of what was dropped and why."""
+
+    part: Part
+    pieces: tuple[Piece, ...]
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "apply"
+
+    @property
+    def size(self) -> int:
+        """Bytes of input, for progress."""
+        return self.part.bytes
+
+    def work(self) -> dict[str, Any]:
+        """Write the overlay and the dropped rows."""
+        verdicts = read_pieces(self.store, self.pieces)
+        assert verdicts is not None
+        verdicts = verdicts.take(pc.sort_indices(verdicts.column(ROW))).combine_chunks()
+        rows = verdicts.column(ROW).to_numpy()
+        step = self.folder.split("/")[1]
+        counts = Counts()
+        overlay = self.store.fresh(self.folder, "overlay", ".arrow")
+        dropped = self.store.fresh(self.folder, "dropped", ".arrow")
+        with (
+            table_writer(self.store.path(overlay), pa.schema([(HIDDEN, pa.bool_())])) as out,
+            table_writer(self.store.path(dropped), schema.DROPPED) as gone,
+        ):
+            for visible in read_part(self.store, self.part):
+                begin, end = np.searchsorted(rows, [visible.start, visible.start + visible.size])
+                here = rows[begin:end] - visible.start
+                hidden = np.zeros(visible.size, dtype=bool)
+                hidden[here] = True
+                out.write(pa.RecordBatch.from_pydict({HIDDEN: pa.array(hidden)}))
+                counts.rows_in += visible.rows.num_rows
+                counts.bytes_in += text_bytes(visible.rows)
+                which = np.flatnonzero(hidden[visible.position])
+                if len(which):
+                    lost = visible.rows.take(pa.array(which))
+                    counts.bytes_out -= text_bytes(lost)
+                    said = verdicts.slice(int(begin), int(end - begin))
+                    gone.write(_dropped(step, lost, said))
+        counts.rows_out = counts.rows_in - verdicts.num_rows
+        counts.bytes_out += counts.bytes_in
+        for pair in pc.value_counts(verdicts.column("reason")).to_pylist():
+            counts.reasons[pair["values"]] = pair["counts"]
+        part = Part(
+            self.key, self.part.root, self.part.data, (*self.part.overlays, overlay), counts.rows_out, counts.bytes_out
+        )
+        return {"part": {**vars(part), "overlays": list(part.overlays)}, "counts": vars(counts), "dropped": dropped}
+
+
+def _dropped(step: str, lost: pa.RecordBatch, said: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [
+            lost.column("id"),
+            lost.column("source"),
+            lost.column("origin"),
+            pa.repeat(step, lost.num_rows),
+            said.column("reason").combine_chunks(),
+            said.column("detail").combine_chunks(),
+        ],
+        schema=schema.DROPPED,
+    )

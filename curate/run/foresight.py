@@ -1,0 +1,103 @@
+"""What a run would find: each step's state and the reason for it, without running anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from curate.errors import CurateError
+from curate.fingerprint import fingerprint
+from curate.recipe.plan import Plan, PlannedStep
+from curate.run import generate
+from curate.run.cluster import Runner
+from curate.run.engine import Engine
+from curate.run.inputs import split_identity
+from curate.run.progress import Silent
+from curate.stages.base import Source
+from curate.store.files import Store
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """One step as a run would find it.
+
+    Attributes:
+        state: ``done``, ``half done`` (some tasks are committed), ``stale`` (done under other settings or inputs),
+            ``to do``, or ``later`` (depends on what a step before it will give).
+        why: the reason for the state, in a few words.
+    """
+
+    step: str
+    use: str
+    inputs: tuple[str, ...]
+    state: str
+    why: str
+
+
+def foresee(plan: Plan, store: Store) -> list[Foreseen]:
+    """State of every step, in the recipe's order; raises what a run would raise for inputs that can't be read."""
+    found: dict[str, Foreseen] = {}
+    with Runner(0) as runner:
+        engine = Engine(plan, store, runner, Silent())
+        for segment in plan.segments:
+            key: str | None = None
+            for number, name in enumerate(segment):
+                step = plan.steps[name]
+                needs = [*step.inputs, *step.uses.values()]
+                waits = [n for n in needs if found[n].state != "done"]
+                if waits:
+                    found[name] = Foreseen(name, step.stage.name, step.inputs, *_later(engine, step, waits))
+                    continue
+                if number == 0:
+                    key = _key(engine, step)
+                assert key is not None
+                found[name] = Foreseen(name, step.stage.name, step.inputs, *_state(engine, step, key))
+    return [found[name] for name in plan.steps]
+
+
+def _key(engine: Engine, step: PlannedStep) -> str:
+    if isinstance(step.stage, Source):
+        return fingerprint([split_identity(s) for s in engine.splits(step)])
+    limits = generate.limits(step.stage, engine.plan.recipe)
+    keys = [p.key for p in engine.input_parts(step)]
+    from curate.stages.base import Filter
+
+    return fingerprint(keys) if isinstance(step.stage, Filter) else fingerprint(keys, limits)
+
+
+def _state(engine: Engine, step: PlannedStep, key: str) -> tuple[str, str]:
+    identity = engine.fingerprint(step)
+    record = engine.known(step, identity, key)
+    if record is not None:
+        engine.records[step.id] = record
+        return "done", f"{record.counts.rows_out:,} of {record.counts.rows_in:,} rows"
+    folder = engine.store.path(engine.folder(step.id, identity))
+    if any(folder.glob("done-*.json")):
+        return "stale", "its input changed"
+    if any(folder.glob("receipts/*.json")):
+        return "half done", "some tasks are committed"
+    return _changed(engine, step)
+
+
+def _changed(engine: Engine, step: PlannedStep) -> tuple[str, str]:
+    """Compare the settings with those of the newest earlier record of the step."""
+    known = engine.store.read_json("steps.json") or {}
+    where = known.get(step.id)
+    if where is None:
+        return "to do", "never run"
+    earlier: dict[str, Any] = engine.store.read_json(f"{where.rsplit('/', 1)[0]}/step.json") or {}
+    now = step.stage.model_dump(mode="json")
+    old = earlier.get("settings", {})
+    if earlier.get("use") != step.stage.name:
+        return "stale", f"was {earlier.get('use')}"
+    fields = [f"{k}: {old.get(k)} -> {now.get(k)}" for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
+    return "stale", "; ".join(fields) or "an asset, the seed or a step above it changed"
+
+
+def _later(engine: Engine, step: PlannedStep, waits: list[str]) -> tuple[str, str]:
+    try:
+        state, why = _changed(engine, step)
+    except CurateError:
+        state, why = "to do", ""
+    after = f"after {', '.join(waits)}"
+    return ("stale", f"{why}; {after}") if state == "stale" and "->" in why else ("later", after)

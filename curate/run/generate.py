@@ -1,0 +1,112 @@
+"""Steps that ask a model: choose requests, ask in rounds through the journal, publish closed rounds, accept answers.
+
+A closed round is published to the store as a file that is never changed. From then on it is what the step is made
+of: later runs read it there and ask nobody, whatever became of the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from curate.fingerprint import fingerprint
+from curate.llm.ask import Asked, Progress, ask
+from curate.llm.request import Answer
+from curate.recipe.plan import PlannedStep
+from curate.recipe.recipe import Recipe
+from curate.run import learn
+from curate.stages.base import Generator, Stage
+from curate.store.files import crash_point
+from curate.store.records import Counts, Part, StepRecord
+
+if TYPE_CHECKING:
+    from curate.run.engine import Engine
+
+
+def identity(stage: Generator, recipe: Recipe) -> str:
+    """What of the model bears on results: its declared id and the terms of its outputs, never where it runs."""
+    model = recipe.models[stage.model]
+    return fingerprint(model.model, model.licence)
+
+
+def limits(stage: Stage, recipe: Recipe) -> Any:
+    """What decides how many rounds are asked: raising the budget lets a step that it stopped go on."""
+    return recipe.budget.model_dump(mode="json") if isinstance(stage, Generator) else None
+
+
+def run_generator(
+    engine: Engine, step: PlannedStep, stage: Generator, identity_: str, folder: str, parts: list[Part]
+) -> StepRecord:
+    """Run a Generator step; returns its record."""
+    ctx = engine.context(step)
+    key = fingerprint(identity_, [p.key for p in parts])
+    chosen = learn.RequestsTask(engine.store, folder, key, stage, ctx, tuple(parts) if stage.reads_documents else ())
+    rounds = learn.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
+    answers = _published(engine, folder, key, len(rounds))
+    asked: Asked | None = None
+    if len(answers) < len(rounds):
+        model = engine.plan.recipe.models[stage.model]
+        engine.reporter.step(
+            (step.id,), f"asking {model.model}", 0, sum(len(r) for r in rounds), sum(len(r) for r in answers)
+        )
+        asked = ask(
+            rounds[len(answers) :],
+            model,
+            budget=engine.plan.recipe.budget,
+            journal=engine.store.root / "journal.sqlite",
+            progress=_progress(engine, step.id),
+            local_log=engine.store.root / "local-model.log",
+        )
+        for round_ in asked.rounds:
+            answers.append(_publish(engine, folder, key, len(answers), round_))
+    digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
+    accept = learn.AcceptTask(
+        engine.store, folder, fingerprint(identity_, digest), stage, ctx, rounds[: len(answers)], answers
+    )
+    receipt = engine.tasks((step.id,), "accepting answers", [accept])[accept.key]
+    record = StepRecord(step.id, stage.name, identity_, fingerprint(identity_, digest), Counts.load(receipt["counts"]))
+    record.parts = [Part.load(receipt["part"])]
+    record.dropped = [receipt["dropped"]] if receipt["dropped"] else []
+    flat = [a for round_ in answers for a in round_ if a is not None]
+    record.report = {
+        **receipt["report"],
+        "model": engine.plan.recipe.models[stage.model].model,
+        "rounds": {"planned": len(rounds), "closed": len(answers)},
+        "prompt_tokens": sum(a.prompt_tokens for a in flat),
+        "completion_tokens": sum(a.completion_tokens for a in flat),
+    }
+    if asked is not None and asked.stopped:
+        record.report["stopped"] = asked.stopped
+        engine.reporter.note(f"{step.id}: stopped by the {asked.stopped} after {len(answers)} of {len(rounds)} rounds")
+    return record
+
+
+def _published(engine: Engine, folder: str, key: str, rounds: int) -> list[list[Answer | None]]:
+    found: list[list[Answer | None]] = []
+    for number in range(rounds):
+        value = engine.store.read_json(f"{folder}/rounds/{key[:16]}-{number:06d}.json")
+        if value is None:
+            break
+        found.append([Answer(**a) if a else None for a in value])
+    return found
+
+
+def _publish(engine: Engine, folder: str, key: str, number: int, round_: list[Answer | None]) -> list[Answer | None]:
+    crash_point("round.before-publish")
+    value: list[Mapping[str, Any] | None] = engine.store.put_if_absent(
+        f"{folder}/rounds/{key[:16]}-{number:06d}.json", [asdict(a) if a else None for a in round_]
+    )
+    crash_point("round.after-publish")
+    return [Answer(**a) if a else None for a in value]
+
+
+def _progress(engine: Engine, step: str) -> Any:
+    before = 0
+
+    def tell(now: Progress) -> None:
+        nonlocal before
+        engine.reporter.advance(0, {step: Counts(rows_in=now.done - before)})
+        before = now.done
+
+    return tell

@@ -1,0 +1,171 @@
+"""Tasks that run once: training, choosing what to ask a model, making documents of its answers."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from curate import schema
+from curate.fingerprint import fingerprint, tree_digest
+from curate.llm.request import Answer, Request
+from curate.run.segment import batches_of, text_bytes
+from curate.run.task import Task
+from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
+from curate.store.files import sync_file, sync_folder
+from curate.store.records import Counts, Part
+from curate.store.tables import one_batch, table_writer
+from curate.text.hashing import content_hash, hash128
+
+
+@dataclass(frozen=True)
+class TrainTask(Task):
+    """Trains a model from all rows of some parts."""
+
+    stage: Trainer
+    ctx: Context
+    parts: tuple[Part, ...]
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "train"
+
+    @property
+    def size(self) -> int:
+        """Bytes of input, for progress."""
+        return sum(p.bytes for p in self.parts)
+
+    def work(self) -> dict[str, Any]:
+        """Train into a folder of this attempt's own, and say what it holds."""
+        key = self.store.fresh(self.folder, "trained", "")
+        out = self.store.path(key)
+        out.mkdir(parents=True)
+        try:
+            report = self.stage.train(batches_of(self.store, self.parts), out, self.ctx)
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+        for path in sorted(out.rglob("*")):
+            if path.is_file():
+                sync_file(path)
+        sync_folder(out)
+        return {"folder": key, "digest": tree_digest(out), "report": dict(report)}
+
+
+@dataclass(frozen=True)
+class RequestsTask(Task):
+    """Chooses what to ask, from all rows of some parts where the stage reads documents."""
+
+    stage: Generator
+    ctx: Context
+    parts: tuple[Part, ...]
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "reduce"
+
+    def work(self) -> list[list[dict[str, Any]]]:
+        """The rounds, as plain values."""
+        docs = batches_of(self.store, self.parts) if self.stage.reads_documents else iter(())
+        return [[asdict(request) for request in round_] for round_ in self.stage.requests(docs, self.ctx)]
+
+
+def load_requests(value: list[list[dict[str, Any]]]) -> list[list[Request]]:
+    """Rounds from a RequestsTask's receipt."""
+    return [[Request(**{**r, "messages": tuple(r["messages"])}) for r in round_] for round_ in value]
+
+
+@dataclass(frozen=True)
+class AcceptTask(Task):
+    """Turns the answers of closed rounds into one part of documents.
+
+    A document's id is hashed from (step, round, number in the round): a pure function of what was asked.
+    """
+
+    stage: Generator
+    ctx: Context
+    requests: list[list[Request]]
+    answers: list[list[Answer | None]]
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "train"
+
+    def work(self) -> dict[str, Any]:
+        """Accept or reject every answer; the receipt has the part, counts by reason, and the stage's report."""
+        rows: list[tuple[str, Accepted]] = []
+        lost: list[tuple[str, str, str]] = []
+        counts = Counts()
+        for r, (asked, answered) in enumerate(zip(self.requests, self.answers, strict=False)):
+            for n, (request, answer) in enumerate(zip(asked, answered, strict=True)):
+                origin = f"{self.ctx.step}/{request.family}#{r}.{n}"
+                counts.rows_in += 1
+                result: Accepted | Rejected = Rejected("no_answer", "every attempt failed; see the journal")
+                if answer is not None:
+                    counts.bytes_in += len(answer.text.encode("utf-8", "replace"))
+                    result = self.stage.accept(request, answer, self.ctx)
+                if isinstance(result, Rejected):
+                    counts.reasons[result.reason] = counts.reasons.get(result.reason, 0) + 1
+                    lost.append((origin, result.reason, result.detail))
+                else:
+                    rows.append((origin, result))
+        table = self._documents(rows)
+        counts.rows_out, counts.bytes_out = table.num_rows, text_bytes(table)
+        data = self.store.fresh(self.folder, "part", ".arrow")
+        with table_writer(self.store.path(data), table.schema) as out:
+            out.write(table)
+        part = Part(self.key, fingerprint("answers", self.key), data, (), counts.rows_out, counts.bytes_out)
+        return {
+            "part": {**vars(part), "overlays": []},
+            "counts": vars(counts),
+            "dropped": self._dropped(lost),
+            "report": dict(self.stage.report(pa.Table.from_batches([table]))),
+        }
+
+    def _documents(self, rows: list[tuple[str, Accepted]]) -> pa.RecordBatch:
+        import orjson
+
+        text = pa.array([a.text for _, a in rows], pa.large_string())
+        origin = pa.array([o for o, _ in rows], pa.string())
+        columns = {
+            "id": self._ids(origin),
+            "text": text,
+            "source": pa.repeat(self.ctx.step, len(rows)),
+            "origin": origin,
+            "meta": pa.array(
+                [orjson.dumps(dict(a.meta), option=orjson.OPT_SORT_KEYS).decode() for _, a in rows], pa.string()
+            ),
+            "content_hash": content_hash(text),
+        }
+        table = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.DOCUMENT)
+        for name, kind in self.stage.adds().items():
+            table = table.append_column(
+                f"{self.ctx.step}.{name}", pa.array([a.columns.get(name) for _, a in rows], kind)
+            )
+        return table
+
+    def _ids(self, origin: pa.Array) -> pa.Array:
+        return hash128(origin.cast(pa.large_string()))
+
+    def _dropped(self, lost: list[tuple[str, str, str]]) -> str | None:
+        if not lost:
+            return None
+        origin = pa.array([o for o, _, _ in lost], pa.string())
+        step = pa.repeat(self.ctx.step, len(lost))
+        columns = [
+            self._ids(origin),
+            step,
+            origin,
+            step,
+            pa.array([r for _, r, _ in lost]),
+            pa.array([d for _, _, d in lost]),
+        ]
+        key = self.store.fresh(self.folder, "dropped", ".arrow")
+        with table_writer(self.store.path(key), schema.DROPPED) as out:
+            out.write(one_batch(pa.Table.from_arrays(columns, schema=schema.DROPPED)))
+        return key

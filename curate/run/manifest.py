@@ -1,0 +1,63 @@
+"""The manifest: what a run's results were made of and why, the same bytes whenever the meaning is the same.
+
+Nothing of how it was done stands in it: times, hosts, workers, retries and paths go to run.json.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import curate
+from curate.fingerprint import tree_digest
+from curate.recipe.plan import Options
+from curate.run.engine import Engine
+from curate.run.versions import library_versions
+from curate.stages.base import Source
+from curate.store.files import crash_point, encode_json
+from curate.store.records import StepRecord
+
+
+def manifest(engine: Engine) -> dict[str, Any]:
+    """The manifest of a finished run, as plain values."""
+    recipe = engine.plan.recipe
+    options = {k: v for k, v in vars(engine.plan.options).items() if v != getattr(Options, k)}
+    return {
+        "manifest": 1,
+        "recipe": recipe.name,
+        "about": recipe.about,
+        "seed": recipe.seed,
+        "options": options,
+        "curate": curate.__version__,
+        "versions": library_versions(),
+        "models": {n: {"model": m.model, "licence": m.licence} for n, m in sorted(recipe.models.items())},
+        "inputs": dict(sorted(engine.inputs.items())),
+        "steps": [_step(engine, record) for record in engine.records.values()],
+    }
+
+
+def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
+    planned = engine.plan.steps[record.step]
+    exclude = {"paths", "path"} if isinstance(planned.stage, Source) else set()
+    counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
+    return {
+        "id": record.step,
+        "use": record.use,
+        "settings": planned.stage.model_dump(mode="json", exclude=exclude),
+        "from": list(planned.inputs),
+        "uses": planned.uses,
+        "assets": {setting: tree_digest(path) for setting, path in planned.assets.items()},
+        "fingerprint": record.fingerprint,
+        **counts,
+        "reasons": dict(sorted(record.counts.reasons.items())),
+        "report": record.report,
+        "shards": record.shards,
+    }
+
+
+def write_manifest(engine: Engine) -> dict[str, Any]:
+    """Write ``manifest.json`` as a whole; returns it."""
+    value = manifest(engine)
+    crash_point("publish.before-manifest")
+    engine.store.replace("manifest.json", encode_json(value))
+    crash_point("publish.after-manifest")
+    return value

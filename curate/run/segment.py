@@ -1,0 +1,369 @@
+"""A segment: consecutive row-local steps, fused into one task per split that streams its batches once.
+
+A segment that begins with a source writes the survivors' text once. One that begins with parts writes no text at
+all: an overlay beside each part says which rows go and holds the columns that were added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import schema
+from curate.run.task import Task
+from curate.stages.base import Context, Filter, SetAside, Signals, Source, Split
+from curate.store.files import Store, crash_point
+from curate.store.parts import HIDDEN, Visible, read_part, scatter
+from curate.store.records import Counts, Part
+from curate.store.tables import BATCH_BYTES, TableWriter, read_batches
+from curate.text.batch import Batch
+from curate.text.hashing import keyed_hash
+
+REASON: Final = "reason"
+"""Column of a signals table: why the row went, null where it stayed."""
+SAMPLE_KEY: Final = 0x73616D706C65
+"""The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
+
+
+@dataclass(frozen=True)
+class RowStep:
+    """A filter inside a segment. ``measure`` is the identity of what it measures."""
+
+    id: str
+    stage: Filter
+    ctx: Context
+    measure: str
+
+
+def text_bytes(rows: pa.RecordBatch) -> int:
+    """Bytes of UTF-8 text in a batch."""
+    return int(pc.sum(pc.binary_length(rows.column("text"))).as_py() or 0)
+
+
+@dataclass(frozen=True)
+class SegmentTask(Task):
+    """Streams one split, or one part, through the steps of a segment.
+
+    Attributes:
+        root: lineage of the text, under which measurements are kept for later runs with other thresholds.
+        steps: the filters, in order.
+        source, split, source_id: what to read when the segment begins with a source.
+        part: what to read otherwise.
+        sample, limit: see recipe.plan.Options; limit counts down over the splits of a source.
+    """
+
+    root: str
+    steps: tuple[RowStep, ...]
+    source: Source | None = None
+    split: Split | None = None
+    source_id: str = ""
+    part: Part | None = None
+    sample: float = 1.0
+    limit: int | None = None
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "segment"
+
+    @property
+    def size(self) -> int:
+        """Bytes of input, for progress."""
+        return self.split.bytes if self.split else self.part.bytes if self.part else 0
+
+    def work(self) -> dict[str, Any]:
+        """Stream the batches; returns the receipt: the part, counts by step, side tables."""
+        with ExitStack() as stack:
+            run = _Run(self, stack)
+            if self.source is not None and self.split is not None:
+                run.from_source(self.source, self.split)
+            elif self.part is not None:
+                run.from_part(self.part)
+            stack.close()
+        crash_point("segment.before-data")
+        return run.receipt()
+
+
+@dataclass
+class _Out:
+    """A file that is opened when the first batch for it comes, because only then its schema is known."""
+
+    store: Store
+    folder: str
+    name: str
+    stack: ExitStack
+    key: str | None = None
+    writer: TableWriter | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a batch."""
+        if self.writer is None:
+            self.key = self.store.fresh(self.folder, self.name, ".arrow")
+            self.writer = TableWriter(self.store.path(self.key), batch.schema)
+            self.stack.callback(self.writer.close)
+        self.writer.write(batch)
+
+
+@dataclass
+class _Pending:
+    """Survivors waiting until they fill a batch worth writing."""
+
+    rows: list[pa.RecordBatch] = field(default_factory=list)
+    bytes: int = 0
+
+
+class _Run:
+    def __init__(self, task: SegmentTask, stack: ExitStack) -> None:
+        self.task = task
+        self.names = ([task.source_id] if task.source is not None else []) + [s.id for s in task.steps]
+        self.counts = {name: Counts() for name in self.names}
+        self.data = _Out(task.store, task.folder, "part", stack)
+        self.dropped = _Out(task.store, task.folder, "dropped", stack)
+        self.signals = {
+            s.id: _Out(task.store, f"signals/{s.measure[:16]}/{task.root[:16]}", "signals", stack) for s in task.steps
+        }
+        self.known = {s.id: _Known(task.store, s.measure, task.root) for s in task.steps}
+        self.rows, self.bytes = 0, 0
+        self.pending = _Pending()
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def from_source(self, source: Source, split: Split) -> None:
+        counts = self.counts[self.task.source_id]
+        left = self.task.limit
+        for item in source.read(split, self.task.source_id):
+            if isinstance(item, SetAside):
+                counts.rows_in += 1
+                self._set_aside(item, counts)
+                continue
+            rows = self._sampled(item)
+            if left is not None:
+                rows = rows.slice(0, left)
+                left -= rows.num_rows
+            size = text_bytes(rows)
+            counts.rows_in += rows.num_rows
+            counts.rows_out += rows.num_rows
+            counts.bytes_in += size
+            counts.bytes_out += size
+            survivors, _ = self._through(rows)
+            self._keep(survivors)
+            if left == 0:
+                break
+        self._flush()
+        if self.data.writer is None:
+            self.data.write(pa.RecordBatch.from_pylist([], schema=_document_schema(self.task.steps)))
+
+    def from_part(self, part: Part) -> None:
+        for visible in read_part(self.task.store, part):
+            rows, position = self._through(visible.rows)
+            size = text_bytes(rows)
+            self.rows += rows.num_rows
+            self.bytes += size
+            self._overlay(visible, rows, position)
+
+    def _sampled(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        if self.task.sample >= 1:
+            return rows
+        bound = np.uint64(min(int(self.task.sample * 2.0**64), 2**64 - 1))
+        return rows.filter(pa.array(keyed_hash(rows.column("id"), SAMPLE_KEY) < bound))
+
+    def _set_aside(self, item: SetAside, counts: Counts) -> None:
+        counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+        name = self.task.source_id
+        row_id = hashlib.blake2b(f"{name}\x1f{item.origin}".encode(), digest_size=schema.ID_BYTES).digest()
+        values = [[row_id], [name], [item.origin], [name], [item.reason], [item.detail]]
+        self.dropped.write(
+            pa.RecordBatch.from_arrays(
+                [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)], schema=schema.DROPPED
+            )
+        )
+
+    # -- deciding -----------------------------------------------------------------------------------------
+
+    def _through(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
+        """Rows that every step keeps, with the columns added, and their positions among the rows given."""
+        position = np.arange(rows.num_rows, dtype=np.int64)
+        for step in self.task.steps:
+            counts = self.counts[step.id]
+            size = text_bytes(rows)
+            counts.rows_in += rows.num_rows
+            counts.bytes_in += size
+            if rows.num_rows == 0:
+                rows = _with_columns(rows, step, None)
+                continue
+            signals = self._measured(step, rows, counts)
+            reasons = step.stage.decide(signals)
+            side = {"id": rows.column("id"), **signals, REASON: reasons}
+            self.signals[step.id].write(pa.RecordBatch.from_pydict(side))
+            rows = _with_columns(rows, step, signals)
+            if reasons.null_count < len(reasons):
+                goes = pc.is_valid(reasons)
+                self._drop(step.id, rows.filter(goes), reasons.filter(goes), counts)
+                stays = pc.invert(goes)
+                rows = rows.filter(stays)
+                position = position[stays.to_numpy(zero_copy_only=False)]
+                size = text_bytes(rows)
+            counts.rows_out += rows.num_rows
+            counts.bytes_out += size
+        return rows, position
+
+    def _measured(self, step: RowStep, rows: pa.RecordBatch, counts: Counts) -> Signals:
+        found = self.known[step.id].find(rows.column("id"))
+        if found is None:
+            counts.measured += rows.num_rows
+            return step.stage.measure(Batch(rows), step.ctx)
+        missing = found < 0
+        old = self.known[step.id].table
+        assert old is not None
+        if not missing.any():
+            return {
+                name: old.column(name).combine_chunks().take(pa.array(found))
+                for name in old.schema.names
+                if name not in ("id", REASON)
+            }
+        fresh = step.stage.measure(Batch(rows.filter(pa.array(missing))), step.ctx)
+        counts.measured += int(missing.sum())
+        where = found.copy()
+        where[missing] = old.num_rows + np.arange(int(missing.sum()))
+        joined = {}
+        for name, values in fresh.items():
+            both = pa.chunked_array([*old.column(name).chunks, values]).combine_chunks()
+            joined[name] = both.take(pa.array(where))
+        return joined
+
+    def _drop(self, step: str, rows: pa.RecordBatch, reasons: pa.Array, counts: Counts) -> None:
+        for pair in pc.value_counts(reasons).to_pylist():
+            counts.reasons[pair["values"]] = counts.reasons.get(pair["values"], 0) + pair["counts"]
+        n = rows.num_rows
+        columns = [
+            rows.column("id"),
+            rows.column("source"),
+            rows.column("origin"),
+            pa.repeat(step, n),
+            reasons,
+            pa.nulls(n, pa.string()),
+        ]
+        self.dropped.write(pa.RecordBatch.from_arrays(columns, schema=schema.DROPPED))
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def _keep(self, rows: pa.RecordBatch) -> None:
+        if rows.num_rows == 0:
+            return
+        size = text_bytes(rows)
+        self.rows += rows.num_rows
+        self.bytes += size
+        self.pending.rows.append(rows)
+        self.pending.bytes += size
+        if self.pending.bytes >= BATCH_BYTES // 2:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.pending.rows:
+            self.data.write(pa.concat_batches(self.pending.rows))
+            self.pending = _Pending()
+
+    def _overlay(self, visible: Visible, rows: pa.RecordBatch, position: np.ndarray) -> None:
+        shown = np.zeros(visible.size, dtype=bool)
+        shown[visible.position[position]] = True
+        columns = {HIDDEN: pa.array(~shown)}
+        for step in self.task.steps:
+            for name in step.stage.adds():
+                full = f"{step.id}.{name}"
+                columns[full] = scatter(rows.column(full), visible.position[position], visible.size)
+        self.data.write(pa.RecordBatch.from_pydict(columns))
+
+    def receipt(self) -> dict[str, Any]:
+        store, task = self.task.store, self.task
+        for step in task.steps:
+            key = self.signals[step.id].key
+            if key is not None:
+                # A pointer makes the side table known to later runs, whatever becomes of this step's receipt.
+                store.put_if_absent(f"{_signals_folder(step.measure, task.root)}/{task.key}.json", {"file": key})
+        if task.part is None:
+            part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes)
+        else:
+            overlays = (*task.part.overlays, *([self.data.key] if self.data.key else []))
+            part = Part(task.key, task.root, task.part.data, overlays, self.rows, self.bytes)
+        return {
+            "part": {**vars(part), "overlays": list(part.overlays)},
+            "counts": {name: vars(c) for name, c in self.counts.items()},
+            "dropped": self.dropped.key,
+            "signals": {name: out.key for name, out in self.signals.items() if out.key},
+        }
+
+
+def _signals_folder(measure: str, root: str) -> str:
+    return f"signals/{measure[:16]}/{root[:16]}"
+
+
+class _Known:
+    """What earlier runs measured of the same text under the same settings, looked up by id."""
+
+    def __init__(self, store: Store, measure: str, root: str) -> None:
+        batches: list[pa.RecordBatch] = []
+        for pointer in sorted(store.path(_signals_folder(measure, root)).glob("*.json")):
+            file = store.path(json.loads(pointer.read_bytes())["file"])
+            if file.exists():
+                batches += read_batches(file)
+        self.table = pa.Table.from_batches(batches) if batches else None
+        if self.table is not None:
+            ids = _id_view(self.table.column("id").combine_chunks())
+            self._order = np.argsort(ids, kind="stable")
+            self._ids = ids[self._order]
+
+    def find(self, ids: pa.Array) -> np.ndarray | None:
+        """Row of each id in ``table``, -1 where unknown; None when nothing is known at all."""
+        if self.table is None:
+            return None
+        wanted = _id_view(ids)
+        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        return np.where(self._ids[at] == wanted, self._order[at], -1)
+
+
+def _id_view(ids: pa.Array) -> np.ndarray:
+    """64 bits of each id: enough to tell the rows of one split apart."""
+    raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
+    pairs = np.ascontiguousarray(raw).view(np.dtype([("a", ">u8"), ("b", ">u8")]))
+    return pairs["a"].astype(np.uint64) ^ (pairs["b"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:
+    for name, kind in step.stage.adds().items():
+        values = signals[name].cast(kind) if signals is not None else pa.nulls(rows.num_rows, kind)
+        rows = rows.append_column(f"{step.id}.{name}", values)
+    return rows
+
+
+def _document_schema(steps: tuple[RowStep, ...]) -> pa.Schema:
+    schema_ = schema.DOCUMENT
+    for step in steps:
+        for name, kind in step.stage.adds().items():
+            schema_ = schema_.append(pa.field(f"{step.id}.{name}", kind))
+    return schema_
+
+
+def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:
+    """Visible rows of parts in order, as batches with one schema: columns that a part lacks are null."""
+    from curate.store.parts import part_schema
+
+    whole = pa.unify_schemas([part_schema(store, p) for p in parts]) if parts else schema.DOCUMENT
+    for part in parts:
+        for visible in read_part(store, part):
+            if visible.rows.num_rows:
+                yield Batch(conform(visible.rows, whole))
+
+
+def conform(rows: pa.RecordBatch, whole: pa.Schema) -> pa.RecordBatch:
+    """Rows in a schema: its order of columns, nulls for those that are not there."""
+    there = set(rows.schema.names)
+    columns = [rows.column(f.name).cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in whole]
+    return pa.RecordBatch.from_arrays(columns, names=whole.names)

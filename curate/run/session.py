@@ -1,0 +1,62 @@
+"""run.json: when, where and how long. Nothing in it is part of any result."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from curate.store.files import Store, encode_json
+
+KEEP = 50
+"""Sessions kept in run.json, the newest last."""
+
+
+class Session:
+    """One invocation on one store; recorded when it ends, however it ends.
+
+    Args:
+        store: the run's folder.
+        argv: the command line.
+        recipe: the recipe's file: reports read text back through it.
+    """
+
+    def __init__(self, store: Store, argv: Sequence[str], recipe: Path | None = None) -> None:
+        self._store = store
+        self._facts: dict[str, Any] = {
+            "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "argv": list(argv),
+            "outcome": "killed",
+        }
+        if recipe is not None:
+            self._facts["recipe"] = str(recipe.absolute())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def failed(self, why: str) -> None:
+        """It stopped with an error."""
+        self._facts["outcome"] = f"failed: {why}"
+
+    def finished(self, seconds: dict[str, float]) -> None:
+        """It came to its end; wall seconds by step."""
+        self._facts["outcome"] = "finished"
+        self._facts["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._store.root.is_dir():
+            return
+        if kind in (KeyboardInterrupt, SystemExit):
+            self._facts["outcome"] = "interrupted"
+        self._facts["ended"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        earlier = self._store.read_json("run.json") or {"sessions": []}
+        sessions = [*earlier["sessions"], self._facts][-KEEP:]
+        self._store.replace("run.json", encode_json({"sessions": sessions}))

@@ -1,0 +1,46 @@
+"""A task: a picklable value whose ``run`` does work once, commits it, and returns its small receipt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from curate.store.files import Store
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every task has.
+
+    Attributes:
+        store: where it commits.
+        folder: the step's folder in the store.
+        key: identity of the task: fingerprint of the step and digest of its input.
+    """
+
+    store: Store
+    folder: str
+    key: str
+
+    @property
+    def receipt(self) -> str:
+        """Key of the task's receipt."""
+        return f"{self.folder}/receipts/{self.key}.json"
+
+    def run(self) -> Any:
+        """Do the work unless its receipt is there; return the receipt."""
+        return self.store.commit(self.receipt, self.work, self.point)
+
+    @property
+    def point(self) -> str:
+        """Prefix of the crash points around its commit."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        """Bytes of input it stands for, for progress."""
+        return 0
+
+    def work(self) -> Any:
+        """Write data durably and return the receipt's value."""
+        raise NotImplementedError

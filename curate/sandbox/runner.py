@@ -1,0 +1,283 @@
+"""Running hostile Python: ``Sandbox.run(Program) -> Outcome``, thousands of times, from any thread of any process.
+
+Time is CPU time: a program is out of time after ``cpu_seconds`` of it, however busy the machine is. Only a program
+that waits for ever, or a machine that gives it no CPU, meets the clock on the wall; that is the status ``stalled``,
+which says nothing about the program and may be tried again.
+
+What an outcome depends on: the program, its seed, the limits, the Python. The seed is the hash seed and the random
+seed; addresses are not randomised where the kernel allows. Time of day and getrandom are as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from hmac import compare_digest
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self, cast, get_args
+
+from curate.errors import CurateError
+from curate.sandbox.harness import FIELDS
+from curate.sandbox.zygote import OUT_OF_MEMORY
+
+Status = Literal[
+    "ok", "assertion", "exception", "import", "syntax", "forbidden", "memory", "timeout", "crashed", "stalled"
+]
+_OWN_WORD: Final = frozenset(get_args(Status)) - {"timeout", "crashed", "stalled"}
+
+_MODULES: Final = """
+    abc array ast base64 binascii bisect builtins calendar cmath collections collections.abc colorsys contextlib
+    copy csv dataclasses datetime decimal difflib enum errno fractions functools hashlib heapq hmac html inspect io
+    itertools json keyword locale logging math numbers operator os os.path pprint queue random re reprlib secrets
+    statistics string struct sys textwrap threading time timeit traceback types typing unicodedata unittest
+    urllib.parse uuid warnings weakref zlib zoneinfo __future__ encodings.idna linecache
+"""
+MODULES: Final = tuple(_MODULES.split())
+"""What programs may import. A child behind the walls opens no files, so the zygote imports these before."""
+
+_START_SECONDS: Final = 60
+_BOOT: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from curate.sandbox.zygote import main; sys.path.pop(); main()"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program may use. The wall clock is generous: it is there for programs that wait for ever."""
+
+    memory_mb: int = 256
+    cpu_seconds: int = 2
+    wall_seconds: float = 30.0
+    output_bytes: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.memory_mb < 64 or self.cpu_seconds < 1 or self.wall_seconds <= self.cpu_seconds:
+            raise CurateError(
+                f"sandbox limits make no sense: {self}",
+                cure="take at least 64 MB, 1 CPU second and more wall time than CPU time",
+            )
+
+
+@dataclass(frozen=True)
+class Program:
+    """Python source to run.
+
+    Attributes:
+        code: a module, or a text with fenced Python blocks; see ``harness`` for how tests in it are found and called.
+        tests: more of the same, run after ``code`` in the same module.
+        stub: one of ``harness.STUBS`` to run it with every solution body replaced, or ``harness.EACH_STUB``;
+            "" to run it as it is.
+        seed: hash seed and random seed. Each seed in use costs a process.
+        needs_tests: don't run it at all without a real function and an assert.
+    """
+
+    code: str
+    tests: str = ""
+    stub: str = ""
+    seed: int = 0
+    needs_tests: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program went.
+
+    Attributes:
+        status: ok, or the way in which it failed: ``assertion``; another ``exception``; ``import`` of what is not
+            there; ``syntax``; something ``forbidden``; out of ``memory``; ``timeout`` (CPU); ``crashed`` (a signal,
+            an exit before the end, a forged result); ``stalled`` (wall clock or killed from outside).
+        detail: one line about it.
+        asserts: executed asserts that involve the solution.
+        calls: calls of solution functions.
+        functions, real, tests: solution functions, those that are no stubs, asserts in the source; 0 when unknown.
+        output: the first bytes of stdout and stderr.
+        cpu: CPU seconds it took; never part of a result.
+    """
+
+    status: Status
+    detail: str = ""
+    asserts: int = 0
+    calls: int = 0
+    functions: int = 0
+    real: int = 0
+    tests: int = 0
+    output: bytes = b""
+    cpu: float = 0.0
+
+
+class _Gone(Exception):  # noqa: N818  a state of a process, not an error of the caller
+    """The zygote died or does not answer."""
+
+
+class _Zygote:
+    """One process that forks children; all programs with one seed."""
+
+    def __init__(self, limits: Limits, modules: tuple[str, ...], seed: int) -> None:
+        options = {**asdict(limits), "memory": limits.memory_mb << 20, "modules": modules}
+        root = str(Path(__file__).resolve().parents[2])
+        # -s -S -P: neither site nor user nor current folder; with an empty environment that is -I, which would also
+        # ignore PYTHONHASHSEED. Its own session: Ctrl-C is for the caller.
+        self.process = subprocess.Popen(
+            [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _BOOT, root, json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PYTHONHASHSEED": str(seed)},
+            cwd="/",
+            start_new_session=True,
+            bufsize=0,
+        )
+        self.owner = os.getpid()
+        self.ready: dict[str, Any] = {}
+
+    def greet(self) -> None:
+        """Wait for its word about the walls; raises CurateError when they don't stand."""
+        cure = "the sandbox needs Linux on x86_64 or aarch64 with seccomp (and does without landlock); run it there"
+        try:
+            self.ready = self.receive(_START_SECONDS)
+        except _Gone:
+            self.kill()
+            said = self.process.stderr.read(4096) if self.process.stderr else b""
+            last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise CurateError(f"the sandbox did not start ({last or 'no message'})", cure=cure) from None
+        if not self.ready["ok"]:
+            self.kill()
+            raise CurateError(f"the sandbox has holes here: {self.ready['why']}", cure=cure)
+
+    def send(self, message: dict[str, Any]) -> None:
+        data = json.dumps(message).encode()
+        assert self.process.stdin
+        view = memoryview(b"\0" + struct.pack("=I", len(data)) + data)
+        try:
+            while view:
+                view = view[self.process.stdin.write(view) or 0 :]
+        except OSError:
+            raise _Gone from None
+
+    def receive(self, seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        (size,) = struct.unpack("=I", self._read(4, deadline))
+        return cast("dict[str, Any]", json.loads(self._read(size, deadline)))
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        assert self.process.stdout
+        parts, watched = [], select.poll()
+        watched.register(self.process.stdout, select.POLLIN)
+        while size:
+            if not watched.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise _Gone
+            part = os.read(self.process.stdout.fileno(), size)
+            if not part:
+                raise _Gone
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def kill(self) -> None:
+        """End it; in a forked copy of the caller only close the pipes, it is not ours to end."""
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
+        else:
+            self.process.returncode = 0  # so that the finaliser of Popen doesn't wait for another's child
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+class Sandbox:
+    """Runs programs one at a time; a context manager. Starts its processes when they are needed, again if they die.
+
+    Raises CurateError on the first run where the kernel can't put up the walls: a canary child tries to open a file,
+    to stat one, to open a socket, to signal and to fork, and must fail at each.
+    """
+
+    def __init__(self, limits: Limits | None = None, modules: tuple[str, ...] = MODULES) -> None:
+        self.limits = limits or Limits()
+        self.modules = modules
+        self._zygotes: dict[int, _Zygote] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its processes. It may be used again."""
+        with self._lock:
+            while self._zygotes:
+                self._zygotes.popitem()[1].kill()
+
+    def run(self, program: Program) -> Outcome:
+        """Run a program to its end, or to the end of its limits."""
+        with self._lock:
+            for last in (False, True):
+                zygote = self._zygote(program.seed)
+                try:
+                    return self._ask(zygote, program)
+                except _Gone:
+                    self._zygotes.pop(program.seed).kill()
+                    if last:
+                        return Outcome("stalled", "the sandbox's process died twice")
+                except BaseException:  # an interrupt between request and reply would shift all replies by one
+                    self._zygotes.pop(program.seed).kill()
+                    raise
+        raise AssertionError  # not reached
+
+    def _zygote(self, seed: int) -> _Zygote:
+        zygote = self._zygotes.get(seed)
+        if zygote and zygote.owner != os.getpid():
+            self._zygotes.pop(seed).kill()
+            zygote = None
+        if zygote is None:
+            zygote = _Zygote(self.limits, self.modules, seed)
+            zygote.greet()
+            self._zygotes[seed] = zygote
+        return zygote
+
+    def _ask(self, zygote: _Zygote, program: Program) -> Outcome:
+        key, status = secrets.token_bytes(32), 64 + secrets.randbelow(128)
+        names = [f"_{secrets.token_hex(8)}", f"_{secrets.token_hex(8)}"]
+        zygote.send({**asdict(program), "key": key.hex(), "exit": status, "names": names})
+        reply = zygote.receive(self.limits.wall_seconds + _START_SECONDS)
+        return self._judge(reply, key, status)
+
+    def _judge(self, reply: dict[str, Any], key: bytes, status: int) -> Outcome:
+        ended, cpu = reply["status"], float(reply["cpu"])
+        said, output = bytes.fromhex(reply["result"]), bytes.fromhex(reply["output"])
+        rest: dict[str, Any] = {"output": output, "cpu": cpu}
+        if ended == -signal.SIGXCPU or (ended == -signal.SIGKILL and cpu >= self.limits.cpu_seconds):
+            return Outcome("timeout", f"more than {self.limits.cpu_seconds} CPU seconds", **rest)
+        if reply["stalled"]:
+            return Outcome("stalled", f"waited for {self.limits.wall_seconds:g} seconds", **rest)
+        if ended == -signal.SIGKILL:
+            return Outcome("stalled", "killed from outside", **rest)
+        if ended < 0:
+            return Outcome("crashed", f"ended by {signal.Signals(-ended).name}", **rest)
+        if ended == OUT_OF_MEMORY and not said:
+            return Outcome("memory", f"more than {self.limits.memory_mb} MB", **rest)
+        seal, body = said[:16], said[16:]
+        if ended != status or not compare_digest(seal, blake2b(body, key=key, digest_size=16).digest()):
+            return Outcome("crashed", "ended before its tests did", **rest)
+        word, detail, *numbers = body.decode("utf-8", "replace").split(FIELDS)
+        if word not in _OWN_WORD or len(numbers) != 5:
+            return Outcome("crashed", "ended with a result that makes no sense", **rest)
+        asserts, calls, functions, real, tests = map(int, numbers)
+        return Outcome(cast("Status", word), detail, asserts, calls, functions, real, tests, **rest)

@@ -1,0 +1,12 @@
+"""All stages. A module of this folder whose name has a stage's dots as underscores registers that stage."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+
+def load_all() -> None:
+    """Import every module of this folder, so that the registry is complete."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

@@ -1,0 +1,407 @@
+"""What a stage is: a frozen, validated value with pure methods, in six kinds that the engine knows how to run.
+
+========== =========================== ===================================================================
+kind       works on                    the engine
+========== =========================== ===================================================================
+Source     inputs                      asks for splits, streams each split's batches
+Filter     one batch                   fuses neighbours into one task per split: measure, decide, cut once
+Global     all rows, by exchange       map -> sort by key -> reduce, phase after phase; joins verdicts back
+Trainer    a stream of all rows        runs once, commits a folder (a model, a tokenizer)
+Generator  answers of an LLM           asks in rounds through the journal, turns answers into documents
+Writer     all rows, globally sorted   exchange by key range, prefix sums, one task per output shard
+========== =========================== ===================================================================
+
+The engine never names a concrete stage; a stage never names a path of the store, a worker, or Dask.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeVar
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from curate import assets
+from curate.errors import RecipeError
+from curate.fingerprint import fingerprint
+from curate.llm.request import Answer, Request
+from curate.text.batch import Batch
+
+PART: Final = "_part"
+"""uint32: which input part of a Global stage a row came from."""
+ROW: Final = "_row"
+"""uint32: which row of that part's base file."""
+KEY: Final = "key"
+"""uint64: exchange rows are sorted by it; partitions are ranges of it."""
+WEIGHT: Final = "weight"
+"""int64, optional: summed per partition before the reduce, see Span."""
+
+Signals = Mapping[str, pa.Array]
+"""Row-aligned measurements by name; what ``decide`` reads and ``explain`` shows."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know beside its settings and its rows.
+
+    Attributes:
+        step: the step's id in the recipe.
+        seed: the recipe's seed; None for a stage that is not ``seeded``.
+        assets: for each setting named in ``Stage.asset_settings`` the file or folder it resolved to.
+    """
+
+    step: str
+    seed: int | None
+    assets: Mapping[str, Path] = field(default_factory=dict)
+
+    def key(self, *salt: str | int) -> int:
+        """A 64-bit key for keyed hashes, a pure function of (seed, salt): equal on every machine."""
+        if self.seed is None:
+            raise TypeError(f"step {self.step} asks for a key, but its stage does not say that it is seeded")
+        digest = hashlib.blake2b("\x1f".join(map(str, (self.seed, *salt))).encode(), digest_size=8)
+        return int.from_bytes(digest.digest(), "little")
+
+
+class Stage(BaseModel):
+    """A step's settings, frozen and validated, with pure methods.
+
+    Class attributes a concrete stage sets:
+        revision: bumped by hand when the same settings begin to give other results (golden tests ask for it).
+        reasons: every reason it can give, with a sentence that explains it to a user.
+        seeded: whether its results depend on the recipe's seed; sources and filters do not unless they say so.
+        asset_settings: settings that name a file, folder or trained step; their content is in the fingerprint.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str] = ""
+    revision: ClassVar[int] = 1
+    reasons: ClassVar[Mapping[str, str]] = {}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {}
+    seeded: ClassVar[bool] = True
+
+    def reads(self) -> frozenset[str]:
+        """Columns it needs beyond those of schema.DOCUMENT; checked before anything runs."""
+        return frozenset()
+
+    def adds(self) -> Mapping[str, pa.DataType]:
+        """Columns it adds, by short name; in the rows they are called ``<step id>.<short name>``."""
+        return {}
+
+    def concrete(self) -> Stage:
+        """The stage that runs: itself, unless its settings ask for another kind (``select.where`` with ``top``)."""
+        return self
+
+    def fingerprint(self) -> str:
+        """Identity of the stage by meaning: name, revision, settings; assets and upstream are added by the plan."""
+        return fingerprint(self.name, self.revision, self.model_dump(mode="python"))
+
+
+# -- sources ------------------------------------------------------------------------------------------------
+
+
+SPLIT_BYTES: Final = 64 << 20
+"""Bytes of input that a split aims at. Output never depends on it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A piece of input that one task reads; independent of the number of workers.
+
+    Attributes:
+        path: file or folder to read now (absolute; never part of any identity).
+        name: the file's path relative to the source's root, with ``/``: part of row ids.
+        start, stop: the range in units of the format (bytes, row groups, record batches); stop -1 = to the end.
+        digest: digest of content and range: part of the task's key.
+        bytes: about how many bytes of input it stands for, for progress.
+        offset: position of the first byte of ``path`` in the original, for pieces that ``Source.cut`` made.
+        sequential: can only be read from its beginning (gz, one zst frame) and is large: the engine calls
+            ``Source.cut`` and reads the pieces instead.
+        members: for a split that is many small files: their names relative to ``path``.
+    """
+
+    path: str
+    name: str
+    start: int
+    stop: int
+    digest: str
+    bytes: int
+    offset: int = 0
+    sequential: bool = False
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row that could not become a document.
+
+    Attributes:
+        origin: where it stands, as a document's origin would say it.
+        reason: one of the source's reasons.
+        detail: what exactly is wrong, one line.
+    """
+
+    origin: str
+    reason: str
+    detail: str
+
+
+class Source(Stage):
+    """Reads documents from files."""
+
+    seeded: ClassVar[bool] = False
+
+    def fingerprint(self) -> str:
+        """Settings without places: what was read is known by the splits' digests, wherever it lies."""
+        return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path"}))
+
+    def splits(self, base: Path, digest: Callable[[Path], str], split_bytes: int) -> list[Split]:
+        """All splits in input order.
+
+        Args:
+            base: the recipe's folder, for relative paths.
+            digest: content digest of a file, cached by the engine.
+            split_bytes: what a split aims at.
+
+        Raises InputError for a path that is missing, matches nothing, or is not what its name says.
+        """
+        raise NotImplementedError
+
+    def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
+        """Pieces of a sequential split: (position in the decompressed original, whole lines of about split_bytes)."""
+        raise NotImplementedError
+
+    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        """The split's rows in order, as batches in schema.DOCUMENT, and the rows set aside, in between."""
+        raise NotImplementedError
+
+
+# -- row-local ----------------------------------------------------------------------------------------------
+
+
+class Filter(Stage):
+    """Measures each row, then decides from the measurements alone whether it stays.
+
+    A stage that only adds columns (a scorer) is a Filter whose ``decide`` keeps everything.
+    """
+
+    seeded: ClassVar[bool] = False
+    decide_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that only ``decide`` reads: a change of them re-uses what was measured."""
+
+    def measure(self, docs: Batch, ctx: Context) -> Signals:
+        """Row-aligned signals of a batch, a pure function of the rows. Those named in ``adds`` become columns."""
+        raise NotImplementedError
+
+    def decide(self, signals: Signals) -> pa.Array:
+        """A string array: the reason for which a row goes, or null to keep it."""
+        raise NotImplementedError
+
+    def measure_fingerprint(self) -> str:
+        """Identity of what ``measure`` computes: the settings without those that only ``decide`` reads."""
+        return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude=set(self.decide_settings)))
+
+
+def keep_all(rows: int) -> pa.Array:
+    """Reasons that keep every row."""
+    return pa.nulls(rows, pa.string())
+
+
+def first_reason(rows: int, tried: Sequence[tuple[str, pa.Array]]) -> pa.Array:
+    """Reasons from boolean arrays in the order in which they are tried; a null condition counts as false."""
+    import pyarrow.compute as pc
+
+    result = keep_all(rows)
+    for reason, condition in reversed(tried):
+        result = pc.if_else(pc.fill_null(condition, False), pa.scalar(reason, pa.string()), result)
+    return result
+
+
+# -- global -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a partition lies in the global order: sums over all partitions before it, and over all.
+
+    Keys are partitioned by range, so ``start_rows`` is the global rank of the partition's first row.
+    """
+
+    start_rows: int
+    total_rows: int
+    start_weight: int = 0
+    total_weight: int = 0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One map and reduce.
+
+    Attributes:
+        name: for progress and receipts.
+        map: a batch to rows with KEY (and WEIGHT if wanted). The first phase's batches are the documents, with
+            PART and ROW beside their columns; later ones are the previous phase's reduced rows.
+        reduce: the rows of one partition, sorted by KEY, then ``sort_by``, to rows. Must not depend on which
+            other keys share the partition.
+        sort_by: columns that make the order total.
+    """
+
+    name: str
+    map: Callable[[Batch, Context], pa.Table]
+    reduce: Callable[[pa.Table, Span, Context], pa.Table]
+    sort_by: tuple[str, ...]
+
+
+VERDICTS: Final = pa.schema(
+    [
+        pa.field(PART, pa.uint32()),
+        pa.field(ROW, pa.uint32()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""What the last phase of a Global stage gives: the rows that go, why, and (JSON) what they were compared with."""
+
+
+class Global(Stage):
+    """Decides about rows by comparing them with others. Rows it gives no verdict on stay."""
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Phases in order; the last one's rows have schema VERDICTS."""
+        raise NotImplementedError
+
+
+# -- models -------------------------------------------------------------------------------------------------
+
+
+class Trainer(Stage):
+    """Makes a folder (a classifier, a tokenizer) from rows; its output is known by the digest of its content."""
+
+    def train(self, docs: Iterable[Batch], out: Path, ctx: Context) -> Mapping[str, Any]:
+        """Write the asset's files to ``out``; return a report of plain values for the manifest.
+
+        Sees all rows in a stated order. Must be deterministic: one thread where the library needs it.
+        """
+        raise NotImplementedError
+
+
+# -- generation ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An answer that did not become a document: a documented reason, and a line that says more."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A document made from an answer: its text, the fields of its ``meta``, and the columns of ``adds``."""
+
+    text: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Generator(Stage):
+    """Asks a model and turns its answers into documents, or into labels of documents it was shown."""
+
+    reads_documents: ClassVar[bool] = False
+    """Whether it needs rows of an earlier step (``label.llm``) or starts from an asset (topics)."""
+
+    model: str = Field("writer", description="which of the recipe's models to ask")
+
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+        """Rounds of requests, a pure function of settings, assets and rows; ``Request.subject`` carries what
+        ``accept`` needs later. A round counts only as a whole."""
+        raise NotImplementedError
+
+    def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
+        """The document that an answer becomes, or why it becomes none."""
+        raise NotImplementedError
+
+    def report(self, docs: pa.Table) -> Mapping[str, Any]:
+        """Plain values for the manifest about the accepted documents."""
+        return {}
+
+
+# -- writers ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One output shard: a range in the global order, in weight."""
+
+    index: int
+    start: int
+    stop: int
+
+
+class Writer(Stage):
+    """Writes the final dataset from rows in one global order."""
+
+    def map(self, docs: Batch, ctx: Context) -> pa.Table:
+        """Rows to write, with KEY (a keyed hash of the id) and WEIGHT (tokens, or 1 for a document)."""
+        raise NotImplementedError
+
+    def sort_by(self) -> tuple[str, ...]:
+        """Columns after KEY that make the order total."""
+        raise NotImplementedError
+
+    def layout(self, total_weight: int) -> list[Cut]:
+        """The shards, a pure function of the total weight."""
+        raise NotImplementedError
+
+    def write(
+        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Write one shard to ``path`` from (global weight before the batch, batch) pairs that cover the cut;
+        return plain values about it (``rows``, ``tokens``)."""
+        raise NotImplementedError
+
+    def file_name(self, cut: Cut, count: int) -> str:
+        """The shard's file name in the dataset's folder."""
+        raise NotImplementedError
+
+    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
+        """Small files that complete the dataset's folder, by name."""
+        raise NotImplementedError
+
+
+# -- registry -----------------------------------------------------------------------------------------------
+
+S = TypeVar("S", bound=type[Stage])
+_registry: dict[str, type[Stage]] = {}
+
+
+def register(name: str) -> Callable[[S], S]:
+    """Class decorator: make a stage known under ``name``."""
+
+    def add(stage: S) -> S:
+        if name in _registry:
+            raise ValueError(f"two stages are called {name}")
+        stage.name = name
+        _registry[name] = stage
+        return stage
+
+    return add
+
+
+def registered() -> dict[str, type[Stage]]:
+    """All stages by name, sorted."""
+    return dict(sorted(_registry.items()))
+
+
+def stage_class(name: str) -> type[Stage]:
+    """A stage by name; raises RecipeError with the nearest name."""
+    if name not in _registry:
+        near = difflib.get_close_matches(name, _registry, n=1)
+        raise RecipeError(f"no stage '{name}'", cure=f"did you mean '{near[0]}'?" if near else "see 'curate stages'")
+    return _registry[name]

@@ -1,0 +1,77 @@
+"""Documents that are the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span, register
+from curate.stages.keep_order import RANKS, details, ranks
+from curate.text.batch import Batch
+
+
+@register("dedup.exact")
+class DedupExact(Global):
+    """Keep one of the documents whose text is the same but for white space.
+
+    Texts are compared by a 128-bit hash of their normal form: NFC, line ends as LF, and by ``profile``
+    ``prose``, where any run of white space is one space, or ``code``, where white space at line ends and blank lines at
+    the end do not count, but indentation does. Case, punctuation and digits are never folded.
+
+    Among equal texts stays the one first in this order: higher ``prefer``, earlier in ``sources``, lower content_hash,
+    lower id. So who stays depends on content alone.
+    """
+
+    revision: ClassVar[int] = 1
+    seeded: ClassVar[bool] = False
+    reasons: ClassVar[Mapping[str, str]] = {
+        "exact_duplicate": "another document has the same text; the detail names the one that was kept"
+    }
+
+    profile: Literal["prose", "code"] = Field("prose", description="what is not compared: see above")
+    prefer: str | None = Field(None, description="numeric column; the highest stays, null last")
+    sources: list[str] = Field([], description="sources, the most wanted first; others come after them")
+
+    def reads(self) -> frozenset[str]:
+        """The column of ``prefer``."""
+        return frozenset({self.prefer} if self.prefer else ())
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One: by hash, then in keep order."""
+        return (Phase("hash", self._map, self._reduce, ("hash", *RANKS)),)
+
+    def _map(self, docs: Batch, ctx: Context) -> pa.Table:
+        from curate.text.arrow import fixed
+        from curate.text.hashing import hash128
+        from curate.text.normal import code_profile, prose_profile
+
+        normal = prose_profile(docs.text) if self.profile == "prose" else code_profile(docs.text)
+        hashes = hash128(normal)
+        key = np.ascontiguousarray(fixed(hashes)).view(np.uint64)[:, 0]
+        columns = {KEY: pa.array(key, pa.uint64()), "hash": hashes, **ranks(docs, self.prefer, self.sources)}
+        return pa.table({**columns, PART: docs.column(PART), ROW: docs.column(ROW)})
+
+    def _reduce(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+        from curate.text.arrow import fixed
+
+        hashes = np.ascontiguousarray(fixed(rows.column("hash"))).view(np.uint64)
+        count = len(hashes)
+        repeat = np.zeros(count, np.bool_)
+        repeat[1:] = (hashes[1:] == hashes[:-1]).all(axis=1)
+        first = np.maximum.accumulate(np.where(repeat, 0, np.arange(count)))
+        ids = rows.column("id").combine_chunks()
+        kept = ids.take(pa.array(first[repeat], pa.int64()))
+        gone = rows.filter(pa.array(repeat))
+        return pa.table(
+            {
+                PART: gone.column(PART),
+                ROW: gone.column(ROW),
+                "reason": pa.repeat(pa.scalar("exact_duplicate"), gone.num_rows),
+                "detail": details(kept, np.ones(gone.num_rows)),
+            },
+            VERDICTS,
+        )

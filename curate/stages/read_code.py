@@ -1,0 +1,243 @@
+"""``read.code``: trees of source files, one document per file."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Final
+
+import pyarrow as pa
+import xxhash
+from pydantic import Field
+
+from curate.errors import InputError
+from curate.fingerprint import fingerprint
+from curate.stages.base import SetAside, Source, Split, register
+from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
+from curate.stages.reading_files import Digest, check_name, expand_inputs, listing
+
+_GROUP_MASK: Final = (1 << 11) - 1
+"""A group of files ends after about 2,048 files: 16 MB at 8 KB each."""
+_COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
+_BLANK: Final = re.compile(rb"^[ \t\f]*(?:[#\r\n]|$)", re.ASCII)
+_COOKIE_BYTES: Final = 4096
+# Names as codecs.lookup gives them. Python knows more codecs that a cookie may name (rot13, idna, unicode_escape):
+# those are no encodings of files.
+_ENCODINGS: Final = re.compile(
+    r"utf-8|utf-8-sig|ascii|iso8859-\d+|cp\d+|koi8-[rtu]|gbk|gb2312|gb18030|hz|big5|big5hkscs|shift_jis\w*|"
+    r"euc_\w+|iso2022_\w+|johab|mac-\w+|tis-620|utf-16(?:-[lb]e)?|utf-32(?:-[lb]e)?"
+)
+_LANGUAGES: Final = {
+    ".c": "c", ".cc": "c++", ".cpp": "c++", ".cs": "c#", ".css": "css", ".cu": "cuda", ".cxx": "c++", ".f90": "fortran",
+    ".go": "go", ".h": "c", ".hpp": "c++", ".hs": "haskell", ".html": "html", ".ipynb": "jupyter", ".java": "java",
+    ".jl": "julia", ".js": "javascript", ".json": "json", ".jsx": "javascript", ".kt": "kotlin", ".lua": "lua",
+    ".m": "matlab", ".md": "markdown", ".ml": "ocaml", ".php": "php", ".pl": "perl", ".py": "python", ".pyi": "python",
+    ".pyx": "cython", ".r": "r", ".rb": "ruby", ".rs": "rust", ".rst": "restructuredtext", ".scala": "scala",
+    ".sh": "shell", ".sql": "sql", ".swift": "swift", ".toml": "toml", ".ts": "typescript", ".tsx": "typescript",
+    ".yaml": "yaml", ".yml": "yaml", ".zig": "zig",
+}  # fmt: skip
+
+
+@register("read.code")
+class ReadCode(Source):
+    """Read trees of source files: each file is a document whose own id is its path below the root.
+
+    Hidden files and folders are passed over, links to folders are not followed. Files are UTF-8 (a byte order mark is
+    taken off), UTF-16 with a byte order mark or, in Python files, what a PEP 263 cookie says; nothing is guessed.
+    ``meta`` has path, bytes (of the file), language (by extension), encoding where it is not UTF-8, and the license.
+
+    Files are read in groups; a group ends after a file whose path says so by its hash, or when it is large enough, so
+    one file more or less changes its own group only (and its neighbours up to the next such path where a group grew
+    too large). The groups bear on no id.
+    """
+
+    revision: ClassVar[int] = 1
+    reasons: ClassVar = {
+        "no_text": REASONS["no_text"],
+        "invalid_utf8": "the file is not UTF-8 and declares no other encoding",
+        "too_large": "the file has more than max_document_bytes bytes",
+        "unreadable": "the file can't be opened or decoded as it declares, is binary, or is a link that leads nowhere",
+        "link": "a symbolic link: follow_symlinks is off, or it leads out of the root",
+    }
+
+    paths: list[str] = Field(min_length=1, description="folders (or files, or globs) of source files, in this order")
+    extensions: list[str] = Field([".py"], min_length=1, description="extensions of the files that are read")
+    exclude: list[str] = Field(
+        ["**/node_modules/**", "**/site-packages/**", "**/__pycache__/**"],
+        description="patterns of paths below the root that are passed over; ** stands for any folders",
+    )
+    license: str | None = Field(None, description="license of all files, put into `meta`")
+    follow_symlinks: bool = Field(False, description="read what links to files lead to, if that is below the root")
+    source: str | None = Field(None, description="the documents' source; null: the step's id")
+    max_document_bytes: int = Field(32 << 20, ge=1, description="files with more bytes are `too_large`")
+
+    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
+        found: list[Split] = []
+        seen: dict[str, Path] = {}
+        for given in self.paths:
+            root, members = self._members(given, base)
+            for member in members:
+                if member in seen and seen[member] != root:
+                    raise InputError(
+                        f"two inputs are called '{member}': below {seen[member]} and below {root}",
+                        place=given,
+                        cure="rows are known by step and name: give the folder that holds both, or use two steps",
+                    )
+            members = [m for m in members if seen.setdefault(m, root) is root]
+            found += _groups(root, members, digest, split_bytes)
+        return found
+
+    def _members(self, given: str, base: Path) -> tuple[Path, list[str]]:
+        """The root and the names of the files below it that are read, sorted."""
+        suffixes = [e if e.startswith(".") else f".{e}" for e in self.extensions]
+        root, names, outright = expand_inputs(given, base, suffixes)
+        skip = [glob_pattern(p) for p in self.exclude]
+        kept = [
+            n
+            for n in names
+            if outright or (n.lower().endswith(tuple(suffixes)) and not any(p.fullmatch(n) for p in skip))
+        ]
+        if not kept:
+            raise InputError(
+                f"no file with {listing(suffixes)} is left after `exclude`", place=str(root), cure="check the settings"
+            )
+        for name in kept:
+            check_name(name, root / name)
+        return root.absolute(), kept
+
+    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        documents = Documents(split.name, source, source=self.source, max_bytes=self.max_document_bytes, unit="file")
+        root = Path(split.path)
+        pending: list[tuple[int, str, str, bytes]] = []
+        asides: list[tuple[int, SetAside]] = []
+        size = 0
+        for number, member in enumerate(split.members):
+            try:
+                text, meta = self._file(root, member)
+            except _NotRead as why:
+                key = documents.aside(number, why.reason, why.detail, member)[1].origin
+                asides.append((number, SetAside(key, why.reason, why.detail)))
+                continue
+            pending.append((number, member, text, meta))
+            size += len(text)
+            if size >= BATCH_BYTES or len(pending) >= BATCH_ROWS:
+                yield from documents.batches(_rows(pending), asides)
+                pending, asides, size = [], [], 0
+        yield from documents.batches(_rows(pending) if pending else None, asides)
+
+    def _file(self, root: Path, member: str) -> tuple[str, bytes]:
+        """Text and meta of one file; raises _NotRead."""
+        path = root / member
+        try:
+            if path.is_symlink():
+                self._check_link(root, path)
+            with path.open("rb") as file:
+                raw = file.read(self.max_document_bytes + 1)
+        except OSError as error:
+            raise _NotRead("unreadable", f"can't be opened: {error.strerror}") from None
+        if len(raw) > self.max_document_bytes:
+            raise _NotRead("too_large", f"the file has more than {self.max_document_bytes} bytes")
+        suffix = PurePosixPath(member).suffix.lower()
+        text, encoding = decode(raw, python=suffix in {".py", ".pyi", ".pyw"})
+        meta: dict[str, object] = {"path": member, "bytes": len(raw)}
+        meta["language"] = _LANGUAGES.get(suffix, suffix.removeprefix("."))
+        if encoding != "utf-8":
+            meta["encoding"] = encoding
+        if self.license is not None:
+            meta["license"] = self.license
+        return text, meta_json(meta)
+
+    def _check_link(self, root: Path, path: Path) -> None:
+        if not path.exists():
+            raise _NotRead("unreadable", "a symbolic link that leads nowhere")
+        if not self.follow_symlinks:
+            raise _NotRead("link", "a symbolic link, and follow_symlinks is off")
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise _NotRead("link", "a symbolic link that leads out of the root")
+
+
+@dataclass
+class _NotRead(Exception):  # noqa: N818 - not an error: the file is set aside
+    reason: str
+    detail: str
+
+
+def decode(raw: bytes, *, python: bool) -> tuple[str, str]:
+    """Text and encoding of a source file; raises _NotRead where it can't be decoded as it declares."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif raw.startswith(codecs.BOM_UTF8):
+        raw, encoding = raw[3:], "utf-8"
+    else:
+        encoding = _cookie(raw) if python else "utf-8"
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        reason = "invalid_utf8" if encoding == "utf-8" else "unreadable"
+        raise _NotRead(reason, f"byte {error.start} is not {encoding}") from None
+    if "\0" in text:
+        raise _NotRead("unreadable", "binary: it holds a zero byte")
+    return text, encoding
+
+
+def _cookie(raw: bytes) -> str:
+    """The encoding that the first two lines declare (PEP 263), utf-8 if none."""
+    for line in raw[:_COOKIE_BYTES].splitlines()[:2]:
+        found = _COOKIE.match(line)
+        if found:
+            name = found.group(1).decode("ascii")
+            try:
+                known = codecs.lookup(name).name
+            except LookupError:
+                known = ""
+            if not _ENCODINGS.fullmatch(known):
+                raise _NotRead("unreadable", f"it declares the encoding {name[:40]}, which is none")
+            return "utf-8" if known == "utf-8-sig" else known
+        if not _BLANK.match(line):
+            break
+    return "utf-8"
+
+
+def _rows(pending: Sequence[tuple[int, str, str, bytes]]) -> Rows:
+    numbers, members, texts, metas = zip(*pending, strict=True)
+    return Rows(
+        pa.array(texts, pa.large_string()),
+        pa.array(members, pa.string()),
+        pa.array(numbers, pa.int64()),
+        None,
+        strings(list(metas)),
+    )
+
+
+def _groups(root: Path, members: Sequence[str], digest: Digest, split_bytes: int) -> Iterator[Split]:
+    """Splits of content-defined groups of files, see ReadCode."""
+    group: list[tuple[str, str]] = []
+    size = 0
+    for member in members:
+        path = root / member
+        if path.is_symlink():
+            known = f"link:{path.readlink()}" + (f":{digest(path)}" if path.is_file() else "")
+        else:
+            known = digest(path)
+            size += path.stat().st_size
+        group.append((member, known))
+        if size >= split_bytes or xxhash.xxh3_64_intdigest(member.encode()) & _GROUP_MASK == 0:
+            yield _split(root, group, size)
+            group, size = [], 0
+    if group:
+        yield _split(root, group, size)
+
+
+def _split(root: Path, group: Sequence[tuple[str, str]], size: int) -> Split:
+    members = tuple(member for member, _ in group)
+    return Split(str(root), ".", 0, len(group), fingerprint(list(group)), size, members=members)
+
+
+def glob_pattern(pattern: str) -> re.Pattern[str]:
+    """A regular expression for a pattern of paths: ``**`` any folders, ``*`` and ``?`` within one name."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(known.get(p, re.escape(p)) for p in parts), re.DOTALL)

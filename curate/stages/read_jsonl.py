@@ -1,0 +1,265 @@
+"""``read.jsonl``: JSON lines, plain, gz or zst."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import orjson
+import pyarrow as pa
+
+from curate.errors import InputError
+from curate.stages.base import SetAside, Split, register
+from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, FileSource, Rows, meta_json, strings
+from curate.stages.reading_files import (
+    Digest,
+    InputFile,
+    find_files,
+    head,
+    looks_like,
+    not_what_it_says,
+    split_digest,
+)
+from curate.stages.reading_lines import Lines, gz_blocks, kind_of, pieces, plain_blocks, whole_lines, zst_blocks
+from curate.stages.reading_zstd import frames
+
+_NAMES: Final = (".jsonl", ".ndjson", ".json")
+_SUFFIXES: Final = tuple(f"{name}{packed}" for name in _NAMES for packed in ("", ".gz", ".zst"))
+_SIDE_BYTES: Final = 1 << 20
+"""What a line may hold beside its text."""
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@register("read.jsonl")
+class ReadJsonl(FileSource):
+    r"""Read JSON lines: one object per line; names end in .jsonl, .ndjson or .json, then perhaps .gz or .zst.
+
+    Large plain files, and zst files of many frames that state their size, are read in parts; a line belongs to the
+    part in which it begins. Other large gz and zst files are read once from their beginning and cut into pieces.
+
+    Blank lines are passed over; CRLF and a byte order mark at the start are understood. What JSON forbids (NaN, a
+    lone surrogate such as ``"\ud800"``) is `malformed`. A file that ends inside a gzip member or a zstd frame stops
+    the run: none of its rows can be trusted to be all.
+    """
+
+    revision: ClassVar[int] = 1
+    reasons: ClassVar = REASONS
+
+    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
+        return [
+            split
+            for file in find_files(self.paths, base, _SUFFIXES)
+            for split in _file_splits(file, digest, max(split_bytes, 1))
+        ]
+
+    def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
+        yield from pieces(self._lines(split), max(split_bytes, 1), self._line_limit())
+
+    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        documents = self.documents(split, source, "byte")
+        pending = _Pending(self, documents)
+        for position, lines in self._lines(split):
+            if lines is None:
+                pending.too_long(position)
+                continue
+            for line in lines:
+                pending.add(line, position)
+                position += len(line) + 1
+                if pending.full():
+                    yield from pending.flush()
+        yield from pending.flush()
+
+    def _line_limit(self) -> int:
+        # JSON may write any byte of a text as six: \u0001.
+        return self.max_document_bytes * 6 + _SIDE_BYTES
+
+    def _lines(self, split: Split) -> Iterator[Lines]:
+        path, limit = Path(split.path), self._line_limit()
+        kind = kind_of(head(path, 4))
+        if kind == "gz":
+            return whole_lines(gz_blocks(path), split.offset, first=True, limit=limit)
+        if kind == "zst":
+            stop = None
+            if split.stop >= 0:
+                stop = split.offset + sum(f.content or 0 for f in frames(path, split.start, split.stop))
+            blocks = zst_blocks(path, split.start)
+            return whole_lines(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
+        # A line that begins at `start` has its line feed one byte before: the range is moved by one.
+        start, stop = max(split.start - 1, 0), split.stop - 1 if split.stop >= 0 else None
+        return whole_lines(plain_blocks(path, start), start, first=split.start == 0, limit=limit, stop=stop)
+
+
+class _Pending:
+    """Records parsed and not yet handed on."""
+
+    def __init__(self, stage: ReadJsonl, documents: Documents) -> None:
+        self._documents = documents
+        self._text, self._id, self._keep = stage.text, stage.id, stage.keep
+        self._own_source = stage.source is None
+        self._limit = stage._line_limit()  # noqa: SLF001 - one module, one idea
+        self._clear()
+
+    def _clear(self) -> None:
+        self._texts: list[str] = []
+        self._owns: list[str | None] = []
+        self._positions: list[int] = []
+        self._sources: list[str | None] = []
+        self._metas: list[bytes] = []
+        self._asides: list[tuple[int, SetAside]] = []
+        self._size = 0
+
+    def full(self) -> bool:
+        """Whether it is time to hand on a batch."""
+        return self._size >= BATCH_BYTES or len(self._texts) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
+
+    def too_long(self, position: int) -> None:
+        """Set aside a line that was too long to be held."""
+        self._aside(position, "too_large", f"the line has more than {self._limit} bytes")
+
+    def add(self, line: bytes, position: int) -> None:
+        """Take in one line."""
+        if len(line) > self._limit:
+            self.too_long(position)
+            return
+        if position == 0 and line.startswith(_BOM):
+            line = line[3:]
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            if line and not line.isspace():
+                self._unparsed(line, position, error)
+            return
+        if type(row) is not dict:
+            self._aside(position, "malformed", f"a line must be an object, not {_json_type(row)}")
+            return
+        self._record(row, position, len(line))
+
+    def _record(self, row: dict[str, Any], position: int, size: int) -> None:
+        keep = self._keep
+        kept = None if keep is None else {k: row[k] for k in keep if k in row and k != self._text}
+        text = row.pop(self._text, None)
+        own = None
+        if self._id is not None:
+            value = row.get(self._id)
+            if (type(value) is str and value) or type(value) is int:
+                del row[self._id]
+                own = str(value)
+        source = row.get("source") if self._own_source else None
+        if type(source) is str:
+            del row["source"]
+        else:
+            source = None
+        if type(text) is not str:
+            self._aside(position, "no_text", f"field '{self._text}' is {_json_type(text)} or missing", own)
+            return
+        try:
+            meta = meta_json(row if kept is None else kept)
+        except ValueError as error:
+            self._aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
+            return
+        self._texts.append(text)
+        self._owns.append(own)
+        self._positions.append(position)
+        self._sources.append(source)
+        self._metas.append(meta)
+        self._size += size
+
+    def _unparsed(self, line: bytes, position: int, error: orjson.JSONDecodeError) -> None:
+        try:
+            line.decode()
+        except UnicodeDecodeError as bad:
+            self._aside(position, "invalid_utf8", f"byte {bad.start} of the line is not UTF-8")
+        else:
+            self._aside(position, "malformed", f"not JSON, at character {error.pos} of the line: {error.msg}")
+
+    def _aside(self, position: int, reason: str, detail: str, own: str | None = None) -> None:
+        self._asides.append(self._documents.aside(position, reason, detail, own))
+
+    def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
+        """What is pending as documents and rows set aside."""
+        rows = None
+        if self._texts:
+            rows = Rows(
+                pa.array(self._texts, pa.large_string()),
+                pa.array(self._owns, pa.string()),
+                pa.array(self._positions, pa.int64()),
+                pa.array(self._sources, pa.string()),
+                strings(self._metas),
+            )
+        asides = self._asides
+        self._clear()
+        yield from self._documents.batches(rows, asides)
+
+
+def _json_type(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def _file_splits(file: InputFile, digest: Digest, split_bytes: int) -> Iterator[Split]:
+    kind = _check(file)
+    content = digest(file.path)
+
+    def split(start: int, stop: int, size: int, offset: int = 0, *, sequential: bool = False) -> Split:
+        key = split_digest(content, file.name, start, stop)
+        return Split(str(file.path), file.name, start, stop, key, size, offset, sequential)
+
+    if kind == "plain":
+        for start in range(0, file.size, split_bytes):
+            stop = min(start + split_bytes, file.size)
+            yield split(start, stop, stop - start)
+        return
+    groups = _frame_groups(file.path, split_bytes) if kind == "zst" else None
+    if groups:
+        for start, stop, offset in groups:
+            yield split(start, stop, stop - start, offset)
+    else:
+        # Text shrinks to a quarter or less.
+        yield split(0, -1, file.size, sequential=file.size > split_bytes // 4)
+
+
+def _frame_groups(path: Path, split_bytes: int) -> list[tuple[int, int, int]] | None:
+    """(start, stop, position in the plain text) of groups of frames; None when the file can't be read in parts:
+    it has one frame, a frame does not state its size, or one is far larger than a split."""
+    groups: list[tuple[int, int, int]] = []
+    start, offset, size, count, in_parts = 0, 0, 0, 0, True
+    for frame in frames(path):  # to the end in any case: a file cut short is found now
+        in_parts = in_parts and frame.content is not None and frame.content <= 4 * split_bytes
+        if not in_parts or frame.content is None:
+            continue
+        count += frame.content > 0
+        size += frame.content
+        if size >= split_bytes:
+            groups.append((start, frame.stop, offset))
+            start, offset, size = frame.stop, offset + size, 0
+    if size:
+        groups.append((start, path.stat().st_size, offset))
+    return groups if in_parts and count > 1 else None
+
+
+def _check(file: InputFile) -> str:
+    """How the file is compressed; raises InputError when that is not what the name says."""
+    start = head(file.path)
+    kind = kind_of(start)
+    lower = file.path.name.lower()
+    for said, suffix in (("gz", ".gz"), ("zst", ".zst")):
+        if lower.endswith(suffix):
+            if kind != said:
+                raise not_what_it_says(file.path, {"gz": "gzip", "zst": "zstd"}[said], start)
+            return kind
+    if looks_like(start):
+        raise not_what_it_says(file.path, "JSON lines", start)
+    if b"\0" in start:
+        raise InputError(
+            "the name says JSON lines, the content is binary", place=str(file.path), cure="remove it or fix it"
+        )
+    if lower.endswith(".json") and start.removeprefix(_BOM).lstrip().startswith(b"["):
+        raise InputError(
+            "one JSON array, not JSON lines",
+            place=str(file.path),
+            cure="make lines of it: jq -c '.[]' FILE > FILE.jsonl",
+        )
+    return kind

@@ -1,0 +1,227 @@
+"""What all sources share: records become documents, or are set aside with a reason.
+
+A source brings the columns of some records (``Rows``); ``Documents`` gives them ids, origins and hashes.
+
+* The *key* of a record within its file is its own id, or ``@`` and its position where it has none (the byte offset
+  of its line in the decompressed file, or its row's ordinal). An own id that begins with ``@`` gets a second one.
+* ``origin`` is ``name#key``, where ``name`` is the file's path relative to the source's root.
+* ``id`` is the 128-bit hash of (step, name, key). The name has its extensions: a file compressed anew under another
+  name gives other ids; moving the whole root to another folder or machine changes nothing.
+* Own ids must be unique within a file. Two records that share one are found where all rows meet, by the writer,
+  which stops the run and names the id: whether they share a split must not decide what becomes of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from curate.schema import DOCUMENT
+from curate.stages.base import SetAside, Source, Split
+from curate.text.hashing import content_hash, hash128
+
+BATCH_ROWS: Final = 4096
+"""Most rows of a batch."""
+BATCH_BYTES: Final = 8 << 20
+"""Bytes of text at which a batch is closed; one document may be larger than that."""
+
+REASONS: Final[Mapping[str, str]] = {
+    "malformed": "the record does not parse, or is no object",
+    "no_text": "the text field is missing, null, no string, empty, or only white space",
+    "invalid_utf8": "the record holds bytes that are not UTF-8",
+    "too_large": "the text has more than max_document_bytes bytes, or its line more than any such text needs",
+}
+
+# Python's str.isspace, written out: the set must not change with the version of a Unicode library.
+_SPACE: Final = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
+_MAX_DEPTH: Final = 200  # orjson writes at most 254 levels
+
+
+class RecordSource(Source):
+    """Settings of every source whose records have fields.
+
+    Own ids may be strings or whole numbers of at most 64 bits; other values are no ids and stay in ``meta``.
+    ``meta`` is JSON with sorted keys. What JSON lacks is written so: NaN and infinities as null, bytes as their text
+    or else ``base64:...``, dates and times in ISO 8601, decimals and integers beyond 64 bits as strings (from JSON
+    lines such integers are read as floats).
+    """
+
+    text: str = Field("text", min_length=1, description="field that holds the text")
+    id: str | None = Field(
+        "id", description="field that holds the record's own id; null, or a record without it: its position is used"
+    )
+    source: str | None = Field(
+        None, description="the documents' source; null: a record's own `source` if it is a string, else the step's id"
+    )
+    max_document_bytes: int = Field(32 << 20, ge=1, description="documents with more bytes are `too_large`")
+    keep: list[str] | None = Field(
+        None, description="fields kept in `meta`; null: all but the text, id and source used"
+    )
+
+    def documents(self, split: Split, step: str, unit: str) -> Documents:
+        """The maker of this split's documents; ``unit`` is what positions count (byte, row)."""
+        return Documents(split.name, step, source=self.source, max_bytes=self.max_document_bytes, unit=unit)
+
+
+class FileSource(RecordSource):
+    """A source that reads files.
+
+    Files are named by path, folder or glob. A path is relative to the recipe's folder, else to the working folder,
+    else to the assets that come with curate. Its root is the folder itself, the part of a glob before the first
+    wildcard, or the folder of a single file; two files of one name under two roots are an error.
+    """
+
+    paths: list[str] = Field(min_length=1, description="files, folders or globs, read in this order")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of some records of one split, row-aligned.
+
+    Attributes:
+        text: large_string, valid UTF-8, no nulls.
+        own: string, the records' own ids; null where there is none.
+        position: int64.
+        source: string with nulls, or None when no record names its source.
+        meta: string, JSON objects.
+    """
+
+    text: pa.LargeStringArray
+    own: pa.StringArray
+    position: pa.Int64Array
+    source: pa.StringArray | None
+    meta: pa.StringArray
+
+
+class Documents:
+    """Makes the documents of one split, batch by batch."""
+
+    def __init__(self, name: str, step: str, *, source: str | None, max_bytes: int, unit: str) -> None:
+        self._name, self._step, self._source, self._max_bytes, self._unit = name, step, source, max_bytes, unit
+
+    def aside(self, position: int, reason: str, detail: str, own: str | None = None) -> tuple[int, SetAside]:
+        """A record set aside, with the position by which ``batches`` sorts it in."""
+        key = f"@{position}" if own is None else f"@{own}" if own.startswith("@") else own
+        return position, SetAside(f"{self._name}#{key}", reason, f"{detail} ({self._unit} {position})")
+
+    def batches(
+        self, rows: Rows | None, asides: Sequence[tuple[int, SetAside]] = ()
+    ) -> Iterator[pa.RecordBatch | SetAside]:
+        """Documents of the rows that have a text; before them, in order, what was set aside."""
+        found = list(asides)
+        batch = None if rows is None else self._documents(rows, found)
+        yield from (row for _, row in sorted(found, key=lambda pair: pair[0]))
+        if batch is not None and batch.num_rows:
+            yield batch
+
+    def _documents(self, rows: Rows, found: list[tuple[int, SetAside]]) -> pa.RecordBatch:
+        size = pc.binary_length(rows.text)
+        large = pc.greater(size, self._max_bytes)
+        blank = pc.match_substring_regex(rows.text, rf"\A[{_SPACE}]*\z")  # stops at the first letter
+        for mask, reason, detail in (
+            (large, "too_large", f"the text has more than {self._max_bytes} bytes"),
+            (pc.and_not(blank, large), "no_text", "the text is empty or only white space"),
+        ):
+            found += [
+                self.aside(rows.position[row].as_py(), reason, detail, rows.own[row].as_py())
+                for row in pc.indices_nonzero(mask).to_pylist()
+            ]
+        rows = take(rows, pc.invert(pc.or_(large, blank)))
+        key = _keys(rows)
+        ids = hash128(_join(f"{self._step}\x1f{self._name}", key, "\x1f"))
+        columns = [
+            ids,
+            rows.text,
+            self._sources(rows),
+            _join(self._name, key, "#").cast(pa.string()),
+            rows.meta,
+            content_hash(rows.text),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT)
+
+    def _sources(self, rows: Rows) -> pa.StringArray:
+        if self._source is None and rows.source is not None:
+            return pc.fill_null(rows.source, pa.scalar(self._step, pa.string()))
+        return pa.repeat(pa.scalar(self._source or self._step, pa.string()), len(rows.text))
+
+
+def take(rows: Rows, mask: pa.BooleanArray) -> Rows:
+    """The rows that a mask keeps; nothing is copied when it keeps all."""
+    if pc.all(mask).as_py() is not False:
+        return rows
+    source = None if rows.source is None else rows.source.filter(mask)
+    text, own, position, meta = (c.filter(mask) for c in (rows.text, rows.own, rows.position, rows.meta))
+    return Rows(text, own, position, source, meta)
+
+
+def _join(before: str, array: pa.Array, separator: str) -> pa.LargeStringArray:
+    kind = pa.large_string()
+    return pc.binary_join_element_wise(pa.scalar(before, kind), array.cast(kind), pa.scalar(separator, kind))
+
+
+def _keys(rows: Rows) -> pa.StringArray:
+    place = _join("", rows.position.cast(pa.string()), "@").cast(pa.string())
+    if rows.own.null_count == len(rows.own):
+        return place
+    own = pc.if_else(pc.starts_with(rows.own, "@"), _join("", rows.own, "@").cast(pa.string()), rows.own)
+    return pc.coalesce(own, place)
+
+
+def _plain(value: Any) -> object:
+    """What orjson does not know, in types that it knows; raises TypeError for what has no form in JSON."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raw = bytes(value)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return "base64:" + base64.b64encode(raw).decode()
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} has no form in JSON")
+
+
+def _walk(value: object, depth: int = 0) -> object:
+    if depth > _MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    if isinstance(value, Mapping):
+        return {str(k): _walk(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(v, depth + 1) for v in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return value
+
+
+def meta_json(fields: Mapping[str, object]) -> bytes:
+    """Canonical JSON of a record's other fields; raises ValueError for what is nested too deeply."""
+    option = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+    try:
+        return orjson.dumps(fields, default=_plain, option=option)
+    except TypeError:  # huge integers, keys that are no strings, unknown types, depth
+        pass
+    try:
+        return orjson.dumps(_walk(fields), default=_plain, option=option)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def strings(values: list[bytes]) -> pa.StringArray:
+    """A string array from valid UTF-8, without decoding it."""
+    return pa.array(values, pa.binary()).view(pa.string())

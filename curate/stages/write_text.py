@@ -1,0 +1,86 @@
+"""Write documents as text: an Arrow dataset in one seeded order, every column kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from curate import schema
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut, Writer, register
+from curate.stages.hf_dataset import dataset_files, stream_writer
+from curate.store.tables import canonical_batch
+from curate.text.batch import Batch
+from curate.text.hashing import keyed_hash
+
+BATCH_ROWS: Final = 1000
+"""Rows per record batch: what a reader loads for one random row (datasets' own default)."""
+
+
+@register("write.text")
+class WriteText(Writer):
+    """Write documents, shuffled, as a sharded Arrow dataset that ``datasets`` opens without copying.
+
+    ``id`` and ``content_hash`` are written as hex strings; ``meta`` stays a JSON string.
+    """
+
+    documents_per_shard: int = Field(20_000, ge=1, description="documents in each shard but the last")
+    columns: list[str] | None = Field(None, description="columns to write; all when left out")
+
+    def reads(self) -> frozenset[str]:
+        """The columns it was told to write."""
+        return frozenset(self.columns or ())
+
+    def map(self, docs: Batch, ctx: Context) -> pa.Table:
+        """All columns, KEY from (seed, id), WEIGHT 1."""
+        rows = docs.rows.drop_columns([PART, ROW])
+        key = keyed_hash(rows.column("id"), ctx.key("shuffle"))
+        table = pa.Table.from_batches([rows])
+        return table.append_column(KEY, pa.array(key)).append_column(WEIGHT, pa.array(np.ones(len(docs), np.int64)))
+
+    def sort_by(self) -> tuple[str, ...]:
+        """Equal keys are ordered by id."""
+        return ("id",)
+
+    def layout(self, total_weight: int) -> list[Cut]:
+        """One shard for each ``documents_per_shard``."""
+        n = self.documents_per_shard
+        return [Cut(i, start, min(start + n, total_weight)) for i, start in enumerate(range(0, total_weight, n))]
+
+    def write(
+        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Write the cut's documents as an IPC stream."""
+        pending: list[pa.RecordBatch] = []
+        for before, batch in rows:
+            begin, end = max(cut.start - before, 0), min(cut.stop - before, batch.num_rows)
+            pending.append(self._shown(batch.slice(begin, end - begin)))
+        table = pa.Table.from_batches(pending)
+        with stream_writer(path, table.schema) as out:
+            # Shards are cut by count, so that batches are too, whatever came in.
+            for start in range(0, table.num_rows, BATCH_ROWS):
+                out.write_batch(canonical_batch(table.slice(start, BATCH_ROWS)))
+        return {"rows": table.num_rows, "bytes": int(pc.sum(pc.binary_length(table.column("text"))).as_py() or 0)}
+
+    def _shown(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        wanted = self.columns or [n for n in batch.schema.names if n not in (KEY, WEIGHT)]
+        arrays = []
+        for name in wanted:
+            column = batch.column(name)
+            if column.type == schema.ID_TYPE:
+                column = pa.array([v.as_py().hex() if v.is_valid else None for v in column], pa.string())
+            arrays.append(column)
+        return pa.RecordBatch.from_arrays(arrays, names=wanted)
+
+    def file_name(self, cut: Cut, count: int) -> str:
+        """As ``datasets`` names its shards."""
+        return f"data-{cut.index:05d}-of-{count:05d}.arrow"
+
+    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
+        """state.json and dataset_info.json, so that ``load_from_disk`` works."""
+        return dataset_files(shards)

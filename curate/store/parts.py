@@ -1,0 +1,81 @@
+"""Reading parts: the base file's rows, without those that an overlay hides, with the columns that overlays add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.store.files import Store
+from curate.store.records import Part
+from curate.store.tables import batch_at, open_table
+
+HIDDEN = "_hidden"
+"""Boolean column of an overlay: the row is no longer there for later steps. Why stands in the dropped rows."""
+
+
+@dataclass(frozen=True)
+class Visible:
+    """One batch of a part.
+
+    Attributes:
+        rows: the visible rows, base columns and added ones.
+        position: int64, their positions in the base batch.
+        start: row number of the base batch's first row in the base file.
+        size: rows of the base batch, hidden ones included.
+    """
+
+    rows: pa.RecordBatch
+    position: np.ndarray
+    start: int
+    size: int
+
+
+def read_part(store: Store, part: Part) -> Iterator[Visible]:
+    """A part batch by batch; batches without a visible row come too, so that overlays can stay aligned."""
+    with ExitStack() as stack:
+        base = stack.enter_context(open_table(store.path(part.data)))
+        overlays = [stack.enter_context(open_table(store.path(key))) for key in part.overlays]
+        start = 0
+        for i in range(base.num_record_batches):
+            batch = batch_at(base, i, store.path(part.data))
+            names, columns = list(batch.schema.names), list(batch.columns)
+            keep = None
+            for overlay, key in zip(overlays, part.overlays, strict=True):
+                beside = batch_at(overlay, i, store.path(key))
+                for name in beside.schema.names:
+                    if name != HIDDEN:
+                        names.append(name)
+                        columns.append(beside.column(name))
+                    else:
+                        shown = pc.invert(beside.column(name))
+                        keep = shown if keep is None else pc.and_(keep, shown)
+            rows = pa.RecordBatch.from_arrays(columns, names=names)
+            position = np.arange(batch.num_rows, dtype=np.int64)
+            if keep is not None:
+                rows = rows.filter(keep)
+                position = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+            yield Visible(rows, position, start, batch.num_rows)
+            start += batch.num_rows
+
+
+def part_schema(store: Store, part: Part) -> pa.Schema:
+    """Schema of a part's visible rows."""
+    with ExitStack() as stack:
+        schema = stack.enter_context(open_table(store.path(part.data))).schema
+        for key in part.overlays:
+            for column in stack.enter_context(open_table(store.path(key))).schema:
+                if column.name != HIDDEN:
+                    schema = schema.append(column)
+    return schema
+
+
+def scatter(values: pa.Array, position: np.ndarray, size: int) -> pa.Array:
+    """An array of ``size`` with ``values`` at ``position`` and null elsewhere."""
+    index = np.full(size, -1, dtype=np.int64)
+    index[position] = np.arange(len(position), dtype=np.int64)
+    return values.take(pa.array(index, mask=index < 0))

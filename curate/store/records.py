@@ -1,0 +1,121 @@
+"""What a run remembers: parts, counts and step records, as plain JSON in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """Documents of one split: a base file that holds the text, and overlays beside it.
+
+    Attributes:
+        key: lineage of what is visible: a pure function of recipe, inputs and step; equal keys, equal rows.
+        root: lineage of the text alone (which split of which source): what measurements are filed under.
+        data: key of the base file.
+        overlays: keys of files aligned with the base file batch by batch: ``_hidden`` hides rows, other columns are added.
+        rows, bytes: visible rows, and bytes of their text.
+    """
+
+    key: str
+    root: str
+    data: str
+    overlays: tuple[str, ...]
+    rows: int
+    bytes: int
+
+    @staticmethod
+    def load(value: Mapping[str, Any]) -> Part:
+        """From JSON."""
+        return Part(**{**value, "overlays": tuple(value["overlays"])})
+
+
+@dataclass
+class Counts:
+    """What a step kept and dropped. ``reasons`` counts rows, ``measured`` those whose signals were computed anew."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    measured: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Counts) -> None:
+        """Sum, in place."""
+        self.rows_in += other.rows_in
+        self.rows_out += other.rows_out
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.measured += other.measured
+        for reason, rows in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + rows
+
+    @staticmethod
+    def load(value: Mapping[str, Any]) -> Counts:
+        """From JSON."""
+        return Counts(**value)
+
+
+@dataclass
+class StepRecord:
+    """A finished step.
+
+    Attributes:
+        step, use, fingerprint: which step, which stage, under which identity.
+        identity: what later steps build on: the fingerprint, or the digest of the output where the step is no
+            pure function of its inputs (training, LLM).
+        parts: what it gives to later steps; for a step inside a segment the segment's last step has them.
+        dropped, signals: keys of side tables.
+        folder: key of the folder it made (a model, a dataset), if it makes one.
+        report: plain values for the manifest.
+        shards: final files with rows and sha256.
+    """
+
+    step: str
+    use: str
+    fingerprint: str
+    identity: str
+    counts: Counts
+    parts: list[Part] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+    folder: str | None = None
+    report: dict[str, Any] = field(default_factory=dict)
+    shards: list[dict[str, Any]] = field(default_factory=list)
+
+    def dump(self) -> dict[str, Any]:
+        """To JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def load(value: Mapping[str, Any]) -> StepRecord:
+        """From JSON."""
+        return StepRecord(
+            **{**value, "counts": Counts.load(value["counts"]), "parts": [Part.load(p) for p in value["parts"]]}
+        )
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Sum of counts."""
+    result = Counts()
+    for each in counts:
+        result.add(each)
+    return result
+
+
+def named_files(value: Any) -> Iterator[str]:
+    """Keys of all files and folders that a receipt or a record names: what it says is true only while they are there."""
+    if isinstance(value, list):
+        for item in value:
+            yield from named_files(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name in ("file", "folder", "data") and isinstance(item, str):
+                yield item
+            elif name in ("overlays", "dropped", "signals"):
+                yield from [item] if isinstance(item, str) else item.values() if isinstance(item, dict) else item or ()
+            elif name in ("part", "parts"):
+                yield from named_files(item)

@@ -1,0 +1,546 @@
+"""Speed and memory: ``make bench only=rules``, or ``python -m tests.bench rules``; without a name, every bench in turn.
+
+Prints a table and writes ``runs/bench/<bench>.json``. MB are 10^6 bytes of UTF-8 text. A speed is the slope between a
+quarter of the corpus and all of it, from medians; what is left over is start-up, in a column of its own. In-process
+cases are timed in CPU seconds (``clock: cpu``), those with processes or files in wall seconds (``wall``); on a busy
+machine only ratios within one run mean anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+import zstandard
+
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
+from curate.text.batch import Batch
+from tests.exchange import CONTEXT, documents
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = [ROOT / "data/samples/web.jsonl.zst", ROOT / "data/samples/code.jsonl.zst"]
+Run = Callable[[], object]
+Row = dict[str, Any]
+REPEATS = 5
+
+
+# -- corpus ---------------------------------------------------------------------------------------------------------
+
+
+def _texts(path: Path) -> Iterator[str]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
+            yield from batch.column(0).drop_null().to_pylist()
+        return
+    import io
+
+    with path.open("rb") as file:
+        stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        for line in io.BufferedReader(stream if path.suffix == ".zst" else file):
+            yield orjson.loads(line)["text"]
+
+
+def corpus(megabytes: float) -> list[str]:
+    """Texts, ``megabytes`` in all: as much of each file, evenly drawn, in an order of its own."""
+    named = os.environ.get("BENCH_CORPUS")
+    files = [Path(named)] if named else SAMPLES
+    texts: list[str] = []
+    for file in files:
+        found = list(_texts(file))
+        random.Random(7).shuffle(found)
+        left = megabytes * 1e6 / len(files)
+        for text in found:
+            if left <= 0:
+                break
+            texts.append(text)
+            left -= len(text.encode())
+    random.Random(7).shuffle(texts)
+    return texts
+
+
+def size(texts: list[str]) -> float:
+    """MB of UTF-8."""
+    return sum(len(t.encode()) for t in texts) / 1e6
+
+
+def batch(texts: list[str]) -> Batch:
+    """All texts as one batch, with addresses."""
+    table = documents(list(texts))
+    rows = np.arange(len(texts))
+    table = table.append_column(PART, pa.array(np.zeros(len(texts)), pa.uint32()))
+    return Batch(table.append_column(ROW, pa.array(rows, pa.uint32())).combine_chunks().to_batches()[0])
+
+
+# -- measuring ------------------------------------------------------------------------------------------------------
+
+
+def _peak_mb() -> float | None:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    return None
+
+
+def seconds(run: Run, repeats: int, clock: Callable[[], float]) -> list[float]:
+    """Each repeat's seconds, after one that does not count (it compiles) unless there is only one."""
+    if repeats > 1:
+        run()
+    taken = []
+    for _ in range(repeats):
+        start = clock()
+        run()
+        taken.append(clock() - start)
+    return taken
+
+
+def slope(small: tuple[float, list[float]], large: tuple[float, list[float]]) -> tuple[float | None, float | None]:
+    """MB/s and start-up seconds; null where noise hides the slope."""
+    (mb1, times1), (mb2, times2) = small, large
+    t1, t2 = statistics.median(times1), statistics.median(times2)
+    if t2 - t1 <= 0.25 * t2:
+        return None, None
+    speed = (mb2 - mb1) / (t2 - t1)
+    return speed, t2 - mb2 / speed
+
+
+def case(
+    name: str,
+    texts: list[str],
+    make: Callable[[list[str]], Run],
+    reference: tuple[str, Callable[[list[str]], Run]] | None = None,
+    *,
+    wall: bool = False,
+    repeats: int = REPEATS,
+) -> Row:
+    """Measure on a quarter and on all; the reference in the same way, right after."""
+    clock = time.perf_counter if wall else time.process_time
+    quarter = texts[: len(texts) // 4]
+    sizes = size(quarter), size(texts)
+
+    def both(build: Callable[[list[str]], Run]) -> tuple[list[float], list[float]]:
+        return seconds(build(quarter), repeats, clock), seconds(build(texts), repeats, clock)
+
+    # 5 sets the high-water mark back to what is in use now (proc(5)).
+    Path("/proc/self/clear_refs").write_text("5")
+    small, large = both(make)
+    speed, start = slope((sizes[0], small), (sizes[1], large))
+    row: Row = {
+        "name": name,
+        "cores": 1,
+        "clock": "wall" if wall else "cpu",
+        "mb": round(sizes[1], 3),
+        "docs": len(texts),
+        "small_mb": round(sizes[0], 3),
+        "small_seconds": small,
+        "seconds": large,
+        "mb_per_s": speed,
+        "startup_s": start,
+        "peak_rss_mb": _peak_mb(),
+    }
+    if reference:
+        other = both(reference[1])
+        theirs = slope((sizes[0], other[0]), (sizes[1], other[1]))[0]
+        row |= {
+            "reference": reference[0],
+            "reference_seconds": other[1],
+            "reference_mb_per_s": theirs,
+            "ratio": speed / theirs if speed and theirs else None,
+        }
+    return row
+
+
+def counted(name: str, count: int, run: Run, reference: tuple[str, int, Run] | None = None) -> Row:
+    """Things a second of wall time, best read as a ratio; ``run`` does ``count`` of them."""
+    Path("/proc/self/clear_refs").write_text("5")
+    taken = seconds(run, 3, time.perf_counter)
+    row: Row = {"name": name, "cores": 1, "clock": "wall", "count": count, "seconds": taken}
+    row |= {"per_s": count / statistics.median(taken), "peak_rss_mb": _peak_mb()}
+    if reference:
+        theirs = reference[1] / statistics.median(seconds(reference[2], 3, time.perf_counter))
+        row |= {"reference": reference[0], "reference_per_s": theirs, "ratio": row["per_s"] / theirs}
+    return row
+
+
+def on_batch(work: Callable[[Batch], object]) -> Callable[[list[str]], Run]:
+    """A case over one batch, made before the clock starts; each repeat sees it without cached views."""
+
+    def make(texts: list[str]) -> Run:
+        rows = batch(texts).rows
+        return lambda: work(Batch(rows))
+
+    return make
+
+
+def decided(stage: Any) -> Callable[[list[str]], Run]:
+    """Measure and decide."""
+    return on_batch(lambda b: stage.decide(stage.measure(b, CONTEXT)))
+
+
+# -- benches --------------------------------------------------------------------------------------------------------
+
+
+def physical() -> Iterator[Row]:
+    """What a machine needs for the least that reading must do, and our reading beside it."""
+    from curate.stages.read_jsonl import ReadJsonl
+    from curate.text import hashing
+
+    texts = corpus(8)
+
+    def lines(some: list[str]) -> bytes:
+        return b"".join(orjson.dumps({"text": t}) + b"\n" for t in some)
+
+    def memcpy(some: list[str]) -> Run:
+        data = np.frombuffer("".join(some).encode(), np.uint8)
+        return lambda: [data.copy() for _ in range(20)]
+
+    def unpack(some: list[str]) -> Run:
+        packed = zstandard.ZstdCompressor(3).compress(lines(some))
+        return lambda: zstandard.ZstdDecompressor().decompress(packed)
+
+    def parse(some: list[str]) -> Run:
+        rows = lines(some).splitlines()
+        return lambda: [orjson.loads(row) for row in rows]
+
+    def bare(some: list[str]) -> Run:
+        packed = zstandard.ZstdCompressor(3).compress(lines(some))
+        return lambda: [orjson.loads(r) for r in zstandard.ZstdDecompressor().decompress(packed).splitlines()]
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def read(some: list[str]) -> Run:
+            path = Path(folder) / f"{len(some)}.jsonl.zst"
+            path.write_bytes(zstandard.ZstdCompressor(3).compress(lines(some)))
+            stage = ReadJsonl(paths=[str(path)])
+            (split,) = stage.splits(path.parent, lambda _: "0", 1 << 30)
+            return lambda: list(stage.read(split, "bench"))
+
+        copied = case("memcpy", texts, memcpy)
+        copied["mb_per_s"] = copied["mb_per_s"] and copied["mb_per_s"] * 20  # twenty copies a repeat
+        yield copied
+        yield case("zstd", texts, unpack)
+        yield case("parse (orjson)", texts, parse)
+        yield case("read.jsonl", texts, read, ("zstd + orjson", bare))
+        yield case("content_hash", texts, on_batch(lambda b: hashing.content_hash(b.text)))
+        yield case("hash128", texts, on_batch(lambda b: hashing.hash128(b.text)))
+
+
+def rules() -> Iterator[Row]:
+    """Words, lines, counts, the two rule filters, normal forms."""
+    from curate.stages.filter_code_rules import CodeRules
+    from curate.stages.filter_text_rules import TextRules
+    from curate.text import code_rules, normal
+    from curate.text import rules as text_rules
+
+    texts = corpus(8)
+    yield case("words (folded)", texts, on_batch(lambda b: b.words()))
+    yield case("words (symbols)", texts, on_batch(lambda b: b.words("symbols")))
+    yield case("lines", texts, on_batch(lambda b: b.lines))
+    yield case("prose_counts", texts, on_batch(lambda b: text_rules.prose_counts(*b.utf8)))
+    yield case("code_counts", texts, on_batch(lambda b: code_rules.code_counts(*b.utf8)))
+    yield case("filter.text_rules", texts, decided(TextRules()))
+    yield case("filter.code_rules", texts, decided(CodeRules()))
+    yield case("prose_profile", texts, on_batch(lambda b: normal.prose_profile(b.text)))
+    yield case("code_profile", texts, on_batch(lambda b: normal.code_profile(b.text)))
+
+
+def score() -> Iterator[Row]:
+    """The classifier on its own, against fastText's predict on lines that are prepared already."""
+    from curate.quality.classifier import FastTextClassifier, FastTextSettings, as_lines
+
+    texts = corpus(8)
+    with tempfile.TemporaryDirectory() as folder:
+        some = pa.array(texts[:600], pa.large_string())
+        labels = [i % 2 for i in range(len(some))]  # what it learns does not bear on its speed
+        model = FastTextClassifier.train(some, labels, FastTextSettings(epoch=1), Path(folder))
+
+        def bare(part: list[str]) -> Run:
+            lines = [x for x in as_lines(pa.array(part, pa.large_string()), model.settings.max_bytes).to_pylist() if x]
+            return lambda: model._model.predict(lines, k=2)
+
+        yield case("score.classifier", texts, on_batch(lambda b: model.score(b.text)), ("fastText predict", bare))
+
+
+def near() -> Iterator[Row]:
+    """MinHash sketches, and the map and pairs of dedup.near; dedup.exact beside them."""
+    from curate.stages.dedup_exact import DedupExact
+    from curate.stages.dedup_near import DedupNear
+    from curate.text import minhash
+
+    texts, phase = corpus(8), DedupNear().phases()[0]
+    order = [(KEY, "ascending"), *((name, "ascending") for name in phase.sort_by)]
+
+    def pairs(some: list[str]) -> Run:
+        rows = phase.map(batch(some), CONTEXT).sort_by(order)
+        return lambda: phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)
+
+    yield case("sketch (words + signatures)", texts, on_batch(lambda b: minhash.signatures(b.words(), 0)))
+    yield case("dedup.near map", texts, on_batch(lambda b: phase.map(b, CONTEXT)))
+    yield case("dedup.near pairs", texts, pairs)
+    yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].map(b, CONTEXT)))
+
+
+def decontaminate() -> Iterator[Row]:
+    """N-grams against HumanEval."""
+    from curate.stages.decontaminate import Decontaminate
+    from curate.text import ngrams
+
+    texts = corpus(8)
+    yield case("5-grams (with words)", texts, on_batch(lambda b: ngrams.ngrams(b.words(), 5)))
+    yield case("ngram", texts, decided(Decontaminate(against=["humaneval"])))
+
+
+def encode() -> Iterator[Row]:
+    """Our tokenizer against sentencepiece's own call on the same model, one thread each."""
+    import sentencepiece
+
+    from curate.stages.tokenizer import Tokenizer
+    from curate.stages.train_tokenizer import TrainTokenizer
+
+    texts = corpus(2)
+    sample = pa.table({"text": pa.array(texts[:60], pa.large_string())})
+    model = TrainTokenizer(vocab_size=2048)._fit(sample, CONTEXT)
+    ours, theirs = Tokenizer(model), sentencepiece.SentencePieceProcessor(model_proto=model)
+
+    def bare(some: list[str]) -> Run:
+        kind = "numpy" if hasattr(theirs, "EncodeAsNumpy") else int  # as ours asks for
+        return lambda: theirs.encode(some, out_type=kind, num_threads=1)
+
+    mine = on_batch(lambda b: ours.encode(b.text))
+    yield case("encode", texts, mine, ("sentencepiece encode", bare), repeats=3)
+
+
+def _through_engine(source: Path, middle: list[dict[str, Any]], folder: Path) -> None:
+    from curate.recipe.plan import make_plan
+    from curate.recipe.recipe import load_recipe
+    from curate.run.cluster import Runner
+    from curate.run.engine import Engine
+    from curate.run.progress import Silent
+    from curate.store.files import Store
+
+    read = {"id": "docs", "use": "read.jsonl", "with": {"paths": [str(source)]}}
+    steps = [read, *middle, {"id": "out", "use": "write.text"}]
+    recipe = source.with_suffix(".yaml")
+    recipe.write_text(yaml.safe_dump({"recipe": "bench", "seed": 7, "steps": steps}))
+    with Runner(0) as runner:
+        Engine(make_plan(load_recipe(recipe)), Store(folder), runner, Silent()).run()
+
+
+def _in_a_loop(source: Path, out: Path, *, filters: bool) -> None:
+    """The same kernels with all rows in memory: nothing committed, hashed for a receipt, or spilled."""
+    from curate.stages.dedup_exact import DedupExact
+    from curate.stages.filter_text_rules import TextRules
+    from curate.stages.read_jsonl import ReadJsonl
+    from curate.stages.write_text import WriteText
+
+    stage, rules_stage = ReadJsonl(paths=[str(source)]), TextRules()
+    kept = []
+    for split in stage.splits(source.parent, lambda _: "0", 64 << 20):
+        for rows in stage.read(split, "docs"):
+            if isinstance(rows, pa.RecordBatch):
+                docs = Batch(rows)
+                stays = pc.is_null(rules_stage.decide(rules_stage.measure(docs, CONTEXT))) if filters else None
+                kept.append(rows if stays is None else rows.filter(stays))
+    table = pa.Table.from_batches(kept).combine_chunks()
+    index = pa.array(np.arange(table.num_rows), pa.uint32())
+    table = table.append_column(PART, pa.array(np.zeros(table.num_rows), pa.uint32())).append_column(ROW, index)
+    if filters:
+        phase = DedupExact().phases()[0]
+        mapped = pa.concat_tables([phase.map(Batch(b), CONTEXT) for b in table.to_batches()])
+        mapped = mapped.sort_by([(name, "ascending") for name in (KEY, *phase.sort_by)])
+        gone = phase.reduce(mapped, Span(0, mapped.num_rows), CONTEXT).column(ROW)
+        table = table.filter(pc.invert(pc.is_in(table.column(ROW), gone.combine_chunks())))
+    writer = WriteText()
+    rows = pa.concat_tables([writer.map(Batch(b), CONTEXT) for b in table.combine_chunks().to_batches()])
+    rows = rows.sort_by([(KEY, "ascending"), ("id", "ascending")]).combine_chunks()
+    total = int(pc.sum(rows.column(WEIGHT)).as_py())
+    for cut in writer.layout(total):
+        writer.write(cut, ((i, b) for i, b in [(0, rows.to_batches()[0])]), out / f"{cut.index}.arrow", CONTEXT)
+
+
+def _engine(name: str, middle: list[dict[str, Any]]) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as temporary:
+
+        def source(some: list[str]) -> Path:
+            path = Path(temporary) / f"{len(some)}.jsonl"
+            path.write_bytes(b"".join(orjson.dumps({"id": str(i), "text": t}) + b"\n" for i, t in enumerate(some)))
+            return path
+
+        def ours(some: list[str]) -> Run:
+            path = source(some)
+            return lambda: _through_engine(path, middle, Path(tempfile.mkdtemp(dir=temporary)))
+
+        def loop(some: list[str]) -> Run:
+            path = source(some)
+            return lambda: _in_a_loop(path, Path(tempfile.mkdtemp(dir=temporary)), filters=bool(middle))
+
+        yield case(name, corpus(16), ours, ("plain loop, in memory", loop), wall=True, repeats=3)
+
+
+def engine() -> Iterator[Row]:
+    """read, rules, exact, write.text through the engine in this process."""
+    yield from _engine("engine", [{"id": "rules", "use": "filter.text_rules"}, {"id": "one", "use": "dedup.exact"}])
+
+
+def shuffle() -> Iterator[Row]:
+    """read, write.text through the engine in this process: the exchange and little else."""
+    yield from _engine("shuffle", [])
+
+
+def loader() -> Iterator[Row]:
+    """Random rows of a dataset that write.text wrote, through ``datasets``, against pyarrow on the same file."""
+    import datasets
+
+    texts, count = corpus(8), 2000
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / "in.jsonl"
+        source.write_bytes(b"".join(orjson.dumps({"text": t}) + b"\n" for t in texts))
+        _through_engine(source, [], Path(temporary) / "run")
+        data = datasets.load_from_disk(str(Path(temporary) / "run" / "out"))
+        wanted = [random.Random(3).randrange(len(data)) for _ in range(count)]
+        (file,) = (Path(temporary) / "run" / "out").glob("*.arrow")
+        column = pa.ipc.open_stream(pa.memory_map(str(file))).read_all().column("text")
+        bare = ("pyarrow, text only", count, lambda: [column[i].as_py() for i in wanted])
+        yield counted("random rows (datasets)", count, lambda: [data[i] for i in wanted], bare)
+
+
+def sandbox() -> Iterator[Row]:
+    """Programs a second; a whole exercise is several of them. The reference starts a bare interpreter each time."""
+    from curate.sandbox.exercise import verify
+    from curate.sandbox.runner import Program, Sandbox
+
+    code = 'def add(a, b):\n    """Sum."""\n    return a + b\n\nassert add(1, 2) == 3\nassert add(-1, 1) == 0\n'
+
+    def bare() -> None:
+        for _ in range(10):
+            subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+    with Sandbox() as box:
+        one = lambda: [box.run(Program(code)) for _ in range(50)]  # noqa: E731
+        yield counted("executions", 50, one, ("python -I -S, no walls", 10, bare))
+        yield counted("exercises (verify)", 20, lambda: [verify(box, code) for _ in range(20)])
+
+
+def _recipe_without_llm(path: Path) -> None:
+    recipe = yaml.safe_load((ROOT / "pipelines/phi-1-mini.yaml").read_text(encoding="utf-8"))
+    asks = {"judge", "textbooks", "exercises", "proven"}
+    recipe["steps"] = [s for s in recipe["steps"] if s["id"] not in asks]
+    for step in recipe["steps"]:
+        step.pop("guard", None)  # a sample of the rows may drop more
+        if isinstance(step.get("from"), list):
+            step["from"] = [name for name in step["from"] if name not in asks]
+        if "paths" in (settings := step.get("with", {})):
+            settings["paths"] = [str(ROOT / p) for p in settings["paths"]]
+        settings.pop("judge", None)
+    del recipe["models"], recipe["budget"]
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+
+
+def pipeline() -> Iterator[Row]:
+    """phi-1-mini without what asks a model, by the command line, on data/samples (whatever BENCH_CORPUS says)."""
+    found = [t for file in SAMPLES for t in _texts(file)]
+    total, shares = size(found), (0.2, 0.5)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "recipe.yaml"
+        _recipe_without_llm(path)
+        first: float | None = None
+        for workers in (1, 2):
+            taken = []
+            for share in shares:
+                store = Path(temporary) / f"{workers}-{share}"
+                command = [sys.executable, "-m", "curate", "run", str(path), "--store", str(store), "--split-mb", "2"]
+                start = time.perf_counter()
+                command += ["--sample", str(share), "--workers", str(workers), "--json"]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+                taken.append(time.perf_counter() - start)
+            speed, begin = slope((shares[0] * total, taken[:1]), (shares[1] * total, taken[1:]))
+            row: Row = {
+                "name": f"workers{workers}",
+                "cores": workers,
+                "clock": "wall",
+                "mb": round(shares[1] * total, 3),
+            }
+            row |= {"docs": round(shares[1] * len(found)), "small_seconds": taken[:1], "seconds": taken[1:]}
+            row |= {"mb_per_s": speed, "startup_s": begin}
+            # Of the largest process so far, driver or worker.
+            row["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)
+            if first is not None:
+                row |= {"reference": "workers1", "reference_seconds": [first], "ratio": first / taken[1]}
+            first = taken[1]
+            yield row
+
+
+# -- command line ---------------------------------------------------------------------------------------------------
+
+BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
+    bench.__name__: bench
+    for bench in (
+        physical, rules, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline,
+    )
+}  # fmt: skip
+
+
+def _number(value: float | None, form: str = ".3g") -> str:
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:{form}}"
+
+
+def main() -> int:
+    """Run what is named; each bench of several in a process of its own, so that memory is not another's."""
+    names = sys.argv[1:] or list(BENCHES)
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    if len(names) > 1:
+        codes = [
+            subprocess.run([sys.executable, "-m", "tests.bench", n], cwd=ROOT, check=False).returncode for n in names
+        ]
+        return max(codes)
+    name = names[0]
+    rows = []
+    print(f"{name:28} cores     MB/s  start-up s   per s  peak MB  ratio  reference", flush=True)
+    for row in BENCHES[name]():
+        rows.append(row)
+        cells = (row.get("mb_per_s"), row.get("startup_s"), row.get("per_s"), row["peak_rss_mb"], row.get("ratio"))
+        speed, start, per, peak, ratio = map(_number, cells)
+        line = f"{row['name']:28} {row['cores']:5} {speed:>8} {start:>11} {per:>7} {peak:>8} {ratio:>6}"
+        print(f"{line}  {row.get('reference', '')}", flush=True)
+    libraries = ("numpy", "pyarrow", "numba", "fasttext-modern", "sentencepiece", "datasets", "zstandard", "orjson")
+    cpu = [x.partition(":")[2].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
+    machine = {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpu": cpu[0] if cpu else None,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "python": platform.python_version(),
+        "libraries": {x: version(x) for x in libraries},
+    }
+    named = None if name == "pipeline" else os.environ.get("BENCH_CORPUS")
+    result = {"bench": name, "machine": machine, "corpus": Path(named).name if named else "data/samples", "rows": rows}
+    out = ROOT / "runs/bench" / f"{name}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The `curate` command as tests run it: real processes, with their output, exit code and results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOST = Path(__file__).with_name("command_host.py")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended; ``code`` is negative for a signal."""
+
+    code: int
+    out: str
+    err: str
+
+    def ok(self) -> Done:
+        """Itself; fails the test unless the command succeeded."""
+        assert self.code == 0, f"exit {self.code}\n{self.out[-2000:]}\n{self.err[-4000:]}"
+        return self
+
+    @property
+    def line(self) -> str:
+        """The one line that an error is."""
+        lines = [line for line in self.err.splitlines() if line.startswith("curate: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err + self.out
+        return lines[0].removeprefix("curate: ")
+
+
+class Curate:
+    """Runs command lines, one at a time, each in a fork of a process that has imported curate."""
+
+    def __init__(self) -> None:
+        self._host = subprocess.Popen(
+            [sys.executable, str(HOST), "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": "1", "COLUMNS": "200"},
+        )
+
+    def close(self) -> None:
+        """End the host."""
+        assert self._host.stdin
+        self._host.stdin.close()
+        self._host.wait(20)
+
+    def _read(self) -> dict[str, int]:
+        assert self._host.stdout
+        answer = json.loads(self._host.stdout.readline())
+        assert isinstance(answer, dict)
+        return answer
+
+    def __call__(
+        self,
+        *argv: str | Path | float,
+        env: dict[str, str] | None = None,
+        cwd: Path | str = "/",
+        meanwhile: Callable[[int], None] | None = None,
+    ) -> Done:
+        """Run one command line to its end; ``meanwhile`` gets its pid while it runs."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            request = {
+                "argv": [str(a) for a in argv],
+                "env": env or {},
+                "cwd": str(cwd),
+                "out": str(out),
+                "err": str(err),
+                "exit": True,
+            }
+            assert self._host.stdin
+            self._host.stdin.write(json.dumps(request) + "\n")
+            self._host.stdin.flush()
+            pid = self._read()["pid"]
+            if meanwhile is not None:
+                meanwhile(pid)
+            code = self._read()["code"]
+            return Done(code, out.read_text(), err.read_text())
+
+    def run(self, recipe: Path, store: Path, *argv: str | Path | float, workers: int = 0, **how: Any) -> Done:
+        """``curate run``."""
+        return self("run", recipe, "--store", store, "--workers", workers, *argv, **how)
+
+
+def fresh(*argv: str | Path | float, env: dict[str, str] | None = None) -> Done:
+    """The same in an interpreter of its own, for what is settled when Python starts."""
+    done = subprocess.run(
+        [sys.executable, str(HOST), *map(str, argv)],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def results(store: Path, *, card: bool = True) -> dict[str, str]:
+    """What a run promises to be the same bytes: the manifest, the card, and every file of every dataset."""
+    names = [store / "manifest.json", *([store / "README.md"] if card and (store / "README.md").exists() else [])]
+    for step in json.loads((store / "manifest.json").read_bytes())["steps"]:
+        if step["shards"]:
+            names += sorted(p for p in (store / step["id"]).iterdir() if p.is_file())
+    return {str(p.relative_to(store)): hashlib.sha256(p.read_bytes()).hexdigest() for p in names}
+
+
+def manifest(store: Path) -> dict[str, Any]:
+    """The manifest, with steps by id."""
+    value = json.loads((store / "manifest.json").read_bytes())
+    value["steps"] = {step["id"]: step for step in value["steps"]}
+    return value
+
+
+def record(store: Path, step: str) -> dict[str, Any]:
+    """A step's newest record."""
+    where = json.loads((store / "steps.json").read_bytes())[step]
+    value = json.loads((store / where).read_bytes())
+    assert isinstance(value, dict)
+    return value
+
+
+def receipts(store: Path) -> dict[str, int]:
+    """Every committed receipt (of tasks and of steps) with its mtime: unchanged means that nothing was done."""
+    found = [*store.glob("steps/*/*/receipts/*.json"), *store.glob("steps/*/*/done-*.json")]
+    return {str(p.relative_to(store)): p.stat().st_mtime_ns for p in found}
+
+
+def descendants(pid: int) -> list[int]:
+    """Pids of the children of a process, their children and so on."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        children = parents.get(waiting.pop(), [])
+        found += children
+        waiting += children
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def gone(pids: list[int], seconds: float = 8) -> list[int]:
+    """Those of some processes that are still there after so many seconds; returns as soon as there are none."""
+    end = time.monotonic() + seconds
+    left = [p for p in pids if alive(p)]
+    while left and time.monotonic() < end:
+        time.sleep(0.05)
+        left = [p for p in left if alive(p)]
+    return left

@@ -1,0 +1,36 @@
+"""Fixtures for all tests. This folder is on the path, so that tests share the helpers that lie beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def curate() -> Iterator:
+    """The command line: ``curate("run", recipe, ...)`` is a real process (see command.py)."""
+    from command import Curate
+
+    command = Curate()
+    yield command
+    command.close()
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with about 2 MB of prose and code in five containers (see corpus.py); read only."""
+    from corpus import write_corpus
+
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, curate) -> Path:
+    """The folder of a finished run with planted documents (see small_run.py); read only."""
+    from small_run import write_run
+
+    folder = tmp_path_factory.mktemp("small")
+    curate.run(write_run(folder), folder / "run").ok()
+    return folder / "run"

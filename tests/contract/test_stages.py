@@ -1,0 +1,461 @@
+"""What every registered stage keeps, whatever it does: a new stage is tested before its author writes a line."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import pickle
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from exchange import verdicts
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from curate import assets, schema
+from curate.stages import load_all
+from curate.stages.base import (
+    Context,
+    Filter,
+    Generator,
+    Global,
+    Source,
+    Stage,
+    Trainer,
+    Writer,
+    registered,
+    stage_class,
+)
+from curate.text.batch import Batch
+from curate.text.hashing import content_hash, hash128
+
+load_all()
+KINDS = (Source, Filter, Global, Trainer, Generator, Writer)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "decontaminate": {"against": ["humaneval"]},
+    "label.contrast": {"positive": ["test"], "negative": ["other"]},
+    "score.classifier": {"classifier": "tiny"},
+    "select.where": {"column": "number.value", "at_least": 0.5},
+    "train.classifier": {"label": "number.value"},
+    "write.tokens": {"tokenizer": "tiny"},
+    "read.arrow": {"paths": ["in"]},
+    "read.code": {"paths": ["in"]},
+    "read.dataset": {"path": "in"},
+    "read.jsonl": {"paths": ["in"]},
+    "read.parquet": {"paths": ["in"]},
+}
+"""Required settings. A new stage that needs some is named by test_settings_are_known."""
+
+WEIRD = [
+    "",
+    " ",
+    "\n\n\n",
+    "\t \u00a0\u2003\u3000",
+    "a",
+    "def f(x):\n    return x\n",
+    "The cat that sat with the dog and the bird have been to the house of the man.\n" * 4,
+    "#" * 300,
+    "...\n" * 40,
+    "- item\n" * 30,
+    "0123456789 " * 60,
+    "ABC DEF GHI.\n" * 30,
+    "\ufeffbyte order mark",
+    "e\u0301 and \u00e9, \ufb01 and fi, \u212b and \u00c5",
+    "\u0130\u0131 \u1e9e \u03a3\u03c3\u03c2 \u01c5",
+    "\U0001f469\u200d\U0001f4bb family \U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "\u202eright to left\u202c \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627",
+    "\u4f60\u597d\u4e16\u754c\u3002" * 50,
+    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35" * 20,
+    "\x00\x01\x02\x7f\x85\u2028\u2029",
+    "\r\nline\r\nline\rline",
+    "\U0010ffff\ufffe\uffff\ufffd",
+    "a\u0301\u0302\u0303\u0304\u0305" * 50,
+    "x" * 5000,
+    "iVBORw0KGgo" * 300,
+    "`" * 100 + "\n```python\nprint(1)\n```",
+    "__label__good hello\n__label__bad",
+    "</s><s>[INST] <|endoftext|> <unk> \u2581",
+    "\\x41\\u0042 %s {} {{}} $(rm) ' \" ; --",
+]
+HUGE = "All work and no play makes Jack a dull boy, said the page. " * 36_000
+
+
+def stages(*kinds: type[Stage]) -> list[str]:
+    """Names of the registered stages of some kinds."""
+    return [name for name, stage in registered().items() if issubclass(stage, kinds)]
+
+
+def make(name: str) -> Stage:
+    """A stage with defaults and what it requires."""
+    return stage_class(name).model_validate(SETTINGS.get(name, {}))
+
+
+def documents(texts: list[str], stage: Stage) -> pa.RecordBatch:
+    """Rows with the document's columns and those that the stage reads; the latter hold nulls."""
+    text = pa.array(texts, pa.large_string())
+    names = [str(i) for i in range(len(texts))]
+    columns = {
+        "id": hash128(pa.array(names, pa.large_string()), 3),
+        "text": text,
+        "source": pa.array(["test" if i % 3 else "other" for i in range(len(texts))], pa.string()),
+        "origin": pa.array([f"f#{n}" for n in names], pa.string()),
+        "meta": pa.array(["{}"] * len(texts), pa.string()),
+        "content_hash": content_hash(text),
+    }
+    rows = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.DOCUMENT)
+    for column in sorted(stage.reads() - set(schema.DOCUMENT.names)):
+        values = [None if i % 4 == 3 else float(i % 5) / 4 for i in range(len(texts))]
+        rows = rows.append_column(column, pa.array(values, pa.float64()))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The smallest models, trained with the trainers of the registry."""
+    from corpus import prose
+
+    classifier, tokenizer = make_trainer("train.classifier"), make_trainer("train.tokenizer")
+    rows = labelled(prose(60, 600))
+    made = {}
+    for name, stage in (("classifier", classifier), ("tokenizer", tokenizer)):
+        made[name] = tmp_path_factory.mktemp(name)
+        stage.train([Batch(rows)], made[name], Context("tiny", 1))
+    return made
+
+
+def labelled(texts: list[str]) -> pa.RecordBatch:
+    """Documents for trainers, every other one with label 1."""
+    rows = documents(texts, make("dedup.exact"))
+    return rows.append_column("number.value", pa.array([i % 2 for i in range(len(texts))], pa.int8()))
+
+
+def make_trainer(name: str) -> Trainer:
+    """With settings for a handful of documents."""
+    small = {
+        "train.classifier": {
+            "label": "number.value",
+            "min_per_class": 2,
+            "fasttext": {"dim": 2, "epoch": 1, "bucket": 64},
+        },
+        "train.tokenizer": {"vocab_size": 400},
+    }
+    stage = stage_class(name).model_validate(small[name])
+    assert isinstance(stage, Trainer)
+    return stage
+
+
+def context(stage: Stage, tiny: dict[str, Path]) -> Context:
+    """With the stage's assets: a tiny model, or what is shipped under the setting's default."""
+    found = {}
+    for setting, kind in stage.asset_settings.items():
+        value = getattr(stage, setting)
+        if value is not None:
+            found[setting] = tiny[setting] if value == "tiny" else assets.find(kind, value)
+    return Context("step", 7 if stage.seeded else None, found)
+
+
+# -- what a user reads ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", registered())
+def test_documented(name: str) -> None:
+    """A docstring of its own, a description for every setting, a sentence for every reason."""
+    stage = stage_class(name)
+    assert "__doc__" in vars(stage)
+    assert len(inspect.cleandoc(stage.__doc__ or "").split("\n\n")[0]) > 20
+    undescribed(stage, name)
+    for reason, why in stage.reasons.items():
+        assert reason.isidentifier(), reason
+        assert reason == reason.lower()
+        assert len(why) > 10, reason
+    assert stage.revision >= 1
+    assert sum(issubclass(stage, kind) for kind in KINDS) == 1
+
+
+def undescribed(model: type[BaseModel], where: str) -> None:
+    for setting, field in model.model_fields.items():
+        assert field.description, f"{where}.{setting}"
+        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                undescribed(inner, f"{where}.{setting}")
+
+
+@pytest.mark.parametrize("name", registered())
+def test_named_after_its_module(name: str) -> None:
+    """``read.jsonl`` is in ``read_jsonl.py``: so it can be found."""
+    assert stage_class(name).__module__ == f"curate.stages.{name.replace('.', '_')}"
+
+
+@pytest.mark.parametrize("name", registered())
+def test_settings_are_known(name: str) -> None:
+    """It can be made of its defaults and SETTINGS above; it is frozen; what it does not know it refuses."""
+    stage = make(name)
+    with pytest.raises(ValidationError):
+        stage_class(name).model_validate({**SETTINGS.get(name, {}), "no_such_setting": 1})
+    for setting in type(stage).model_fields:
+        with pytest.raises(ValidationError):
+            setattr(stage, setting, getattr(stage, setting))
+    for setting in stage.asset_settings:
+        assert setting in type(stage).model_fields
+    if isinstance(stage, Filter):
+        assert stage.decide_settings <= set(type(stage).model_fields)
+
+
+# -- identity -------------------------------------------------------------------------------------------------
+
+_OTHER_PROCESS = """
+import json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+import test_stages
+print(json.dumps(test_stages.digests()))
+"""
+
+
+def digests() -> dict[str, list[str]]:
+    """By stage: its fingerprint, and for filters that need no asset of a fixture a digest of what they measure."""
+    found = {}
+    for name in registered():
+        stage = make(name)
+        found[name] = [stage.fingerprint()]
+        if isinstance(stage, Filter):
+            found[name].append(stage.measure_fingerprint())
+            if "tiny" not in SETTINGS.get(name, {}).values():
+                signals = dict(stage.measure(Batch(documents(WEIRD[:12], stage)), context(stage, {})))
+                signals["reason"] = stage.decide(signals)
+                found[name].append(repr({k: v.to_pylist() for k, v in signals.items()}))
+    return found
+
+
+def test_equal_in_other_processes() -> None:
+    """Fingerprints and measurements are the same in processes with other hash seeds."""
+    found = []
+    for seed in ("0", "77"):
+        here = json.dumps([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", _OTHER_PROCESS, here], env=env, capture_output=True, text=True, check=True
+        )
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    assert found[0] == found[1]
+    assert found[0] == digests()
+
+
+@pytest.mark.parametrize("name", registered())
+def test_fingerprint_knows_every_setting(name: str) -> None:
+    """Two stages with different settings are different stages, unless it is where a source's files lie."""
+    stage = make(name)
+    for setting, other in changes(stage).items():
+        changed = stage.model_copy(update={setting: other})
+        if isinstance(stage, Source) and setting in ("path", "paths"):
+            assert changed.fingerprint() == stage.fingerprint()
+        else:
+            assert changed.fingerprint() != stage.fingerprint(), setting
+        if isinstance(stage, Filter):
+            same = changed.measure_fingerprint() == stage.measure_fingerprint()
+            assert same == (setting in stage.decide_settings), setting
+    assert pickle.loads(pickle.dumps(stage)) == stage
+    assert pickle.loads(pickle.dumps(stage)).fingerprint() == stage.fingerprint()
+
+
+def changes(stage: Stage) -> dict[str, Any]:
+    """Another value for each setting."""
+    found: dict[str, Any] = {}
+    for setting in type(stage).model_fields:
+        value = getattr(stage, setting)
+        if isinstance(value, bool):
+            found[setting] = not value
+        elif isinstance(value, int | float):
+            found[setting] = value + 1
+        elif isinstance(value, str):
+            found[setting] = value + "x"
+        elif isinstance(value, list | tuple):
+            found[setting] = [*value, "x"]
+        elif value is None:
+            found[setting] = next(v for v in ("x", ["x"], 0.5) if fits(v, type(stage).model_fields[setting].annotation))
+    return found
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a setting of that type may have the value."""
+    try:
+        TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+# -- filters --------------------------------------------------------------------------------------------------
+
+
+def results(stage: Filter, rows: pa.RecordBatch, ctx: Context) -> dict[str, list[Any]]:
+    """Signals and reasons as lists; checks that they are row-aligned and that reasons are documented ones."""
+    signals = stage.measure(Batch(rows), ctx)
+    for signal, values in signals.items():
+        assert isinstance(values, pa.Array), signal
+        assert len(values) == rows.num_rows, signal
+        values.validate(full=True)
+    reasons = stage.decide(signals)
+    assert reasons.type == pa.string()
+    assert len(reasons) == rows.num_rows
+    assert set(reasons.drop_null().to_pylist()) <= set(stage.reasons)
+    for added, kind in stage.adds().items():
+        assert signals[added].type == kind
+    # What was measured may come back from a file: deciding on it again is the same.
+    table = pa.Table.from_pydict(dict(signals))
+    again = {column: table.column(column).combine_chunks() for column in table.column_names}
+    assert stage.decide(again).to_pylist() == reasons.to_pylist()
+    return {**{k: v.to_pylist() for k, v in signals.items()}, "reason": reasons.to_pylist()}
+
+
+@cache
+def heavy(name: str) -> bool:
+    """Whether it starts processes for each row: such stages get fewer rows."""
+    return name == "verify.execute"
+
+
+@pytest.mark.parametrize("name", stages(Filter))
+def test_filter_on_odd_batches(name: str, tiny: dict[str, Path]) -> None:
+    """No rows, one row, weird Unicode, a row of 2 MB: no crash, aligned, and each row's result is its own."""
+    stage = make(name)
+    assert isinstance(stage, Filter)
+    ctx = context(stage, tiny)
+    texts = WEIRD[:10] if heavy(name) else [*WEIRD, HUGE, *WEIRD[::-1]]
+    rows = documents(texts, stage)
+    before = rows.to_pylist()
+    whole = results(stage, rows, ctx)
+    assert rows.to_pylist() == before, "a batch is not changed"
+    nothing = results(stage, rows.slice(0, 0), ctx)
+    assert all(values == [] for values in nothing.values())
+    types = {k: v.type for k, v in stage.measure(Batch(rows), ctx).items()}
+    assert {k: v.type for k, v in stage.measure(Batch(rows.slice(0, 0)), ctx).items()} == types
+    for cut in (1, len(texts) // 2, len(texts) - 1):
+        halves = [results(stage, rows.slice(0, cut), ctx), results(stage, rows.slice(cut), ctx)]
+        assert {k: halves[0][k] + halves[1][k] for k in whole} == whole, f"cut at {cut}"
+    if not heavy(name):
+        one = [results(stage, rows.slice(i, 1), ctx) for i in range(len(texts))]
+        assert {k: [r[k][0] for r in one] for k in whole} == whole
+    copy = pickle.loads(pickle.dumps(stage))
+    assert results(copy, rows, pickle.loads(pickle.dumps(ctx))) == whole
+
+
+@pytest.mark.parametrize("name", stages(Filter))
+def test_filter_on_only_empty_rows(name: str, tiny: dict[str, Path]) -> None:
+    """A batch whose texts are all empty, and whose other columns are all null."""
+    stage = make(name)
+    assert isinstance(stage, Filter)
+    rows = documents([""] * 4, stage)
+    for column in stage.reads() - set(schema.DOCUMENT.names):
+        rows = rows.set_column(rows.schema.get_field_index(column), column, pa.nulls(4, pa.float64()))
+    found = results(stage, rows, context(stage, tiny))
+    if name != "label.contrast":
+        assert len(set(found["reason"])) == 1
+
+
+# -- global stages --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*stages(Global), "select.where"])
+def test_global_is_a_function_of_the_set(name: str, tiny: dict[str, Path]) -> None:
+    """One partition or five, one part or four, in any order: the same verdicts, with documented reasons."""
+    stage = stage_class(name).model_validate({"column": "number.value", "top": 0.5} if name == "select.where" else {})
+    stage = stage.concrete()
+    assert isinstance(stage, Global)
+    texts = [*WEIRD, HUGE, *WEIRD[:12], *(w + " and a little more" for w in WEIRD[20:]), HUGE + "x"]
+    docs = pa.Table.from_batches([documents(texts, stage)])
+    ctx = context(stage, tiny)
+    once = verdicts(stage, docs, ctx=ctx)
+    assert 0 < once.num_rows < docs.num_rows
+    assert set(once.column("reason").to_pylist()) <= set(stage.reasons)
+    assert once.column("id").to_pylist() == sorted(set(once.column("id").to_pylist())), "one verdict a row"
+    for parts, partitions, seed, size in ((1, 5, 1, 64), (4, 1, 2, 7), (3, 5, 3, 1)):
+        found = verdicts(stage, docs, parts=parts, partitions=partitions, seed=seed, batch_rows=size, ctx=ctx)
+        assert found.equals(once), (parts, partitions)
+    copy = pickle.loads(pickle.dumps(stage))
+    assert verdicts(copy, docs, ctx=ctx).equals(once)
+    # The rows in another order are the same set.
+    shuffled = docs.take(pc.sort_indices(docs.column("content_hash").combine_chunks().cast(pa.binary())))
+    assert verdicts(stage, shuffled, parts=2, partitions=2, ctx=ctx).equals(once)
+
+
+@pytest.mark.parametrize("name", stages(Global))
+def test_global_on_nothing(name: str, tiny: dict[str, Path]) -> None:
+    """No rows, one row."""
+    stage = make(name)
+    assert isinstance(stage, Global)
+    for texts in ([], ["one"], [""]):
+        docs = pa.Table.from_batches([documents(texts, stage)])
+        assert verdicts(stage, docs, ctx=context(stage, tiny)).num_rows == 0
+
+
+# -- trainers and writers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", stages(Trainer))
+def test_trainer_is_deterministic(name: str, tmp_path: Path) -> None:
+    """The same rows, in batches of any size, give the same files; the report is plain values."""
+    from corpus import prose
+
+    from curate.fingerprint import tree_digest
+
+    stage = make_trainer(name)
+    rows = labelled(prose(60, 600))
+    found = []
+    for size in (60, 7):
+        out = tmp_path / str(size)
+        out.mkdir()
+        batches = [Batch(rows.slice(i, size)) for i in range(0, 60, size)]
+        report = stage.train(batches, out, Context("step", 7))
+        json.dumps(report)
+        found.append((tree_digest(out), json.dumps(report, sort_keys=True)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", stages(Writer))
+def test_writer_covers_everything_once(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
+    """Shards lie side by side; batches of any size give the same bytes."""
+    from curate.stages.base import KEY, PART, ROW, WEIGHT
+
+    stage = make(name)
+    small = {"documents_per_shard": 7, "sequence": 16, "sequences_per_shard": 50}
+    stage = stage.model_copy(update={n: v for n, v in small.items() if n in type(stage).model_fields})
+    assert isinstance(stage, Writer)
+    ctx = context(stage, tiny)
+    rows = documents(WEIRD, stage)
+    rows = rows.append_column(PART, pa.array([0] * len(WEIRD), pa.uint32()))
+    rows = rows.append_column(ROW, pa.array(range(len(WEIRD)), pa.uint32()))
+    table = stage.map(Batch(rows), ctx)
+    assert table.schema.field(KEY).type == pa.uint64()
+    pieces = [stage.map(Batch(rows.slice(i, 4)), ctx) for i in range(0, len(WEIRD), 4)]
+    assert pa.concat_tables(pieces).to_pylist() == table.to_pylist()
+    table = table.take(pc.sort_indices(table, sort_keys=[(k, "ascending") for k in (KEY, *stage.sort_by())]))
+    total = pc.sum(table.column(WEIGHT)).as_py()
+    cuts = stage.layout(total)
+    assert len(cuts) > 1
+    assert [c.start for c in cuts] == [0, *(c.stop for c in cuts[:-1])]
+    assert cuts[-1].stop <= total
+    written: list[list[bytes]] = []
+    for size in (1, 5, 100):
+        shards = []
+        for cut in cuts:
+            before, given = 0, []
+            for batch in table.combine_chunks().to_batches(max_chunksize=size):
+                weight = pc.sum(batch.column(WEIGHT)).as_py()
+                if before < cut.stop and before + weight > cut.start:
+                    given.append((before, batch))
+                before += weight
+            path = tmp_path / f"{size}-{cut.index}"
+            facts = stage.write(cut, iter(given), path, ctx)
+            assert facts["rows"] > 0
+            shards.append(path.read_bytes())
+        written.append(shards)
+    assert written[0] == written[1] == written[2]
+    assert stage.layout(0) == []
+    names = [stage.file_name(cut, len(cuts)) for cut in cuts]
+    assert sorted(set(names)) == names

@@ -1,0 +1,203 @@
+"""Each thing that goes wrong with an endpoint, over real HTTP, and what a run makes of it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from curate.errors import EndpointError
+from curate.llm.teacher import Call, Say, Teacher
+
+
+def echo(call: Call) -> Say:
+    return Say(f"answer to {call.prompt}")
+
+
+def once(fault: Say):
+    """A script that fails in this way the first time each request is made."""
+    return lambda call: fault if call.nth == 0 else echo(call)
+
+
+def balanced(accounts) -> bool:
+    parts = ("answered", "error", "lost", "in_flight")
+    return accounts["sent"] == sum(accounts[p] for p in parts) and accounts["in_flight"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Say(status=500), "server_error"),
+        (Say(status=502), "server_error"),
+        (Say(status=503, headers={"retry-after-ms": "50"}), "unavailable"),
+        (Say(status=429, headers={"retry-after-ms": "50"}), "rate_limited"),
+        (Say(status=504), "timeout"),
+        (Say(fault="drop"), "dropped"),
+        (Say("a b c d e f g h", fault="cut_body"), "dropped"),
+        (Say(fault="html"), "bad_reply"),
+        (Say(fault="garbage"), "bad_reply"),
+        (Say(fault="no_choices"), "bad_reply"),
+        (Say("late", latency=0.6), "timeout"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else v.fault or str(v.status),
+)
+def test_a_fault_is_tried_again_and_written_down(ask_at, request_of, fault, kind):
+    """Every request gets its answer in its place; each failed attempt is a row of its kind."""
+    with Teacher(once(fault)) as teacher:
+        asked = ask_at([[request_of("one"), request_of("two")]], teacher.base_url, timeout_seconds=0.3)
+    assert [a.text for a in asked.rounds[0]] == ["answer to one", "answer to two"]
+    assert asked.accounts["errors"] == {kind: 2}
+    assert asked.accounts["answered"] == 2
+    assert balanced(asked.accounts)
+    assert sum(teacher.received.values()) == 4
+
+
+def test_what_may_have_been_billed_stays_charged(ask_at, request_of):
+    """A dropped connection stays at its reserve, a 429 costs nothing."""
+    for fault, charged in ((Say(fault="drop"), True), (Say(status=429, headers={"retry-after": "0"}), False)):
+        with Teacher(once(fault)) as teacher:
+            before = ask_at([], teacher.base_url).accounts["completion_tokens"]
+            accounts = ask_at([[request_of(f"charged {charged}")]], teacher.base_url).accounts
+        assert accounts["completion_tokens"] - before == (50 if charged else 0) + 4
+
+
+def test_retry_after_holds_everybody(ask_at, request_of):
+    """One 429 with Retry-After pauses the other requests too, for as long as it asks."""
+    times = []
+
+    def script(call: Call) -> Say:
+        times.append((time.monotonic(), call.prompt))
+        return Say(status=429, headers={"retry-after": "1"}) if len(times) == 1 else echo(call)
+
+    with Teacher(script) as teacher:
+        asked = ask_at([[request_of(f"r{i}") for i in range(6)]], teacher.base_url, concurrency=1)
+    assert all(asked.rounds[0])
+    assert times[1][0] - times[0][0] >= 0.95
+    assert times[-1][0] - times[1][0] < 0.9
+
+
+def test_a_final_failure_is_none_in_its_place_and_stays_so(ask_at, request_of):
+    """A request the endpoint calls wrong is not repeated, its neighbours are answered; the closed round is not asked
+    again, unless its limit changes."""
+    script = lambda call: Say("too long", status=400) if "bad" in call.prompt else echo(call)  # noqa: E731
+    rounds = [[request_of("good"), request_of("bad"), request_of("fine")]]
+    with Teacher(script) as teacher:
+        first = ask_at(rounds, teacher.base_url)
+        again = ask_at(rounds, teacher.base_url)
+        assert sum(teacher.received.values()) == 3
+        ask_at([[replace(r, max_tokens=20) for r in rounds[0]]], teacher.base_url)
+        assert sum(teacher.received.values()) == 4
+    assert [a and a.text for a in first.rounds[0]] == ["answer to good", None, "answer to fine"]
+    assert again.rounds == first.rounds
+    (failed,) = first.failed
+    assert (failed.round, failed.index, failed.kind) == (0, 1, "refused_request")
+    assert "too long" in failed.detail
+
+
+def test_a_request_whose_tries_are_used_up_fails(ask_at, request_of):
+    """A 500 for ever costs `attempts` attempts, then the round closes with None."""
+    script = lambda call: Say(status=500) if "bad" in call.prompt else echo(call)  # noqa: E731
+    with Teacher(script) as teacher:
+        asked = ask_at([[request_of("bad"), request_of("good")]], teacher.base_url, attempts=3)
+    assert asked.rounds[0][0] is None
+    assert asked.accounts["errors"] == {"server_error": 3}
+    assert balanced(asked.accounts)
+
+
+def test_cut_refused_and_filtered_answers_are_answers(ask_at, request_of):
+    """Their finish_reason says what they are; nobody pays for them twice."""
+    says = {
+        "cut": Say("one two three four"),
+        "refuse": Say("I can't", refusal=True),
+        "filter": Say("", finish_reason="content_filter"),
+    }
+    rounds = [[request_of(word, max_tokens=3) for word in says]]
+    with Teacher(lambda call: says[call.prompt]) as teacher:
+        asked = ask_at(rounds, teacher.base_url)
+        ask_at(rounds, teacher.base_url)
+        assert sum(teacher.received.values()) == 3
+    assert [(a.text, a.finish_reason) for a in asked.rounds[0]] == [
+        ("one two three", "length"),
+        ("I can't", "refusal"),
+        ("", "content_filter"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("say", "words"),
+    [
+        (Say("no such key", status=401), "check the key in SOME_KEY"),
+        (Say("forbidden", status=403), "check the key in SOME_KEY"),
+        (Say("no model", status=404), "does the endpoint serve 'teacher'"),
+        (Say("pay", status=429, code="insufficient_quota"), "no credit left"),
+    ],
+)
+def test_what_no_request_can_cure_stops_at_once(ask_at, request_of, monkeypatch, say, words):
+    """Wrong key, unknown model, no credit: one clear error with cause, place and cure, few requests."""
+    monkeypatch.setenv("SOME_KEY", "sk-secret-123")
+    with Teacher(lambda _: say) as teacher:
+        with pytest.raises(EndpointError) as caught:
+            ask_at([[request_of(f"r{i}") for i in range(50)]], teacher.base_url, key_env="SOME_KEY", concurrency=2)
+        assert sum(teacher.received.values()) <= 2
+    assert words in str(caught.value)
+    assert teacher.base_url in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_not_there_is_said_quickly(ask_at, request_of):
+    """Nobody listens: EndpointError within seconds, and nothing is charged."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    began = time.monotonic()
+    with pytest.raises(EndpointError, match="can't be reached"):
+        ask_at([[request_of(f"r{i}") for i in range(100)]], url)
+    assert time.monotonic() - began < 5
+    assert ask_at([], url).accounts["completion_tokens"] == 0
+
+
+def test_an_endpoint_that_goes_away_stops_the_run_and_keeps_what_came(ask_at, request_of):
+    """After an outage begins, the run ends with EndpointError; answers received are there when it goes on."""
+    healthy = [True]
+    script = lambda call: echo(call) if healthy[0] and "r3" not in call.prompt else Say(fault="html")  # noqa: E731
+
+    def failing(call: Call) -> Say:
+        if "r3" in call.prompt:
+            healthy[0] = False
+        return script(call)
+
+    rounds = [[request_of(f"r{i}") for i in range(40)]]
+    with Teacher(failing) as teacher:
+        with pytest.raises(EndpointError, match="no usable answers"):
+            ask_at(rounds, teacher.base_url, attempts=1, concurrency=1)
+        assert sum(teacher.received.values()) == 3 + 8
+    with Teacher(echo) as teacher:
+        asked = ask_at(rounds, teacher.base_url)
+        assert sum(teacher.received.values()) == 37
+    assert all(asked.rounds[0])
+
+
+def test_a_first_round_that_fails_altogether_is_a_wrong_set_up(ask_at, request_of):
+    """400 for everything is told, not closed as a round full of None; nor is a page of HTML."""
+    for say in (Say("unknown parameter", status=400), Say(fault="html")):
+        with Teacher(lambda _, say=say: say) as teacher, pytest.raises(EndpointError, match="first round failed"):
+            ask_at([[request_of("a"), request_of("b")]], teacher.base_url, attempts=1)
+
+
+def test_the_proxy_of_the_environment_is_not_for_this_machine(ask_at, request_of, monkeypatch):
+    """HTTP_PROXY does not swallow requests to loopback."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Teacher(echo) as teacher:
+        assert all(ask_at([[request_of("a")]], teacher.base_url).rounds[0])
+
+
+def test_a_server_that_does_not_count_is_charged_an_upper_bound(ask_at, request_of):
+    """Without usage an answer is charged its reserve for the prompt and its bytes, or its limit, for the text."""
+    with Teacher(lambda _: Say("abc", usage=False)) as teacher:
+        accounts = ask_at([[request_of("a")]], teacher.base_url).accounts
+    assert (accounts["uncounted"], accounts["completion_tokens"]) == (1, 3)
+    assert accounts["prompt_tokens"] >= len("a")

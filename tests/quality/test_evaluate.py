@@ -1,0 +1,131 @@
+"""Every measure against a slow, obvious twin, and on cases with a known answer."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.quality import evaluate as ev
+
+PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8).map(lambda n: n / 8)), max_size=40)
+GRADES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40)
+
+
+def split(pairs):
+    return np.array([p[0] for p in pairs], np.int8), np.array([p[1] for p in pairs], np.float32)
+
+
+def close(a, b):
+    return a is b if a is None or b is None else math.isclose(a, b, abs_tol=1e-9)
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_roc_auc_counts_pairs(pairs):
+    """The AUC is the share of (good, bad) pairs in the right order, ties half."""
+    good = [s for m, s in pairs if m]
+    bad = [s for m, s in pairs if not m]
+    wins = [1.0 if g > b else 0.5 if g == b else 0.0 for g in good for b in bad]
+    assert close(ev.roc_auc(*split(pairs)), sum(wins) / len(wins) if wins else None)
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_pr_auc_walks_the_thresholds(pairs):
+    """Average precision sums precision times the recall gained at each distinct score."""
+    positives = sum(m for m, _ in pairs)
+    expected, before = (0.0 if positives else None), 0.0
+    for t in sorted({s for _, s in pairs}, reverse=True) if positives else []:
+        taken = [m for m, s in pairs if s >= t]
+        recall = sum(taken) / positives
+        expected += (recall - before) * sum(taken) / len(taken)
+        before = recall
+    assert close(ev.pr_auc(*split(pairs)), expected)
+
+
+@settings(deadline=None)
+@given(PAIRS, st.floats(0, 1))
+def test_confusion_and_rates_count_rows(pairs, threshold):
+    """Counts and rates follow their definitions; a rate without rows is None."""
+    labels, scores = split(pairs)
+    counts = ev.confusion(labels, scores, threshold)
+    said = [(int(m), bool(s >= threshold)) for m, s in zip(labels, scores, strict=True)]
+    tp, fp, fn, tn = (said.count(c) for c in ((1, True), (0, True), (1, False), (0, False)))
+    assert list(counts.values()) == [tp, fp, fn, tn]
+    rates = ev.rates(counts)
+    assert close(rates["accuracy"], (tp + tn) / len(pairs) if pairs else None)
+    assert close(rates["precision"], tp / (tp + fp) if tp + fp else None)
+    assert close(rates["recall"], tp / (tp + fn) if tp + fn else None)
+
+
+def slow_kappa(pairs, cost):
+    n = len(pairs)
+    observed = sum(cost(a, b) for a, b in pairs) / n
+    expected = sum(cost(a, b) for a, _ in pairs for _, b in pairs) / n**2
+    return None if expected == 0 else 1 - observed / expected
+
+
+@settings(deadline=None)
+@given(GRADES)
+def test_kappas_compare_with_chance(pairs):
+    """Kappa is one minus the observed cost over the cost of labels paired at random."""
+    a, b = (np.array(c) for c in zip(*pairs, strict=True))
+    assert close(ev.cohen_kappa(a, b), slow_kappa(pairs, lambda x, y: x != y))
+    assert close(ev.quadratic_kappa(a, b), slow_kappa(pairs, lambda x, y: (x - y) ** 2))
+    assert close(ev.agreement(a, b), sum(x == y for x, y in pairs) / len(pairs))
+
+
+def test_kappa_of_a_textbook_example():
+    """20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: kappa is 0.4."""
+    a = np.array([1] * 25 + [0] * 25)
+    b = np.array([1] * 20 + [0] * 5 + [1] * 10 + [0] * 15)
+    assert ev.cohen_kappa(a, b) == pytest.approx(0.4)
+    assert ev.quadratic_kappa(a, b) == pytest.approx(0.4)
+
+
+def test_one_label_alone_has_no_kappa_and_no_auc():
+    """What is not defined is None."""
+    ones = np.ones(4)
+    assert ev.cohen_kappa(ones, ones) is None
+    assert ev.roc_auc(ones, ones) is None
+    assert ev.cohen_kappa(np.array([]), np.array([])) is None
+    assert ev.pr_auc(np.zeros(3), ones[:3]) is None
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_reliability_bins_hold_every_row(pairs):
+    """Each row is in one bin, between its ends; the calibration error follows from the bins."""
+    labels, scores = split(pairs)
+    bins = ev.reliability(labels, scores, 5)
+    for i, b in enumerate(bins):
+        inside = [(m, s) for m, s in pairs if min(int(s * 5), 4) == i]
+        assert b["rows"] == len(inside)
+        assert close(b["good"], sum(m for m, _ in inside) / len(inside) if inside else None)
+        assert close(b["mean_score"], sum(s for _, s in inside) / len(inside) if inside else None)
+    gaps = [b["rows"] * abs(b["good"] - b["mean_score"]) for b in bins if b["rows"]]
+    assert close(ev.calibration_error(bins), sum(gaps) / len(pairs) if pairs else None)
+
+
+def test_groups_and_lengths():
+    """Scores by source and by length of text, in order of name and length."""
+    labels, scores = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.4, 0.6], np.float32)
+    report = ev.evaluate(labels, scores, sources=["b", "b", "a", "a"], lengths=np.array([0, 500, 999, 70_000]))
+    assert list(report["by_source"]) == ["a", "b"]
+    assert report["by_source"]["b"]["roc_auc"] == 1.0
+    assert report["by_source"]["a"]["roc_auc"] == 0.0
+    assert {k: v["rows"] for k, v in report["by_length"].items()} == {"0+": 1, "500+": 2, "64000+": 1}
+    assert report["roc_auc"] == 0.75
+    assert ev.evaluate(labels[:0], scores[:0], sources=[], lengths=labels[:0])["accuracy"] is None
+
+
+def test_copies_are_held_out_together():
+    """The split is a function of the content; its share is about what was asked for."""
+    hashes = pa.array([(i * 2**64 + 1).to_bytes(16, "big") for i in range(2_000)] * 2, pa.binary(16))
+    out = ev.held_out(hashes, 5, 0.2)
+    assert (out[:2_000] == out[2_000:]).all()
+    assert 340 < out[:2_000].sum() < 460
+    assert (ev.held_out(hashes, 6, 0.2) != out).any()

@@ -1,0 +1,73 @@
+"""Recipes of tests, as dicts: written to a file as YAML, changed by step id."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Steps = list[dict[str, Any]]
+
+
+def step(id: str, use: str, from_: str | list[str] | None = None, /, **settings: Any) -> dict[str, Any]:  # noqa: A002
+    """One step."""
+    value: dict[str, Any] = {"id": id, "use": use}
+    if from_ is not None:
+        value["from"] = from_
+    if settings:
+        value["with"] = settings
+    return value
+
+
+def changed(steps: Steps, id: str, **settings: Any) -> Steps:  # noqa: A002
+    """The same steps with other settings of one."""
+    result = copy.deepcopy(steps)
+    for one in result:
+        if one["id"] == id:
+            one.setdefault("with", {}).update(settings)
+    return result
+
+
+def write(path: Path, steps: Steps, *, name: str = "test", seed: int = 7, **more: Any) -> Path:
+    """A recipe's file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"recipe": name, "seed": seed, **more, "steps": steps}, sort_keys=False))
+    return path
+
+
+def everything(folder: Path | str = "in") -> Steps:
+    """A step of every kind that needs no model, over the files of corpus.write_corpus."""
+    prose = [f"{folder}/prose.jsonl", f"{folder}/prose-more.jsonl.zst"]
+    steps = [
+        step("prose", "read.jsonl", paths=prose),
+        step("prose-rules", "filter.text_rules", min_words=40, max_symbol_ratio=0.02),
+        step("code", "read.jsonl", paths=[f"{folder}/code.jsonl.zst", f"{folder}/code-more.jsonl.gz"]),
+        step("code-rules", "filter.code_rules", max_line_chars=90),
+        step("table", "read.parquet", paths=[f"{folder}/table.parquet"]),
+        step("unique", "dedup.exact", ["prose-rules", "code-rules", "table"]),
+        step("near", "dedup.near", sources=["code", "prose"]),
+        step("labels", "label.contrast", positive=["prose", "table"], negative=["code"]),
+        step("value", "train.classifier", label="labels.label", min_per_class=5, fasttext={"dim": 4, "epoch": 2}),
+        step("scored", "score.classifier", "labels", classifier="value"),
+        step("good", "select.where", column="scored.score", top=0.8),
+        step("bounded", "select.where", column="scored.score", at_least=0.001),
+        step("text", "write.text", documents_per_shard=60),
+    ]
+    steps += [
+        step("words", "train.tokenizer", "bounded", vocab_size=512, max_bytes=100_000),
+        step(
+            "tokens",
+            "write.tokens",
+            "bounded",
+            tokenizer="words",
+            sequence=128,
+            sequences_per_shard=1000,
+            tail="pad",
+            position_ids=True,
+            loss_mask=True,
+            doc_ids=True,
+        ),
+    ]
+    return steps

@@ -1,0 +1,271 @@
+"""Bad rows are set aside and counted; bad files, full disks and damaged stores stop with one line and an exit code."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from command import Curate, manifest, results
+from corpus import lines, one_frame, prose, rows
+from recipes import Steps, step, write
+
+
+def steps(*paths: str) -> Steps:
+    """Read, a filter, exact duplicates, write."""
+    return [
+        step("docs", "read.jsonl", paths=list(paths)),
+        step("rules", "filter.text_rules", min_words=100),
+        step("unique", "dedup.exact"),
+        step("out", "write.text", documents_per_shard=20),
+    ]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with good input and a recipe."""
+    (tmp_path / "good.jsonl").write_bytes(lines(rows(prose(50), "a")))
+    write(tmp_path / "r.yaml", steps("good.jsonl"))
+    return tmp_path
+
+
+def test_bad_rows(curate: Curate, home: Path) -> None:
+    """Every bad row is counted under its reason; the good ones around it are not harmed, however the file is cut."""
+    good = [json.dumps({"text": t}).encode() for t in prose(12)]
+    bad = [
+        b'{"text": "cut off',
+        b"not json at all",
+        b"[1, 2, 3]",
+        b'{"text": NaN}',
+        b'{"title": "no text"}',
+        b'{"text": null}',
+        b'{"text": 3}',
+        b'{"text": "   "}',
+        b'{"text": "caf\xe9 \xff\xfe"}',
+        b'{"text": "lone \\ud800 surrogate"}',
+    ]
+    mixed = [line for pair in zip(good, bad, strict=False) for line in pair] + good[len(bad) :]
+    (home / "mixed.jsonl").write_bytes(b"\n".join(mixed) + b"\n\n")
+    write(home / "r.yaml", steps("mixed.jsonl"))
+    found = []
+    for split in (64, 0.004):
+        curate.run(home / "r.yaml", home / f"run{split}", "--split-mb", split).ok()
+        found.append(results(home / f"run{split}"))
+        docs = manifest(home / f"run{split}")["steps"]["docs"]
+        assert docs["reasons"] == {"invalid_utf8": 1, "malformed": 5, "no_text": 4}
+        assert (docs["rows_in"], docs["rows_out"]) == (22, 12)
+        assert sum(docs["reasons"].values()) == docs["rows_in"] - docs["rows_out"]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.jsonl", None, ("no such file",)),
+        ("no-*.jsonl", None, ("nothing matches",)),
+        ("empty.jsonl", b"", ("is empty",)),
+        ("gz.jsonl", gzip.compress(b'{"text": "a"}\n'), ("gzip",)),
+        ("plain.jsonl.gz", b'{"text": "a"}\n', ("says gzip",)),
+        ("plain.jsonl.zst", b'{"text": "a"}\n', ("says zstd",)),
+        ("cut.jsonl.gz", gzip.compress(lines(rows(prose(9), "a")))[:-300], ()),
+        ("cut.jsonl.zst", one_frame(lines(rows(prose(9), "a")))[:-300], ()),
+        ("table.jsonl", b"PAR1" + b"\0" * 100, ("Parquet",)),
+        ("array.json", b'[{"text": "a"}]', ("array",)),
+        ("text.docx", b"PK", ("name ends in none of",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("split", [64, 0.001])
+def test_bad_file(
+    curate: Curate, home: Path, name: str, content: bytes | None, words: tuple[str, ...], split: float
+) -> None:
+    """A file that is not what it says stops the run with exit code 3 and one line that names it."""
+    if content is not None:
+        (home / name).write_bytes(content)
+    write(home / "r.yaml", steps(name))
+    done = curate.run(home / "r.yaml", home / "run", "--split-mb", split)
+    assert done.code == 3, done.out + done.err
+    assert name.split("*", maxsplit=1)[0] in done.line
+    for word in words:
+        assert word in done.line
+    assert not (home / "run" / "manifest.json").exists()
+
+
+def test_bad_file_on_workers(curate: Curate, home: Path) -> None:
+    """What a worker finds comes back to the user as the same line and code."""
+    (home / "cut.jsonl.gz").write_bytes(gzip.compress(lines(rows(prose(9), "a")))[:-300])
+    write(home / "r.yaml", steps("cut.jsonl.gz"))
+    here = curate.run(home / "r.yaml", home / "run")
+    there = curate.run(home / "r.yaml", home / "run", workers=1)
+    assert (here.code, there.code) == (3, 3)
+    assert here.line == there.line
+
+
+def test_nothing_is_left(curate: Curate, home: Path) -> None:
+    """A run whose rules drop everything says so, instead of writing an empty dataset."""
+    changed = steps("good.jsonl")
+    changed[1]["with"]["min_words"] = 10_000
+    write(home / "r.yaml", changed)
+    done = curate.run(home / "r.yaml", home / "run")
+    assert done.code == 3
+    assert "nothing is left to write" in done.line
+    assert "step out" in done.line
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        pytest.skip(f"needs a file system of its own, and mounting is not allowed here: {made.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_full_disk(curate: Curate, home: Path, small_disk: Path, workers: int) -> None:
+    """Exit code 6 and one line; with space again the same command completes, with the same bytes."""
+    curate.run(home / "r.yaml", home / "run").ok()
+    store, used = small_disk / "run", 0
+    # Filled up to a little less each time: the disk is full at many different moments.
+    for free in (0, 30, 80, 120, 160) if workers == 0 else (60,):
+        fill(small_disk, free)
+        done = curate.run(home / "r.yaml", store, workers=workers)
+        if done.code == 0:
+            break
+        used += 1
+        assert done.code == 6, f"{free} kB: {done.code}\n{done.err}"
+        assert "no space left on device" in done.line
+        assert "run again" in done.line
+    assert used >= 1
+    (small_disk / "full").unlink(missing_ok=True)
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    curate.run(home / "r.yaml", store, workers=workers).ok()
+    assert results(store) == results(home / "run")
+
+
+def fill(disk: Path, free: int) -> None:
+    """Fill a disk up to so many kB."""
+    (disk / "full").unlink(missing_ok=True)
+    size = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free * 1024
+    with (disk / "full").open("wb") as file:
+        file.write(b"\0" * max(0, size))
+
+
+def test_store_that_can_not_be_written(curate: Curate, home: Path, small_disk: Path) -> None:
+    """A read-only file system, and a store below a file: exit code 6."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = curate.run(home / "r.yaml", small_disk / "run")
+    assert done.code == 6
+    assert "read-only" in done.line
+    (home / "file").write_text("")
+    done = curate.run(home / "r.yaml", home / "file" / "run")
+    assert done.code == 6, done.err
+    assert str(home / "file") in done.line
+
+
+def committed(store: Path, name: str) -> Path:
+    """One data file of a step."""
+    found = sorted(store.glob(f"steps/{name}/*/*.arrow"))
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "removed"])
+def test_damaged_part(curate: Curate, home: Path, how: str) -> None:
+    """A committed file that is cut short or altered is named, exit code 9; removing it, as told, heals the run."""
+    store = home / "run"
+    curate.run(home / "r.yaml", store).ok()
+    before = results(store)
+    part = next(p for p in store.glob("steps/rules/*/part-*.arrow"))
+    data = part.read_bytes()
+    if how == "removed":
+        part.unlink()
+    elif how == "cut":
+        part.write_bytes(data[: len(data) // 2])
+    else:
+        part.write_bytes(data[:2000] + bytes(255 - b for b in data[2000:3000]) + data[3000:])
+    changed = steps("good.jsonl")
+    changed.insert(3, step("late", "filter.code_rules", max_declarations=1.0, drop_generated=False))
+    write(home / "r.yaml", changed)
+    done = curate.run(home / "r.yaml", store)
+    if how != "removed":
+        assert done.code == 9, done.err
+        assert str(part) in done.line
+        part.unlink()
+        done = curate.run(home / "r.yaml", store)
+    done.ok()
+    curate.run(home / "r.yaml", home / "fresh").ok()
+    assert results(store) == results(home / "fresh") != before
+
+
+def test_damaged_receipt(curate: Curate, home: Path) -> None:
+    """A receipt that is no JSON is named, exit code 9; without it the task is done again."""
+    store = home / "run"
+    curate.run(home / "r.yaml", store).ok()
+    before = results(store)
+    done_file = next(store.glob("steps/unique/*/done-*.json"))
+    done_file.write_bytes(done_file.read_bytes()[:40])
+    done = curate.run(home / "r.yaml", store)
+    assert done.code == 9
+    assert str(done_file) in done.line
+    done_file.unlink()
+    curate.run(home / "r.yaml", store).ok()
+    assert results(store) == before
+
+
+@pytest.mark.parametrize("step_id", ["rules", "unique", "out"])
+def test_removed_step(curate: Curate, home: Path, step_id: str) -> None:
+    """A step's whole folder may be removed: it is made anew, and so is what was built on it."""
+    store = home / "run"
+    curate.run(home / "r.yaml", store).ok()
+    before = results(store)
+    shutil.rmtree(store / "steps" / step_id)
+    curate.run(home / "r.yaml", store).ok()
+    assert results(store) == before
+    with pa.OSFile(str(next((store / "out").glob("*.arrow")))) as file:
+        assert pa.ipc.open_stream(file).read_all().num_rows
+
+
+def test_removed_measurements(curate: Curate, home: Path) -> None:
+    """What filters measured may be removed: it is measured again where it is needed."""
+    store = home / "run"
+    curate.run(home / "r.yaml", store).ok()
+    before = results(store)
+    for path in store.glob("signals/*/*/*.arrow"):
+        path.unlink()
+    curate.run(home / "r.yaml", store).ok()
+    assert results(store) == before
+    assert list(store.glob("signals/*/*/*.arrow"))
+    for path in store.glob("signals/*/*/*.arrow"):
+        path.write_bytes(path.read_bytes()[:100])
+    write(
+        home / "r.yaml", [*steps("good.jsonl")[:1], step("rules", "filter.text_rules", min_words=120), *steps("")[2:]]
+    )
+    done = curate.run(home / "r.yaml", store)
+    assert done.code == 9
+    assert "signals" in done.line
+    for path in store.glob("signals/*/*/*.arrow"):
+        path.unlink()
+    curate.run(home / "r.yaml", store).ok()
+
+
+def test_colliding_ids(curate: Curate, home: Path) -> None:
+    """Two rows with one own id are an error, whether or not they are in one split."""
+    (home / "twice.jsonl").write_bytes(lines(rows(prose(20), "a") + rows(prose(20)[::-1], "a")))
+    write(home / "r.yaml", [*steps("twice.jsonl")[:1], step("out", "write.text")])
+    for split in (64, 0.02):
+        done = curate.run(home / "r.yaml", home / f"run{split}", "--split-mb", split)
+        assert done.code == 3
+        assert "comes twice" in done.line
+        assert "step out" in done.line

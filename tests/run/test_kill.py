@@ -1,0 +1,205 @@
+"""Promise 2: kill -9 any process at any moment; the same command goes on from there and gives the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from command import Curate, descendants, gone, manifest, results
+from corpus import code, lines, one_frame, prose, rows
+from recipes import Steps, step, write
+
+from curate.store.files import CRASH_POINTS
+
+WORKER = (
+    ("segment.before-data", "segment.before-receipt", "segment.after-receipt", "cut.after-piece"),
+    (
+        "map.before-receipt",
+        "map.after-receipt",
+        "reduce.before-receipt",
+        "reduce.after-receipt",
+        "apply.before-receipt",
+        "train.before-receipt",
+        "shard.before-receipt",
+        "shard.after-receipt",
+    ),
+)
+"""Points in tasks: on Dask they kill a worker. One run loses a worker at each point of a group."""
+DRIVER = (
+    "step.before-done",
+    "step.after-done",
+    "publish.before-link",
+    "publish.before-manifest",
+    "publish.after-manifest",
+)
+"""Points in the driver."""
+ROUNDS = ("round.before-publish", "round.after-publish")
+"""Points of steps that ask a model: see test_kill_rounds.py, which reaches both."""
+PAIRS = (
+    ("segment.before-receipt", "segment.after-receipt"),
+    ("map.before-receipt", "map.after-receipt"),
+    ("reduce.before-receipt", "reduce.after-receipt"),
+    ("shard.before-receipt", "shard.after-receipt"),
+)
+"""Points before and after one commit: killed at both in turn, a run still gets on by one commit each time."""
+SINGLE = (
+    "segment.before-data",
+    "apply.before-receipt",
+    "train.before-receipt",
+    "cut.after-piece",
+    *DRIVER,
+)
+"""Points that are not in PAIRS."""
+SPLIT = ("--split-mb", 0.03)
+
+
+def steps() -> Steps:
+    """Small, but with every kind of task."""
+    return [
+        step("prose", "read.jsonl", paths=["prose.jsonl"]),
+        step("rules", "filter.text_rules", min_words=30, max_symbol_ratio=0.02),
+        step("code", "read.jsonl", paths=["code.jsonl.zst"]),
+        step("unique", "dedup.exact", ["rules", "code"]),
+        step("labels", "label.contrast", positive=["prose"], negative=["code"]),
+        step(
+            "value",
+            "train.classifier",
+            label="labels.label",
+            min_per_class=2,
+            fasttext={"dim": 2, "epoch": 1, "bucket": 64},
+        ),
+        step("scored", "score.classifier", "labels", classifier="value"),
+        step("good", "select.where", column="scored.score", top=0.7),
+        step("text", "write.text", documents_per_shard=20),
+    ]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe beside its inputs: a plain file of two splits and a one-frame zst that is cut into pieces."""
+    folder = tmp_path_factory.mktemp("kill")
+    english, python = prose(30), code(12, 8000)
+    (folder / "prose.jsonl").write_bytes(lines(rows(english + english[:5], "a")))
+    (folder / "code.jsonl.zst").write_bytes(one_frame(lines(rows(python, "c"))))
+    return write(folder / "kill.yaml", steps(), name="kill")
+
+
+@pytest.fixture(scope="module")
+def whole(curate: Curate, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of what an undisturbed run gives."""
+    store = tmp_path_factory.mktemp("whole")
+    curate.run(recipe, store, *SPLIT).ok()
+    found = manifest(store)["steps"]
+    assert len(found["text"]["shards"]) == 2
+    assert (
+        found["unique"]["reasons"] == {"exact_duplicate": 4} or found["unique"]["rows_in"] > found["unique"]["rows_out"]
+    )
+    return results(store)
+
+
+def tokens(folder: Path, points: tuple[str, ...]) -> dict[str, str]:
+    """CURATE_CRASH_AT that kills once at each point."""
+    for point in points:
+        (folder / point).touch()
+    return {"CURATE_CRASH_AT": ",".join(f"{p}={folder / p}" for p in points)}
+
+
+def test_every_point_is_tested() -> None:
+    """A new crash point must be put into a group above."""
+    assert {*SINGLE, *(p for pair in PAIRS for p in pair), *ROUNDS} == set(CRASH_POINTS)
+    assert sorted([p for group in WORKER for p in group] + list(DRIVER) + list(ROUNDS)) == sorted(CRASH_POINTS)
+
+
+@pytest.mark.parametrize("point", SINGLE)
+def test_killed_at(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path, point: str) -> None:
+    """The only process is killed at a point, once; the same command then finishes with the same bytes."""
+    store = tmp_path / "run"
+    done = curate.run(recipe, store, *SPLIT, env=tokens(tmp_path, (point,)))
+    assert done.code == -signal.SIGKILL
+    assert not (tmp_path / point).exists()
+    assert "Traceback" not in done.err
+    curate.run(recipe, store, *SPLIT).ok()
+    assert results(store) == whole
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0])
+def test_killed_at_every_commit(
+    curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    """Killed before a commit, then after it, then before the next one, and so on to the end."""
+    store, kills = tmp_path / "run", 0
+    for turn in range(200):
+        point = pair[turn % 2]
+        done = curate.run(recipe, store, *SPLIT, env=tokens(tmp_path, (point,)))
+        if done.code == 0:
+            break
+        assert done.code == -signal.SIGKILL, done.err
+        kills += 1
+    assert kills >= 2
+    assert results(store) == whole
+
+
+@pytest.mark.parametrize("points", WORKER, ids=lambda group: group[0])
+def test_workers_die(
+    curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path, points: tuple[str, ...]
+) -> None:
+    """A worker dies at each point of a group; Dask runs its task again, and the driver comes to its end at once."""
+    store = tmp_path / "run"
+    curate.run(recipe, store, *SPLIT, workers=2, env=tokens(tmp_path, points)).ok()
+    assert [p for p in points if (tmp_path / p).exists()] == [], "points that were not reached"
+    assert results(store) == whole
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_driver_dies_any_time(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path, seed: int) -> None:
+    """kill -9 of the driver at random moments, again and again, until a run gets to its end."""
+    rng, store, kills = random.Random(seed), tmp_path / "run", 0
+
+    def kill(pid: int) -> None:
+        nonlocal kills
+        time.sleep(rng.uniform(0.05, 0.5))
+        os.kill(pid, signal.SIGKILL)
+        kills += 1
+
+    for _ in range(2):
+        curate.run(recipe, store, *SPLIT, meanwhile=kill)
+    curate.run(recipe, store, *SPLIT).ok()
+    assert results(store) == whole
+
+
+def test_no_worker_stays_behind(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path) -> None:
+    """When the driver is killed its workers end by themselves; a worker killed from outside is replaced."""
+    store, seen = tmp_path / "run", list[int]()
+
+    def kill_driver(pid: int) -> None:
+        wait_for(lambda: any(store.glob("steps/*/*/receipts/*.json")))
+        seen.extend(descendants(pid))
+        os.kill(pid, signal.SIGKILL)
+
+    assert curate.run(recipe, store, *SPLIT, workers=2, meanwhile=kill_driver).code == -signal.SIGKILL
+    assert len(seen) >= 2
+    left = gone(seen)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+    def kill_worker(pid: int) -> None:
+        before = len(list(store.glob("steps/*/*/receipts/*.json")))
+        wait_for(lambda: len(list(store.glob("steps/*/*/receipts/*.json"))) > before)
+        workers = [p for p in descendants(pid) if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+        os.kill(random.Random(3).choice(workers), signal.SIGKILL)
+
+    curate.run(recipe, store, *SPLIT, workers=2, meanwhile=kill_worker).ok()
+    assert results(store) == whole
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    """Return once a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.01)

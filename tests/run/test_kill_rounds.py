@@ -1,0 +1,111 @@
+"""A step that asks a model is killed: nothing that was received is asked again, and the bytes are the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import Curate, descendants, gone, manifest, results
+from recipes import step, write
+
+from curate.llm.teacher import Call, Say, Teacher, default_script
+
+IN_FLIGHT = 3
+
+
+def slowly(call: Call) -> Say:
+    """The default script's answer, after a moment: so that a kill finds requests on their way."""
+    time.sleep(0.03)
+    return default_script(call)
+
+
+@pytest.fixture
+def teacher() -> Iterator[Teacher]:
+    """A server with counts of its own."""
+    with Teacher(slowly) as served:
+        yield served
+
+
+def recipe(folder: Path, teacher: Teacher) -> Path:
+    """Passages in rounds of four, written out."""
+    steps = [
+        step("textbooks", "generate.textbooks", passages=20, round=4, max_tokens=200, min_chars=20),
+        step("unique", "dedup.exact"),
+        step("out", "write.text", documents_per_shard=8),
+    ]
+    models = {
+        "writer": {"model": "teacher", "base_url": teacher.base_url, "licence": "CC0-1.0", "concurrency": IN_FLIGHT}
+    }
+    return write(folder / "r.yaml", steps, models=models)
+
+
+@pytest.fixture(scope="module")
+def whole(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of an undisturbed run; another server's address is no part of them."""
+    folder = tmp_path_factory.mktemp("rounds")
+    with Teacher(slowly) as teacher:
+        curate.run(recipe(folder, teacher), folder / "run").ok()
+        assert sum(teacher.received.values()) == 20
+    asked = manifest(folder / "run")["steps"]["textbooks"]
+    assert asked["rows_in"] == 20
+    assert asked["rows_out"] + sum(asked["reasons"].values()) == 20
+    assert asked["rows_out"] > 5
+    assert asked["report"]["rounds"] == {"planned": 5, "closed": 5}
+    return results(folder / "run")
+
+
+@pytest.mark.parametrize("point", ["round.before-publish", "round.after-publish", "train.before-receipt"])
+def test_killed_at(curate: Curate, teacher: Teacher, whole: dict[str, str], tmp_path: Path, point: str) -> None:
+    """Killed beside the publication of a round: every request was asked once, and only once."""
+    path, store = recipe(tmp_path, teacher), tmp_path / "run"
+    (tmp_path / "token").touch()
+    env = {"CURATE_CRASH_AT": f"{point}={tmp_path / 'token'}"}
+    assert curate.run(path, store, env=env).code == -signal.SIGKILL
+    curate.run(path, store).ok()
+    assert set(teacher.received.values()) == {1}
+    assert len(teacher.received) == 20
+    assert results(store) == whole
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_while_asking(
+    curate: Curate, teacher: Teacher, whole: dict[str, str], tmp_path: Path, seed: int
+) -> None:
+    """Killed twice with requests on their way: only those may be asked again, and no sender stays behind."""
+    path, store, rng = recipe(tmp_path, teacher), tmp_path / "run", random.Random(seed)
+    left: list[int] = []
+
+    def kill(pid: int) -> None:
+        end, already = time.monotonic() + 30, sum(teacher.received.values())
+        while sum(teacher.received.values()) < already + rng.randrange(1, 8) and time.monotonic() < end:
+            time.sleep(0.002)
+        children = descendants(pid)
+        os.kill(pid, signal.SIGKILL)
+        left.extend(gone(children))
+
+    for _ in range(2):
+        assert curate.run(path, store, meanwhile=kill).code == -signal.SIGKILL
+    curate.run(path, store).ok()
+    assert left == []
+    assert len(teacher.received) == 20
+    assert max(teacher.received.values()) <= 3
+    assert sum(teacher.received.values()) <= 20 + 2 * IN_FLIGHT
+    assert results(store) == whole
+
+
+def test_answers_outlive_the_journal(curate: Curate, teacher: Teacher, whole: dict[str, str], tmp_path: Path) -> None:
+    """Published rounds are what the step is made of: without the journal, nobody is asked again."""
+    path, store = recipe(tmp_path, teacher), tmp_path / "run"
+    curate.run(path, store).ok()
+    for journal in store.glob("journal.sqlite*"):
+        journal.unlink()
+    for record in store.glob("steps/textbooks/*/done-*.json"):
+        record.unlink()
+    curate.run(path, store).ok()
+    assert sum(teacher.received.values()) == 20
+    assert results(store) == whole

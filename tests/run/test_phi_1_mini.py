@@ -1,0 +1,234 @@
+"""The shipped recipe from raw pages to shards, by the command line, with a scripted teacher over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from command import Curate, Done, descendants, manifest, receipts, record, results
+from recipes import step, write
+
+from curate.llm.teacher import Call, Say, Teacher, default_script
+from curate.stages import tokenizer
+from curate.store.files import Store
+from curate.store.parts import read_part
+from curate.store.records import Part
+
+KEY = "sk-only-for-this-test-6b1f0e7d2c"
+SAMPLE = ("--sample", 0.15)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run, what it said, who answered it, and which of its child processes had the key in their environment."""
+
+    store: Path
+    recipe: Path
+    done: Done
+    teacher: Teacher
+    children: int
+    leaks: list[str]
+
+
+def own_recipe(curate: Curate, folder: Path, base_url: str) -> Path:
+    """The shipped recipe with another teacher, as a user would edit the copy."""
+    path = folder / "mine.yaml"
+    curate("copy", "phi-1-mini", path).ok()
+    model = f'{{base_url: "{base_url}", model: teacher, licence: CC0-1.0, key_env: TEACHER_KEY}}'
+    text = path.read_text()
+    for name in ("writer", "judge"):
+        assert f"  {name}: {{}}" in text
+        text = text.replace(f"  {name}: {{}}", f"  {name}: {model}")
+    path.write_text(text)
+    return path
+
+
+def environment_has_key(pid: int) -> bool:
+    """Whether the key is where `ps e` and any program of this user could read it."""
+    try:
+        value = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return KEY.encode() in value
+
+
+@pytest.fixture(scope="module")
+def finished(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """The whole recipe, once, in an interpreter of its own, as in a user's shell."""
+    folder = tmp_path_factory.mktemp("phi")
+    with Teacher() as teacher:
+        recipe = own_recipe(curate, folder, teacher.base_url)
+        command = [sys.executable, "-m", "curate", "run", recipe, "--store", folder / "run", "--workers", "2", *SAMPLE]
+        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+            environment = {**os.environ, "TEACHER_KEY": KEY, "COLUMNS": "200"}
+            running = subprocess.Popen(list(map(str, command)), stdout=out, stderr=err, env=environment, cwd=folder)
+            looks: dict[int, int] = {}
+            leaks: dict[int, str] = {}
+            # The probe must see the key where it is. The kernel shows a new program's environment a moment after exec.
+            seen = any(environment_has_key(running.pid) or time.sleep(0.01) for _ in range(500))
+            assert seen
+            while running.poll() is None:
+                for pid in descendants(running.pid):
+                    looks[pid] = looks.get(pid, 0) + environment_has_key(pid)
+                    # Between fork and exec a child still shows its parent's: that passes.
+                    if looks[pid] >= 10 and pid not in leaks:
+                        leaks[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:300]
+                time.sleep(0.02)
+        done = Done(running.returncode, (folder / "out").read_text(), (folder / "err").read_text()).ok()
+        yield Finished(folder / "run", recipe, done, teacher, len(looks), list(leaks.values()))
+
+
+def test_every_step_did_its_work(finished: Finished) -> None:
+    """Pages and code were read, judged, scored; passages and exercises accepted, some proven; shards written."""
+    found = manifest(finished.store)
+    assert list(found["steps"]) == [s["id"] for s in yaml.safe_load(finished.recipe.read_text())["steps"]]
+    steps = found["steps"]
+    for name in ("web", "code", "web-rules", "code-rules", "labels", "judge", "good", "textbooks", "exercises"):
+        assert steps[name]["rows_out"] > 0, name
+    assert 0 < steps["proven"]["rows_out"] <= steps["exercises"]["rows_out"]
+    assert steps["unique"]["rows_in"] == sum(steps[s]["rows_out"] for s in ("good", "textbooks", "proven"))
+    assert sum(s["rows"] for s in steps["dataset"]["shards"]) > 10
+    assert found["models"]["writer"] == {"licence": "CC0-1.0", "model": "teacher"}
+
+
+def test_others_open_the_dataset(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways that the summary names; the tokens are the kept documents."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    folder = finished.store / "dataset"
+    disk = datasets.load_from_disk(str(folder))
+    files = sorted(map(str, folder.glob("*.arrow")))
+    loaded = datasets.load_dataset("arrow", data_files=files, split="train", cache_dir=str(tmp_path / "hf"))
+    assert len(disk) == len(loaded) == sum(s["rows"] for s in manifest(finished.store)["steps"]["dataset"]["shards"])
+    for data in (disk, loaded):
+        assert data.features["input_ids"].length == 2048
+        assert data.data.schema.field("input_ids").type == pa.list_(pa.int32(), 2048)
+    assert loaded[0] == disk[0]
+
+    words = tokenizer.load(folder)
+    stream = np.concatenate([np.asarray(row, np.int32) for row in disk.with_format("numpy")["input_ids"]])
+    ends = np.flatnonzero(stream == words.end_of_text)
+    inside = {words.decode(ids[1:]) for ids in np.split(stream, ends)[1:-1]}
+    for name in ("textbooks", "proven"):
+        part = Part.load(record(finished.store, name)["parts"][0])
+        kept = [t for rows in read_part(Store(finished.store), part) for t in rows.rows.column("text").to_pylist()]
+        assert len(kept) == manifest(finished.store)["steps"][name]["rows_out"]
+        assert len(inside & set(kept)) > len(kept) / 2, name
+
+
+def attempts(store: Path) -> Counter[str]:
+    """The journal's rows by state."""
+    with sqlite3.connect(f"file:{store / 'journal.sqlite'}?mode=ro", uri=True) as db:
+        return Counter(dict(db.execute("SELECT state, count(*) FROM attempts GROUP BY state")))
+
+
+def test_requests_are_accounted_for(finished: Finished) -> None:
+    """Each request that the server saw is a row of the journal, and each has ended."""
+    states = attempts(finished.store)
+    assert set(states) <= {"answered", "error", "lost"}
+    assert states.total() == finished.teacher.received.total() == len(finished.teacher.calls)
+    assert states["answered"] == finished.teacher.answered.total() == 24 + 8 + 16
+    assert {call.authorization for call in finished.teacher.calls} == {f"Bearer {KEY}"}
+
+
+def test_the_key_is_nowhere(finished: Finished) -> None:
+    """Not in a file of the results, not in what was printed, not in the environment of any process that was started."""
+    files = [p for p in finished.store.rglob("*") if p.is_file()]
+    assert len(files) > 50
+    assert [str(p) for p in files if KEY.encode() in p.read_bytes()] == []
+    assert KEY not in finished.done.out + finished.done.err
+    assert finished.children >= 3
+    assert finished.leaks == []
+
+
+def state(store: Path) -> dict[str, bytes]:
+    """Every file but the diary of sessions and SQLite's own."""
+    own = ("run.json", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
+    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file() and p.name not in own}
+
+
+def test_again_asks_nobody(curate: Curate, finished: Finished) -> None:
+    """The same command does nothing: no request, no new byte, and it needs no key."""
+    before, rows, done = state(finished.store), attempts(finished.store), receipts(finished.store)
+    asked = finished.teacher.received.total()
+    curate.run(finished.recipe, finished.store, *SAMPLE).ok()
+    assert finished.teacher.received.total() == asked
+    assert attempts(finished.store) == rows
+    after = state(finished.store)
+    assert sorted(after) == sorted(before)
+    assert [name for name in before if after[name] != before[name]] == []
+    assert receipts(finished.store) == done
+
+
+def test_elsewhere_the_same_answers_give_the_same_bytes(curate: Curate, finished: Finished, tmp_path: Path) -> None:
+    """One process instead of two, small splits, another folder: with the journal alone, no request and equal results."""
+    (tmp_path / "run").mkdir()
+    shutil.copy(finished.store / "journal.sqlite", tmp_path / "run")
+    asked = finished.teacher.received.total()
+    curate.run(finished.recipe, tmp_path / "run", *SAMPLE, "--split-mb", 1, workers=1).ok()
+    assert finished.teacher.received.total() == asked
+    mine, first = manifest(tmp_path / "run")["steps"], manifest(finished.store)["steps"]
+    assert [s["sha256"] for s in mine["dataset"]["shards"]] == [s["sha256"] for s in first["dataset"]["shards"]]
+    assert results(tmp_path / "run") == results(finished.store)
+
+
+def passages(folder: Path, base_url: str, **more: object) -> Path:
+    """Passages in rounds of four, written out."""
+    steps = [
+        step("textbooks", "generate.textbooks", passages=20, round=4, max_tokens=200, min_chars=20),
+        step("out", "write.text"),
+    ]
+    models = {"writer": {"model": "teacher", "base_url": base_url, "licence": "CC0-1.0"}}
+    return write(folder / "r.yaml", steps, models=models, **more)
+
+
+def test_an_endpoint_that_is_not_there(curate: Curate, tmp_path: Path) -> None:
+    """Exit code 4 and one line: where, what, and what to do."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
+        place = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        done = curate.run(passages(tmp_path, place), tmp_path / "run")
+    assert done.code == 4
+    assert done.line.startswith(f"{place}: the endpoint can't be reached")
+    assert "check base_url" in done.line
+
+
+def test_a_small_budget_keeps_whole_rounds(curate: Curate, tmp_path: Path) -> None:
+    """Charges and reserves never pass the cap, at no request; the complete rounds become the result."""
+    cap, charged = 1000, []
+
+    def script(call: Call) -> Say:
+        with sqlite3.connect(f"file:{tmp_path / 'run' / 'journal.sqlite'}?mode=ro", uri=True) as db:
+            charged.append(db.execute("SELECT sum(completion_tokens) FROM attempts").fetchone()[0])
+        return default_script(call)
+
+    with Teacher(script) as teacher:
+        recipe = passages(tmp_path, teacher.base_url, budget={"completion_tokens": cap})
+        curate.run(recipe, tmp_path / "run").ok()
+        asked = manifest(tmp_path / "run")["steps"]["textbooks"]
+        assert asked["report"]["stopped"] == "budget"
+        assert 0 < asked["report"]["rounds"]["closed"] < asked["report"]["rounds"]["planned"] == 5
+        assert asked["rows_in"] == 4 * asked["report"]["rounds"]["closed"]
+        assert asked["report"]["completion_tokens"] <= max(charged) <= cap
+        sent = teacher.received.total()
+        assert len(charged) == sent < 20
+        # Once more under the same cap: it stops at once, with the same result.
+        before = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
+        curate.run(recipe, tmp_path / "run").ok()
+        assert teacher.received.total() == sent
+        assert json.loads((tmp_path / "run" / "manifest.json").read_bytes()) == before

@@ -1,0 +1,98 @@
+"""Promise 1: the same recipe, inputs and seed give the same dataset and manifest, byte for byte, however it is run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from command import Curate, fresh, manifest, results
+from recipes import everything, write
+
+
+@pytest.fixture(scope="module")
+def recipe(corpus: Path) -> Path:
+    """Every kind of step, over inputs by relative path."""
+    return write(corpus.parent / "all.yaml", everything(corpus.name))
+
+
+@pytest.fixture(scope="module")
+def reference(curate: Curate, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run in one process, one split a file where that can be."""
+    store = tmp_path_factory.mktemp("reference") / "run"
+    curate.run(recipe, store).ok()
+    return store
+
+
+def test_the_recipe_reaches_everything(reference: Path) -> None:
+    """The reference is worth comparing with: each step drops, trains or writes something."""
+    steps = manifest(reference)["steps"]
+    for name in ("prose-rules", "code-rules", "unique", "near", "good"):
+        assert 0 < steps[name]["rows_out"] < steps[name]["rows_in"], name
+        assert sum(steps[name]["reasons"].values()) == steps[name]["rows_in"] - steps[name]["rows_out"]
+    assert steps["value"]["report"]["digest"]
+    for writer in (s for s in steps.values() if s["use"].startswith("write.")):
+        assert len(writer["shards"]) > 2
+        assert sum(s["rows"] for s in writer["shards"]) > 100
+    digests = results(reference)
+    for shard in steps["text"]["shards"]:
+        assert digests[f"text/{shard['name']}"] == shard["sha256"]
+    with pa.OSFile(str(reference / "text" / steps["text"]["shards"][0]["name"])) as file:
+        ids = pa.ipc.open_stream(file).read_all().column("id").to_pylist()
+    assert len(set(ids)) == len(ids) == 60
+
+
+@pytest.mark.parametrize(("split_mb", "partitions"), [(0.15, 3), (64, 8)], ids=str)
+def test_splits_and_partitions(
+    curate: Curate, recipe: Path, reference: Path, tmp_path: Path, split_mb: float, partitions: int
+) -> None:
+    """Neither how inputs are cut nor into how many partitions an exchange is cut can be seen in the results."""
+    curate.run(recipe, tmp_path / "run", "--split-mb", split_mb, "--partitions", partitions).ok()
+    assert results(tmp_path / "run") == results(reference)
+    if split_mb < 1:
+        assert len(list((tmp_path / "run").glob("pieces/*/receipts/*.0.json"))) == 2, "one-frame zst and gz are cut"
+
+
+@pytest.mark.parametrize(("workers", "split_mb", "partitions"), [(1, 64, 5), (2, 0.5, 1), (4, 64, 3)])
+def test_workers(
+    curate: Curate, recipe: Path, reference: Path, tmp_path: Path, workers: int, split_mb: float, partitions: int
+) -> None:
+    """On Dask, with one, two or four processes: the order in which tasks finish can not be seen in the results."""
+    how = ("--split-mb", split_mb, "--partitions", partitions)
+    curate.run(recipe, tmp_path / "run", *how, workers=workers).ok()
+    assert results(tmp_path / "run") == results(reference)
+
+
+@pytest.mark.parametrize("seed", ["4242"])
+def test_hash_seed(recipe: Path, reference: Path, tmp_path: Path, seed: str) -> None:
+    """Python's own hashes differ from run to run, our results do not; in a fresh interpreter, as a user starts one."""
+    done = fresh("run", recipe, "--store", tmp_path / "run", "--workers", 0, env={"PYTHONHASHSEED": seed})
+    done.ok()
+    assert results(tmp_path / "run") == results(reference)
+
+
+def test_elsewhere(curate: Curate, corpus: Path, reference: Path, tmp_path: Path) -> None:
+    """Inputs, recipe, store and working folder may lie anywhere: no absolute path is part of any result."""
+    for move in ("one", "another/deep below"):
+        home = tmp_path / move
+        shutil.copytree(corpus, home / "data")
+        recipe = write(home / "other name.yaml", everything(str(home / "data")))
+        curate.run(recipe, home / "store", cwd=home).ok()
+    found = results(tmp_path / "one" / "store")
+    assert found == results(tmp_path / "another/deep below" / "store")
+    # The names of input files are relative to the source's root, so also equal to those of a relative recipe.
+    assert found == results(reference)
+
+
+def test_manifest_says_what_not_how(reference: Path, corpus: Path) -> None:
+    """Times, hosts, paths and arguments stand in run.json, never in the manifest."""
+    text = (reference / "manifest.json").read_text()
+    assert str(corpus.parent) not in text
+    assert str(reference) not in text
+    session = json.loads((reference / "run.json").read_text())["sessions"][-1]
+    assert session["outcome"] == "finished"
+    assert session["started"][:10] not in text
+    assert session["host"] not in json.loads(text)["recipe"]
+    assert "measured" not in text

@@ -1,0 +1,337 @@
+"""Hostile programs: every attempt to leave the sandbox fails, and says so."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from curate.sandbox import runner, walls
+from curate.sandbox.runner import MODULES, Limits, Outcome, Program, Sandbox
+
+# Programs here may import what makes attacks possible; the walls, not the list of modules, have to hold.
+ARMED = (*MODULES, "socket", "subprocess", "ctypes", "signal", "resource", "_posixsubprocess", "gc", "multiprocessing")
+
+
+@pytest.fixture(scope="module")
+def armed():
+    with Sandbox(Limits(cpu_seconds=1), modules=ARMED) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with Sandbox(Limits(cpu_seconds=1)) as sandbox:
+        yield sandbox
+
+
+def run(sandbox: Sandbox, code: str) -> Outcome:
+    return sandbox.run(Program(textwrap.dedent(code)))
+
+
+FORBIDDEN = {
+    "tcp socket": "import socket; socket.socket()",
+    "udp socket": "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+    "unix socket": "import socket; socket.socketpair()",
+    "read passwd": "open('/etc/passwd').read()",
+    "read own environ": "open('/proc/self/environ').read()",
+    "read parent's environ": "import os; open(f'/proc/{os.getppid()}/environ').read()",
+    "read through os": "import os; os.open('/etc/hostname', os.O_RDONLY)",
+    "list a folder": "import os; os.listdir('/')",
+    "stat": "import os; os.stat('/etc/passwd')",
+    "stat of a descriptor": "import os; os.fstat(1)",
+    "write tmp": "open('/tmp/curate-escape', 'w').write('x')",
+    "write here": "open('curate-escape', 'w').write('x')",
+    "mkdir": "import os; os.mkdir('/tmp/curate-escape')",
+    "unlink": "import os; os.unlink('/etc/passwd')",
+    "rename": "import os; os.rename('/etc/passwd', '/etc/passwd2')",
+    "symlink": "import os; os.symlink('/etc/passwd', '/tmp/curate-escape')",
+    "chmod": "import os; os.chmod('/tmp', 0o777)",
+    "chown": "import os; os.chown('/tmp', 0, 0)",
+    "utime": "import os; os.utime('/tmp')",
+    "xattr": "import os; os.setxattr('/tmp', 'user.x', b'1')",
+    "chdir": "import os; os.chdir('/tmp')",
+    "memfd": "import os; os.memfd_create('x')",
+    "pipe": "import os; os.pipe()",
+    "dup": "import os; os.dup(1)",
+    "fork": "import os; os.fork()",
+    "fork bomb": "import os\nwhile True: os.fork()",
+    "threads": "import threading; threading.Thread(target=print).start()",
+    "exec": "import os; os.execv('/bin/sh', ['sh', '-c', 'true'])",
+    "posix_spawn": "import os; os.posix_spawn('/bin/true', ['true'], {})",
+    "subprocess": "import subprocess; subprocess.run(['true'])",
+    "kill parent": "import os; os.kill(os.getppid(), 9)",
+    "kill all": "import os; os.kill(-1, 9)",
+    "kill group": "import os; os.killpg(0, 9)",
+    "ignore the time limit": "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)",
+    "sleep": "import time; time.sleep(1000)",
+    "setuid": "import os; os.setuid(0)",
+    "nice": "import os; os.setpriority(os.PRIO_PROCESS, 0, -5)",
+}
+
+
+@pytest.mark.parametrize("code", FORBIDDEN.values(), ids=FORBIDDEN.keys())
+def test_forbidden_things_fail_as_permission_errors(armed, code):
+    outcome = run(armed, code)
+    assert outcome.status == "forbidden", outcome
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_FSIZE"])
+def test_limits_cannot_be_raised(armed, limit):
+    outcome = run(armed, f"import resource; resource.setrlimit(resource.{limit}, (-1, -1))")
+    assert outcome.status in {"forbidden", "exception"}, outcome
+    assert "line 1" in outcome.detail
+
+
+def test_system_calls_by_number_fail(armed):
+    """ctypes is no way round: the kernel, not Python, refuses."""
+    outcome = run(
+        armed,
+        """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        def tried(name, *arguments):
+            ctypes.set_errno(0)
+            return getattr(libc, name)(*arguments), ctypes.get_errno()
+        for call in (
+            ("open", b"/etc/passwd", 0), ("openat", -100, b"/etc/passwd", 0), ("socket", 2, 1, 0), ("fork",),
+            ("ptrace", 16, 1, 0, 0), ("kill", 1, 9), ("chmod", b"/tmp", 0o777), ("chroot", b"/"), ("unshare", 0x10000000),
+            ("mount", b"a", b"b", b"c", 0, 0), ("personality", 0), ("prctl", 22, 0, 0, 0, 0), ("setuid", 0),
+            ("process_vm_readv", 1, 0, 0, 0, 0, 0), ("access", b"/", 0), ("shmget", 1, 1, 0), ("eventfd", 0, 0),
+            ("inotify_init",), ("epoll_create1", 0), ("syscall", 425, 1, 0), ("syscall", 435, 0, 0), ("vfork",),
+        ):
+            assert tried(*call) == (-1, 1), call
+        """,
+    )
+    assert (outcome.status, outcome.detail) == ("ok", "")
+
+
+def test_other_instruction_sets_are_killed():
+    """On x86_64 the numbers of x32 alias allowed calls: the filter looks at the bit."""
+    program = walls.seccomp_program("x86_64")
+    assert len(program) % 8 == 0
+    assert walls.seccomp_program("aarch64") != program
+    with pytest.raises(OSError, match="no seccomp filter for riscv64"):
+        walls.seccomp_program("riscv64")
+
+
+def test_x32_calls_fail(armed):
+    outcome = run(
+        armed,
+        "import ctypes, os, platform\nassert ctypes.CDLL(None).syscall(0x40000000 + 39) == -1",
+    )
+    assert outcome.status in {"ok", "import"}, outcome
+
+
+USED_UP = {
+    "memory hog": ("x = bytearray(10**10)", {"memory"}),
+    "creeping memory": ("x = []\nwhile True: x.append('a' * 10**5)", {"memory"}),
+    "creeping objects": ("x = ()\nwhile True: x = (x, [1, 2, 3], {})", {"memory", "timeout", "crashed"}),
+    "infinite loop": ("while True: pass", {"timeout"}),
+    "tower of powers": ("9**9**9", {"timeout", "memory"}),
+    "catastrophic regex": ("import re; re.match('(a+)+$', 'a' * 64 + 'b')", {"timeout"}),
+    "deep recursion": ("def f(n): return f(n + 1)\nf(0)", {"exception"}),
+    "deeper recursion": (
+        "import sys\nsys.setrecursionlimit(10**9)\ndef f(n): return f(n + 1)\nf(0)",
+        {"memory", "timeout", "crashed", "exception"},
+    ),
+    "swallows everything": (
+        "while True:\n try:\n  while True: pass\n except BaseException: pass",
+        {"timeout"},
+    ),
+    "endless output": ("while True: print('x' * 1000)", {"timeout"}),
+    "deep nesting": ("x = " + "(" * 5000 + ")" * 5000, {"syntax", "memory", "crashed"}),
+    "deep unary": ("x = " + "-" * 50000 + "1", {"syntax", "memory", "crashed"}),
+    "many attributes": ("x" + ".a" * 20000, {"syntax", "memory", "crashed", "exception"}),
+}
+
+
+@pytest.mark.parametrize(("code", "expected"), USED_UP.values(), ids=USED_UP.keys())
+def test_resources_are_bounded(plain, code, expected):
+    outcome = plain.run(Program(code))
+    assert outcome.status in expected, outcome
+    assert len(outcome.output) <= plain.limits.output_bytes
+    assert plain.run(Program("print(1)")).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ctypes; ctypes.string_at(0)",
+        "import os; os._exit(0)",
+        "import os; os._exit(1)",
+        "import os; os._exit(64)",
+        "import os; os.abort()",
+    ],
+)
+def test_leaving_before_the_end_is_no_success(armed, code):
+    outcome = run(armed, code)
+    assert outcome.status == "crashed", outcome
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "raise SystemExit", "exit()", "raise KeyboardInterrupt"])
+def test_exits_are_exceptions(plain, code):
+    assert run(plain, code).status == "exception"
+
+
+def test_waiting_for_ever_is_stalled():
+    with Sandbox(Limits(cpu_seconds=1, wall_seconds=1.5)) as sandbox:
+        started = time.monotonic()
+        outcome = run(sandbox, "import threading; threading.Lock().acquire(); threading.Event().wait()")
+        assert outcome.status == "stalled"
+        assert time.monotonic() - started < 30
+
+
+# -- secrets ------------------------------------------------------------------------------------------------
+
+
+def test_the_callers_environment_and_arguments_are_not_there(monkeypatch):
+    monkeypatch.setenv("CURATE_TEST_SECRET", "hunter2")
+    with Sandbox() as sandbox:
+        outcome = run(
+            sandbox, "import os, sys\nprint(dict(os.environ), sys.argv, sys.orig_argv, sys.path, sys.meta_path)"
+        )
+        environ = Path(f"/proc/{sandbox._zygotes[0].process.pid}/environ")
+        if os.access(environ, os.R_OK):
+            assert b"hunter2" not in environ.read_bytes()
+    assert outcome.status == "ok"
+    assert b"hunter2" not in outcome.output
+    assert b"PYTHON" not in outcome.output
+    assert str(Path(runner.__file__).parents[2]).encode() not in outcome.output
+
+
+def test_only_four_descriptors_are_open(armed):
+    """A secret in an open file of the caller can't be read, and the zygote's pipes can't be reached."""
+    with open(os.devnull) as kept:
+        os.set_inheritable(kept.fileno(), True)
+        outcome = run(
+            armed,
+            """
+            import errno, os
+            found = []
+            for fd in range(256):
+                try:
+                    os.lseek(fd, 0, 1)
+                    found.append(fd)
+                except OSError as error:
+                    if error.errno != errno.EBADF:
+                        found.append(fd)
+            assert found == [0, 1, 2, 3], found
+            assert os.read(0, 10) == b""
+            """,
+        )
+    assert outcome.status == "ok", outcome
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
+def test_root_becomes_nobody(plain):
+    assert run(plain, "import os\nprint(os.getuid(), os.geteuid(), os.getgid())").output == b"65534 65534 65534\n"
+
+
+def test_nothing_of_curate_is_in_reach(plain):
+    outcome = run(plain, "import sys\nassert not [m for m in sys.modules if m.startswith(('curate', 'ctypes'))]")
+    assert outcome.status == "ok", outcome
+    assert run(plain, "import ctypes").status == "import"
+    assert run(plain, "import numpy").status == "import"
+
+
+# -- forged results -----------------------------------------------------------------------------------------
+
+FAILING = "\ndef f(x):\n    return x\nassert f(1) == 2\nassert f(2) == 3\n"
+
+FORGERIES = {
+    "print a result": "print('ok\\x1f\\x1f9\\x1f9\\x1f1\\x1f1\\x1f9')",
+    "write a result": "import os; os.write(3, b'0' * 16 + b'ok\\x1f\\x1f9\\x1f9\\x1f1\\x1f1\\x1f9'); os._exit(64)",
+    "write then fail": "import os; os.write(3, b'ok')",
+    "close the result": "import os; os.close(3)",
+    "AssertionError is no error": "import builtins; builtins.AssertionError = ZeroDivisionError",
+    "exec is patched": "import builtins; builtins.exec = builtins.compile = lambda *a, **k: None",
+    "the encoder is patched": "import builtins; builtins.str = builtins.len = builtins.isinstance = lambda *a: 'ok'",
+    "json is patched": "import json; json.dumps = lambda *a, **k: '{\"ok\": true}'",
+    "exit is patched": "import os; os._exit = lambda *a: None; os.write = print",
+    "traceback is patched": "import traceback, re\ntraceback.extract_tb = re.sub = lambda *a, **k: 1/0",
+    "flush is patched": "import sys; sys.stdout = sys.stderr = None",
+    "excepthook": "import sys; sys.excepthook = sys.unraisablehook = lambda *a: None",
+    "trace": "import sys; sys.settrace(lambda *a: None)",
+}
+
+
+@pytest.mark.parametrize("code", FORGERIES.values(), ids=FORGERIES.keys())
+def test_forged_results_do_not_pass(plain, code):
+    outcome = plain.run(Program(code + FAILING))
+    assert outcome.status != "ok", outcome
+
+
+def test_the_key_is_not_in_reach(armed, monkeypatch):
+    """Neither frames nor the garbage collector's objects hold the key of a run; see the hole in zygote's docstring."""
+    key = hashlib.sha256(b"key").digest()
+    monkeypatch.setattr(runner.secrets, "token_bytes", lambda size: key[:size])
+    outcome = run(
+        armed,
+        """
+        import gc, hashlib, sys
+        wanted = hashlib.sha256(b"key").digest()
+        seen, queue = set(), [*gc.get_objects()]
+        frame = sys._getframe()
+        while frame:
+            queue += [frame.f_locals, frame.f_globals]
+            frame = frame.f_back
+        while queue:
+            one = queue.pop()
+            if id(one) in seen or one is wanted:
+                continue
+            seen.add(id(one))
+            if isinstance(one, (bytes, bytearray)):
+                assert wanted not in one, "found the key"
+            if isinstance(one, str):
+                assert wanted.hex() not in one, "found the key in hex"
+            queue += gc.get_referents(one)
+        """,
+    )
+    assert outcome.status == "ok", outcome
+
+
+# -- the parent ---------------------------------------------------------------------------------------------
+
+
+def test_a_dead_zygote_is_replaced(plain):
+    assert plain.run(Program("")).status == "ok"
+    os.kill(plain._zygotes[0].process.pid, signal.SIGKILL)
+    assert plain.run(Program("")).status == "ok"
+
+
+def test_a_zygote_ends_with_its_caller(plain):
+    with Sandbox() as sandbox:
+        sandbox.run(Program(""))
+        process = sandbox._zygotes[0].process
+    assert process.returncode is not None
+
+
+def test_a_kernel_without_walls_is_refused(monkeypatch):
+    """The canary's word stops the run, with cause and cure."""
+    monkeypatch.setattr(runner, "_BOOT", "import sys; sys.exit('no such wall')")
+    with pytest.raises(
+        runner.CurateError, match=r"the sandbox did not start \(no such wall\); the sandbox needs Linux"
+    ):
+        Sandbox().run(Program(""))
+    bare = (
+        "import sys; sys.path.append(sys.argv.pop(1)); from curate.sandbox import zygote, walls; "
+        "walls.seccomp = lambda p: None; zygote.main()"
+    )
+    monkeypatch.setattr(runner, "_BOOT", bare)
+    with pytest.raises(runner.CurateError, match=r"has holes here: .*open a socket"):
+        Sandbox().run(Program(""))
+    bare = bare.replace("walls.seccomp = lambda p: None", "walls.landlock = lambda: 0")
+    monkeypatch.setattr(runner, "_BOOT", bare)
+    with Sandbox() as sandbox:  # seccomp alone is enough
+        assert sandbox.run(Program("open('/etc/passwd')")).status == "forbidden"
+
+
+def test_senseless_limits_are_refused():
+    with pytest.raises(runner.CurateError, match="make no sense"):
+        Limits(memory_mb=1)

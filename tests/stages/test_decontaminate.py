@@ -1,0 +1,129 @@
+"""decontaminate against HumanEval: pasted items are found, ordinary code is not, no item is skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+from exchange import CONTEXT, batch
+
+from curate import assets
+from curate.errors import InputError, RecipeError
+from curate.stages.base import Context
+from curate.stages.decontaminate import Decontaminate
+
+ITEMS = [json.loads(line) for line in (assets.find("data", "benchmarks") / "humaneval.jsonl").open(encoding="utf-8")]
+STAGE = Decontaminate(against=["humaneval"])
+
+
+def reasons(texts, stage=STAGE, ctx=CONTEXT):
+    """Reasons and signals of texts."""
+    signals = stage.measure(batch(texts), ctx)
+    return stage.decide(signals).to_pylist(), {name: column.to_pylist() for name, column in signals.items()}
+
+
+@pytest.mark.parametrize("n", [8, 10, 13])
+def test_every_prompt_pasted_in_a_file_is_found(n):
+    """Recall 1 on prompts within other code, and each is named."""
+    before, after = "import math\n\nx = 3\n" * 30, "\n\nclass Other:\n    pass\n" * 30
+    got, signals = reasons(
+        [before + item["prompt"] + after for item in ITEMS], Decontaminate(against=["humaneval"], n=n)
+    )
+    assert got == ["benchmark_ngram"] * 164
+    # HumanEval/56 and 61 are the same words: "<" and ">" in one are "(" and ")" in the other.
+    names = [f"humaneval/{item['task_id']}" for item in ITEMS]
+    assert signals["item"] == [*names[:61], names[56], *names[62:]]
+    assert set(signals["part"]) == {"prompt"}
+    assert min(signals["containment"]) == 1.0
+
+
+def test_reformatted_prompts_are_found():
+    """Case, signs and line breaks hide nothing; nor does losing the first line, or the examples, of most."""
+    shouted, _ = reasons([re.sub(r"[^\w]+", " - ", item["prompt"]).upper() for item in ITEMS])
+    assert None not in shouted
+    beheaded, _ = reasons([item["prompt"].strip().split("\n", 1)[1] for item in ITEMS])
+    assert sum(r is not None for r in beheaded) >= 0.9 * 164
+
+
+def test_answers_alone_are_found_where_they_are_long():
+    """A canonical solution of 2 n words or more is known by itself; shorter ones are ordinary code."""
+    got, signals = reasons([item["canonical_solution"] for item in ITEMS])
+    long = [len(re.findall(r"[A-Za-z0-9]+", item["canonical_solution"])) >= 20 for item in ITEMS]
+    assert [r is not None for r in got] == long
+    assert {p for p, hit in zip(signals["part"], long, strict=True) if hit} == {"answer"}
+
+
+def test_ordinary_code_is_left_alone():
+    """No file of the standard library's top level comes near the threshold."""
+    files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    got, signals = reasons([f.read_text(encoding="utf-8", errors="replace") for f in files])
+    assert len(files) > 100
+    assert set(got) == {None}
+    assert max(signals["containment"]) < 0.15
+
+
+def test_nothing_in_nothing():
+    """Empty, null and wordless rows have no signals and stay."""
+    got, signals = reasons(["", None, "+++", "x"])
+    assert got == [None] * 4
+    assert signals["item"] == [None] * 4
+    assert signals["containment"] == [0.0] * 4
+    assert signals["exact"] == [False] * 4
+    assert reasons([])[0] == []
+
+
+def registry(folder: Path, items: list[dict], **entry) -> Context:
+    """A context whose registry has one benchmark, ``short``."""
+    data = "".join(json.dumps(item) + "\n" for item in items).encode()
+    (folder / "short.jsonl").write_bytes(data)
+    fields = {"id": "task_id", "prompt": "question", "answer": "answer"}
+    entry = {"file": "short.jsonl", "sha256": hashlib.sha256(data).hexdigest(), "fields": fields, **entry}
+    (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "benchmarks": {"short": entry}}))
+    return Context("clean", 1, {"registry": folder})
+
+
+def test_short_items_are_matched_whole(tmp_path):
+    """Under n words: word by word. Under 8 words: only together with the answer."""
+    items = [
+        {"task_id": 1, "question": "Write one function that adds the two numbers", "answer": "a + b"},
+        {"task_id": 2, "question": "What is 3+4?", "answer": "7"},
+        {"task_id": 3, "question": "Name a colour", "answer": None},
+    ]
+    ctx = registry(tmp_path, items)
+    texts = [
+        "please: write one function that adds the two numbers!",
+        "write one function that adds two numbers",
+        "Q: What is 3 + 4? A: 7.",
+        "Q: What is 3 + 4? A: no idea.",
+        "name a colour",
+    ]
+    got, signals = reasons(texts, Decontaminate(against=["short"]), ctx)
+    assert got == ["benchmark_exact", None, "benchmark_exact", None, "benchmark_exact"]
+    assert signals["item"] == ["short/1", None, "short/2", None, "short/3"]
+    assert signals["part"] == ["prompt", None, "both", None, "prompt"]
+
+
+def test_what_can_not_be_looked_for_stops_the_run(tmp_path):
+    """An unknown benchmark, changed items, an item without words."""
+    stage = Decontaminate(against=["humanevil"])
+    with pytest.raises(RecipeError, match="did you mean 'humaneval'"):
+        reasons(["x"], stage)
+    for number, (items, entry, match) in enumerate(
+        [([], {"sha256": "0" * 64}, "sha256"), ([{"task_id": 1, "question": "?!", "answer": "x"}], {}, "without words")]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with pytest.raises(InputError, match=match):
+            reasons(["x"], Decontaminate(against=["short"]), registry(folder, items, **entry))
+
+
+def test_containment_is_no_measurement():
+    """A changed threshold re-uses what was measured."""
+    strict = Decontaminate(against=["humaneval"], containment=0.3)
+    assert strict.measure_fingerprint() == STAGE.measure_fingerprint()
+    assert strict.fingerprint() != STAGE.fingerprint()

@@ -1,0 +1,65 @@
+"""dedup.exact: what counts as equal, who stays, and that partitioning changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+from exchange import documents, dropped, verdicts
+
+from curate.stages.dedup_exact import DedupExact
+
+
+def test_prose_folds_white_space_and_unicode_form_and_nothing_else():
+    """White space and NFC do not tell texts apart; case, signs and digits do."""
+    docs = documents(["a  b\r\n", " a b", "A b", "3+4", "5-70", "a[i]", "a(i)", "e\u0301", "é", "a\u00a0b"])
+    gone = dropped(DedupExact(), docs)
+    assert len(gone & {0, 1, 9}) == 2
+    assert len(gone & {7, 8}) == 1
+    assert not gone & {2, 3, 4, 5, 6}
+
+
+def test_code_keeps_indentation():
+    """In code only line ends and the end of the file do not count."""
+    docs = documents(["if x:\n    y\n", "if x:   \r\n    y\n\n\n", "if x:\n  y\n", "if x:\n\n    y\n"])
+    gone = dropped(DedupExact(profile="code"), docs)
+    assert len(gone) == 1
+    assert gone < {0, 1}
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 7])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_result_does_not_depend_on_partitions_or_order(partitions, seed):
+    """The same verdicts from any cut of the documents."""
+    docs = documents([f"text {i % 37}" for i in range(300)])
+    expected = verdicts(DedupExact(), docs)
+    assert expected.num_rows == 300 - 37
+    assert verdicts(DedupExact(), docs, parts=5, partitions=partitions, seed=seed, batch_rows=17).equals(expected)
+
+
+def test_keep_order_is_value_then_source_then_content_then_id():
+    """The highest value stays, null and NaN last; then the wanted source; then the lowest id."""
+    score = pa.array([0.1, 0.9, None, float("nan"), 0.9, -5.0], pa.float64())
+    docs = documents(["same"] * 6, {"value.score": score}, ["a", "a", "b", "b", "b", "b"])
+    stage = DedupExact(prefer="value.score", sources=["b"])
+    assert stage.reads() == {"value.score"}
+    assert dropped(stage, docs) == {0, 1, 2, 3, 5}
+    assert dropped(DedupExact(prefer="value.score"), docs) >= {0, 2, 3, 5}
+    ids = docs.column("id").to_pylist()
+    assert dropped(DedupExact(), docs) == set(range(6)) - {ids.index(min(ids))}
+
+
+def test_detail_names_the_document_that_stays():
+    """The verdict says which document was kept and that it is the same."""
+    docs = documents(["x y", "x  y"])
+    (verdict,) = verdicts(DedupExact(), docs).to_pylist()
+    kept = next(i for i in docs.column("id").to_pylist() if i != verdict["id"])
+    assert json.loads(verdict["detail"]) == {"kept": kept.hex(), "similarity": 1.0}
+    assert verdict["reason"] == "exact_duplicate"
+
+
+def test_documents_without_text_are_equal_to_each_other_only():
+    """Empty and null texts form one group."""
+    assert len(dropped(DedupExact(), documents(["", None, "  ", "a"]))) == 2
+    assert dropped(DedupExact(), documents([])) == set()

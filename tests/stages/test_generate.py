@@ -1,0 +1,262 @@
+"""generate.textbooks and generate.exercises: what is asked, and what an answer becomes."""
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from learning_cases import context
+
+from curate import assets
+from curate.errors import InputError
+from curate.llm.request import Answer
+from curate.stages.base import Accepted, Rejected
+from curate.stages.generate_exercises import GenerateExercises, entry_points
+from curate.stages.generate_textbooks import GenerateTextbooks
+from curate.stages.topics import draws
+
+TOPICS = assets.find("data", "topics/python")
+BENCHMARKS = assets.find("data", "benchmarks")
+PIECE = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]+|\s+")
+
+
+def tokens(request):
+    """An upper estimate of a prompt's tokens in Qwen2.5's template: long words cost a token each seven letters."""
+    text = "".join(m["content"] for m in request.messages)
+    return sum(-(-len(p) // 7) for p in PIECE.findall(text) if p != " ") + 5 * len(request.messages) + 3
+
+
+def answer(text, finish="stop"):
+    return Answer("ab" * 16, text, finish, "tiny", 100, 50, "apache-2.0")
+
+
+def asked(stage, **more):
+    return stage.requests((), context(topics=TOPICS, benchmarks=BENCHMARKS, **more))
+
+
+def flat(rounds):
+    return [r for one in rounds for r in one]
+
+
+# -- what is asked --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "count"), [(GenerateTextbooks(passages=20), 20), (GenerateExercises(exercises=20), 20)]
+)
+def test_requests_are_a_pure_function_in_rounds(stage, count):
+    """The same settings ask the same; rounds have their size, the last one the rest; subjects are plain values."""
+    rounds = asked(stage)
+    assert [len(r) for r in rounds] == [8, 8, 4]
+    assert rounds == asked(stage)
+    requests = flat(rounds)
+    assert len({json.dumps(r.messages) for r in requests}) == count
+    assert all(r.draw == 0 and r.max_tokens == stage.max_tokens for r in requests)
+    json.dumps([r.subject for r in requests])
+
+
+def test_more_requests_begin_with_fewer():
+    """Asking for more later repeats nothing: the shorter list is a prefix of the longer."""
+    assert flat(asked(GenerateTextbooks(passages=30)))[:10] == flat(asked(GenerateTextbooks(passages=10)))
+    assert flat(asked(GenerateExercises(exercises=30)))[:10] == flat(asked(GenerateExercises(exercises=10)))
+
+
+def test_draws_go_through_all_before_they_repeat():
+    """Without replacement; the second time round the draw is 1. A new name does not reorder the old ones."""
+    names = [f"n{i}" for i in range(20)]
+    pairs = draws(names, 45, 7)
+    assert sorted(i for i, d in pairs if d == 0) == list(range(20))
+    assert [i for i, d in pairs if d == 1] == [i for i, d in pairs if d == 0]
+    assert [d for _, d in pairs][40:] == [2] * 5
+    more = [i for i, _ in draws([*names, "new"], 21, 7)]
+    assert [i for i in more if i != 20] == [i for i, _ in pairs[:20]]
+    assert draws([], 5, 7) == []
+
+
+def test_repeated_prompts_differ_in_their_draw(tmp_path):
+    """More exercises than names: the same name comes again as another draw."""
+    topics = tmp_path / "t.yaml"
+    topics.write_text("version: 1\nexercises:\n  - {name: f, topic: t, words: [a]}\n")
+    requests = flat(GenerateExercises(exercises=3).requests((), context(topics=topics)))
+    assert [r.draw for r in requests] == [0, 1, 2]
+
+
+def test_prompts_are_short():
+    """The demo pays for eight passages and sixteen exercises: 100 and 260 tokens each by the server's count."""
+    assert max(map(tokens, flat(asked(GenerateTextbooks())))) <= 150
+    assert max(map(tokens, flat(asked(GenerateExercises())))) <= 420
+
+
+def test_exercises_force_name_and_words():
+    """Name, topic and words are in the prompt."""
+    for request in flat(asked(GenerateExercises(exercises=30, words=1))):
+        prompt = request.messages[-1]["content"]
+        assert f"`{request.subject['name']}`" in prompt
+        assert len(request.subject["words"]) <= 1
+        assert all(w in prompt for w in request.subject["words"])
+
+
+def test_entry_points_of_benchmarks_are_never_asked_for(tmp_path):
+    """Names from HumanEval's rows and from rows with code are blocked."""
+    assert {"has_close_elements", "separate_paren_groups"} <= entry_points(BENCHMARKS)
+    (tmp_path / "x.jsonl").write_text(
+        '{"code": "def first(a):\\n  pass\\ndef second():\\n  pass"}\n\n{"entry_point": "third"}\n'
+    )
+    assert entry_points(tmp_path) == {"first", "second", "third"}
+    assert entry_points(None) == entry_points(tmp_path / "no") == frozenset()
+    topics = tmp_path / "t.yaml"
+    topics.write_text("version: 1\nexercises:\n  - {name: first, topic: t}\n  - {name: other, topic: t}\n")
+    requests = flat(GenerateExercises(exercises=4).requests((), context(topics=topics, benchmarks=tmp_path)))
+    assert {r.subject["name"] for r in requests} == {"other"}
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "- a", "version: 1\nexercises: [{name: Bad Name, topic: t}]", "version: 1\nmore: 2", "version: 1"]
+)
+def test_bad_topics_are_input_errors(text, tmp_path):
+    """A file that is no file of topics is named with the field that is wrong."""
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    for stage in (GenerateTextbooks(), GenerateExercises()):
+        with pytest.raises(InputError) as caught:
+            stage.requests((), context(topics=path))
+        assert caught.value.place == str(path)
+
+
+# -- passages -------------------------------------------------------------------------------------------------
+
+PASSAGE = (
+    "A list holds values in order. You make one with square brackets, and you reach a value by its position, which "
+    "starts at zero. Lists can grow: append puts one more value at the end.\n\n```python\nnames = ['Ada']\n"
+    "names.append('Alan')\nprint(names[1])\n```\n\nThis prints Alan, because the second place has index one. "
+    "Changing a list changes it for everybody who holds it."
+)
+
+
+def passage(text, finish="stop", **settings):
+    stage = GenerateTextbooks(**settings)
+    return stage.accept(flat(asked(stage))[0], answer(text, finish), context("books"))
+
+
+def test_a_passage_becomes_a_document():
+    """Boilerplate goes; meta says who wrote it for whom, under which terms."""
+    result = passage("Sure! Here is a short section:\n\n" + PASSAGE)
+    assert isinstance(result, Accepted)
+    assert result.text == PASSAGE + "\n"
+    assert result.meta["model"] == "tiny" and result.meta["licence"] == "apache-2.0"
+    assert {"family", "topic", "chapter", "audience", "draw", "trimmed", "answer"} <= set(result.meta)
+    assert result.meta["trimmed"] is False
+
+
+def test_a_cut_passage_keeps_its_whole_sentences():
+    """finish_reason length: back to the last sentence if enough is left, else truncated."""
+    result = passage(PASSAGE + " And now half a sen", "length")
+    assert isinstance(result, Accepted)
+    assert result.text == PASSAGE + "\n" and result.meta["trimmed"] is True
+    short = passage("A list holds values. And th", "length")
+    assert isinstance(short, Rejected) and short.reason == "truncated"
+
+
+@pytest.mark.parametrize(("text", "finish", "reason"), [
+    ("I'm sorry, but I can't write that.", "stop", "refused"),
+    ("Sure! I cannot write that.", "stop", "refused"),
+    (PASSAGE, "content_filter", "refused"),
+    ("", "stop", "too_short"),
+    ("A list.", "stop", "too_short"),
+    ("the list is a list and the list is a list. " * 20, "stop", "repetitive"),
+    ("word " * 200, "length", "truncated"),
+])  # fmt: skip
+def test_bad_passages_are_rejected(text, finish, reason):
+    """Each with a documented reason and a detail."""
+    result = passage(text, finish)
+    assert isinstance(result, Rejected) and result.reason == reason
+    assert result.reason in GenerateTextbooks.reasons
+
+
+# -- exercises ------------------------------------------------------------------------------------------------
+
+CODE = '''def double(numbers: list[int]) -> list[int]:
+    """Return every number doubled."""
+    return [2 * n for n in numbers]
+
+
+assert double([1]) == [2]
+assert double([]) == []
+assert double([0, 3]) == [0, 6]
+'''
+
+
+def exercise(text, finish="stop", **settings):
+    stage = GenerateExercises(**settings)
+    request = flat(asked(stage))[0]
+    request = type(request)(**{**vars(request), "subject": {"name": "double", "topic": "lists", "words": ["number"]}})
+    return stage.accept(request, answer(text, finish), context("ex"))
+
+
+@pytest.mark.parametrize("text", [
+    f"```python\n{CODE}```",
+    f"Sure! Here it is:\n\n```python\n{CODE}```\n\nThis doubles.",
+    f"```\n{CODE}```",
+    "```python\r\n" + CODE.replace("\n", "\r\n") + "```",
+])  # fmt: skip
+def test_the_code_becomes_a_document(text):
+    """Whatever stands around the block."""
+    result = exercise(text)
+    assert isinstance(result, Accepted)
+    assert result.text == CODE
+    assert result.meta["name"] == "double" and result.meta["topic"] == "lists" and result.meta["trimmed"] is False
+
+
+def test_assertions_in_a_second_block_are_joined():
+    """A model that answers in two blocks is not punished for it; examples without assertions are left out."""
+    function, checks = CODE.split("\n\n\n")
+    result = exercise(f"```python\n{function}\n```\nTests:\n```python\n{checks}```\n```python\nprint(double([1]))\n```")
+    assert isinstance(result, Accepted)
+    assert result.text == function + "\n\n" + checks
+
+
+def test_a_cut_block_keeps_its_whole_lines():
+    """Cut in the middle of the third assertion: two are left, which is enough."""
+    result = exercise("```python\n" + CODE[:-12], "length")
+    assert isinstance(result, Accepted)
+    assert result.meta["trimmed"] is True
+    assert result.text == "\n".join(CODE.splitlines()[:-1]) + "\n"
+    assert isinstance(exercise("```python\n" + CODE.rstrip()), Accepted)
+
+
+@pytest.mark.parametrize(("text", "finish", "reason"), [
+    ("I cannot help with that.", "stop", "refused"),
+    (f"```python\n{CODE}```", "content_filter", "refused"),
+    ("def double(x): ...", "stop", "no_code_block"),
+    ("", "stop", "no_code_block"),
+    ("Let me think about", "length", "truncated"),
+    (f"```python\n{CODE.replace('double', 'triple')}```", "stop", "wrong_name"),
+    (f"```javascript\n{CODE}```", "stop", "no_code_block"),
+    ("```python\n# double(numbers)\ndef other(): pass\n```", "stop", "wrong_name"),
+    (f"```python\n{CODE.replace(chr(34) * 3, '#')}```", "stop", "no_docstring"),
+    (f"```python\n{CODE.split('assert', maxsplit=1)[0]}```", "stop", "too_few_asserts"),
+    (f"```python\n{CODE.split('assert', maxsplit=1)[0]}assert True\nassert 1 == 1\n```", "stop", "too_few_asserts"),
+    ("```python\n" + CODE[:120], "length", "truncated"),
+])  # fmt: skip
+def test_bad_exercises_are_rejected(text, finish, reason):
+    """Each with a documented reason."""
+    result = exercise(text, finish)
+    assert isinstance(result, Rejected) and result.reason == reason
+    assert result.reason in GenerateExercises.reasons
+
+
+def test_reports_are_plain():
+    """Counts for the manifest, also of nothing."""
+    meta = json.dumps({"topic": "lists"})
+    docs = pa.table({"text": pa.array([CODE, CODE], pa.large_string()), "meta": [meta, meta]})
+    assert GenerateExercises().report(docs) == {"exercises": 2, "by_topic": {"lists": 2}}
+    assert GenerateTextbooks().report(docs) == {"passages": 2, "characters": 2 * len(CODE)}
+    assert GenerateTextbooks().report(docs.slice(0, 0)) == {"passages": 0, "characters": 0}
+
+
+def test_every_asset_setting_names_something():
+    """The defaults are found beside the package."""
+    for stage in (GenerateTextbooks(), GenerateExercises()):
+        for setting, kind in stage.asset_settings.items():
+            assert isinstance(assets.find(kind, getattr(stage, setting)), Path)

@@ -1,0 +1,330 @@
+"""Kernels against their twins, on any bytes, sliced arrays, nulls and empty batches."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import twins
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.text import code_rules, hashing, minhash, normal, overlap, pairs, rules
+from curate.text.arrow import buffers, fixed, from_fixed
+from curate.text.batch import Batch
+from curate.text.lines import lines
+from curate.text.ngrams import ngrams
+from curate.text.words import words
+
+KERNELS = settings(max_examples=60, deadline=None)  # the first example compiles
+
+
+def sliced(rows: list[bytes]) -> pa.Array:
+    """The rows as a slice of a larger array, as batches cut from a file are."""
+    return twins.strings([b"before\xff", *rows, b"after"])[1 : len(rows) + 1]
+
+
+def test_buffers_read_nulls_slices_strings_and_chunks():
+    """Every text array reads as its rows; nulls as empty ones."""
+    text = ["a", None, "", "déjà", "long " * 100]
+    for array in (pa.array(text), pa.array(text, pa.large_string()), pa.chunked_array([pa.array(text)])):
+        offsets, data = buffers(array[1:])
+        got = [bytes(data[offsets[i] : offsets[i + 1]]).decode() for i in range(len(offsets) - 1)]
+        assert got == ["", "", "déjà", "long " * 100]
+    for empty in (pa.array([], pa.large_string()), pa.array([], pa.string()), pa.chunked_array([], pa.large_string())):
+        offsets, data = buffers(empty)
+        assert offsets.tolist() == [0]
+
+
+def test_buffers_are_views_of_arrows_memory():
+    """Nothing is copied for a large_string array without nulls."""
+    array = pa.array(["abc", "def"], pa.large_string())
+    assert buffers(array)[1].ctypes.data == array.buffers()[2].address
+
+
+@KERNELS
+@given(st.lists(st.binary(max_size=100), max_size=20), st.integers(0, 2**64 - 1))
+def test_xxh64_is_xxhash(rows, seed):
+    """Equal to the xxhash package, for any bytes, length and seed."""
+    expected = [xxhash.xxh64_intdigest(row, seed) for row in rows]
+    assert hashing.xxh64_rows(sliced(rows), seed).tolist() == expected
+
+
+def test_hash128_is_two_seeds_and_pairs_do_not_concatenate():
+    """Halves are XXH64 under two seeds; ('ab', 'c') is not ('a', 'bc')."""
+    row = b"some text"
+    first = xxhash.xxh64_intdigest(row, 5).to_bytes(8, "little")
+    second = xxhash.xxh64_intdigest(row, 5 ^ 0x9E3779B97F4A7C15).to_bytes(8, "little")
+    assert hashing.hash128(pa.array([row]), 5).to_pylist() == [first + second]
+    a, b = hashing.hash128_pair(pa.array(["ab", "a"]), pa.array(["c", "bc"])).to_pylist()
+    assert a != b
+    with pytest.raises(ValueError, match="2 rows and 1 rows"):
+        hashing.hash128_pair(pa.array(["ab", "a"]), pa.array(["c"]))
+
+
+@KERNELS
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=9), st.integers(0, 2**64 - 1))
+def test_keyed_hash_and_hex_of_ids(ids, key):
+    """Ids hash as their bytes under the key, and print as bytes.hex does, also in slices."""
+    array = pa.array([bytes(16), *ids], pa.binary(16))[1:]
+    assert hashing.keyed_hash(array, key).tolist() == [xxhash.xxh64_intdigest(i, key) for i in ids]
+    assert hashing.hex_ids(array).to_pylist() == [i.hex() for i in ids]
+    assert from_fixed(fixed(array)).to_pylist() == ids
+
+
+@KERNELS
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs", "Cn"))), max_size=6))
+def test_content_hash_is_of_nfc_with_lf(texts):
+    """Composed or not, CRLF, CR or LF: one hash."""
+    canonical = [unicodedata.normalize("NFC", t).replace("\r\n", "\n").replace("\r", "\n") for t in texts]
+    assert normal.canonical(pa.array(texts, pa.large_string())).to_pylist() == canonical
+    got = hashing.content_hash(pa.array(texts, pa.large_string()))
+    assert got.equals(hashing.hash128(pa.array(canonical, pa.large_string())))
+
+
+def test_content_hash_of_bytes_that_are_no_utf8_does_not_depend_on_neighbours():
+    """A row that is no valid UTF-8 has a hash, the same in any batch."""
+    bad, good = b"a\xff\r\xcc\x81b", "e\u0301\r\n".encode()
+    both = hashing.content_hash(twins.strings([bad, good])).to_pylist()
+    assert both == [hashing.content_hash(twins.strings([row]))[0].as_py() for row in (bad, good)]
+
+
+@KERNELS
+@given(twins.ROWS)
+def test_row_flags(rows):
+    """ASCII, validity and CR of each row, as Python's decoder sees them."""
+    for row, flags in zip(rows, normal.row_flags(sliced(rows)).tolist(), strict=True):
+        assert bool(flags & normal.NON_ASCII) == (not row.isascii())
+        assert bool(flags & normal.CARRIAGE_RETURN) == (b"\r" in row)
+        assert bool(flags & normal.INVALID) == (not _valid(row))
+
+
+def _valid(row: bytes) -> bool:
+    try:
+        row.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
+
+
+@KERNELS
+@given(twins.ROWS)
+def test_profiles(rows):
+    """Prose: runs of white space are one space. Code: line ends and the end are bare. All else is kept."""
+    canonical = normal.canonical(sliced(rows))
+    plain = [bytes(s) for s in canonical.cast(pa.large_binary()).to_pylist()]
+    got = normal.prose_profile(sliced(rows)).cast(pa.large_binary()).to_pylist()
+    for row, have in zip(plain, got, strict=True):
+        want = re.sub(SPACE, " ", row.decode("utf-8", "surrogateescape")).strip(" ")
+        assert have == want.encode("utf-8", "surrogateescape")
+    code = normal.code_profile(sliced(rows)).cast(pa.large_binary()).to_pylist()
+    assert code == [twins.code_profile(row) for row in plain]
+
+
+def test_profiles_never_fold_signs_or_digits_or_case():
+    """What other tools take for equal stays different."""
+    for a, b in (("What is 3+4?", "What is 5-70?"), ("x = a[i] + b", "x = a(i) - b"), ("US", "us")):
+        for profile in (normal.prose_profile, normal.code_profile):
+            assert len(set(profile(pa.array([a, b], pa.large_string())).to_pylist())) == 2
+
+
+@KERNELS
+@given(twins.ROWS, st.booleans())
+def test_words(rows, symbols):
+    """Starts and hashes of words under both kinds of policy."""
+    view = words(*buffers(sliced(rows)), "symbols" if symbols else "folded")
+    want = [twins.words(row, symbols) for row in rows]
+    assert twins.as_lists(view.rows, view.starts) == [[at for at, _ in row] for row in want]
+    assert twins.as_lists(view.rows, view.hashes) == [[h for _, h in row] for row in want]
+
+
+def test_words_of_scripts_without_spaces():
+    """Ideographs, kana and Thai letters are words of their own; Hangul and Cyrillic are not."""
+    text = pa.array(
+        ["機械学習", "ひらがな", "ไทย", "한국어 문장", "Привет, мир", "naïve café", "don't"], pa.large_string()
+    )
+    counts = np.diff(words(*buffers(text)).rows).tolist()
+    assert counts == [4, 4, 3, 2, 2, 2, 2]
+
+
+def test_one_huge_word_and_one_row_of_many_words():
+    """Rows beyond any fixed buffer: 3 MB without a break, and a million words."""
+    view = words(*buffers(pa.array(["x" * 3_000_000, "a " * 1_100_000, "b"], pa.large_string())))
+    assert np.diff(view.rows).tolist() == [1, 1_100_000, 1]
+
+
+@KERNELS
+@given(twins.ROWS)
+def test_lines(rows):
+    """Ranges of lines without their ends."""
+    view = lines(*buffers(sliced(rows)))
+    starts, stops = twins.as_lists(view.rows, view.starts), twins.as_lists(view.rows, view.stops)
+    got = [[row[a:b] for a, b in zip(x, y, strict=True)] for row, x, y in zip(rows, starts, stops, strict=True)]
+    assert got == [twins.lines(row) for row in rows]
+
+
+@KERNELS
+@given(twins.ROWS, st.integers(1, 7))
+def test_ngrams(rows, n):
+    """All n-grams in order; none for a row with fewer words."""
+    view = words(*buffers(sliced(rows)))
+    grams = ngrams(view, n)
+    want = [twins.ngrams(hashes, n) for hashes in twins.as_lists(view.rows, view.hashes)]
+    assert twins.as_lists(grams.rows, grams.hashes) == want
+
+
+@settings(max_examples=25, deadline=None)
+@given(twins.ROWS)
+def test_signatures(rows):
+    """Bands and sketch of each row, and the flag of rows that are too short for a shingle."""
+    view = words(*buffers(sliced(rows)))
+    got = minhash.signatures(view, 3)
+    a, b = (values.tolist() for values in minhash._family(3))
+    for i, hashes in enumerate(twins.as_lists(view.rows, view.hashes)):
+        want = twins.signature(hashes, a, b)
+        assert got.short[i] == (want is None)
+        assert (got.bands[i].tolist(), got.sketch[i].tolist()) == (want or ([0] * 14, [0] * 112))
+
+
+@pytest.mark.parametrize("jaccard", [0.3, 0.6, 0.8, 0.95])
+def test_estimate_is_unbiased(jaccard):
+    """Estimates average to the true Jaccard, and scatter as theory says."""
+    rng = np.random.default_rng(1)
+    pair_count, union = 300, 400
+    common = round(jaccard * union)
+    rows, values = [0], []
+    for _ in range(pair_count):
+        grams = rng.integers(0, 2**63, union, dtype=np.uint64)
+        extra = (union - common) // 2
+        for part in (grams[: common + extra], np.concatenate([grams[:common], grams[common + extra :]])):
+            values.append(part)
+            rows.append(rows[-1] + len(part))
+    view = type("W", (), {"rows": np.array(rows), "hashes": np.concatenate(values)})
+    found = minhash.signatures(view, 11, 1)
+    got = minhash.estimate(found.sketch[0::2], found.sketch[1::2])
+    spread = (jaccard * (1 - jaccard) / 112) ** 0.5
+    assert abs(got.mean() - jaccard) < 4 * spread / pair_count**0.5
+    assert 0.8 * spread < got.std() < 1.25 * spread
+
+
+@KERNELS
+@given(twins.ROWS)
+def test_prose_counts(rows):
+    """Every count of every row."""
+    got = rules.prose_counts(*buffers(sliced(rows)))
+    for i, row in enumerate(rows):
+        assert {name: int(column[i]) for name, column in got.items()} == twins.prose(row)
+
+
+def test_prose_counts_of_more_lines_than_the_set_begins_with():
+    """The set of lines grows, and forgets between rows."""
+    many = "\n".join(f"line {i}" for i in range(5000))
+    text = pa.array([many, many + "\n" + many, "line 1\nline 2"], pa.large_string())
+    assert rules.prose_counts(*buffers(text))["duplicate_lines"].tolist() == [0, 5000, 0]
+
+
+@KERNELS
+@given(twins.ROWS)
+def test_code_counts(rows):
+    """Every count of every row."""
+    got = code_rules.code_counts(*buffers(sliced(rows)))
+    for i, row in enumerate(rows):
+        assert {name: int(column[i]) for name, column in got.items()} == twins.code(row)
+
+
+@KERNELS
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2)), max_size=30), st.integers(2, 5))
+def test_similar_pairs(rows, bound):
+    """All pairs of small buckets, the first rows with the others in large ones; short rows meet only their equals."""
+    rows = sorted(rows, key=lambda r: r[0])
+    base = np.random.default_rng(0).integers(0, 256, 112, dtype=np.uint8)
+    sketch = np.array([np.where(np.arange(112) < 30 * kind, 1, base) for _, _, kind in rows], np.uint8).reshape(-1, 112)
+    keys = np.array([k for k, _, _ in rows], np.uint64)
+    short = np.array([s for _, s, _ in rows], np.bool_)
+    want = []
+    for j in range(len(rows)):
+        bucket = [i for i in range(len(rows)) if rows[i][0] == rows[j][0]]
+        for i in bucket[: min(bucket.index(j), bound)]:
+            value = float(minhash.estimate(sketch[i], sketch[j]))
+            if short[i] == short[j] and value >= (1.0 if short[i] else 0.6):
+                want.append((i, j, value))
+    first, second, value = pairs.similar_pairs(keys, sketch, short, bound, 0.6)
+    assert [(i, j) for i, j, _ in want] == list(zip(first.tolist(), second.tolist(), strict=True))
+    assert np.allclose([v for _, _, v in want], value)
+
+
+@KERNELS
+@given(st.lists(st.lists(st.integers(0, 8), min_size=0, max_size=30), max_size=6), st.integers(2, 6), st.data())
+def test_overlaps(rows, n, data):
+    """The unit of which most is found, by brute force over word sequences."""
+    passage = st.lists(st.integers(0, 8), min_size=1, max_size=9)
+    units = data.draw(
+        st.lists(st.tuples(st.lists(passage, min_size=1, max_size=2), st.booleans()), min_size=1, max_size=5)
+    )
+    name = [twins.mix64(i + 1) for i in range(9)]
+    index = overlap.build(
+        [overlap.Unit(tuple(np.array([name[w] for w in p], np.uint64) for p in ps), w) for ps, w in units], n
+    )
+    ends = np.cumsum([0] + [len(r) for r in rows])
+    view = type("W", (), {"rows": ends, "hashes": np.array([name[w] for r in rows for w in r], np.uint64)})
+    got = overlap.overlaps(view, index)
+    for i, row in enumerate(rows):
+        unit, share, found = twins.overlap(row, units, n)
+        assert (int(got.unit[i]), float(got.share[i]), int(got.found[i])) == (unit, pytest.approx(share), found)
+
+
+def test_index_refuses_what_it_could_never_find():
+    """A passage without words is an error, never skipped."""
+    with pytest.raises(ValueError, match="without words"):
+        overlap.build([overlap.Unit((np.zeros(0, np.uint64),), False)], 10)
+
+
+def test_every_kernel_takes_an_empty_batch():
+    """No rows in, no rows out."""
+    nothing = pa.array([], pa.large_string())
+    offsets, data = buffers(nothing)
+    view = words(offsets, data)
+    assert view.hashes.size == lines(offsets, data).starts.size == ngrams(view, 5).hashes.size == 0
+    assert minhash.signatures(view, 1).bands.shape == (0, 14)
+    assert all(
+        c.size == 0
+        for c in (*rules.prose_counts(offsets, data).values(), *code_rules.code_counts(offsets, data).values())
+    )
+    assert len(hashing.content_hash(nothing)) == len(normal.folded(nothing)) == len(normal.code_profile(nothing)) == 0
+
+
+def test_batch_computes_each_view_once():
+    """Rules and shingles of one batch share its words; a pickled batch leaves them behind."""
+    batch = Batch(pa.record_batch({"text": pa.array(["one two", None], pa.large_string())}))
+    assert batch.words("folded") is batch.words("alphanumeric")
+    assert batch.words("symbols") is not batch.words("folded")
+    assert batch.lines is batch.lines
+    assert np.diff(batch.words().rows).tolist() == [2, 0]
+    kind, arguments = batch.__reduce__()
+    assert kind(*arguments).words().hashes.tolist() == batch.words().hashes.tolist()
+
+
+def test_folded_text_of_any_bytes():
+    """Lower case and single spaces; a row that is no UTF-8 keeps its bytes."""
+    got = normal.folded(twins.strings(["ÀB  c".encode(), b"A\xffB "])).cast(pa.large_binary()).to_pylist()
+    assert got == ["àb c".encode(), b"a\xffb"]
+
+
+def test_random_bytes_do_not_crash():
+    """Kernels meet bytes of every kind at once."""
+    rng = random.Random(2)
+    text = twins.strings([rng.randbytes(rng.randrange(400)) for _ in range(300)])
+    batch = Batch(pa.RecordBatch.from_arrays([text], names=["text"]))
+    minhash.signatures(batch.words("symbols"), 1)
+    assert len(batch.lines.rows) == 301
+    rules.prose_counts(*batch.utf8)
+    code_rules.code_counts(*batch.utf8)
+    assert len(hashing.content_hash(text)) == 300
