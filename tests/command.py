@@ -85,9 +85,12 @@ class Curate:
             self._host.stdin.write(json.dumps(request) + "\n")
             self._host.stdin.flush()
             pid = self._read()["pid"]
-            if meanwhile is not None:
-                meanwhile(pid)
-            code = self._read()["code"]
+            try:
+                if meanwhile is not None:
+                    meanwhile(pid)
+            finally:
+                # Also when a test failed in between: the next command must not find this one's answer.
+                code = self._read()["code"]
             return Done(code, out.read_text(), err.read_text())
 
     def run(self, recipe: Path, store: Path, *argv: str | Path | float, workers: int = 0, **how: Any) -> Done:

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -43,33 +45,32 @@ def _python() -> Iterator[Finding]:
 
 
 def _fasttext() -> Finding:
-    """Train a model of two words and ask it: stock fasttext 0.9.3 raises ValueError in predict under NumPy 2."""
+    """Train a model of two words as a recipe would (in memory that is zero, see quality/fit.py) and ask it."""
     try:
         import fasttext
     except ImportError as error:
         return Finding("bad", "fastText", f"can't be imported ({error})", "pip install fasttext-modern")
-    which = next((f"{n} {version(n)}" for n in ("fasttext-modern", "fasttext", "fasttext-wheel") if _installed(n)), "")
+    from curate.errors import CurateError
+    from curate.quality.classifier import FastTextClassifier, FastTextSettings
+
+    names = ("fasttext-modern", "fasttext-community", "fasttext", "fasttext-wheel")
+    which = next((f"{n} {version(n)}" for n in names if _installed(n)), "an unknown fastText")
+    texts = pa.array(["yes", "no"] * 4, pa.large_string())
+    settings = FastTextSettings(dim=2, epoch=1, min_count=1, word_ngrams=1, bucket=0)
     with tempfile.TemporaryDirectory(prefix="curate-check-") as folder:
-        path = Path(folder) / "rows.txt"
-        path.write_text("__label__good yes\n__label__bad no\n" * 4, encoding="utf-8")
         try:
-            model = fasttext.train_supervised(
-                input=str(path), dim=2, epoch=1, minCount=1, bucket=0, thread=1, verbose=0
-            )
-            model.predict(["yes"], k=2)
-        except (ValueError, RuntimeError) as error:
-            return Finding(
-                "bad", "fastText", f"{which} can't train or predict ({error})", "pip install fasttext-modern"
-            )
-        try:
-            model.predict("yes")
-        except ValueError:
-            return Finding(
-                "note",
-                "fastText",
-                f"{which}: predict of one text fails under NumPy 2",
-                "curate asks with lists; nothing to do",
-            )
+            FastTextClassifier.train(texts, [1, 0] * 4, settings, Path(folder)).score(texts)
+            model = fasttext.load_model(str(Path(folder) / "model.bin"))
+        except (CurateError, ValueError, RuntimeError) as error:
+            cause = error.cause if isinstance(error, CurateError) else error
+            found = f"{which} can't train or predict ({cause})"
+            return Finding("bad", "fastText", found, "pip install fasttext-modern")
+    try:
+        model.predict("yes")
+    except ValueError:
+        # Stock fasttext 0.9.3, see dependencies in pyproject.toml.
+        found = f"{which}: predict of one text fails under NumPy 2"
+        return Finding("note", "fastText", found, "curate asks with lists; nothing to do")
     return Finding("ok", "fastText", f"{which}, trains and predicts")
 
 

@@ -32,6 +32,11 @@ def zst(*parts: bytes, sizes: bool = True) -> bytes:
     return b"".join(packer.compress(p) for p in parts)
 
 
+def gz(data: bytes, level: int = 9) -> bytes:
+    """The same bytes at any time: test ids are made of them, and every process must collect the same ids."""
+    return gzip.compress(data, level, mtime=0)
+
+
 def read(folder: Path, content: bytes, name: str = "a.jsonl", split_bytes: int = 1 << 20, **settings):
     (folder / name).write_bytes(content)
     return everything(ReadJsonl(paths=[name], **settings), folder, split_bytes)
@@ -112,7 +117,7 @@ def test_a_line_without_end_is_not_held(tmp_path):
     """A line far over the limit is passed over, also where it crosses splits; its neighbours are read."""
     limit = 6 * 10 + (1 << 20)
     content = lines({"text": "a"}) + b'{"text": "' + b"x" * (20 << 20) + b'"}\n' + lines({"text": "b"})
-    for name, data in (("a.jsonl", content), ("a.jsonl.gz", gzip.compress(content, 1)), ("a.jsonl.zst", zst(content))):
+    for name, data in (("a.jsonl", content), ("a.jsonl.gz", gz(content, 1)), ("a.jsonl.zst", zst(content))):
         for split_bytes in (1 << 20, 1 << 30, 4096 if name.endswith("l") else 1 << 16):
             rows, (aside,) = read(tmp_path, data, name, split_bytes, max_document_bytes=10)
             assert texts(rows) == ["a", "b"] and aside.reason == "too_large" and str(limit) in aside.detail
@@ -156,8 +161,8 @@ def test_forms_of_one_file_give_the_same_rows(tmp_path):
     half = len(content) // 2 + 7
     forms = {
         "a.jsonl": content,
-        "a.jsonl.gz": gzip.compress(content[:half]) + gzip.compress(b"") + gzip.compress(content[half:]) + b"\0" * 512,
-        "a.json.gz": gzip.compress(content),
+        "a.jsonl.gz": gz(content[:half]) + gz(b"") + gz(content[half:]) + b"\0" * 512,
+        "a.json.gz": gz(content),
         "a.jsonl.zst": zst(content),
         "b.jsonl.zst": zst(content[:half], b"", content[half:]) + b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc",
         "c.jsonl.zst": b"\x5f\x2a\x4d\x18\x00\x00\x00\x00" + zst(content[:half], content[half:], sizes=False),
@@ -206,7 +211,7 @@ def test_any_cut_gives_the_same_rows(found, last_feed, split_bytes, cuts):
         parts = [content[a:b] for a, b in itertools.pairwise(edges)]
         same(read(folder, zst(*parts), "f.jsonl.zst", split_bytes), "f.jsonl.zst")
         same(read(folder, zst(*parts, sizes=False), "n.jsonl.zst", split_bytes), "n.jsonl.zst")
-        same(read(folder, gzip.compress(content), "g.jsonl.gz", split_bytes), "g.jsonl.gz")
+        same(read(folder, gz(content), "g.jsonl.gz", split_bytes), "g.jsonl.gz")
     finally:
         shutil.rmtree(folder)
 
@@ -268,8 +273,8 @@ def test_batches_stay_small(tmp_path):
     [
         ("a.jsonl", b"", "the file is empty"),
         ("a.jsonl.gz", lines({"text": "x"}), "says gzip, the content is not"),
-        ("a.jsonl.zst", gzip.compress(b"{}"), "says zstd, the content is gzip"),
-        ("a.jsonl", gzip.compress(b"{}"), "says JSON lines, the content is gzip"),
+        ("a.jsonl.zst", gz(b"{}"), "says zstd, the content is gzip"),
+        ("a.jsonl", gz(b"{}"), "says JSON lines, the content is gzip"),
         ("a.jsonl", b"PK\x03\x04abc", "is zip"),
         ("a.ndjson", zst(b"{}"), "is zstd"),
         ("a.jsonl", b"PAR1abc", "is Parquet"),
@@ -279,8 +284,8 @@ def test_batches_stay_small(tmp_path):
         ("a.csv", b"text\nx\n", "ends in none of .jsonl"),
         ("a.jsonl.zst", zst(lines({"text": "x" * 500}))[:-3], "ends inside the zstd frame that begins at byte 0"),
         ("a.jsonl.zst", zst(b"{}\n") + b"junk!", "no zstd frame begins at byte"),
-        ("a.jsonl.gz", gzip.compress(lines({"text": "x" * 500}))[:-9], "ends inside a gzip member, at byte"),
-        ("a.jsonl.gz", gzip.compress(lines({"text": "x"})) + b"junk!", "damaged gzip data"),
+        ("a.jsonl.gz", gz(lines({"text": "x" * 500}))[:-9], "ends inside a gzip member, at byte"),
+        ("a.jsonl.gz", gz(lines({"text": "x"})) + b"junk!", "damaged gzip data"),
     ],
 )
 def test_a_bad_file_stops_the_run(tmp_path, name, content, says):
