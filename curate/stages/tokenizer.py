@@ -5,7 +5,8 @@ not do by itself:
 
 - It writes a space as U+2581 inside, so a U+2581 in a text would come back as a space. Before encoding, U+2581 becomes
   the two characters ESCAPE ``u`` and ESCAPE becomes ESCAPE ``e``; decoding turns them back. ESCAPE is a private-use
-  character, so texts without it and without U+2581, nearly all, are encoded as they are.
+  character, so texts without it and without U+2581, nearly all, are encoded as they are. A U+2581 that comes out is a
+  space, written in bytes by a model that has no piece for it (trained on a script without spaces).
 - Its memory grows with the length of what it is given at once, tens of bytes a byte. A text of more than PIECE_BYTES is
   encoded in pieces, cut after the last line feed (else between two characters) within each PIECE_BYTES: a pure function
   of the text.
@@ -45,7 +46,7 @@ def escape(text: pa.Array) -> pa.Array:
 
 def unescape(text: str) -> str:
     """The text that ``escape`` was given. In every escaped text an ESCAPE is followed by ``e`` or ``u``."""
-    return text.replace(ESCAPE + "u", _SPACE).replace(ESCAPE + "e", ESCAPE)
+    return text.replace(_SPACE, " ").replace(ESCAPE + "u", _SPACE).replace(ESCAPE + "e", ESCAPE)
 
 
 def pieces(text: str, limit: int) -> Iterator[str]:

@@ -6,9 +6,11 @@ Settings that are not the library's defaults, and why:
   folds characters (``x²`` becomes ``x2``), puts a space in front, and drops double spaces: indentation would be lost.
 - ``allow_whitespace_only_pieces``: runs of spaces may become one piece, else indentation costs a token a space.
 - ``byte_fallback``: characters that are no piece become bytes, so nothing is unknown.
+- ``required_chars``: a space is a piece even where the texts have hardly any (Chinese, Japanese), else three bytes.
 - texts come from an iterator, so line feeds are characters (in a training *file* they separate sentences and no piece
   could hold one), and no path gets into the model.
-- texts are cut at line ends below ``max_sentence_length``: the library skips longer ones without a word.
+- texts are cut at line ends below ``max_sentence_length``: the library skips longer ones without a word. It also skips
+  those with a U+2585, its own sign for the unknown: that character is left out (it is encoded as bytes).
 - ``num_threads=1`` and ``hard_vocab_limit=False``: equal bytes each time; a small corpus gives a smaller vocabulary.
 """
 
@@ -18,7 +20,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ from curate.stages.base import Context, Trainer, register
 from curate.text.batch import Batch
 
 _SENTENCE_BYTES: Final = 16_384
+_UNKNOWN: Final = "\u2585"
 _FIXED_IDS: Final = 3 + 256
 """Unknown, end of text, padding, and the bytes."""
 
@@ -44,6 +47,8 @@ class TrainTokenizer(Trainer):
     Every text comes back from it unchanged. Ids: 0 unknown (never used), 1 ``<|endoftext|>``, 2 ``<|pad|>``, 3-258 the
     bytes, then pieces. Writes ``tokenizer.model`` and ``tokenizer.json`` (its settings and measures).
     """
+
+    revision: ClassVar[int] = 2
 
     vocab_size: int = Field(
         8_192, ge=_FIXED_IDS + 2, le=1 << 20, description="ids; fewer if the texts do not give that many"
@@ -101,6 +106,7 @@ class TrainTokenizer(Trainer):
                 model_type=self.model_type,
                 vocab_size=self.vocab_size,
                 character_coverage=self.character_coverage,
+                required_chars="\u2581",
                 normalization_rule_name="identity",
                 add_dummy_prefix=False,
                 remove_extra_whitespaces=False,
@@ -130,7 +136,7 @@ class TrainTokenizer(Trainer):
 def _sentences(sample: pa.Table) -> Iterator[str]:
     for chunk in sample.column("text").chunks:
         for row in chunk:
-            yield from tokenizer.pieces(tokenizer.escape(row).as_py(), _SENTENCE_BYTES)
+            yield from tokenizer.pieces(tokenizer.escape(row).as_py().replace(_UNKNOWN, ""), _SENTENCE_BYTES)
 
 
 def fertility(model: tokenizer.Tokenizer, rows: pa.Table | None) -> dict[str, Any]:

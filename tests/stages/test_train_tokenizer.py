@@ -140,6 +140,22 @@ def test_tiny_corpora_give_a_smaller_vocabulary(tmp_path):
             TrainTokenizer().train(docs, tmp_path / "none", context())
 
 
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@pytest.mark.parametrize("text", ["日本語のテキスト\n" * 40, "abc", "tab\tone\ttwo\n" * 40, "▅ ▁ x\n" * 40])
+def test_a_corpus_without_a_space_still_keeps_spaces(tmp_path, model_type, text):
+    """Scripts without spaces give a model that loads and loses nothing; U+2585 is no reason to skip a text."""
+    stage = TrainTokenizer(vocab_size=400, model_type=model_type)
+    stage.train([batch([text] * 3, ["s"] * 3)], tmp_path, context())
+    tokenizer = tk.load(tmp_path)
+    assert [back(tokenizer, t) for t in [*HARD, text]] == [*HARD, text]
+    assert "▁" in [tokenizer.piece(i) for i in range(tokenizer.vocab_size)]
+
+
+def test_a_space_written_in_bytes_comes_back():
+    """Bytes that spell U+2581 are a space, an escaped U+2581 is itself."""
+    assert tk.unescape("a▁b" + tk.ESCAPE + "u") == "a b▁"
+
+
 @given(st.text(), st.integers(4, 40))
 @settings(deadline=None)
 def test_pieces_join_to_the_text(text, limit):
