@@ -51,11 +51,9 @@ class Batch:
         """The text's words under a named policy (see ``curate.text.words``), computed once."""
         from curate.text.words import words
 
-        # Same words under two names: one view.
-        name: Policy = "folded" if policy == "alphanumeric" else policy
-        if name not in self._words:
-            self._words[name] = words(*self.utf8, name)
-        return self._words[name]
+        if policy not in self._words:
+            self._words[policy] = words(*self.utf8, policy)
+        return self._words[policy]
 
     @cached_property
     def lines(self) -> Lines:

@@ -7,7 +7,8 @@ without spaces, so that n-grams of words work on them); see ``utf8.fold_table`` 
 lower-cased code points, so ``Foo`` and ``foo`` are one word and ``snake_case`` is two. Policies:
 
 ``folded``        words as above, for shingles of prose (near-duplicates)
-``alphanumeric``  the same words, for decontamination; a name of its own since the two will be tuned apart
+``alphanumeric``  the same words, but for a backslash with an n, r or t behind it, which separates words: text within
+                  JSON or a string literal has the words of the text itself; for decontamination
 ``symbols``       words as above, and each other ASCII sign that is no white space is a word of its own, for shingles
                   of code and mathematics, where ``a[i] + b`` and ``a(i) - b`` differ
 """
@@ -51,7 +52,7 @@ class Words:
 
 
 @njit(nogil=True, cache=True)
-def _row(data, base, stop, table, signs, hashes, starts, size):
+def _row(data, base, stop, table, signs, escapes, hashes, starts, size):
     """Append one row's words at ``size``, return the new size; the arrays have room for a word a byte."""
     at = base
     while at < stop:
@@ -69,6 +70,8 @@ def _row(data, base, stop, table, signs, hashes, starts, size):
             continue
         kind = entry >> np.uint32(24)
         if kind == SEPARATOR and not (signs and 33 <= point < 127):
+            if escapes and point == 92 and at < stop and data[at] in (110, 114, 116):
+                at += 1
             continue
         value = (_BASIS ^ np.uint64(entry & np.uint32(0xFFFFFF))) * _PRIME
         while kind == LETTER and at < stop:
@@ -90,7 +93,7 @@ def _row(data, base, stop, table, signs, hashes, starts, size):
 
 
 @njit(nogil=True, cache=True)
-def _words(offsets, data, table, signs):
+def _words(offsets, data, table, signs, escapes):
     count = len(offsets) - 1
     rows = np.zeros(count + 1, np.int64)
     hashes = np.empty((offsets[count] - offsets[0]) // 4 + 16, np.uint64)
@@ -106,7 +109,7 @@ def _words(offsets, data, table, signs):
             longer = np.empty(len(hashes), np.int64)
             longer[:size] = starts[:size]
             starts = longer
-        size = _row(data, offsets[row], offsets[row + 1], table, signs, hashes, starts, size)
+        size = _row(data, offsets[row], offsets[row + 1], table, signs, escapes, hashes, starts, size)
         rows[row + 1] = size
     return rows, hashes[:size].copy(), starts[:size].copy()
 
@@ -115,4 +118,4 @@ def words(offsets: Offsets, data: Bytes, policy: Policy = "folded") -> Words:
     """Words of every row under a policy; bytes that are no valid UTF-8 separate words."""
     if policy not in POLICIES:
         raise ValueError(f"no policy '{policy}'; there are: {', '.join(POLICIES)}")
-    return Words(*_words(offsets, data, fold_table(), policy == "symbols"))
+    return Words(*_words(offsets, data, fold_table(), policy == "symbols", policy == "alphanumeric"))

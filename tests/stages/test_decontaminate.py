@@ -50,6 +50,19 @@ def test_reformatted_prompts_are_found():
     assert sum(r is not None for r in beheaded) >= 0.9 * 164
 
 
+def test_prompts_within_json_and_string_literals_are_found():
+    """Line feeds written as escapes hide nothing, also where they were escaped twice."""
+    prompts = [item["prompt"] for item in ITEMS]
+    for texts in (
+        [json.dumps({"prompt": p}, ensure_ascii=False) for p in prompts],
+        [json.dumps(json.dumps(p, ensure_ascii=False), ensure_ascii=False) for p in prompts],
+        [repr(p) for p in prompts],
+    ):
+        got, signals = reasons(texts)
+        assert got == ["benchmark_ngram"] * 164
+        assert min(signals["containment"]) == 1.0
+
+
 def test_answers_alone_are_found_where_they_are_long():
     """A canonical solution of 2 n words or more is known by itself; shorter ones are ordinary code."""
     got, signals = reasons([item["canonical_solution"] for item in ITEMS])

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import twins
 import xxhash
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curate.text import code_rules, hashing, minhash, normal, overlap, pairs, rules
@@ -19,7 +19,7 @@ from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.lines import lines
 from curate.text.ngrams import ngrams
-from curate.text.words import words
+from curate.text.words import POLICIES, words
 
 KERNELS = settings(max_examples=60, deadline=None)  # the first example compiles
 
@@ -137,11 +137,13 @@ def test_profiles_never_fold_signs_or_digits_or_case():
 
 
 @KERNELS
-@given(twins.ROWS, st.booleans())
-def test_words(rows, symbols):
-    """Starts and hashes of words under both kinds of policy."""
-    view = words(*buffers(sliced(rows)), "symbols" if symbols else "folded")
-    want = [twins.words(row, symbols) for row in rows]
+@given(twins.ROWS, st.sampled_from(POLICIES))
+@example([rb"a\nb\\tc\x \r", b"\\", rb"\n\n\nn"], "alphanumeric")
+def test_words(rows, policy):
+    """Starts and hashes of words under each policy; an escape is two separators to "alphanumeric"."""
+    view = words(*buffers(sliced(rows)), policy)
+    seen = [re.sub(rb"\\[nrt]", b"  ", row) if policy == "alphanumeric" else row for row in rows]
+    want = [twins.words(row, policy == "symbols") for row in seen]
     assert twins.as_lists(view.rows, view.starts) == [[at for at, _ in row] for row in want]
     assert twins.as_lists(view.rows, view.hashes) == [[h for _, h in row] for row in want]
 
@@ -304,7 +306,7 @@ def test_every_kernel_takes_an_empty_batch():
 def test_batch_computes_each_view_once():
     """Rules and shingles of one batch share its words; a pickled batch leaves them behind."""
     batch = Batch(pa.record_batch({"text": pa.array(["one two", None], pa.large_string())}))
-    assert batch.words("folded") is batch.words("alphanumeric")
+    assert batch.words("folded") is batch.words("folded")
     assert batch.words("symbols") is not batch.words("folded")
     assert batch.lines is batch.lines
     assert np.diff(batch.words().rows).tolist() == [2, 0]
