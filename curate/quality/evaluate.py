@@ -24,7 +24,8 @@ LENGTHS: Final = (0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000)
 def held_out(content_hash: pa.Array, key: int, share: float) -> npt.NDArray[np.bool_]:
     """Which rows are held out: those whose keyed hash of the content is below ``share``.
 
-    Exact copies have one content hash, so all of them are on the same side; near copies may be on both.
+    Exact copies have one content hash, so all of them are on the same side; near copies may be on both:
+    ``train.classifier`` counts them.
     """
     return unit(keyed_hash(content_hash, key)) < share
 

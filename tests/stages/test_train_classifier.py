@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from learning_cases import batch, context, docstrings, junk, split
+from learning_cases import batch, context, docstrings, junk, source_files, split
 
 from curate import assets
 from curate.errors import InputError
@@ -104,6 +104,22 @@ def test_contents_with_both_labels_are_left_out(tmp_path):
     docs = batch(texts, ["s"] * 127, **{"labels.label": labels})
     rows = stage(min_per_class=5).train([docs], tmp_path, context())["rows"]
     assert (rows["contradictory"], rows["taken_good"], rows["taken_bad"]) == (7, 53, 60)
+
+
+def test_near_copies_across_the_split_are_counted(tmp_path):
+    """Held-out rows that are trained on but for a word are named as such, and the measures given without them."""
+    good, code = [d for d in docstrings() if len(d) > 400][:60], source_files(60)
+    for copies in (1, 2):
+        texts = [f"{text}\nPage {i}." for text in good for i in range(copies)] + code
+        labels = pa.array([1] * (len(texts) - 60) + [0] * 60, pa.int8())
+        docs = batch(texts, ["s"] * len(texts), **{"labels.label": labels})
+        report = stage(min_per_class=5).train([docs], tmp_path / str(copies), context())
+        near, rows = report["near_copies"], report["held_out"]["rows"]
+        assert f"{near['rows']} of the {rows} held-out" in (tmp_path / f"{copies}/card.md").read_text()
+        assert near["roc_auc_without"] > 0.9
+        # Of a pair of which one is held out, the other one is not with probability 0.8.
+        held = report["rows"]["held_out_good"]
+        assert near["rows"] < 4 if copies == 1 else 0.5 * held < near["rows"] <= held
 
 
 @pytest.mark.parametrize(("labels", "message"), [
