@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -24,6 +24,7 @@ from curate.text.batch import Batch
 if TYPE_CHECKING:
     from curate.text.overlap import Index, Unit
 
+_REGISTRY: Final = "registry.yaml"
 _ALONE: Final = 8
 """Words: a shorter prompt ("What is 3+4?") proves nothing without its answer."""
 
@@ -76,7 +77,7 @@ class Decontaminate(Filter):
         from curate.text.overlap import overlaps
 
         folder = ctx.assets["registry"] if "registry" in ctx.assets else assets.find("data", self.registry)
-        known = _known(str(folder), tuple(self.against), self.n)
+        known = _known(str(folder), _stamp(folder / _REGISTRY), tuple(self.against), self.n)
         found = overlaps(docs.words("alphanumeric"), known.index)
         at = pa.array(found.unit, mask=found.unit < 0)
         return {
@@ -105,9 +106,14 @@ class _Known:
     exact: pa.Array
 
 
-@cache
-def _known(folder: str, against: tuple[str, ...], n: int) -> _Known:
-    """Index of the named benchmarks; once per process."""
+def _stamp(registry: Path) -> tuple[int, ...]:
+    stat = registry.stat() if registry.is_file() else None
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ino) if stat else ()
+
+
+@lru_cache(maxsize=4)
+def _known(folder: str, stamp: tuple[int, ...], against: tuple[str, ...], n: int) -> _Known:  # noqa: ARG001 - part of the key
+    """Index of the named benchmarks; once per process, and again when the registry (it has the items' digests) changed."""
     from curate.text.overlap import build
 
     items, parts, units = [], [], []
@@ -148,16 +154,33 @@ def _units(folder: Path, name: str, n: int) -> list[tuple[str, str, Unit]]:
 
 def _items(folder: Path, name: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows of a benchmark's JSONL file and the names of their fields, checked against the registry's digest."""
-    listed = yaml.safe_load((folder / "registry.yaml").read_text(encoding="utf-8"))["benchmarks"]
+    registry = folder / _REGISTRY
+    try:
+        listed = dict(yaml.safe_load(registry.read_text(encoding="utf-8"))["benchmarks"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"no registry of benchmarks: {why}", place=str(registry), cure="see data/benchmarks") from None
     if name not in listed:
         near = difflib.get_close_matches(name, listed, n=1)
         cure = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(listed))}"
         raise RecipeError(f"no benchmark '{name}'", cure=cure)
-    entry = listed[name]
+    try:
+        return _rows(folder, name, listed[name])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"benchmark '{name}' can't be read: {why}", place=str(registry), cure="repair it") from None
+
+
+def _rows(folder: Path, name: str, entry: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     data = (folder / entry["file"]).read_bytes()
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise InputError(
             f"benchmark '{name}' is not what the registry says (sha256)", place=entry["file"], cure="fetch it again"
         )
     rows = [json.loads(line) for line in data.split(b"\n") if line.strip()]
-    return rows, dict(entry["fields"])
+    fields = dict(entry["fields"])
+    for number, row in enumerate(rows):
+        for part in ("prompt", "answer"):
+            if not isinstance(row.get(fields.get(part, ""), "") or "", str):
+                raise TypeError(f"the {part} of item {number} is no string")
+    return rows, fields

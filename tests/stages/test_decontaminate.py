@@ -135,6 +135,33 @@ def test_what_can_not_be_looked_for_stops_the_run(tmp_path):
             reasons(["x"], Decontaminate(against=["short"]), registry(folder, items, **entry))
 
 
+def test_a_changed_registry_is_read_anew(tmp_path):
+    """A process that lives on compares with the items that are there now."""
+    stage = Decontaminate(against=["short"])
+    for question in ("write one function that adds the two numbers", "print all of the numbers that are prime"):
+        ctx = registry(tmp_path, [{"task_id": 1, "question": question, "answer": None}])
+        assert reasons([question], stage, ctx)[0] == ["benchmark_exact"]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["benchmarks: {short: {file: x}}", "benchmarks: [", "other: 1", "", "benchmarks: {short: {file: registry.yaml}}"],
+)
+def test_a_bad_registry_is_an_input_error(tmp_path, listed):
+    """A registry that can't be understood, or names a file that is not there, is named."""
+    (tmp_path / "registry.yaml").write_text(listed)
+    with pytest.raises(InputError) as caught:
+        reasons(["x"], Decontaminate(against=["short"]), Context("clean", 1, {"registry": tmp_path}))
+    assert "registry.yaml" in caught.value.place
+
+
+def test_items_must_be_texts(tmp_path):
+    """A prompt that is a list is named with its number."""
+    ctx = registry(tmp_path, [{"task_id": 1, "question": ["a"], "answer": None}])
+    with pytest.raises(InputError, match="prompt of item 0 is no string"):
+        reasons(["x"], Decontaminate(against=["short"]), ctx)
+
+
 def test_containment_is_no_measurement():
     """A changed threshold re-uses what was measured."""
     strict = Decontaminate(against=["humaneval"], containment=0.3)
