@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut, Writer, reg
 from curate.stages.hf_dataset import dataset_files, stream_writer
 from curate.store.tables import canonical_batch
 from curate.text.batch import Batch
-from curate.text.hashing import keyed_hash
+from curate.text.hashing import hex_ids, keyed_hash
 
 BATCH_ROWS: Final = 1000
 """Rows per record batch: what a reader loads for one random row (datasets' own default)."""
@@ -55,17 +56,24 @@ class WriteText(Writer):
     def write(
         self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
     ) -> Mapping[str, Any]:
-        """Write the cut's documents as an IPC stream."""
-        pending: list[pa.RecordBatch] = []
-        for before, batch in rows:
-            begin, end = max(cut.start - before, 0), min(cut.stop - before, batch.num_rows)
-            pending.append(self._shown(batch.slice(begin, end - begin)))
-        table = pa.Table.from_batches(pending)
-        with stream_writer(path, table.schema) as out:
-            # Shards are cut by count, so that batches are too, whatever came in.
-            for start in range(0, table.num_rows, BATCH_ROWS):
-                out.write_batch(canonical_batch(table.slice(start, BATCH_ROWS)))
-        return {"rows": table.num_rows, "bytes": int(pc.sum(pc.binary_length(table.column("text"))).as_py() or 0)}
+        """Write the cut's documents as an IPC stream, batch by batch."""
+        size = count = 0
+
+        def shown() -> Iterator[pa.RecordBatch]:
+            nonlocal size, count
+            for before, batch in rows:
+                begin, end = max(cut.start - before, 0), min(cut.stop - before, batch.num_rows)
+                part = batch.slice(begin, end - begin)
+                count += part.num_rows
+                size += int(pc.sum(pc.binary_length(part.column("text"))).as_py() or 0)
+                yield self._shown(part)
+
+        batches = shown()
+        first = next(batches)
+        with stream_writer(path, first.schema) as out:
+            for table in _in_batches(itertools.chain([first], batches)):
+                out.write_batch(canonical_batch(table))
+        return {"rows": count, "bytes": size}
 
     def _shown(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         wanted = self.columns or [n for n in batch.schema.names if n not in (KEY, WEIGHT)]
@@ -73,7 +81,7 @@ class WriteText(Writer):
         for name in wanted:
             column = batch.column(name)
             if column.type == schema.ID_TYPE:
-                column = pa.array([v.as_py().hex() if v.is_valid else None for v in column], pa.string())
+                column = pc.if_else(column.is_valid(), hex_ids(column), pa.scalar(None, pa.string()))
             arrays.append(column)
         return pa.RecordBatch.from_arrays(arrays, names=wanted)
 
@@ -84,3 +92,16 @@ class WriteText(Writer):
     def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
         """state.json and dataset_info.json, so that ``load_from_disk`` works."""
         return dataset_files(shards)
+
+
+def _in_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows, BATCH_ROWS at a time: shards are cut by count, so their batches are too, whatever came in."""
+    held: pa.Table | None = None
+    for batch in batches:
+        table = pa.Table.from_batches([batch])
+        held = table if held is None else pa.concat_tables([held, table])
+        while held.num_rows >= BATCH_ROWS:
+            yield held.slice(0, BATCH_ROWS)
+            held = held.slice(BATCH_ROWS)
+    if held is not None and held.num_rows:
+        yield held

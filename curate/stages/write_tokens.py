@@ -7,7 +7,6 @@ stream's order is a sort by keyed hash of (seed, id), so the shards do not depen
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,17 +18,12 @@ from curate import assets
 from curate.errors import RecipeError
 from curate.stages.base import KEY, WEIGHT, Context, Cut, Writer, register
 from curate.stages.hf_dataset import dataset_files, stream_writer
-from curate.stages.tokenizer import Tokenizer
+from curate.stages.tokenizer import load
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
 
 SEQUENCES_PER_BATCH = 64
 """Sequences per record batch: 0.5 MB at 2,048 int32 tokens, what a reader touches for one random row."""
-
-
-@cache
-def _tokenizer(folder: Path) -> Tokenizer:
-    return Tokenizer.load(folder)
 
 
 @register("write.tokens")
@@ -52,7 +46,7 @@ class WriteTokens(Writer):
 
     def map(self, docs: Batch, ctx: Context) -> pa.Table:
         """``id``, ``tokens`` (list of int32, end-of-text last), KEY and WEIGHT (number of tokens)."""
-        tokenizer = _tokenizer(ctx.assets["tokenizer"])
+        tokenizer = load(ctx.assets["tokenizer"])
         encoded = tokenizer.encode(docs.text)
         lengths = np.fromiter((len(e) + 1 for e in encoded), np.int64, len(encoded))
         offsets = np.zeros(len(encoded) + 1, np.int32)
@@ -85,8 +79,7 @@ class WriteTokens(Writer):
         self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
     ) -> Mapping[str, Any]:
         """Write the cut's sequences as an IPC stream, batch by batch."""
-        tokenizer = _tokenizer(ctx.assets["tokenizer"])
-        packed = _Packer(self, cut, tokenizer.padding)
+        packed = _Packer(self, cut, load(ctx.assets["tokenizer"]).padding)
         with stream_writer(path, self._schema()) as out:
             for before, batch in rows:
                 for sequences in packed.add(before, batch):
@@ -113,7 +106,7 @@ class WriteTokens(Writer):
         """state.json, dataset_info.json, and the tokenizer's own files, so that the folder is all a trainer needs."""
         files = dict(dataset_files(shards))
         folder = ctx.assets["tokenizer"]
-        for file in sorted(folder.iterdir()):
+        for file in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
             if file.is_file():
                 files[f"tokenizer-{file.name}" if file.name in files else file.name] = file.read_bytes()
         return files

@@ -116,6 +116,19 @@ def test_decoding_the_stream_gives_the_documents(folder, tmp_path):
     assert sorted(rows.column(KEY).to_pylist()) == rows.column(KEY).to_pylist()
 
 
+def test_a_tokenizer_trained_anew_in_its_folder_is_read_anew(folder, tmp_path):
+    """A worker that lives on reads what is there now; a model's file alone will do."""
+    rows = Batch(documents(TEXTS).combine_chunks().to_batches()[0])
+    stage = WriteTokens(tokenizer="t")
+    counts = []
+    for size in (300, 600):
+        TrainTokenizer(vocab_size=size).train([rows], tmp_path / "t", Context("tokenizer", 1))
+        counts.append(sum(stage.map(rows, Context("d", 7, {"tokenizer": tmp_path / "t"})).column(WEIGHT).to_pylist()))
+    assert counts[1] < counts[0]
+    files = stage.finish([], 0, Context("d", 7, {"tokenizer": folder / "tokenizer.model"}))
+    assert files["tokenizer.model"] == (folder / "tokenizer.model").read_bytes()
+
+
 def test_too_little_for_one_sequence(folder, tmp_path):
     """Fewer tokens than one sequence: an error with a cure, not an empty dataset."""
     with pytest.raises(RecipeError, match="do not fill one sequence"):
@@ -151,6 +164,25 @@ def test_canonical_batches_have_equal_bytes():
             out.write_batch(canonical_batch(table))
         sinks.append(sink.getvalue().to_pybytes())
     assert sinks[0] == sinks[1]
+
+
+def test_write_text_writes_just_the_columns_it_was_told(tmp_path):
+    """Without `text` among them too; the batches of a shard do not depend on those that came in."""
+    docs = documents(TEXTS * 4).combine_chunks().to_batches()[0]
+    for name in ("_part", "_row"):
+        docs = docs.append_column(name, pa.array(np.zeros(docs.num_rows, np.uint32)))
+    stage, context, written = WriteText(columns=["id", "source"]), Context("out", 7), set()
+    rows = sort_rows(stage.map(Batch(docs), context), stage.sort_by()).combine_chunks()
+    (cut,) = stage.layout(rows.num_rows)
+    for size in (7, 5000):
+        batches = rows.to_batches(max_chunksize=size)
+        facts = stage.write(cut, zip(range(0, rows.num_rows, size), batches, strict=True), tmp_path / "a", context)
+        assert facts == {"rows": len(TEXTS) * 4, "bytes": 4 * sum(len(t.encode()) for t in TEXTS)}
+        table = pa.ipc.open_stream(pa.memory_map(str(tmp_path / "a"))).read_all()
+        assert table.column_names == ["id", "source"]
+        assert table.column("id").to_pylist() == [i.hex() for i in rows.column("id").to_pylist()]
+        written.add((tmp_path / "a").read_bytes())
+    assert len(written) == 1
 
 
 def test_write_text_shows_ids_as_hex(tmp_path):
