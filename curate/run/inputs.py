@@ -55,7 +55,9 @@ def read_files(splits: list[Split], digest: Digests) -> list[dict[str, str]]:
     for split in splits:
         path = Path(split.path)
         if split.members:
-            found.setdefault(split.name, []).extend(f"{m}={digest(path / m)}" for m in split.members)
+            # A member may be a link that leads nowhere, or a pipe: its source sets it aside.
+            members = [f"{m}={digest(path / m) if (path / m).is_file() else 'no file'}" for m in split.members]
+            found.setdefault(split.name, []).extend(members)
         else:
             found.setdefault(split.name, []).append(digest(path) if path.is_file() else split.digest)
     return [

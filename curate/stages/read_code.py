@@ -25,10 +25,10 @@ _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:[#\r\n]|$)", re.ASCII)
 _COOKIE_BYTES: Final = 4096
 # Names as codecs.lookup gives them. Python knows more codecs that a cookie may name (rot13, idna, unicode_escape):
-# those are no encodings of files.
+# those are no encodings of files; and a file whose cookie can be read is not in UTF-16, whatever it says.
 _ENCODINGS: Final = re.compile(
     r"utf-8|utf-8-sig|ascii|iso8859-\d+|cp\d+|koi8-[rtu]|gbk|gb2312|gb18030|hz|big5|big5hkscs|shift_jis\w*|"
-    r"euc_\w+|iso2022_\w+|johab|mac-\w+|tis-620|utf-16(?:-[lb]e)?|utf-32(?:-[lb]e)?"
+    r"euc_\w+|iso2022_\w+|johab|mac-\w+|tis-620"
 )
 _LANGUAGES: Final = {
     ".c": "c", ".cc": "c++", ".cpp": "c++", ".cs": "c#", ".css": "css", ".cu": "cuda", ".cxx": "c++", ".f90": "fortran",
@@ -134,6 +134,8 @@ class ReadCode(Source):
         try:
             if path.is_symlink():
                 self._check_link(root, path)
+            if path.exists() and not path.is_file():  # to open a pipe is to wait for who writes into it
+                raise _NotRead("unreadable", "a pipe, a socket or a device")
             with path.open("rb") as file:
                 raw = file.read(self.max_document_bytes + 1)
         except OSError as error:
@@ -220,9 +222,11 @@ def _groups(root: Path, members: Sequence[str], digest: Digest, split_bytes: int
         path = root / member
         if path.is_symlink():
             known = f"link:{path.readlink()}" + (f":{digest(path)}" if path.is_file() else "")
-        else:
+        elif path.is_file():
             known = digest(path)
             size += path.stat().st_size
+        else:
+            known = "no file"
         group.append((member, known))
         if size >= split_bytes or xxhash.xxh3_64_intdigest(member.encode()) & _GROUP_MASK == 0:
             yield _split(root, group, size)

@@ -11,6 +11,8 @@ from reading_cases import everything, texts
 
 from curate.errors import InputError
 from curate.fingerprint import content_digest
+from curate.run.inputs import read_files
+from curate.stages.base import SetAside
 from curate.stages.read_code import ReadCode, decode, glob_pattern
 
 
@@ -65,8 +67,10 @@ def test_bad_files_are_set_aside(tmp_path):
             "e_binary.py": b"a\0b",
             "h_good.py": "x",
             "i_wrong.py": b"# coding: ascii\n\xff",
+            "k_wide.py": "# coding: utf-16\nk = 1  # nor is it",
         },
     )
+    os.mkfifo(tmp_path / "r/l_pipe.py")
     (tmp_path / "r/f_broken.py").symlink_to("nowhere")
     (tmp_path / "r/g_out.py").symlink_to(outside)
     (tmp_path / "r/j_in.py").symlink_to("h_good.py")
@@ -83,11 +87,26 @@ def test_bad_files_are_set_aside(tmp_path):
         "g_out": "link",
         "i_wrong": "unreadable",
         "j_in": "link",
+        "k_wide": "unreadable",
+        "l_pipe": "unreadable",
     }
     assert {a.origin: a.reason for a in asides} == {f".#{n}.py": r for n, r in expected.items()}
     rows, asides = everything(ReadCode(paths=["r"], follow_symlinks=True, max_document_bytes=100), tmp_path)
     assert [r["origin"] for r in rows] == [".#h_good.py", ".#j_in.py"]
     assert [a.origin for a in asides if a.reason == "link"] == [".#g_out.py"]
+
+
+def test_a_run_goes_on_over_links_that_lead_nowhere_and_pipes(tmp_path):
+    """The manifest names all that a split reads; what is no file is set aside by the run, and stops nothing."""
+    tree(tmp_path / "r", {"a.py": "x"})
+    (tmp_path / "r/b.py").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "r/c.py")
+    stage = ReadCode(paths=["r"])
+    splits = stage.splits(tmp_path, content_digest, 100)
+    (entry,) = read_files(splits, content_digest)
+    assert entry["name"] == "."
+    found = [row for split in splits for row in stage.read(split, "s")]
+    assert [a.reason for a in found if isinstance(a, SetAside)] == ["unreadable", "unreadable"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
