@@ -10,10 +10,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.errors import RecipeError
 from curate.text.batch import Batch
 
 RANKS: Final = ("rank_value", "rank_source", "content_hash", "id")
 """Columns that say, sorted ascending, who comes first: uint64, uint32, 16 bytes, 16 bytes; ``id`` makes it total."""
+
+
+def numbers(docs: Batch, column: str) -> pa.Array:
+    """A column as float64; raises RecipeError where it holds no numbers (a plan knows names, not types)."""
+    values = docs.column(column)
+    try:
+        return values.cast(pa.float64(), safe=False)  # whole numbers above 2^53 are rounded
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise RecipeError(
+            f"column '{column}' holds {values.type}, not numbers", cure="name a column of numbers"
+        ) from None
 
 
 def descending(values: pa.Array) -> npt.NDArray[np.uint64]:
@@ -34,7 +46,7 @@ def ranks(docs: Batch, prefer: str | None, sources: Sequence[str]) -> dict[str, 
         sources: sources from most to least wanted; sources not named come after them, alike.
     """
     rows = len(docs)
-    value = descending(docs.column(prefer)) if prefer else np.zeros(rows, np.uint64)
+    value = descending(numbers(docs, prefer)) if prefer else np.zeros(rows, np.uint64)
     place = pc.index_in(docs.column("source"), pa.array(list(sources), pa.string()))
     return {
         "rank_value": pa.array(value, pa.uint64()),

@@ -28,6 +28,7 @@ from curate.stages.base import (
     first_reason,
     register,
 )
+from curate.stages.keep_order import numbers
 from curate.text.batch import Batch
 
 _REASONS: Final = {
@@ -74,7 +75,7 @@ class SelectWhere(Filter):
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``value`` float64: the column; null where it is null or NaN."""
-        return {"value": _values(docs.column(self.column))}
+        return {"value": _values(docs, self.column)}
 
     def decide(self, signals: Signals) -> pa.Array:
         """Compare with the bounds."""
@@ -113,7 +114,7 @@ class SelectTop(Global):
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
         from curate.text.hashing import keyed_hash
 
-        values = pc.fill_null(_values(docs.column(self.column)), float("nan")).to_numpy(zero_copy_only=False)
+        values = pc.fill_null(_values(docs, self.column), float("nan")).to_numpy(zero_copy_only=False)
         has = ~np.isnan(values)
         with np.errstate(over="ignore"):  # beyond float32 is infinity, and still in order
             bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)
@@ -144,6 +145,6 @@ class SelectTop(Global):
         return pa.table({**table, "detail": pa.nulls(gone.num_rows, pa.string())}, VERDICTS)
 
 
-def _values(column: pa.Array) -> pa.Array:
-    values = column.cast(pa.float64())
+def _values(docs: Batch, column: str) -> pa.Array:
+    values = numbers(docs, column)
     return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from curate.errors import RecipeError
+from curate.stages.dedup_exact import DedupExact
 from curate.stages.select_where import SelectTop, SelectWhere
 
 
@@ -69,3 +71,10 @@ def test_top_reasons():
     got = verdicts(SelectWhere(column="s", top=0.34).concrete(), docs)
     reasons = dict(zip(got.column("id").to_pylist(), got.column("reason").to_pylist(), strict=True))
     assert [reasons.get(i) for i in docs.column("id").to_pylist()] == ["below_top", "no_value", None, None]
+
+
+@pytest.mark.parametrize("stage", [SelectWhere(column="source", top=0.5).concrete(), DedupExact(prefer="source")])
+def test_a_column_of_words_is_the_recipes_mistake(stage):
+    """A column that holds no numbers is named, with its type."""
+    with pytest.raises(RecipeError, match="column 'source' holds string, not numbers"):
+        verdicts(stage, documents(["a", "b"]))
