@@ -35,12 +35,18 @@ SAMPLE_KEY: Final = 0x73616D706C65
 
 @dataclass(frozen=True)
 class RowStep:
-    """A filter inside a segment. ``measure`` is the identity of what it measures."""
+    """A filter inside a segment.
+
+    Attributes:
+        measure: identity of what it measures.
+        reads: columns that it needs and some of its rows may lack, where ``from`` joins branches: null there.
+    """
 
     id: str
     stage: Filter
     ctx: Context
     measure: str
+    reads: tuple[tuple[str, pa.DataType], ...] = ()
 
 
 def text_bytes(rows: pa.RecordBatch) -> int:
@@ -139,15 +145,19 @@ class _Run:
     def from_source(self, source: Source, split: Split) -> None:
         counts = self.counts[self.task.source_id]
         left = self.task.limit
+        aside: list[SetAside] = []
         for item in source.read(split, self.task.source_id):
             if isinstance(item, SetAside):
-                counts.rows_in += 1
-                self._set_aside(item, counts)
+                aside.append(item)
                 continue
-            rows = self._sampled(item)
+            rows, place = self._sampled(item)
+            if left is not None and len(place) >= left:
+                # The last document: what was set aside behind it was not read, however the input is cut.
+                rows, aside = rows.slice(0, left), [a for a in aside if a.after <= place[left - 1]]
             if left is not None:
-                rows = rows.slice(0, left)
                 left -= rows.num_rows
+            self._set_aside(aside, counts)
+            aside = []
             size = text_bytes(rows)
             counts.rows_in += rows.num_rows
             counts.rows_out += rows.num_rows
@@ -157,6 +167,7 @@ class _Run:
             self._keep(survivors)
             if left == 0:
                 break
+        self._set_aside(aside, counts)
         self._flush()
         if self.data.writer is None:
             self.data.write(pa.RecordBatch.from_pylist([], schema=_document_schema(self.task.steps)))
@@ -169,17 +180,24 @@ class _Run:
             self.bytes += size
             self._overlay(visible, rows, position)
 
-    def _sampled(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def _sampled(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
+        """The rows that belong to the sample, and their places in the batch."""
         if self.task.sample >= 1:
-            return rows
+            return rows, np.arange(rows.num_rows)
         bound = np.uint64(min(int(self.task.sample * 2.0**64), 2**64 - 1))
-        return rows.filter(pa.array(keyed_hash(rows.column("id"), SAMPLE_KEY) < bound))
+        chosen = keyed_hash(rows.column("id"), SAMPLE_KEY) < bound
+        return rows.filter(pa.array(chosen)), np.flatnonzero(chosen)
 
-    def _set_aside(self, item: SetAside, counts: Counts) -> None:
-        counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+    def _set_aside(self, items: list[SetAside], counts: Counts) -> None:
+        if not items:
+            return
         name = self.task.source_id
-        row_id = hashlib.blake2b(f"{name}\x1f{item.origin}".encode(), digest_size=schema.ID_BYTES).digest()
-        values = [[row_id], [name], [item.origin], [name], [item.reason], [item.detail]]
+        counts.rows_in += len(items)
+        for item in items:
+            counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+        ids = [hashlib.blake2b(f"{name}\x1f{i.origin}".encode(), digest_size=schema.ID_BYTES).digest() for i in items]
+        same, origins = [name] * len(items), [i.origin for i in items]
+        values = [ids, same, origins, same, [i.reason for i in items], [i.detail for i in items]]
         self.dropped.write(
             pa.RecordBatch.from_arrays(
                 [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)], schema=schema.DROPPED
@@ -219,7 +237,7 @@ class _Run:
         found = self.known[step.id].find(rows.column("id"))
         if found is None:
             counts.measured += rows.num_rows
-            return step.stage.measure(Batch(rows), step.ctx)
+            return step.stage.measure(_needed(rows, step), step.ctx)
         missing = found < 0
         old = self.known[step.id].table
         assert old is not None
@@ -229,7 +247,7 @@ class _Run:
                 for name in old.schema.names
                 if name not in ("id", REASON)
             }
-        fresh = step.stage.measure(Batch(rows.filter(pa.array(missing))), step.ctx)
+        fresh = step.stage.measure(_needed(rows.filter(pa.array(missing)), step), step.ctx)
         counts.measured += int(missing.sum())
         where = found.copy()
         where[missing] = old.num_rows + np.arange(int(missing.sum()))
@@ -334,6 +352,14 @@ def _id_view(ids: pa.Array) -> np.ndarray:
     raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
     pairs = np.ascontiguousarray(raw).view(np.dtype([("a", ">u8"), ("b", ">u8")]))
     return pairs["a"].astype(np.uint64) ^ (pairs["b"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _needed(rows: pa.RecordBatch, step: RowStep) -> Batch:
+    """What a step measures: the rows, with nulls for a column that only another branch has."""
+    for name, kind in step.reads:
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+    return Batch(rows)
 
 
 def _with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:

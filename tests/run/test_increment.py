@@ -200,6 +200,18 @@ def test_limit(curate: Curate, mine: Path, limit: int) -> None:
     assert manifest(mine / "limit64")["options"] == {"limit": limit}
 
 
+def test_limit_among_bad_rows(curate: Curate, mine: Path) -> None:
+    """Rows that are set aside count up to the last document that is read, however the input is cut."""
+    texts = [json.dumps({"text": t}) for t in prose(20)]
+    (mine / "mixed.jsonl").write_text("".join(f"{t}\nnot json\n" for t in texts))
+    write(mine / "s.yaml", [step("docs", "read.jsonl", paths=["mixed.jsonl"]), step("out", "write.text")])
+    for split in (64, 0.02, 0.001):
+        store = mine / f"bad{split}"
+        curate.run(mine / "s.yaml", store, "--limit", 7, "--split-mb", split).ok()
+        assert manifest(store)["steps"]["docs"]["reasons"] == {"malformed": 6}
+        assert results(store) == results(mine / "bad64")
+
+
 def test_guard(curate: Curate, mine: Path) -> None:
     """A guard stops the run with exit code 7 and the reasons; what was committed is kept and used."""
     store = mine / "guarded"
@@ -263,6 +275,12 @@ def test_renamed_step_and_recipe(curate: Curate, mine: Path) -> None:
     curate.run(mine / "renamed.yaml", store, *SPLIT).ok()
     assert receipts(store) == before
     assert manifest(store)["recipe"] == "other"
+    # Rows carry the names of steps: in their ids, and in the columns that steps add.
+    renamed = [{**s, "id": {"docs": "pages", "labels": "marks"}.get(s["id"], s["id"])} for s in steps()]
+    renamed = changed(changed(renamed, "marks", positive=["pages"]), "top", column="marks.label")
+    write(mine / "r.yaml", renamed)
+    curate.run(mine / "r.yaml", store, *SPLIT).ok()
+    assert results(store) == fresh_results(curate, mine)
 
 
 def test_touched_file(curate: Curate, mine: Path) -> None:
