@@ -160,7 +160,8 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
             continue
         local = assets.locate(str(value), recipe.path.parent)
         if "/" in str(value) and local.exists():
-            files[setting] = local
+            # A worker of a running cluster has another working folder.
+            files[setting] = local.absolute()
             continue
         try:
             files[setting] = assets.find(kind, str(value))
