@@ -29,6 +29,8 @@ from curate.text.hashing import keyed_hash
 
 REASON: Final = "reason"
 """Column of a signals table: why the row went, null where it stayed."""
+HASH: Final = "content_hash"
+"""Column of a signals table: which text was measured, also where a source gives one id twice."""
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
 
@@ -219,7 +221,7 @@ class _Run:
                 continue
             signals = self._measured(step, rows, counts)
             reasons = step.stage.decide(signals)
-            side = {"id": rows.column("id"), **signals, REASON: reasons}
+            side = {"id": rows.column("id"), HASH: rows.column(HASH), **signals, REASON: reasons}
             self.signals[step.id].write(pa.RecordBatch.from_pydict(side))
             rows = _with_columns(rows, step, signals)
             if reasons.null_count < len(reasons):
@@ -234,7 +236,7 @@ class _Run:
         return rows, position
 
     def _measured(self, step: RowStep, rows: pa.RecordBatch, counts: Counts) -> Signals:
-        found = self.known[step.id].find(rows.column("id"))
+        found = self.known[step.id].find(rows)
         if found is None:
             counts.measured += rows.num_rows
             return step.stage.measure(_needed(rows, step), step.ctx)
@@ -245,7 +247,7 @@ class _Run:
             return {
                 name: old.column(name).combine_chunks().take(pa.array(found))
                 for name in old.schema.names
-                if name not in ("id", REASON)
+                if name not in ("id", HASH, REASON)
             }
         fresh = step.stage.measure(_needed(rows.filter(pa.array(missing)), step), step.ctx)
         counts.measured += int(missing.sum())
@@ -324,34 +326,40 @@ def _signals_folder(measure: str, root: str) -> str:
 
 
 class _Known:
-    """What earlier runs measured of the same text under the same settings, looked up by id."""
+    """What earlier runs measured of the same text under the same settings, looked up by id and content."""
 
     def __init__(self, store: Store, measure: str, root: str) -> None:
         batches: list[pa.RecordBatch] = []
         for pointer in sorted(store.path(_signals_folder(measure, root)).glob("*.json")):
             file = store.path(json.loads(pointer.read_bytes())["file"])
             if file.exists():
-                batches += read_batches(file)
+                batches += (b for b in read_batches(file) if HASH in b.schema.names)
         self.table = pa.Table.from_batches(batches) if batches else None
         if self.table is not None:
-            ids = _id_view(self.table.column("id").combine_chunks())
+            ids = _row_view(self.table)
             self._order = np.argsort(ids, kind="stable")
             self._ids = ids[self._order]
 
-    def find(self, ids: pa.Array) -> np.ndarray | None:
-        """Row of each id in ``table``, -1 where unknown; None when nothing is known at all."""
+    def find(self, rows: pa.RecordBatch) -> np.ndarray | None:
+        """Row of each of ``rows`` in ``table``, -1 where unknown; None when nothing is known at all."""
         if self.table is None:
             return None
-        wanted = _id_view(ids)
+        wanted = _row_view(rows)
         at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
         return np.where(self._ids[at] == wanted, self._order[at], -1)
 
 
-def _id_view(ids: pa.Array) -> np.ndarray:
-    """64 bits of each id: enough to tell the rows of one split apart."""
-    raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
-    pairs = np.ascontiguousarray(raw).view(np.dtype([("a", ">u8"), ("b", ">u8")]))
-    return pairs["a"].astype(np.uint64) ^ (pairs["b"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+def _row_view(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
+    """64 bits of each row's id and content: enough to tell the rows of one split apart."""
+    mixed = np.zeros(rows.num_rows, np.uint64)
+    for name in ("id", HASH):
+        column = rows.column(name)
+        ids = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
+        halves = np.ascontiguousarray(raw).view(">u8").astype(np.uint64).reshape(-1, 2)
+        for half in (halves[:, 0], halves[:, 1]):
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) ^ half
+    return mixed
 
 
 def _needed(rows: pa.RecordBatch, step: RowStep) -> Batch:

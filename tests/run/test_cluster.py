@@ -86,6 +86,18 @@ def test_no_scheduler_file(curate: Curate, tmp_path, content):
         assert str(where) in done.line
 
 
+def test_a_task_that_always_kills(curate: Curate, tmp_path):
+    """Workers that die on every attempt: exit code 10, one line that names the split; nothing is half-written."""
+    (tmp_path / "docs.jsonl").write_text('{"text": "a document"}\n')
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    env = {"CURATE_CRASH_AT": "segment.before-receipt"}
+    done = curate.run(tmp_path / "r.yaml", tmp_path / "run", workers=1, env=env)
+    assert done.code == 10
+    assert "docs.jsonl [0, 23)" in done.line
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    curate.run(tmp_path / "r.yaml", tmp_path / "run").ok()
+
+
 def test_interrupted(tmp_path):
     """Ctrl-C, which a terminal sends to the workers too: one line, exit code 130, and the same command goes on."""
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(3000)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -92,6 +93,23 @@ def test_threshold(curate: Curate, mine: Path) -> None:
     assert {k: v for k, v in after.items() if k in before} == before
     assert {k.split("/")[1] for k in set(after) - set(before)} >= {"code-like", "unique", "top", "out"}
     assert results(store) == fresh_results(curate, mine)
+
+
+def test_threshold_where_an_id_repeats(curate: Curate, mine: Path) -> None:
+    """Two rows with one own id, of which a filter drops one: what was measured of one is not taken for the other."""
+    texts = ["Too short.", prose(1)[0]]
+    (mine / "twice.jsonl").write_text("".join(json.dumps({"id": "x", "text": t}) + "\n" for t in texts))
+    found = []
+    for words in (10, 11):
+        recipe = [
+            step("docs", "read.jsonl", paths=["twice.jsonl"]),
+            step("rules", "filter.text_rules", min_words=words),
+        ]
+        write(mine / "r.yaml", [*recipe, step("out", "write.text")])
+        curate.run(mine / "r.yaml", mine / "twice").ok()
+        found.append(record(mine / "twice", "rules")["counts"]["measured"])
+        assert results(mine / "twice") == fresh_results(curate, mine)
+    assert found == [2, 0]
 
 
 def test_threshold_of_a_middle_filter(curate: Curate, mine: Path) -> None:
@@ -291,6 +309,13 @@ def test_touched_file(curate: Curate, mine: Path) -> None:
     path.write_bytes(path.read_bytes())
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert receipts(store) == before
+    # Not even when size and mtime are the same, as after cp -p or rsync -t.
+    data, stamp = path.read_bytes(), path.stat()
+    path.write_bytes(data.replace(b" the ", b" THE ", 1))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    curate.run(mine / "r.yaml", store, *SPLIT).ok()
+    assert receipts(store) != before
+    before = receipts(store)
     path.write_bytes(lines(rows([*prose(39, 1500), code(1)[0]], "a")))
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert receipts(store) != before
