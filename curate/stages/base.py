@@ -150,7 +150,7 @@ class SetAside:
     origin: str
     reason: str
     detail: str
-    after: int = 0
+    after: int = field(default=0, compare=False)
 
 
 class Source(Stage):
