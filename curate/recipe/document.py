@@ -7,6 +7,7 @@ size, and no key twice.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +113,13 @@ def _values(node: yaml.Node, where: tuple[str | int, ...], lines: dict[tuple[str
         return [_values(child, (*where, i), lines, path) for i, child in enumerate(node.value)]
     loader = yaml.SafeLoader("")
     try:
-        return loader.construct_object(node, deep=True)
+        value = loader.construct_object(node, deep=True)
+        problem = f"{node.value} is not finite" if isinstance(value, float) and not math.isfinite(value) else ""
     except (yaml.YAMLError, ValueError) as error:
         problem = getattr(error, "problem", None) or str(error)
-        raise RecipeError(f"is no plain value: {problem}", place=f"{path}:{node.start_mark.line + 1}") from None
+    if problem:
+        raise RecipeError(f"is no plain value: {problem}", place=f"{path}:{node.start_mark.line + 1}")
+    return value
 
 
 def validated(model: type[M], values: Any, source: Source, where: tuple[str | int, ...], what: str) -> M:

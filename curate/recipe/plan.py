@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+
 from curate import assets, schema
 from curate.errors import RecipeError
 from curate.fingerprint import fingerprint, tree_digest
@@ -50,9 +52,21 @@ class PlannedStep:
 
     @cached_property
     def static(self) -> str:
-        """Identity of settings and assets, without what comes from other steps."""
-        digests = {setting: tree_digest(path) for setting, path in self.assets.items()}
-        return fingerprint(self.stage.fingerprint(), digests)
+        """Identity of settings and assets, without what comes from other steps.
+
+        The step's own id is in it: rows carry it, in their ids and in the names of the columns it adds.
+        """
+        return fingerprint(self.id, self.placeless.fingerprint(), self.digests)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Digest of the content of each asset."""
+        return {setting: tree_digest(path) for setting, path in self.assets.items()}
+
+    @cached_property
+    def placeless(self) -> Stage:
+        """The stage without the places of its assets: what they hold is known by their digests."""
+        return self.stage.model_copy(update=dict.fromkeys(self.assets, ""))
 
 
 @dataclass(frozen=True)
@@ -64,24 +78,29 @@ class Plan:
     steps: dict[str, PlannedStep]
     segments: tuple[tuple[str, ...], ...]
 
+    def column_types(self, step_id: str) -> tuple[tuple[str, pa.DataType], ...]:
+        """Names and types of the columns of earlier steps that a step reads."""
+        split = [(c, *c.split(".", 1)) for c in sorted(self.steps[step_id].stage.reads()) if "." in c]
+        return tuple((c, self.steps[owner].stage.adds()[short]) for c, owner, short in split if owner in self.steps)
+
     def measure_identity(self, step_id: str, identities: dict[str, str]) -> str:
         """Identity of what a filter measures: its settings without thresholds, its assets, the columns it reads.
 
         ``identities`` gives, by step, the identity of trained steps it uses.
         """
         step = self.steps[step_id]
-        if not isinstance(step.stage, Filter):
+        stage = step.placeless
+        if not isinstance(stage, Filter):
             return step.static
-        digests = {setting: tree_digest(path) for setting, path in step.assets.items()}
         used = {setting: identities[name] for setting, name in step.uses.items()}
         made_by = {
             column: self.measure_identity(owner, identities)
-            for column in sorted(step.stage.reads())
+            for column in sorted(stage.reads())
             if (owner := column.split(".", 1)[0]) in self.steps
             and owner != step_id
             and column not in schema.DOCUMENT.names
         }
-        return fingerprint(step.stage.measure_fingerprint(), digests, used, made_by)
+        return fingerprint(stage.measure_fingerprint(), step.digests, used, made_by)
 
 
 def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
@@ -141,7 +160,8 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
             continue
         local = assets.locate(str(value), recipe.path.parent)
         if "/" in str(value) and local.exists():
-            files[setting] = local
+            # A worker of a running cluster has another working folder.
+            files[setting] = local.absolute()
             continue
         try:
             files[setting] = assets.find(kind, str(value))

@@ -16,6 +16,8 @@ from curate.stages import load_all
 from curate.stages.base import Stage, stage_class
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+RESERVED: Final = ("pieces", "signals", "steps")
+"""Folders of a store: what a step gives is published beside them, under the step's id."""
 
 
 class Guard(BaseModel):
@@ -107,6 +109,8 @@ def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:
     place = source.place((*where, "id"))
     if not NAME.fullmatch(raw.id):
         raise RecipeError(f"'{raw.id}' is no step name", place=place, cure="use a-z, 0-9, - and _")
+    if raw.id in RESERVED:
+        raise RecipeError(f"'{raw.id}' is a folder of the store", place=place, cure="rename the step")
     if raw.id in earlier:
         raise RecipeError(f"two steps are called '{raw.id}'", place=place, cure="rename one")
     try:

@@ -243,6 +243,7 @@ class RunFolder:
                     for values in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist():
                         row = rows[values.pop("id")]
                         values.pop(REASON, None)
+                        values.pop("content_hash", None)
                         row.signals[step.id] = values
         for row in rows.values():
             if row.maker is None and row.dropped:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
+import signal
+import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -94,16 +97,17 @@ class Runner:
 
     def _on_dask(self, waiting: deque[Task]) -> Iterator[tuple[Task, Any]]:
         from distributed import as_completed
-        from distributed.scheduler import KilledWorker
 
         client = self._connect()
         window = max(2, 2 * max(1, sum(client.nthreads().values())))
+        session = uuid.uuid4().hex[:12]
         running: dict[str, Task] = {}
         done = as_completed(raise_errors=False)
 
         def submit() -> None:
             task = waiting.popleft()
-            name = f"{type(task).__name__}-{task.key}"
+            # Dask takes equal keys for one task: another driver's, on a store of its own, must not be mistaken for it.
+            name = f"{type(task).__name__}-{task.key}-{session}"
             future = client.submit(execute, task, key=name, pure=False, retries=0)
             running[future.key] = task
             done.add(future)
@@ -113,24 +117,42 @@ class Runner:
         try:
             for future in done:
                 task = running.pop(future.key)
-                if future.status != "finished":
-                    error = future.exception()
-                    if isinstance(error, KilledWorker):
-                        raise WorkerError(
-                            "workers died again and again on one task (out of memory?)",
-                            place=_describe(task),
-                            cure="run again with fewer --workers, or with --workers 0 to see the reason",
-                        ) from None
-                    raise error
-                receipt = future.result()
+                receipt = self._received(future, task)
                 future.release()
                 if waiting:
                     submit()
                 yield task, receipt
         finally:
             leftover = list(done.futures)
-            if leftover:
+            if leftover and client.status == "running":
                 client.cancel(leftover, force=True)
+
+    def _received(self, future: Any, task: Task) -> Any:
+        """A finished task's receipt; raises what it raised."""
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
+
+        error: BaseException | None
+        try:
+            if future.status == "finished":
+                return future.result()
+            # None, when the scheduler that knew was lost.
+            error = future.exception()
+        except (OSError, FutureCancelledError):
+            error = None
+        if error is None or isinstance(error, FutureCancelledError):
+            raise EndpointError(
+                "the Dask cluster went away",
+                place=self._address or "the embedded cluster",
+                cure="start it and run again: what is committed is kept",
+            )
+        if isinstance(error, KilledWorker):
+            raise WorkerError(
+                "workers died again and again on one task (out of memory?)",
+                place=_describe(task),
+                cure="run again with fewer --workers, or with --workers 0 to see the reason",
+            )
+        raise error
 
     def _connect(self) -> Any:
         if self._client is not None:
@@ -140,6 +162,8 @@ class Runner:
 
         dask.config.set(_CONFIG)
         logging.getLogger("distributed").setLevel(logging.ERROR)
+        # What the client finds comes to us as an exception; its own words are a traceback.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         if self._address is None:
             self._cluster = LocalCluster(
                 n_workers=self._workers,
@@ -150,22 +174,44 @@ class Runner:
                 silence_logs=logging.CRITICAL,
             )
             self._client = Client(self._cluster)
+            self._client.register_plugin(_deaf_plugin(), name="deaf-to-ctrl-c")
             return self._client
         try:
-            if "://" in self._address:
-                self._client = Client(self._address, timeout="10s")
-            else:
-                if not os.path.exists(self._address):  # noqa: PTH110 - an address, not one of our paths
-                    raise EndpointError("there is no such scheduler file", place=self._address)
-                self._client = Client(scheduler_file=self._address, timeout="10s")
+            self._client = Client(_scheduler(self._address), timeout="10s")
             self._client.wait_for_workers(1, timeout=60)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:
             raise EndpointError(
                 f"no Dask scheduler with workers answers ({error})",
                 place=self._address,
                 cure="start 'dask scheduler' and 'dask worker', or leave --cluster out",
             ) from None
         return self._client
+
+
+def _deaf_plugin() -> Any:
+    """Ctrl-C goes to all processes of a terminal; the driver's word is enough, and workers would print tracebacks."""
+    from distributed import WorkerPlugin
+
+    class Deaf(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return Deaf()
+
+
+def _scheduler(address: str) -> str:
+    """The address that was given, or that stands in the scheduler file that was given."""
+    if "://" in address:
+        return address
+    try:
+        found = json.loads(Path(address).read_bytes())["address"]
+    except FileNotFoundError:
+        raise EndpointError("there is no such scheduler file", place=address) from None
+    except (ValueError, KeyError, TypeError):
+        raise EndpointError(
+            "is no scheduler file", place=address, cure="give the one that 'dask scheduler' wrote"
+        ) from None
+    return str(found)
 
 
 def _describe(task: Task) -> str:

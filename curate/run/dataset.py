@@ -7,11 +7,13 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.errors import DamagedError, StorageError
 from curate.fingerprint import file_digest
 from curate.run.task import Task
 from curate.stages.base import WEIGHT, Context, Cut, Writer
@@ -65,14 +67,21 @@ class ShardTask(Task):
 def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], extra: dict[str, bytes]) -> str:
     """A folder with the shards under their final names and the small files; complete or not there at all."""
     final = f"{folder}/out-{key[:16]}"
-    if store.path(final).is_dir():
+    if complete(store.path(final), shards):
         return final
+    shutil.rmtree(store.path(final), ignore_errors=True)
     building = store.path(f"{folder}/.out-{uuid.uuid4().hex[:12]}")
     with storage_errors(str(building)):
         building.mkdir(parents=True)
         try:
             for shard in shards:
                 _link(store.path(shard["file"]), building / shard["name"])
+            if not complete(building, shards):
+                raise DamagedError(
+                    "a shard is not as large as it was written",
+                    place=str(store.path(folder)),
+                    cure="remove the folder and run again",
+                )
             for name, data in sorted(extra.items()):
                 with (building / name).open("wb") as file:
                     file.write(data)
@@ -91,11 +100,20 @@ def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], 
     return final
 
 
+def complete(folder: Path, shards: list[dict[str, Any]]) -> bool:
+    """Whether all shards are there, each as large as it was written: a user may have removed one."""
+    try:
+        return folder.is_dir() and all((folder / s["name"]).stat().st_size == s["size"] for s in shards)
+    except FileNotFoundError:
+        return False
+
+
 def _link(source: os.PathLike[str], target: os.PathLike[str]) -> None:
     try:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+        sync_file(Path(target))
 
 
 def publish(store: Store, step: str, folder: str) -> None:
@@ -104,6 +122,13 @@ def publish(store: Store, step: str, folder: str) -> None:
     link = store.root / step
     temporary = store.root / f".{step}.{uuid.uuid4().hex[:12]}"
     with storage_errors(str(link)):
+        if link.is_dir() and not link.is_symlink():
+            # Copying a run without its links (scp -r, cp -L) makes folders of them.
+            raise StorageError(
+                "is a folder of its own, and no link to what the step made",
+                place=str(link),
+                cure="move it away and run again",
+            )
         temporary.symlink_to(folder, target_is_directory=True)
         temporary.replace(link)
         sync_folder(store.root)

@@ -123,8 +123,13 @@ class Engine:
 
     def known(self, step: PlannedStep, identity: str, key: str) -> StepRecord | None:
         """The record of a step that is complete for this input."""
-        record = self.store.read_whole(f"{self.folder(step.id, identity)}/done-{key[:16]}.json")
-        return StepRecord.load(record) if record is not None else None
+        value = self.store.read_whole(f"{self.folder(step.id, identity)}/done-{key[:16]}.json")
+        if value is None:
+            return None
+        record = StepRecord.load(value)
+        if record.shards and not dataset.complete(self.store.path(str(record.folder)), record.shards):
+            return None
+        return record
 
     def _done(self, record: StepRecord, key: str) -> None:
         where = f"{self.folder(record.step, record.fingerprint)}/done-{key[:16]}.json"
@@ -198,7 +203,9 @@ class Engine:
     def _row_steps(self, steps: list[PlannedStep]) -> tuple[RowStep, ...]:
         trained = {name: record.identity for name, record in self.records.items() if record.folder}
         return tuple(
-            RowStep(s.id, s.stage, self.context(s), self.plan.measure_identity(s.id, trained))
+            RowStep(
+                s.id, s.stage, self.context(s), self.plan.measure_identity(s.id, trained), self.plan.column_types(s.id)
+            )
             for s in steps
             if isinstance(s.stage, Filter)
         )

@@ -16,7 +16,7 @@ from curate.store.files import Store, crash_point, storage_errors, sync_file
 
 
 class Digests:
-    """Content digests of input files; (path, size, mtime) only saves reading a file again."""
+    """Content digests of input files; (path, size, mtime, ctime) only saves reading a file again."""
 
     KEY = "digests.json"
 
@@ -29,13 +29,14 @@ class Digests:
     def __call__(self, path: Path) -> str:
         """Digest of a file's content."""
         facts = path.stat()
-        stamp = [facts.st_size, facts.st_mtime_ns]
+        # mtime can be set back (cp -p, rsync -t over another version of the same size), ctime can't.
+        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
         entry = self._known.get(str(path))
-        if entry is None or entry[:2] != stamp:
+        if entry is None or entry[:-1] != stamp:
             entry = [*stamp, content_digest(path)]
             self._known[str(path)] = entry
             self._changed = True
-        return str(entry[2])
+        return str(entry[-1])
 
     def save(self) -> None:
         """Keep what was learnt."""

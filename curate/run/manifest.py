@@ -5,10 +5,10 @@ Nothing of how it was done stands in it: times, hosts, workers, retries and path
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import curate
-from curate.fingerprint import tree_digest
 from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
@@ -38,14 +38,17 @@ def manifest(engine: Engine) -> dict[str, Any]:
 def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     planned = engine.plan.steps[record.step]
     exclude = {"paths", "path"} if isinstance(planned.stage, Source) else set()
+    settings = planned.stage.model_dump(mode="json", exclude=exclude)
+    # An asset may have been named by an absolute path: the manifest is the same wherever it lies.
+    settings |= {s: Path(settings[s]).name for s in planned.assets if Path(settings[s]).is_absolute()}
     counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
     return {
         "id": record.step,
         "use": record.use,
-        "settings": planned.stage.model_dump(mode="json", exclude=exclude),
+        "settings": settings,
         "from": list(planned.inputs),
         "uses": planned.uses,
-        "assets": {setting: tree_digest(path) for setting, path in planned.assets.items()},
+        "assets": planned.digests,
         "fingerprint": record.fingerprint,
         **counts,
         "reasons": dict(sorted(record.counts.reasons.items())),

@@ -29,18 +29,26 @@ from curate.text.hashing import keyed_hash
 
 REASON: Final = "reason"
 """Column of a signals table: why the row went, null where it stayed."""
+HASH: Final = "content_hash"
+"""Column of a signals table: which text was measured, also where a source gives one id twice."""
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
 
 
 @dataclass(frozen=True)
 class RowStep:
-    """A filter inside a segment. ``measure`` is the identity of what it measures."""
+    """A filter inside a segment.
+
+    Attributes:
+        measure: identity of what it measures.
+        reads: columns that it needs and some of its rows may lack, where ``from`` joins branches: null there.
+    """
 
     id: str
     stage: Filter
     ctx: Context
     measure: str
+    reads: tuple[tuple[str, pa.DataType], ...] = ()
 
 
 def text_bytes(rows: pa.RecordBatch) -> int:
@@ -139,15 +147,19 @@ class _Run:
     def from_source(self, source: Source, split: Split) -> None:
         counts = self.counts[self.task.source_id]
         left = self.task.limit
+        aside: list[SetAside] = []
         for item in source.read(split, self.task.source_id):
             if isinstance(item, SetAside):
-                counts.rows_in += 1
-                self._set_aside(item, counts)
+                aside.append(item)
                 continue
-            rows = self._sampled(item)
+            rows, place = self._sampled(item)
+            if left is not None and len(place) >= left:
+                # The last document: what was set aside behind it was not read, however the input is cut.
+                rows, aside = rows.slice(0, left), [a for a in aside if a.after <= place[left - 1]]
             if left is not None:
-                rows = rows.slice(0, left)
                 left -= rows.num_rows
+            self._set_aside(aside, counts)
+            aside = []
             size = text_bytes(rows)
             counts.rows_in += rows.num_rows
             counts.rows_out += rows.num_rows
@@ -157,6 +169,7 @@ class _Run:
             self._keep(survivors)
             if left == 0:
                 break
+        self._set_aside(aside, counts)
         self._flush()
         if self.data.writer is None:
             self.data.write(pa.RecordBatch.from_pylist([], schema=_document_schema(self.task.steps)))
@@ -169,17 +182,24 @@ class _Run:
             self.bytes += size
             self._overlay(visible, rows, position)
 
-    def _sampled(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def _sampled(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
+        """The rows that belong to the sample, and their places in the batch."""
         if self.task.sample >= 1:
-            return rows
+            return rows, np.arange(rows.num_rows)
         bound = np.uint64(min(int(self.task.sample * 2.0**64), 2**64 - 1))
-        return rows.filter(pa.array(keyed_hash(rows.column("id"), SAMPLE_KEY) < bound))
+        chosen = keyed_hash(rows.column("id"), SAMPLE_KEY) < bound
+        return rows.filter(pa.array(chosen)), np.flatnonzero(chosen)
 
-    def _set_aside(self, item: SetAside, counts: Counts) -> None:
-        counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+    def _set_aside(self, items: list[SetAside], counts: Counts) -> None:
+        if not items:
+            return
         name = self.task.source_id
-        row_id = hashlib.blake2b(f"{name}\x1f{item.origin}".encode(), digest_size=schema.ID_BYTES).digest()
-        values = [[row_id], [name], [item.origin], [name], [item.reason], [item.detail]]
+        counts.rows_in += len(items)
+        for item in items:
+            counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+        ids = [hashlib.blake2b(f"{name}\x1f{i.origin}".encode(), digest_size=schema.ID_BYTES).digest() for i in items]
+        same, origins = [name] * len(items), [i.origin for i in items]
+        values = [ids, same, origins, same, [i.reason for i in items], [i.detail for i in items]]
         self.dropped.write(
             pa.RecordBatch.from_arrays(
                 [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)], schema=schema.DROPPED
@@ -201,7 +221,7 @@ class _Run:
                 continue
             signals = self._measured(step, rows, counts)
             reasons = step.stage.decide(signals)
-            side = {"id": rows.column("id"), **signals, REASON: reasons}
+            side = {"id": rows.column("id"), HASH: rows.column(HASH), **signals, REASON: reasons}
             self.signals[step.id].write(pa.RecordBatch.from_pydict(side))
             rows = _with_columns(rows, step, signals)
             if reasons.null_count < len(reasons):
@@ -216,10 +236,10 @@ class _Run:
         return rows, position
 
     def _measured(self, step: RowStep, rows: pa.RecordBatch, counts: Counts) -> Signals:
-        found = self.known[step.id].find(rows.column("id"))
+        found = self.known[step.id].find(rows)
         if found is None:
             counts.measured += rows.num_rows
-            return step.stage.measure(Batch(rows), step.ctx)
+            return step.stage.measure(_needed(rows, step), step.ctx)
         missing = found < 0
         old = self.known[step.id].table
         assert old is not None
@@ -227,9 +247,9 @@ class _Run:
             return {
                 name: old.column(name).combine_chunks().take(pa.array(found))
                 for name in old.schema.names
-                if name not in ("id", REASON)
+                if name not in ("id", HASH, REASON)
             }
-        fresh = step.stage.measure(Batch(rows.filter(pa.array(missing))), step.ctx)
+        fresh = step.stage.measure(_needed(rows.filter(pa.array(missing)), step), step.ctx)
         counts.measured += int(missing.sum())
         where = found.copy()
         where[missing] = old.num_rows + np.arange(int(missing.sum()))
@@ -306,34 +326,48 @@ def _signals_folder(measure: str, root: str) -> str:
 
 
 class _Known:
-    """What earlier runs measured of the same text under the same settings, looked up by id."""
+    """What earlier runs measured of the same text under the same settings, looked up by id and content."""
 
     def __init__(self, store: Store, measure: str, root: str) -> None:
         batches: list[pa.RecordBatch] = []
         for pointer in sorted(store.path(_signals_folder(measure, root)).glob("*.json")):
             file = store.path(json.loads(pointer.read_bytes())["file"])
             if file.exists():
-                batches += read_batches(file)
+                batches += (b for b in read_batches(file) if HASH in b.schema.names)
         self.table = pa.Table.from_batches(batches) if batches else None
         if self.table is not None:
-            ids = _id_view(self.table.column("id").combine_chunks())
+            ids = _row_view(self.table)
             self._order = np.argsort(ids, kind="stable")
             self._ids = ids[self._order]
 
-    def find(self, ids: pa.Array) -> np.ndarray | None:
-        """Row of each id in ``table``, -1 where unknown; None when nothing is known at all."""
+    def find(self, rows: pa.RecordBatch) -> np.ndarray | None:
+        """Row of each of ``rows`` in ``table``, -1 where unknown; None when nothing is known at all."""
         if self.table is None:
             return None
-        wanted = _id_view(ids)
+        wanted = _row_view(rows)
         at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
         return np.where(self._ids[at] == wanted, self._order[at], -1)
 
 
-def _id_view(ids: pa.Array) -> np.ndarray:
-    """64 bits of each id: enough to tell the rows of one split apart."""
-    raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
-    pairs = np.ascontiguousarray(raw).view(np.dtype([("a", ">u8"), ("b", ">u8")]))
-    return pairs["a"].astype(np.uint64) ^ (pairs["b"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+def _row_view(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
+    """64 bits of each row's id and content: enough to tell the rows of one split apart."""
+    mixed = np.zeros(rows.num_rows, np.uint64)
+    for name in ("id", HASH):
+        column = rows.column(name)
+        ids = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
+        halves = np.ascontiguousarray(raw).view(">u8").astype(np.uint64).reshape(-1, 2)
+        for half in (halves[:, 0], halves[:, 1]):
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) ^ half
+    return mixed
+
+
+def _needed(rows: pa.RecordBatch, step: RowStep) -> Batch:
+    """What a step measures: the rows, with nulls for a column that only another branch has."""
+    for name, kind in step.reads:
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+    return Batch(rows)
 
 
 def _with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:

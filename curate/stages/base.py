@@ -144,11 +144,13 @@ class SetAside:
         origin: where it stands, as a document's origin would say it.
         reason: one of the source's reasons.
         detail: what exactly is wrong, one line.
+        after: how many rows of the batch that follows stand before it: ``--limit`` counts to a document, not a batch.
     """
 
     origin: str
     reason: str
     detail: str
+    after: int = field(default=0, compare=False)
 
 
 class Source(Stage):

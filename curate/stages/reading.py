@@ -16,10 +16,11 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -118,12 +119,15 @@ class Documents:
     ) -> Iterator[pa.RecordBatch | SetAside]:
         """Documents of the rows that have a text; before them, in order, what was set aside."""
         found = list(asides)
-        batch = None if rows is None else self._documents(rows, found)
-        yield from (row for _, row in sorted(found, key=lambda pair: pair[0]))
+        batch, places = None, np.empty(0, np.int64)
+        if rows is not None:
+            batch, places = self._documents(rows, found)
+        for position, row in sorted(found, key=lambda pair: pair[0]):
+            yield replace(row, after=int(np.searchsorted(places, position)))
         if batch is not None and batch.num_rows:
             yield batch
 
-    def _documents(self, rows: Rows, found: list[tuple[int, SetAside]]) -> pa.RecordBatch:
+    def _documents(self, rows: Rows, found: list[tuple[int, SetAside]]) -> tuple[pa.RecordBatch, np.ndarray]:
         size = pc.binary_length(rows.text)
         large = pc.greater(size, self._max_bytes)
         blank = pc.match_substring_regex(rows.text, rf"\A[{_SPACE}]*\z")  # stops at the first letter
@@ -146,7 +150,7 @@ class Documents:
             rows.meta,
             content_hash(rows.text),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT)
+        return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT), rows.position.to_numpy()
 
     def _sources(self, rows: Rows) -> pa.StringArray:
         if self._source is None and rows.source is not None:

@@ -164,6 +164,9 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
         8,
         ("max_drop", "less than or equal to 1"),
     ),
+    "a folder of the store": (HEAD + GOOD.replace("id: rules", "id: steps"), 7, ("'steps' is a folder", "rename")),
+    "not a number": (HEAD + GOOD.replace("min_alpha_words: 0", "min_alpha_words: .nan"), 12, (".nan is not finite",)),
+    "no bound": (HEAD + GOOD.replace("min_alpha_words: 0", "min_alpha_words: -.inf"), 12, ("-.inf is not finite",)),
     "budget": (HEAD + "budget: {dollar: 3}\n" + GOOD, 3, ("'dollar'", "did you mean 'dollars'?")),
     "the same key twice": (HEAD + GOOD + "seed: 3\n", 16, ("'seed' stands here twice",)),
     "the same setting twice": (

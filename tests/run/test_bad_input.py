@@ -237,6 +237,38 @@ def test_removed_step(curate: Curate, home: Path, step_id: str) -> None:
         assert pa.ipc.open_stream(file).read_all().num_rows
 
 
+def test_removed_shard(curate: Curate, home: Path) -> None:
+    """A shard that was removed from the dataset is put back by the same command."""
+    store = home / "run"
+    curate.run(home / "r.yaml", store).ok()
+    before = results(store)
+    next((store / "out").glob("*.arrow")).unlink()
+    curate.run(home / "r.yaml", store).ok()
+    assert results(store) == before
+    shard = next((store / "out").glob("*.arrow"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    done = curate.run(home / "r.yaml", store)
+    assert done.code == 9
+    assert "steps/out" in done.line
+    shutil.rmtree(store / "steps" / "out")
+    curate.run(home / "r.yaml", store).ok()
+    assert results(store) == before
+
+
+def test_copied_without_links(curate: Curate, home: Path) -> None:
+    """A store whose links became folders (scp -r) is named with its cure; exit code 6, and nothing is left over."""
+    curate.run(home / "r.yaml", home / "run").ok()
+    shutil.copytree(home / "run", home / "copy")
+    before = sorted(p.name for p in (home / "copy").iterdir())
+    done = curate.run(home / "r.yaml", home / "copy")
+    assert done.code == 6
+    assert f"{home / 'copy' / 'out'}: is a folder of its own" in done.line
+    assert sorted(p.name for p in (home / "copy").iterdir()) == before
+    shutil.rmtree(home / "copy" / "out")
+    curate.run(home / "r.yaml", home / "copy").ok()
+    assert results(home / "copy") == results(home / "run")
+
+
 def test_removed_measurements(curate: Curate, home: Path) -> None:
     """What filters measured may be removed: it is measured again where it is needed."""
     store = home / "run"

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
+from command import Curate
+from recipes import step, write
+
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RECIPE = """recipe: elsewhere
 steps:
@@ -43,7 +55,73 @@ def test_a_running_cluster_gives_the_same_bytes(tmp_path):
             )
         assert len(found[0]) > 2
         assert found[0] == found[1] == found[2]
+        # The scheduler dies in the middle of a run: one line, no waiting.
+        (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(3000)))
+        store = tmp_path / "lost"
+        call = [sys.executable, "-m", "curate", "run", str(tmp_path / "r.yaml"), "--store", str(store), "--cluster"]
+        left = subprocess.Popen([*call, address, "--split-mb", "0.001"], stderr=subprocess.PIPE, text=True)
+        while left.poll() is None and not list(store.glob("steps/*/*/receipts/*.json")):
+            time.sleep(0.01)
+        running[0].kill()
+        _, said = left.communicate(timeout=60)
+        assert left.returncode == 4, said
+        assert said.count("\n") == 1
+        assert said.startswith(f"curate: {address}: the Dask cluster went away")
+        subprocess.run([*call[:-1], "--workers", "0"], check=True, capture_output=True, timeout=100)
     finally:
         for process in reversed(running):
             process.terminate()
             process.wait(20)
+
+
+@pytest.mark.parametrize("content", ["{no json", "{}", "[]"])
+def test_no_scheduler_file(curate: Curate, tmp_path, content):
+    """A file that is no scheduler file, and an address of no known kind: exit code 4 and one line."""
+    (tmp_path / "docs.jsonl").write_text('{"text": "a document"}\n')
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "s.json").write_text(content)
+    for where in (tmp_path / "s.json", "carrier-pigeon://here"):
+        done = curate("run", tmp_path / "r.yaml", "--store", tmp_path / "run", "--cluster", where)
+        assert done.code == 4
+        assert str(where) in done.line
+
+
+def test_a_task_that_always_kills(curate: Curate, tmp_path):
+    """Workers that die on every attempt: exit code 10, one line that names the split; nothing is half-written."""
+    (tmp_path / "docs.jsonl").write_text('{"text": "a document"}\n')
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    env = {"CURATE_CRASH_AT": "segment.before-receipt"}
+    done = curate.run(tmp_path / "r.yaml", tmp_path / "run", workers=1, env=env)
+    assert done.code == 10
+    assert "docs.jsonl [0, 23)" in done.line
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    curate.run(tmp_path / "r.yaml", tmp_path / "run").ok()
+
+
+def test_interrupted(tmp_path):
+    """Ctrl-C, which a terminal sends to the workers too: one line, exit code 130, and the same command goes on."""
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(3000)))
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    store = tmp_path / "run"
+    call = [sys.executable, "-m", "curate", "run", str(tmp_path / "r.yaml"), "--store", str(store)]
+    call += ["--split-mb", "0.001", "--workers"]
+    run = subprocess.Popen([*call, "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while run.poll() is None and not list(store.glob("steps/*/*/receipts/*.json")):
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.strip().startswith("curate: interrupted")
+    assert said.strip().count("\n") == 0, said
+    subprocess.run([*call, "0"], check=True, capture_output=True, timeout=100)
+
+
+def test_assets_by_relative_path(tmp_path, monkeypatch):
+    """Workers of a running cluster have another working folder: a plan names assets by absolute paths."""
+    (tmp_path / "bench").symlink_to(ROOT / "data" / "benchmarks")
+    steps = [step("docs", "read.jsonl", paths=["docs.jsonl"])]
+    steps += [step("clean", "decontaminate", against=["humaneval"], registry="./bench")]
+    write(tmp_path / "r.yaml", steps)
+    monkeypatch.chdir(tmp_path)
+    planned = make_plan(load_recipe(Path("r.yaml")))
+    assert planned.steps["clean"].assets["registry"] == tmp_path / "bench"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -92,6 +93,23 @@ def test_threshold(curate: Curate, mine: Path) -> None:
     assert {k: v for k, v in after.items() if k in before} == before
     assert {k.split("/")[1] for k in set(after) - set(before)} >= {"code-like", "unique", "top", "out"}
     assert results(store) == fresh_results(curate, mine)
+
+
+def test_threshold_where_an_id_repeats(curate: Curate, mine: Path) -> None:
+    """Two rows with one own id, of which a filter drops one: what was measured of one is not taken for the other."""
+    texts = ["Too short.", prose(1)[0]]
+    (mine / "twice.jsonl").write_text("".join(json.dumps({"id": "x", "text": t}) + "\n" for t in texts))
+    found = []
+    for words in (10, 11):
+        recipe = [
+            step("docs", "read.jsonl", paths=["twice.jsonl"]),
+            step("rules", "filter.text_rules", min_words=words),
+        ]
+        write(mine / "r.yaml", [*recipe, step("out", "write.text")])
+        curate.run(mine / "r.yaml", mine / "twice").ok()
+        found.append(record(mine / "twice", "rules")["counts"]["measured"])
+        assert results(mine / "twice") == fresh_results(curate, mine)
+    assert found == [2, 0]
 
 
 def test_threshold_of_a_middle_filter(curate: Curate, mine: Path) -> None:
@@ -200,6 +218,18 @@ def test_limit(curate: Curate, mine: Path, limit: int) -> None:
     assert manifest(mine / "limit64")["options"] == {"limit": limit}
 
 
+def test_limit_among_bad_rows(curate: Curate, mine: Path) -> None:
+    """Rows that are set aside count up to the last document that is read, however the input is cut."""
+    texts = [json.dumps({"text": t}) for t in prose(20)]
+    (mine / "mixed.jsonl").write_text("".join(f"{t}\nnot json\n" for t in texts))
+    write(mine / "s.yaml", [step("docs", "read.jsonl", paths=["mixed.jsonl"]), step("out", "write.text")])
+    for split in (64, 0.02, 0.001):
+        store = mine / f"bad{split}"
+        curate.run(mine / "s.yaml", store, "--limit", 7, "--split-mb", split).ok()
+        assert manifest(store)["steps"]["docs"]["reasons"] == {"malformed": 6}
+        assert results(store) == results(mine / "bad64")
+
+
 def test_guard(curate: Curate, mine: Path) -> None:
     """A guard stops the run with exit code 7 and the reasons; what was committed is kept and used."""
     store = mine / "guarded"
@@ -263,6 +293,12 @@ def test_renamed_step_and_recipe(curate: Curate, mine: Path) -> None:
     curate.run(mine / "renamed.yaml", store, *SPLIT).ok()
     assert receipts(store) == before
     assert manifest(store)["recipe"] == "other"
+    # Rows carry the names of steps: in their ids, and in the columns that steps add.
+    renamed = [{**s, "id": {"docs": "pages", "labels": "marks"}.get(s["id"], s["id"])} for s in steps()]
+    renamed = changed(changed(renamed, "marks", positive=["pages"]), "top", column="marks.label")
+    write(mine / "r.yaml", renamed)
+    curate.run(mine / "r.yaml", store, *SPLIT).ok()
+    assert results(store) == fresh_results(curate, mine)
 
 
 def test_touched_file(curate: Curate, mine: Path) -> None:
@@ -273,6 +309,13 @@ def test_touched_file(curate: Curate, mine: Path) -> None:
     path.write_bytes(path.read_bytes())
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert receipts(store) == before
+    # Not even when size and mtime are the same, as after cp -p or rsync -t.
+    data, stamp = path.read_bytes(), path.stat()
+    path.write_bytes(data.replace(b" the ", b" THE ", 1))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    curate.run(mine / "r.yaml", store, *SPLIT).ok()
+    assert receipts(store) != before
+    before = receipts(store)
     path.write_bytes(lines(rows([*prose(39, 1500), code(1)[0]], "a")))
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert receipts(store) != before

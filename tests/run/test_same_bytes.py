@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from command import Curate, fresh, manifest, results
-from recipes import everything, write
+from recipes import everything, step, write
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,37 @@ def test_elsewhere(curate: Curate, corpus: Path, reference: Path, tmp_path: Path
     assert found == results(tmp_path / "another/deep below" / "store")
     # The names of input files are relative to the source's root, so also equal to those of a relative recipe.
     assert found == results(reference)
+
+
+def test_asset_elsewhere(curate: Curate, corpus: Path, tmp_path: Path) -> None:
+    """An asset named by an absolute path is known by its content."""
+    found = []
+    for move in ("one", "two"):
+        registry = shutil.copytree(Path(__file__).parents[2] / "data" / "benchmarks", tmp_path / move / "bench")
+        steps = [
+            step("docs", "read.jsonl", paths=[str(corpus / "prose.jsonl")]),
+            step("clean", "decontaminate", against=["humaneval"], registry=str(registry)),
+            step("out", "write.text"),
+        ]
+        curate.run(write(tmp_path / move / "r.yaml", steps), tmp_path / move / "run").ok()
+        found.append(results(tmp_path / move / "run"))
+        assert str(tmp_path) not in (tmp_path / move / "run" / "manifest.json").read_text()
+    assert found[0] == found[1]
+
+
+def test_column_of_one_branch(curate: Curate, corpus: Path, tmp_path: Path) -> None:
+    """A filter after a join sees null in the rows of a branch that lacks its column."""
+    steps = [
+        step("docs", "read.jsonl", paths=[str(corpus / "prose.jsonl")]),
+        step("more", "read.jsonl", paths=[str(corpus / "code.jsonl.zst")]),
+        step("labels", "label.contrast", "docs", positive=["docs"], negative=["none"]),
+        step("good", "select.where", ["labels", "more"], column="labels.label", at_least=0.5),
+        step("out", "write.text"),
+    ]
+    curate.run(write(tmp_path / "r.yaml", steps), tmp_path / "run").ok()
+    found = manifest(tmp_path / "run")["steps"]
+    assert found["good"]["rows_out"] == found["labels"]["rows_out"] > 0
+    assert found["good"]["reasons"] == {"no_value": found["more"]["rows_out"]}
 
 
 def test_manifest_says_what_not_how(reference: Path, corpus: Path) -> None:
