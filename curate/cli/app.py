@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from curate import __version__
-from curate.errors import CurateError
+from curate.errors import CurateError, StorageError
 
 app = typer.Typer(
     name="curate",
@@ -21,6 +22,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+def examples(*lines: str, after: str = "") -> str:
+    """The end of a command's help: examples, then a sentence."""
+    # A backspace tells click to leave the lines of a paragraph as they are.
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines))) + (f"\n\n{after}" if after else "")
+
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables for a person.")]
 
@@ -54,14 +62,31 @@ def _interrupted(number: int, _frame: object) -> NoReturn:
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and its exit code, never a traceback."""
     commands()
+    # A character that this terminal or file has no bytes for is written as an escape: no reason to lose a run's end.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Typer would turn Ctrl-C into "Aborted!"; a run that goes on later deserves a better word.
     signal.signal(signal.SIGINT, _interrupted)
     try:
         app(standalone_mode=True)
     except CurateError as error:
-        print(f"curate: {error}", file=sys.stderr)
+        _say(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # `curate inspect | head` is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A file that a user named can't be read or written; without a name it is no user's mistake.
+        if error.filename is None:
+            raise
+        _say(f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path and its permissions")
+        sys.exit(StorageError.exit_code)
+
+
+def _say(message: str) -> None:
+    from curate.report.plain import one_line
+
+    # Names of files and fields, of whoever made them, are in it: no byte of them may reach the terminal as a command.
+    print(f"curate: {one_line(message, 4000)}", file=sys.stderr)

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from curate.cli.app import JSON, app
+from curate.cli.app import JSON, app, examples
 from curate.errors import DamagedError
 
 if TYPE_CHECKING:
     from curate.report.verify import Verified
 
-EPILOG = """Examples:
-  curate check                        this machine: libraries, sandbox, local model, cores, memory, disk
-  curate check my.yaml                a recipe: every setting, column and asset; reads no input
-  curate check runs/phi-1-mini        a run: every shard against its SHA-256; exit 9 if one differs
-  curate check runs/phi-1-mini/dataset   one dataset"""
 
-
-@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+@app.command(
+    short_help="This machine, a recipe, a run or a dataset: is it in order?",
+    epilog=examples(
+        "curate check                   this machine: libraries, sandbox, model, memory",
+        "curate check my.yaml           a recipe: settings, columns, assets; reads no input",
+        "curate check runs/phi-1-mini   a run: its shards against their SHA-256; exit 9 if wrong",
+        "curate check runs/phi-1-mini/dataset",
+    ),
+)
 def check(
-    what: Annotated[str | None, typer.Argument(metavar="[RECIPE|RUN|DATASET]", help="Nothing: this machine.")] = None,
+    what: Annotated[str | None, typer.Argument(metavar="RECIPE|RUN|DATASET", help="Nothing: this machine.")] = None,
     as_json: JSON = False,
 ) -> None:
     """Check this machine, a recipe, a run or a dataset."""

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from curate import assets
-from curate.cli.app import app
+from curate.cli.app import app, examples
 from curate.errors import RecipeError
 
 
 @app.command(
-    epilog="Examples:  curate copy phi-1-mini my.yaml   |   curate copy textbook-value classifiers/mine",
+    short_help="Start one's own recipe or classifier from a shipped one.",
+    epilog=examples("curate copy phi-1-mini my.yaml", "curate copy textbook-value classifiers/mine"),
 )
 def copy(
     name: Annotated[str, typer.Argument(help="A shipped recipe or classifier.")],
@@ -30,4 +31,5 @@ def copy(
         shutil.copytree(source, target)
     else:
         shutil.copyfile(source, target)
-    print(f"{target}: a copy of {name}; edit it, then run 'curate plan {target}'")
+    then = f"curate train {target} FILE..." if source.is_dir() else f"curate plan {target}"
+    print(f"{target}: a copy of {name}; edit it, then run '{then}'")

@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.cli.app import JSON, app
-from curate.cli.tables import WIDTH
+from curate.cli.app import JSON, app, examples
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from curate.report.explain import Event, Story, Twin
 
-EPILOG = """Examples:
-  curate explain phi-1-mini 3fa9c1           by the first digits of the id, as 'curate inspect' shows them
-  curate explain runs/phi-1-mini 3fa9 --text   with the whole text
-  curate explain runs/phi-1-mini 3fa9 --json   for a script
-The text of a row that went while it was read is not kept: it is read again from the input."""
-
 _STYLES = {"dropped": "red", "kept": "green", "written": "green", "never reached": "dim"}
 _EXCERPT = 12
 
 
-@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+@app.command(
+    short_help="One document's story: what was measured, why it went.",
+    epilog=examples(
+        "curate explain phi-1-mini 7d89cf78          by the first digits of the id",
+        "curate explain runs/phi-1-mini 7d89 --text  with the whole text",
+        "curate explain runs/phi-1-mini 7d89 --json  for a script",
+        after="Ids are shown by 'curate inspect'. The text of a row that went while it was read is not kept: it is read again "
+        "from the input.",
+    ),
+)
 def explain(
     run: Annotated[str, typer.Argument(help="A run's folder, or its name below runs/.")],
     document: Annotated[str, typer.Argument(metavar="ID", help="The document's id: its first 4 or more hex digits.")],
@@ -39,11 +41,11 @@ def explain(
     from curate.report.run_folder import open_run
 
     opened = open_run(run)
-    story = tell(opened, document)
+    out = console()
+    story = tell(opened, document, out.width - 8)
     if as_json:
         print(json.dumps(dataclasses.asdict(story), indent=1))
         return
-    out = console()
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _head(out, story)
@@ -94,13 +96,13 @@ def _steps(out: Console, story: Story) -> None:
         if event.reason:
             line.append(f": {event.reason}", style="red")
         out.print(line)
-        for said, style in _said(event):
+        for said, style in _said(event, out.width - 8):
             out.print(Padding(Text(said, style=style), (0, 0, 0, 6)))
     if later:
         out.print(f"never reached {', '.join(later)}", style="dim")
 
 
-def _said(event: Event) -> list[tuple[str, str]]:
+def _said(event: Event, width: int) -> list[tuple[str, str]]:
     from curate.report.plain import one_line
 
     said = []
@@ -117,21 +119,22 @@ def _said(event: Event) -> list[tuple[str, str]]:
     elif event.detail is not None:
         said.append((one_line(event.detail, 400), ""))
     if event.signals:
-        said += [(line, "dim") for line in _pairs("measured: ", event.signals)]
+        said += [(line, "dim") for line in _pairs("measured: ", event.signals, width)]
     if event.reason and event.signals:
         named = {k: v for k, v in event.settings.items() if k in event.sentence}
-        said += [(line, "dim") for line in _pairs("settings: ", named or event.settings)]
+        said += [(line, "dim") for line in _pairs("settings: ", named or event.settings, width)]
     return said
 
 
-def _pairs(title: str, values: dict[str, Any]) -> list[str]:
-    """``name value`` pairs on as few lines as possible, never broken inside a pair."""
+def _pairs(title: str, values: dict[str, Any], width: int) -> list[str]:
+    """``name value`` pairs on as few lines as possible; only a pair that fills a line is broken."""
     import textwrap
 
     from curate.report.plain import number
 
-    pairs = [f"{name} {number(value)}".replace(" ", "\u00a0") for name, value in values.items() if value is not None]
-    found = textwrap.wrap(title + "  ".join(pairs), WIDTH - 8, subsequent_indent=" " * len(title))
+    pairs = [f"{name} {number(value)}" for name, value in values.items() if value is not None]
+    pairs = [p.replace(" ", "\u00a0") if len(p) <= width - len(title) else p for p in pairs]
+    found = textwrap.wrap(title + "  ".join(pairs), width, subsequent_indent=" " * len(title), break_on_hyphens=False)
     return [line.replace("\u00a0", " ") for line in found] if pairs else []
 
 

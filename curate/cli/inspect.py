@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.cli.app import JSON, app
+from curate.cli.app import JSON, app, examples
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from curate.report.dataset_folder import Sample
     from curate.report.inspect import Distribution, Overview
 
-EPILOG = """Examples:
-  curate inspect --plain phi-1-mini                          counts, scores, and 20 rows
-  curate inspect --plain phi-1-mini --step rules             rows that one step dropped, and what it measured
-  curate inspect --plain phi-1-mini --reason near_duplicate -n 5
-  curate inspect --plain phi-1-mini --kept --source code --seed 7   other rows
-  curate inspect --plain runs/phi-1-mini/dataset             a written dataset, decoded
-Which rows are shown depends on their ids and the seed alone: the same rows every time."""
 
-
-@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+@app.command(
+    short_help="What each step dropped and why, scores, some rows.",
+    epilog=examples(
+        "curate inspect --plain phi-1-mini                    counts, scores, and 20 rows",
+        "curate inspect --plain phi-1-mini --step web-rules   what one step dropped",
+        "curate inspect --plain phi-1-mini --reason near_duplicate -n 5",
+        "curate inspect --plain phi-1-mini --kept --source rust-book --seed 7",
+        "curate inspect --plain runs/phi-1-mini/dataset       a written dataset, decoded",
+        after="Which rows are shown depends on their ids and the seed alone: the same rows every time.",
+    ),
+)
 def inspect(
     run: Annotated[str, typer.Argument(help="A run's folder, its name below runs/, or a written dataset's folder.")],
     plain: Annotated[bool, typer.Option("--plain", help="In the terminal.")] = False,
@@ -65,7 +67,7 @@ def inspect(
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
-    _distributions(out, found.distributions)
+    _distributions(out, found.distributions, one_step=step is not None)
     _rows(out, found, run)
 
 
@@ -91,22 +93,24 @@ def _counts(out: Console, found: Overview) -> None:
     out.print(made)
 
 
-def _distributions(out: Console, found: list[Distribution]) -> None:
+def _distributions(out: Console, found: list[Distribution], *, one_step: bool) -> None:
     from curate.cli.tables import bars, table
     from curate.report.plain import short_number
 
     if not found:
         return
     made = table(
-        "measured", "5 %", "25 %", "half", "75 %", "95 %", "distribution", right=("5 %", "25 %", "half", "75 %", "95 %")
+        *("measured", "5 %", "25 %", "half", "75 %", "95 %", "distribution"),
+        right=("5 %", "25 %", "half", "75 %", "95 %"),
+        fold=("measured",),
     )
     for each in found:
         q = each.quantiles
         sampled = " (sample)" if each.sampled else ""
         made.add_row(
-            f"{each.step}.{each.name}{sampled}",
+            (each.name if one_step else f"{each.step}.{each.name}") + sampled,
             *(short_number(q[p]) for p in ("5", "25", "50", "75", "95")),
-            f"{short_number(each.low):>5} {bars(each.bins)} {short_number(each.high)}",
+            f"{short_number(each.low):>5} {bars(each.bins, out.width)} {short_number(each.high)}",
         )
     out.print()
     out.print(made)
@@ -132,7 +136,7 @@ def _rows(out: Console, found: Overview, run: str) -> None:
         text.truncate(min(out.width, 92), overflow="ellipsis")
         out.print(text)
     if found.rows:
-        out.print(f"\nOne row's whole story: curate explain {run} {found.rows[0].id[:8]}", style="dim")
+        out.print(f"\nOne row's whole story: curate explain {run} {found.rows[0].id[:8]}", style="dim", soft_wrap=True)
 
 
 def _about(values: dict[str, Any]) -> str:

@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from curate.cli.app import JSON, app
+from curate.cli.app import JSON, app, examples
 
 
-@app.command(epilog="Examples:  curate plan phi-1-mini   |   curate plan my.yaml --json")
+@app.command(
+    short_help="Check a recipe and say what a run would do; run nothing.",
+    epilog=examples("curate plan phi-1-mini", "curate plan my.yaml --json"),
+)
 def plan(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or the path of a YAML file.")],
     store: Annotated[Path | None, typer.Option(help="Folder for results. Default: runs/<recipe>.")] = None,
@@ -20,32 +23,34 @@ def plan(
     as_json: JSON = False,
 ) -> None:
     """Read and check everything, run nothing: what is done, what is stale and why, what is to do, and its cost."""
-    from curate.cli.run import default_store
-    from curate.recipe.plan import Options, make_plan
+    from curate.cli.run import default_store, options
+    from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.run.foresight import foresee
     from curate.store.files import Store
 
     loaded = load_recipe(find_recipe(recipe))
-    made = make_plan(loaded, Options(sample, limit))
+    made = make_plan(loaded, options(sample, limit))
     states = foresee(made, Store((store or default_store(loaded.name)).absolute()))
     if as_json:
         print(json.dumps([vars(s) for s in states], indent=1))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(f"[bold]{loaded.name}[/bold]  {loaded.about}")
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("step", "use", "from", "state", "why"):
-        table.add_column(column, overflow="fold")
+    from curate.cli.tables import console, table
+    from curate.report.plain import one_line
+
+    out = console()
+    out.print(Text.assemble((loaded.name, "bold"), "  ", one_line(loaded.about, 400)))
+    made_of = table("step", "use", "from", "state", "why", fold=("from", "why"))
     colours = {"done": "green", "to do": "yellow", "stale": "red", "half done": "yellow", "later": "dim"}
     for state in states:
         colour = colours.get(state.state, "")
-        table.add_row(state.step, state.use, ", ".join(state.inputs), f"[{colour}]{state.state}[/{colour}]", state.why)
-    console.print(table)
+        made_of.add_row(
+            state.step, state.use, ", ".join(state.inputs), Text(state.state, style=colour), one_line(state.why, 400)
+        )
+    out.print(made_of)
     if loaded.models:
         caps = {k: v for k, v in loaded.budget.model_dump().items() if v is not None}
         said = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in caps.items()) or "no cap: set 'budget:'"
-        console.print(f"\nat most: {said}", markup=False)
+        out.print(f"\nat most: {said}")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
+from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
+from curate.report.plain import one_line
 from curate.store.records import Counts, StepRecord
 
 LINE_SECONDS = 15.0
 """How often a long step says where it is when there is no terminal to draw on."""
+_ANY_WIDTH = 1 << 12
 
 
 def size(n: float) -> str:
@@ -44,8 +48,11 @@ class View:
         self._counts: dict[str, Counts] = {}
         self._steps: tuple[str, ...] = ()
         self._what = ""
-        self._bytes = self._total_bytes = self._tasks = self._done = 0
-        self._began = time.monotonic()
+        # Done, done before this run began with it, and to do: bytes, or tasks or requests where there are no bytes.
+        self._bytes = self._old_bytes = self._total_bytes = 0
+        self._done = self._old_done = self._tasks = 0
+        self._committed = 0
+        self._started = self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -60,18 +67,25 @@ class View:
 
     def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
         """A stretch of work begins."""
-        if steps != self._steps:
-            self._counts = {name: Counts() for name in steps}
+        self._counts = {name: Counts() for name in steps}
         self._steps, self._what = steps, what
-        self._total_bytes, self._tasks, self._done, self._bytes = total_bytes, tasks, 0, 0
+        self._total_bytes, self._bytes, self._old_bytes = total_bytes, 0, 0
+        # Committed tasks are still reported, before all others; requests answered in an earlier run are not.
+        self._committed = done if total_bytes else 0
+        self._tasks, self._done, self._old_done = tasks, done - self._committed, done - self._committed
         self._began = time.monotonic()
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
-        """One task was committed."""
+        """One task was committed, or some requests were answered."""
         self._bytes += bytes_done
-        self._done += 1 if bytes_done or not counts else sum(c.rows_in for c in counts.values())
-        for name, more in counts.items():
-            self._counts.setdefault(name, Counts()).add(more)
+        more = 1 if self._total_bytes or not counts else sum(c.rows_in for c in counts.values())
+        self._done = min(self._done + more, self._tasks)
+        for name, found in counts.items():
+            self._counts.setdefault(name, Counts()).add(found)
+        if self._committed:
+            # It cost no time, and would promise a speed that the rest does not have.
+            self._committed -= 1
+            self._old_bytes, self._old_done, self._began = self._bytes, self._done, time.monotonic()
 
     def note(self, line: str) -> None:
         """A line to read while it happens."""
@@ -83,13 +97,29 @@ class View:
     def summary(self, manifest: dict[str, Any], folder: Path) -> None:
         """The end of the run."""
 
-    def _line(self) -> str:
+    def _head(self) -> str:
+        return one_line(f"{' > '.join(self._steps)}: {self._what}", 120)
+
+    def _rate(self) -> float:
+        """Bytes (tasks, requests) a second of what this run did; 0 while it has done nothing."""
         seconds = max(time.monotonic() - self._began, 1e-6)
-        parts = [f"{' > '.join(self._steps)}: {self._what}", f"{self._done}/{self._tasks}"]
-        if self._bytes:
-            rate = self._bytes / seconds
-            parts.append(f"{size(self._bytes)} of {size(self._total_bytes)}, {size(rate)}/s")
-            parts.append(f"{max(self._total_bytes - self._bytes, 0) / rate:.0f} s left")
+        return (self._bytes - self._old_bytes if self._total_bytes else self._done - self._old_done) / seconds
+
+    def _speed(self) -> str:
+        rate = self._rate()
+        if self._total_bytes:
+            return f"{size(rate)}/s" if rate else ""
+        return f"{self._done:,}/{self._tasks:,}" + (f" {rate:.1f}/s" if rate else "")
+
+    def _line(self) -> str:
+        parts = [self._head(), f"{self._done:,}/{self._tasks:,}"]
+        left = self._tasks - self._done
+        if self._total_bytes:
+            parts.append(f"{size(self._bytes)} of {size(self._total_bytes)}")
+            left = max(self._total_bytes - self._bytes, 0)
+        rate = self._rate()
+        if rate:
+            parts.append(f"{size(rate) if self._total_bytes else f'{rate:.1f}'}/s, {left / rate:.0f} s left")
         reasons = short_reasons(_sum(self._counts), 3)
         return ", ".join(parts) + (f"  ({reasons})" if reasons else "")
 
@@ -99,49 +129,60 @@ class PlainView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=200)
+        self._console = console(_ANY_WIDTH)
         self._said = time.monotonic()
 
     def begin(self, recipe: Recipe, folder: Path) -> None:
         """Say what runs and where."""
-        self._console.print(f"{recipe.name}: {recipe.about}".rstrip(": "), markup=False)
-        self._console.print(f"results: {shown(folder)}\n", markup=False)
+        self._say(one_line(f"{recipe.name}: {recipe.about}".rstrip(": "), 400))
+        self._say(f"results: {shown(folder)}\n")
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """Say where a long step is."""
         super().advance(bytes_done, counts)
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
-            self._console.print("  " + self._line(), markup=False)
+            self._say("  " + self._line())
 
     def note(self, line: str) -> None:
         """Say it."""
-        self._console.print(f"  {line}", markup=False)
+        self._say(f"  {one_line(line, 400)}")
 
     def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
         """One line for the step."""
         super().finished(record, seconds, reused)
         self._said = time.monotonic()
-        self._console.print(finished_line(record, seconds, reused))
+        self._say(finished_line(record, seconds, reused))
 
     def summary(self, manifest: dict[str, Any], folder: Path) -> None:
         """The table."""
-        show_summary(self._console, manifest, folder, self.seconds)
+        show_summary(self._console, manifest, folder, self.seconds, time.monotonic() - self._started)
+
+    def _say(self, line: str | Text) -> None:
+        # A log has no width: its lines are not broken.
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
 
 
 class BarView(PlainView):
     """Bars on a terminal."""
 
     def __enter__(self) -> Self:
-        self._console = Console(highlight=False)
+        # What comes last gives way where the terminal is narrow: the reasons, not the time that is left.
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[facts]}", style="dim"),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=24 if self._console.width >= WIDTH else 10),
+            TextColumn("{task.fields[speed]}", markup=False, table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
+            TextColumn(
+                "{task.fields[reasons]}",
+                style="dim",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
             console=self._console,
             transient=True,
+            expand=True,
         )
         self._task: TaskID | None = None
         self._bar.start()
@@ -157,29 +198,28 @@ class BarView(PlainView):
         super().step(steps, what, total_bytes, tasks, done)
         if self._task is not None:
             self._bar.remove_task(self._task)
-        total = total_bytes or tasks
-        self._task = self._bar.add_task(f"{' > '.join(steps)}: {what}", total=total or None, facts="")
+        head = one_line(self._head(), max(24, self._console.width // 3))
+        self._task = self._bar.add_task(
+            head, total=total_bytes or tasks or None, completed=self._old_done, speed="", reasons=""
+        )
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """Move the bar."""
         View.advance(self, bytes_done, counts)
         if self._task is None:
             return
-        seconds = max(time.monotonic() - self._began, 1e-6)
-        rate = f"{size(self._bytes / seconds)}/s " if self._bytes else f"{self._done}/{self._tasks} "
-        self._bar.update(
-            self._task,
-            completed=self._bytes if self._total_bytes else self._done,
-            facts=rate + short_reasons(_sum(self._counts), 2),
-        )
+        done = self._bytes if self._total_bytes else self._done
+        if done == (self._old_bytes if self._total_bytes else self._old_done):
+            # The bar's own estimate of the time that is left forgets what was committed before.
+            self._bar.reset(self._task, completed=done)
+        self._bar.update(self._task, completed=done, speed=self._speed(), reasons=short_reasons(_sum(self._counts), 2))
 
     def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
         """The bar gives way to a line."""
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
-        View.finished(self, record, seconds, reused)
-        self._console.print(finished_line(record, seconds, reused))
+        super().finished(record, seconds, reused)
 
     def summary(self, manifest: dict[str, Any], folder: Path) -> None:
         """The table, after the bars are gone."""
@@ -210,7 +250,7 @@ def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
     line.append(f"{record.step:<14}", style="bold")
     line.append(f"{record.use:<20}", style="dim")
     if record.shards:
-        line.append(f"{len(record.shards)} shards, {sum(int(s['rows']) for s in record.shards):,} rows")
+        line.append(f"{_shards(record.shards)}, {sum(int(s['rows']) for s in record.shards):,} rows")
     elif record.folder is not None:
         line.append(f"trained on {counts.rows_in:,} rows")
     else:
@@ -222,44 +262,41 @@ def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
     return line
 
 
-def show_summary(console: Console, manifest: dict[str, Any], folder: Path, seconds: dict[str, float]) -> None:
+def show_summary(
+    out: Console, manifest: dict[str, Any], folder: Path, seconds: dict[str, float], in_all: float
+) -> None:
     """Where the time went, what each step kept and dropped and why, and how to open the result."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("step", no_wrap=True)
-    table.add_column("in", justify="right")
-    table.add_column("kept", justify="right")
-    table.add_column("text", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right")
-    table.add_column("dropped because", overflow="fold")
-    whole = sum(seconds.values()) or 1.0
+    made = table(
+        *("step", "in", "kept", "text", "seconds", "dropped because"),
+        right=("in", "kept", "text", "seconds"),
+        fold=("dropped because",),
+    )
+    in_steps = sum(seconds.values())
     for step in manifest["steps"]:
         spent = seconds.get(step["id"], 0.0)
-        reasons = ", ".join(f"{r} {n:,}" for r, n in sorted(step["reasons"].items(), key=lambda x: (-x[1], x[0])))
-        table.add_row(
+        made.add_row(
             step["id"],
             f"{step['rows_in']:,}",
             f"{step['rows_out']:,}",
             size(step["bytes_out"]),
-            f"{spent:.1f} {spent / whole:>4.0%}",
-            reasons,
+            f"{spent:.1f} {spent / in_steps:>4.0%}" if spent else "",
+            ", ".join(f"{r} {n:,}" for r, n in sorted(step["reasons"].items(), key=lambda x: (-x[1], x[0]))),
         )
-    console.print()
-    console.print(table)
+    out.print()
+    out.print(made)
     for step in manifest["steps"]:
         for line in report_lines(step):
-            console.print(line, markup=False)
-    console.print(
-        f"\n{sum(seconds.values()):.1f} s in all. What, why and of what: {shown(folder)}/manifest.json, README.md"
-    )
+            out.print(one_line(line, 400), soft_wrap=True)
+    out.print(f"\n{in_steps:.1f} s in steps, {in_all:.1f} s in all")
+    out.print(f"What, why and of what: {shown(folder)}/manifest.json, README.md", soft_wrap=True)
     writers = [s for s in manifest["steps"] if s["shards"]]
     for step in writers:
         path = f"{shown(folder)}/{step['id']}"
-        console.print("\nOpen it:", style="bold")
-        console.print(f"  import datasets\n  data = datasets.load_from_disk({path!r})", markup=False)
-        console.print(f"  data = datasets.load_dataset('arrow', data_files='{path}/*.arrow')", markup=False)
-    console.print(
-        f"\nLook at it: curate inspect --plain {shown(folder)}    Ask about one document: curate explain {shown(folder)} ID"
-    )
+        out.print("\nOpen it:", style="bold")
+        out.print(f"  import datasets\n  data = datasets.load_from_disk({path!r})", soft_wrap=True)
+        out.print(f"  data = datasets.load_dataset('arrow', data_files={path + '/*.arrow'!r})", soft_wrap=True)
+    out.print(f"\nLook at it:             curate inspect --plain {shown(folder)}", soft_wrap=True)
+    out.print(f"Ask about one document: curate explain {shown(folder)} ID", soft_wrap=True)
 
 
 def report_lines(step: dict[str, Any]) -> list[str]:
@@ -269,7 +306,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
     if step["shards"]:
         tokens = sum(s.get("tokens", 0) for s in step["shards"])
         facts = [f"{sum(s['rows'] for s in step['shards']):,} rows", *([f"{tokens:,} tokens"] if tokens else [])]
-        facts += [f"{len(step['shards'])} shards", size(sum(s["size"] for s in step["shards"]))]
+        facts += [_shards(step["shards"]), size(sum(s["size"] for s in step["shards"]))]
         lines.append(f"{name}: {', '.join(facts)}")
     if "completion_tokens" in report:
         asked = f"{report['prompt_tokens']:,} prompt and {report['completion_tokens']:,} completion tokens"
@@ -290,6 +327,10 @@ def report_lines(step: dict[str, Any]) -> list[str]:
         per = fertility["all"]["bytes_per_token"]
         lines.append(f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token on held-out documents")
     return lines
+
+
+def _shards(shards: Sequence[Any]) -> str:
+    return f"{len(shards):,} shard{'s' * (len(shards) != 1)}"
 
 
 def _share(value: float | None) -> str:

@@ -6,19 +6,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli.app import JSON, app
+from curate.cli.app import JSON, app, examples
 from curate.errors import CurateError, RecipeError
 
-EPILOG = """Examples:
-  curate run phi-1-mini                       the shipped recipe, on all cores
-  curate run ./my.yaml --workers 4            one's own, on four processes
-  curate run phi-1-mini --sample 0.01         one document in a hundred, chosen by its id
-  curate run my.yaml --cluster tcp://host:8786   on a running Dask cluster that sees the same folders
-Killed or failed? The same command goes on from what is committed."""
+if TYPE_CHECKING:
+    from curate.recipe.plan import Options
 
 
 def default_store(recipe: str) -> Path:
@@ -26,7 +22,26 @@ def default_store(recipe: str) -> Path:
     return Path("runs") / recipe
 
 
-@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+def options(sample: float, limit: int | None) -> Options:
+    """What part of the input to read; raises RecipeError for none of it."""
+    from curate.recipe.plan import Options
+
+    if sample <= 0:
+        raise RecipeError("--sample must be more than 0", cure="--sample 0.01 reads one document in a hundred")
+    return Options(sample, limit)
+
+
+@app.command(
+    short_help="Run a recipe, or go on with it.",
+    epilog=examples(
+        "curate run phi-1-mini                 the shipped recipe, on all cores",
+        "curate run ./my.yaml --workers 4      one's own, on four processes",
+        "curate run phi-1-mini --sample 0.01   one document in a hundred, by its id",
+        "curate run my.yaml --cluster tcp://host:8786",
+        "                                      on a Dask cluster that sees the same folders",
+        after="Killed or failed? The same command goes on from what is committed.",
+    ),
+)
 def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or the path of a YAML file.")],
     workers: Annotated[
@@ -49,7 +64,7 @@ def run(
     """Run a recipe, or go on with it: what is done already is not done again."""
     from curate.cli.progress import choose_view
     from curate.llm.keys import withhold
-    from curate.recipe.plan import Options, make_plan
+    from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.report.card import write_card
     from curate.run.cluster import Runner
@@ -58,10 +73,8 @@ def run(
     from curate.run.session import Session
     from curate.store.files import Store
 
-    if sample <= 0:
-        raise RecipeError("--sample must be more than 0", cure="--sample 0.01 reads one document in a hundred")
     loaded = load_recipe(find_recipe(recipe))
-    plan = make_plan(loaded, Options(sample, limit))
+    plan = make_plan(loaded, options(sample, limit))
     withhold(loaded.models.values())
     folder = (store or default_store(loaded.name)).absolute()
     count = (os.cpu_count() or 1) if workers is None else workers

@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli.app import JSON, app
+from curate.cli.app import JSON, app, examples
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from curate.report.scoring import Scored
 
-EPILOG = """Examples:
-  curate score textbook-value my.jsonl                 a shipped classifier; how scores are distributed
-  curate score textbook-value a.parquet -o scores.arrow   and one score per document
-  curate score phi-1-mini:quality my.jsonl.zst         the classifier that a run trained in its step 'quality'
-  curate score ./my-classifier data/ --text content    a folder of files whose text is in 'content'"""
 
-
-@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+@app.command(
+    short_help="Score documents with a classifier.",
+    epilog=examples(
+        "curate score phi-1-mini:value my.jsonl   what a run trained in its step 'value'",
+        "curate score my-classifier a.parquet      what 'curate train' made",
+        "curate score my-classifier a.parquet -o scores.arrow",
+        "                                          and one score per document",
+        "curate score my-classifier data/ --text body   a folder, text in 'body'",
+    ),
+)
 def score(
     classifier: Annotated[str, typer.Argument(help="A shipped classifier, a folder with a model, or RUN:STEP.")],
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="JSON lines (.gz, .zst too), Parquet or Arrow.")
-    ],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON lines (.gz, .zst too), Parquet or Arrow.")],
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write id, source, origin and score: .jsonl or .arrow.")
@@ -73,17 +74,17 @@ def _show(out: Console, found: Scored) -> None:
         return
     names = ("least", "5 %", "25 %", "half", "75 %", "95 %", "most")
     made = table(*names, "0 distribution 1", right=names)
-    made.add_row(*(f"{q:.3f}" for q in each.quantiles.values()), "  " + bars(each.bins))
+    made.add_row(*(f"{q:.3f}" for q in each.quantiles.values()), "  " + bars(each.bins, out.width))
     out.print()
     out.print(made)
-    for title, examples in (("best", found.best), ("worst", found.worst)):
-        if examples:
+    for title, shown in (("best", found.best), ("worst", found.worst)):
+        if shown:
             out.print(f"\n{title}", style="bold")
-        for example in examples:
+        for example in shown:
             line = Text(f"{example.score:.3f}  ")
             line.append(one_line(example.origin, 90))
             line.truncate(out.width, overflow="ellipsis")
             out.print(line)
-            shown = Text(f"       {example.text}", style="dim")
-            shown.truncate(min(out.width, 88), overflow="ellipsis")
-            out.print(shown)
+            text = Text(f"       {example.text}", style="dim")
+            text.truncate(min(out.width, 88), overflow="ellipsis")
+            out.print(text)

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.cli.app import JSON, app
+from curate.cli.app import JSON, app, examples
 
 
-@app.command(epilog="Examples:  curate stages   |   curate stages dedup.near   |   curate stages dedup.near --json")
+@app.command(
+    short_help="Stages a recipe can use, their settings and reasons.",
+    epilog=examples("curate stages", "curate stages dedup.near", "curate stages dedup.near --json"),
+)
 def stages(
     name: Annotated[str | None, typer.Argument(help="One stage, to see its settings and reasons.")] = None,
     as_json: JSON = False,
@@ -25,36 +28,33 @@ def stages(
         chosen = registered() if name is None else {name: stage_class(name)}
         print(json.dumps({n: _facts(s) for n, s in chosen.items()}, indent=1))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    from curate.cli.tables import console, table
+
+    out = console()
     if name is None:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("stage", no_wrap=True)
-        table.add_column("kind", no_wrap=True)
-        table.add_column("what it does")
+        made = table("stage", "kind", "what it does", fold=("what it does",))
         for stage_name, stage in registered().items():
-            table.add_row(stage_name, _kind(stage), _first_line(stage))
-        console.print(table)
-        console.print("\nSettings and reasons of one: curate stages NAME", style="dim")
+            made.add_row(stage_name, _kind(stage), _first_line(stage))
+        out.print(made)
+        out.print("\nSettings and reasons of one: curate stages NAME", style="dim")
         return
     stage = stage_class(name)
-    console.print(f"[bold]{name}[/bold]  ({_kind(stage)}, revision {stage.revision})\n")
-    console.print(python_inspect.cleandoc(stage.__doc__ or ""), markup=False)
-    settings = Table(box=None, pad_edge=False, header_style="bold", title="\nsettings", title_justify="left")
-    for column in ("setting", "default", "what it is"):
-        settings.add_column(column)
+    out.print(Text.assemble((name, "bold"), f"  ({_kind(stage)}, revision {stage.revision})\n"))
+    for paragraph in python_inspect.cleandoc(stage.__doc__ or "").split("\n\n"):
+        # Lines of prose are joined, to be broken where this terminal ends; lists and examples stay as they are.
+        prose = not any(line.startswith((" ", "- ")) for line in paragraph.split("\n"))
+        out.print((paragraph.replace("\n", " ") if prose else paragraph) + "\n")
+    settings = table("setting", "default", "what it is", fold=("default", "what it is"), title="settings")
     for field, facts in _facts(stage)["settings"].items():
         settings.add_row(field, "required" if facts["required"] else json.dumps(facts["default"]), facts["about"])
-    console.print(settings, markup=False)
+    out.print(settings)
     if stage.reasons:
-        reasons = Table(box=None, pad_edge=False, header_style="bold", title="\nreasons", title_justify="left")
-        reasons.add_column("reason", no_wrap=True)
-        reasons.add_column("a row goes because")
+        reasons = table("reason", "a row goes because", fold=("a row goes because",), title="\nreasons")
         for reason, why in stage.reasons.items():
             reasons.add_row(reason, why)
-        console.print(reasons)
+        out.print(reasons)
 
 
 def _kind(stage: type[Any]) -> str:

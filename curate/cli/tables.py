@@ -1,10 +1,12 @@
-"""How tables look: plain, at most 100 columns, the same on a terminal and in a file."""
+"""How output looks: plain tables, at most 100 columns, nothing at the ends of lines; the same on a terminal and in a file."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -14,10 +16,28 @@ WIDTH = 100
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def console() -> Console:
-    """Standard output, at most WIDTH columns wide; no markup, so that text from documents is only text."""
-    wide = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
-    return Console(highlight=False, markup=False, emoji=False, width=max(60, min(wide, WIDTH)))
+class _Trimmed:
+    """A file whose lines do not end in blanks: Rich fills the cells of a table's last column with them."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write, less blanks before a line feed; Rich writes whole lines."""
+        return self._file.write(re.sub(r"[ \t]+(?=\n)", "", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def console(most: int = WIDTH) -> Console:
+    """Standard output, at most ``most`` columns wide; no markup, so that text from documents is only text."""
+    if not sys.stdout.isatty():
+        return Console(
+            file=cast("IO[str]", _Trimmed(sys.stdout)), highlight=False, markup=False, emoji=False, width=WIDTH
+        )
+    wide = shutil.get_terminal_size((WIDTH, 24)).columns
+    return Console(highlight=False, markup=False, emoji=False, width=max(60, min(wide, most)))
 
 
 def table(*columns: str, right: Sequence[str] = (), fold: Sequence[str] = (), title: str = "") -> Table:
@@ -36,8 +56,10 @@ def table(*columns: str, right: Sequence[str] = (), fold: Sequence[str] = (), ti
     return made
 
 
-def bars(counts: Sequence[int]) -> str:
-    """A histogram as one word: a block per count, empty ones blank."""
+def bars(counts: Sequence[int], width: int = WIDTH) -> str:
+    """A histogram as one word: a block per count, empty ones blank; two counts to a block where there is little room."""
+    if width < WIDTH:
+        counts = [sum(counts[i : i + 2]) for i in range(0, len(counts), 2)]
     top = max(counts, default=0)
     return "".join(" " if c == 0 else BARS[min(c * len(BARS) // (top + 1), len(BARS) - 1)] for c in counts)
 

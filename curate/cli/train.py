@@ -11,28 +11,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import assets
-from curate.cli.app import app
+from curate.cli.app import app, examples
 from curate.errors import InputError, RecipeError
 
 if TYPE_CHECKING:
     from curate.recipe.recipe import Recipe
 
-EPILOG = """Examples:
-  curate train textbook-value web.jsonl --of prose --good docs --good 'book-*' --bad 'forum-*' -o my-classifier
-  curate train textbook-value a.jsonl b.jsonl --of code -o my-classifier      labels by the sources that train.yaml names
-  curate train my-training.yaml -o my-classifier                              a recipe with a train.classifier step
-What it read, labelled and trained stays in the store: killed or failed, the same command goes on from there."""
-
 _SETTINGS_BYTES = 1 << 16
 
 
-@app.command(epilog=EPILOG.replace("\n", "\n\n"))
+@app.command(
+    short_help="Train a classifier of quality and measure it.",
+    epilog=examples(
+        "curate train textbook-value web.jsonl --of prose -o my-classifier \\",
+        "    --good docs --good 'book-*' --bad 'forum-*'",
+        "curate train textbook-value a.jsonl b.jsonl --of code -o my-classifier",
+        "                                   labels by the sources that train.yaml names",
+        "curate train my-training.yaml -o my-classifier",
+        "                                   a recipe with a train.classifier step",
+        after="What it read, labelled and trained stays in the store: killed or failed, the same command goes on from there.",
+    ),
+)
 def train(
     what: Annotated[
         str, typer.Argument(metavar="CLASSIFIER|RECIPE", help="A folder with train.yaml (shipped or own), or a recipe.")
     ],
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="JSON lines, Parquet or Arrow with a 'source'.")
+        list[str] | None, typer.Argument(metavar="FILE", help="JSON lines, Parquet or Arrow with a 'source'.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for model and card.md.")] = Path("classifier"),
     of: Annotated[str | None, typer.Option("--of", help="Which settings of train.yaml, if it has several.")] = None,

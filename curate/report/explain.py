@@ -90,8 +90,11 @@ class Story:
     dataset: list[str]
 
 
-def explain(run: RunFolder, prefix: str) -> Story:
-    """The story of the document whose id begins with ``prefix``; raises RecipeError if there is not exactly one."""
+def explain(run: RunFolder, prefix: str, width: int = DIFF_WIDTH) -> Story:
+    """The story of the document whose id begins with ``prefix``; raises RecipeError if there is not exactly one.
+
+    Lines of the difference to the document that was kept are at most ``width`` characters wide.
+    """
     wanted = run.find(prefix)
     row = run.rows([wanted])[wanted]
     text_from = "store" if row.text is not None else None
@@ -109,7 +112,7 @@ def explain(run: RunFolder, prefix: str) -> Story:
         text_from=text_from,
         no_text=why.get(row.id, ""),
         events=events,
-        twin=_twin(run, row, events),
+        twin=_twin(run, row, events, width),
         generated=_generated(run, row),
         stands_for=_stands_for(run, row.id),
         dataset=[line for e in events if e.state == "written" for line in _places(run, run.steps[e.step], row.id)],
@@ -185,14 +188,14 @@ def _plain(detail: str | None) -> Any:
 # -- duplicates ----------------------------------------------------------------------------------------------
 
 
-def _twin(run: RunFolder, row: Row, events: list[Event]) -> Twin | None:
+def _twin(run: RunFolder, row: Row, events: list[Event], width: int) -> Twin | None:
     detail = next((e.detail for e in events if isinstance(e.detail, dict) and "kept" in e.detail), None)
     if detail is None:
         return None
     other = bytes.fromhex(detail["kept"])
     kept = run.rows([other])[other]
     read_back(run, [kept])
-    diff = unified(row.text, kept.text) if row.text is not None and kept.text is not None else []
+    diff = unified(row.text, kept.text, width) if row.text is not None and kept.text is not None else []
     return Twin(detail["kept"], kept.source, kept.origin, detail.get("similarity"), _fate(run, kept), diff)
 
 
@@ -203,9 +206,9 @@ def _fate(run: RunFolder, row: Row) -> str:
     return "in the result"
 
 
-def unified(mine: str, kept: str, most: int = _SHOWN_DIFF) -> list[str]:
+def unified(mine: str, kept: str, width: int = DIFF_WIDTH, most: int = _SHOWN_DIFF) -> list[str]:
     """A unified diff of two texts as printable lines, ``most`` at most; by words where lines have little in common."""
-    a, b = lines(mine, DIFF_WIDTH, _DIFF_LINES), lines(kept, DIFF_WIDTH, _DIFF_LINES)
+    a, b = lines(mine, width, _DIFF_LINES), lines(kept, width, _DIFF_LINES)
     if mine == kept:
         return ["(the same text)"]
     if mine.split() == kept.split():
@@ -213,19 +216,19 @@ def unified(mine: str, kept: str, most: int = _SHOWN_DIFF) -> list[str]:
     found = list(difflib.unified_diff(a, b, n=1, lineterm=""))[2:]
     if sum(line.startswith("-") for line in found) > len(a) / 2:
         # Hardly a line in common: the same words under other line breaks, say. Then words tell more than lines.
-        found = _changed_words(mine, kept)
+        found = _changed_words(mine, kept, width)
     return found if len(found) <= most else [*found[:most], f"... and {len(found) - most:,} more lines of the diff"]
 
 
-def _changed_words(mine: str, kept: str) -> list[str]:
+def _changed_words(mine: str, kept: str, width: int) -> list[str]:
     a, b = mine.split()[:_DIFF_WORDS], kept.split()[:_DIFF_WORDS]
     found = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=len(a) > 2000).get_opcodes():
         if kind == "equal":
             continue
-        found.append(f"@ word {i + 1:,}, after: {one_line(' '.join(a[max(0, i - 6) : i]), DIFF_WIDTH - 20)}")
+        found.append(f"@ word {i + 1:,}, after: {one_line(' '.join(a[max(0, i - 6) : i]), width - 20)}")
         for sign, words in (("-", a[i:j]), ("+", b[k:m])):
-            found += [sign + line for line in lines(" ".join(words), DIFF_WIDTH, 4)] if words else []
+            found += [sign + line for line in lines(" ".join(words), width, 4)] if words else []
     return found
 
 

@@ -91,7 +91,8 @@ def _changed(engine: Engine, step: PlannedStep) -> tuple[str, str]:
     if earlier.get("use") != step.stage.name:
         return "stale", f"was {earlier.get('use')}"
     fields = [f"{k}: {old.get(k)} -> {now.get(k)}" for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
-    return "stale", "; ".join(fields) or "an asset, the seed or a step above it changed"
+    besides = "--sample or --limit" if isinstance(step.stage, Source) else "an asset, the seed or a step above it"
+    return "stale", "; ".join(fields) or f"{besides} changed"
 
 
 def _later(engine: Engine, step: PlannedStep, waits: list[str]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ of: later runs read it there and ask nobody, whatever became of the journal.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ from curate.store.records import Counts, Part, StepRecord
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
+
+_NOTE_SECONDS = 10.0
+"""How often a download says how far it is."""
 
 
 def identity(stage: Generator, recipe: Recipe) -> str:
@@ -102,11 +106,15 @@ def _publish(engine: Engine, folder: str, key: str, number: int, round_: list[An
 
 
 def _progress(engine: Engine, step: str) -> Any:
-    before = 0
+    before, failed, noted = 0, 0, -_NOTE_SECONDS
 
     def tell(now: Progress) -> None:
-        nonlocal before
-        engine.reporter.advance(0, {step: Counts(rows_in=now.done - before)})
-        before = now.done
+        nonlocal before, failed, noted
+        if now.note and time.monotonic() - noted >= _NOTE_SECONDS:
+            noted = time.monotonic()
+            engine.reporter.note(f"{step}: {now.note}")
+        lost = {"no_answer": now.failed - failed} if now.failed > failed else {}
+        engine.reporter.advance(0, {step: Counts(rows_in=now.done - before, reasons=lost)})
+        before, failed = now.done, now.failed
 
     return tell
