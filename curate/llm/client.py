@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import email.utils
 import os
@@ -31,7 +32,12 @@ _BY_STATUS: Final = {
     429: "rate_limited",
     503: "unavailable",
     504: "timeout",  # a gateway gave up waiting: the answer may have been made behind it
+    524: "timeout",  # the same, in Cloudflare's words
 }
+_CONNECT_SECONDS: Final = 5.0
+"""Limit of connecting: a host that swallows packets is known as unreachable long before an answer would be late."""
+_MOST_TOKENS: Final = 1 << 31
+"""A server that counts more has counted nothing."""
 # httpx's or httpx2's: what openai wraps when nothing was sent.
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"})
 
@@ -46,10 +52,10 @@ class Client:
         self._model = model
         # Never None: openai would then take OPENAI_API_KEY and show it to whatever endpoint this is.
         self._key = _key(model) if model.key_env else "none"
+        seconds = model.timeout_seconds
+        timeout = openai.Timeout(seconds, connect=min(_CONNECT_SECONDS, seconds))
         with _loopback_without_proxy(base_url):
-            self._openai = openai.AsyncOpenAI(
-                base_url=base_url, api_key=self._key, max_retries=0, timeout=model.timeout_seconds
-            )
+            self._openai = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, max_retries=0, timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,13 +73,18 @@ class Client:
         body: dict[str, Any] = {**request.sampling, self._model.limit_field: max_tokens}
         messages: Any = [dict(m) for m in request.messages]
         try:
-            reply = await self._openai.chat.completions.create(
-                model=self._model.model,
-                messages=messages,
-                extra_body=body,
-                extra_headers={"X-Client-Request-Id": key},
-            )
-            return _read(reply)
+            # The SDK's time-out is one of each read: a server that sends a byte now and then would never meet it.
+            async with asyncio.timeout(self._model.timeout_seconds):
+                reply = await self._openai.chat.completions.create(
+                    model=self._model.model,
+                    messages=messages,
+                    extra_body=body,
+                    extra_headers={"X-Client-Request-Id": key},
+                )
+            outcome = _read(reply)
+            return outcome if isinstance(outcome, Reply) else Failure(outcome.kind, self._clean(outcome.detail))
+        except TimeoutError:
+            return Failure("timeout", f"no whole answer in {self._model.timeout_seconds:g} s")
         except openai.APIStatusError as error:
             return self._of_status(error)
         except openai.APIConnectionError as error:
@@ -83,8 +94,9 @@ class Client:
             else:
                 kind = "timeout" if isinstance(error, openai.APITimeoutError) else "dropped"
             return Failure(kind, self._clean(str(cause or error) or type(cause or error).__name__))
-        except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError) as error:
-            # openai builds its objects without validation: a strange body surfaces as whatever breaks first.
+        except Exception as error:  # noqa: BLE001
+            # openai builds its objects without validation: a strange body surfaces as whatever breaks first, JSON that
+            # is nested too deeply as a RecursionError.
             return Failure("bad_reply", self._clean(f"{type(error).__name__}: {error}"))
 
     def _of_status(self, error: openai.APIStatusError) -> Failure:
@@ -109,13 +121,20 @@ def _key(model: Model) -> str:
             place=model.base_url or "",
             cure=f"export {model.key_env}=...",
         )
+    if not (key.isascii() and key.isprintable()):
+        # HTTP libraries show the header that they refuse, with the key in it.
+        raise EndpointError(
+            f"the key in {model.key_env} has characters that no key has (a line end, a curly quote)",
+            place=model.base_url or "",
+            cure=f"export {model.key_env} again, from where you have it",
+        )
     return key
 
 
 def _read(reply: object) -> Reply | Failure:
     # A 200 with an HTML body comes back as a str, a JSON of another shape as an object full of None.
     if not isinstance(reply, ChatCompletion):
-        return Failure("bad_reply", f"no chat completion but a {type(reply).__name__}: {str(reply)[:80]!r}")
+        return Failure("bad_reply", f"no chat completion but a {type(reply).__name__}: {reply}")
     choices: Any = reply.choices
     if not isinstance(choices, list) or not choices:
         return Failure("bad_reply", "a chat completion without choices")
@@ -137,7 +156,7 @@ def _read(reply: object) -> Reply | Failure:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -150,7 +169,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     with contextlib.suppress(ValueError):
         return float(value)
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     return None
 

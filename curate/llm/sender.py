@@ -229,7 +229,9 @@ class Sender:
             return
         self.failures[job.key] = (failure.kind, failure.detail)
         self._given_up_in_a_row += 1
-        if self._given_up_in_a_row >= max(8, 2 * self._model.concurrency):
+        # Who was put off so often and heard nothing else would wait for hours at the next requests.
+        put_off = failure.kind in THROTTLES and not self.replies
+        if put_off or self._given_up_in_a_row >= max(8, 2 * self._model.concurrency):
             raise self._gone("gives no usable answers any more", failure)
 
     def _gone(self, what: str, failure: Failure) -> EndpointError:

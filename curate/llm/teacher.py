@@ -26,7 +26,7 @@ from curate.fingerprint import fingerprint
 
 __all__ = ["Call", "Say", "Script", "Teacher", "default_script"]
 
-Fault = Literal["", "drop", "cut_body", "html", "garbage", "no_choices"]
+Fault = Literal["", "drop", "cut_body", "drip", "html", "garbage", "no_choices"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ class Say:
     Attributes:
         status: of HTTP; other than 200 it comes with ``text`` as the error's message.
         latency: seconds before anything is sent.
-        fault: ``drop`` resets the connection, ``cut_body`` ends it early, ``html`` is a page with status 200,
-            ``garbage`` is no JSON, ``no_choices`` is JSON of another shape.
+        fault: ``drop`` resets the connection, ``cut_body`` ends it early, ``drip`` sends a byte every tenth of a second,
+            ``html`` is a page with status 200, ``garbage`` is no JSON, ``no_choices`` is JSON of another shape.
+        raw: a body to send as it is, with status 200.
     """
 
     text: str = ""
@@ -72,6 +73,7 @@ class Say:
     headers: Mapping[str, str] = field(default_factory=dict)
     latency: float = 0.0
     fault: Fault = ""
+    raw: bytes = b""
     code: str | None = None
     usage: bool = True
     refusal: bool = False
@@ -180,12 +182,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b'{"choices": [{"mess')
         elif say.fault == "no_choices":
             self._send(200, b'{"object": "something else"}')
+        elif say.raw:
+            self._send(200, say.raw)
         elif say.status != 200:
             error = {"error": {"message": say.text or f"scripted {say.status}", "code": say.code, "type": "scripted"}}
             self._send(say.status, json.dumps(error).encode(), headers=say.headers)
         else:
             body = json.dumps(_completion(call, say)).encode()
-            self._send(200, body, headers=say.headers, missing=len(body) // 2 if say.fault == "cut_body" else 0)
+            missing = {"cut_body": len(body) // 2, "drip": len(body)}.get(say.fault, 0)
+            self._send(200, body, headers=say.headers, missing=missing)
+            for byte in body if say.fault == "drip" else b"":
+                time.sleep(0.1)
+                self.connection.sendall(bytes([byte]))
 
     def _send(
         self,

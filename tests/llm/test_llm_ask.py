@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from dataclasses import replace
@@ -175,6 +176,22 @@ def test_the_key_goes_to_its_endpoint_and_nowhere_else(ask_at, request_of, monke
     assert secret not in Model(model="m", base_url="http://x/v1", key_env="TEACHER_KEY").model_dump_json()
     for path in tmp_path.iterdir():
         assert secret.encode() not in path.read_bytes(), path
+
+
+def test_a_key_that_is_echoed_or_damaged_is_not_shown(ask_at, request_of, monkeypatch, tmp_path):
+    """A page that shows the request's headers, a key with a line end in it (HTTP libraries show what they refuse)."""
+    secret = "sk-secret-abcdef"
+    monkeypatch.setenv("TEACHER_KEY", secret)
+    with Teacher(lambda call: Say(raw=json.dumps(f"{'x' * 50} {call.authorization}").encode())) as teacher:
+        with pytest.raises(EndpointError, match=r"Bearer \*\*\*"):
+            ask_at([[request_of("a")]], teacher.base_url, key_env="TEACHER_KEY", attempts=1)
+        for wrong in (f"{secret}\nmore", f"\u201c{secret}\u201d"):
+            monkeypatch.setenv("TEACHER_KEY", wrong)
+            with pytest.raises(EndpointError, match="key in TEACHER_KEY has characters") as caught:
+                ask_at([[request_of("a")]], teacher.base_url, key_env="TEACHER_KEY", attempts=1)
+            assert "secret" not in str(caught.value)
+        assert teacher.received.total() == 1
+    assert [p.name for p in tmp_path.iterdir() if b"secret" in p.read_bytes()] == []
 
 
 def test_a_missing_key_is_named(ask_at, request_of, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import time
 from dataclasses import replace
@@ -40,8 +42,12 @@ def balanced(accounts) -> bool:
         (Say(fault="garbage"), "bad_reply"),
         (Say(fault="no_choices"), "bad_reply"),
         (Say("late", latency=0.6), "timeout"),
+        (Say("a byte now and then", fault="drip"), "timeout"),
+        (Say(status=524), "timeout"),
+        (Say(raw=b"[" * 100_000), "bad_reply"),
+        (Say(raw=b'{"choices": [null]}'), "bad_reply"),
     ],
-    ids=lambda v: v if isinstance(v, str) else v.fault or str(v.status),
+    ids=lambda v: v if isinstance(v, str) else v.fault or str(v.raw[:9] or v.status),
 )
 def test_a_fault_is_tried_again_and_written_down(ask_at, request_of, fault, kind):
     """Every request gets its answer in its place; each failed attempt is a row of its kind."""
@@ -156,6 +162,41 @@ def test_an_endpoint_that_is_not_there_is_said_quickly(ask_at, request_of):
         ask_at([[request_of(f"r{i}") for i in range(100)]], url)
     assert time.monotonic() - began < 5
     assert ask_at([], url).accounts["completion_tokens"] == 0
+
+
+def test_a_host_that_swallows_packets_is_said_quickly(ask_at, request_of):
+    """A full queue of connections stands for a firewall: the limit of an answer is not the limit of connecting."""
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(EndpointError, match="can't be reached"):
+            ask_at([[request_of("a")]], f"http://127.0.0.1:{full.getsockname()[1]}/v1", timeout_seconds=300, attempts=1)
+    assert time.monotonic() - began < 9
+
+
+def test_an_endpoint_that_always_puts_off_stops_the_run(ask_at, request_of):
+    """503 for ever is told after one request's tries, not after every request's."""
+    busy = Say("loading", status=503, headers={"retry-after-ms": "1"})
+    with Teacher(lambda _: busy) as teacher:
+        with pytest.raises(EndpointError, match=r"gives no usable answers .*unavailable"):
+            ask_at([[request_of(f"r{i}") for i in range(8)]], teacher.base_url, concurrency=1)
+        assert sum(teacher.received.values()) == 20
+
+
+def test_counts_that_no_server_can_mean_are_no_counts(ask_at, request_of):
+    """An answer with absurd, negative or textual usage is kept, and charged as if the server had not counted."""
+    for draw, usage in enumerate(({"prompt_tokens": 10**30, "completion_tokens": 10**20}, {"prompt_tokens": -5}, [1])):
+        reply = {"object": "chat.completion", "choices": [{"message": {"content": "abc"}}], "usage": usage}
+        with Teacher(lambda _, reply=reply: Say(raw=json.dumps(reply).encode())) as teacher:
+            asked = ask_at([[request_of("a", draw)]], teacher.base_url)
+        assert asked.rounds[0][0].text == "abc"
+        assert asked.accounts["uncounted"] == draw + 1
+        assert asked.accounts["completion_tokens"] == 3 * (draw + 1)
 
 
 def test_an_endpoint_that_goes_away_stops_the_run_and_keeps_what_came(ask_at, request_of):
