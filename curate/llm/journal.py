@@ -6,6 +6,10 @@ An attempt is a row. It is written, with its reserve, as ``sent`` before the req
 - ``error``: with the kind of failure; charged nothing or, where it may have been billed, its reserve
 - ``lost``: it was found ``sent`` when the file was opened: whoever sent it died. It stays charged at its reserve.
 
+A reserve takes a prompt's bytes for tokens, about four times too many. An answer to the same request tells what its
+prompt costs, so attempts that stay charged at their reserve then have their prompt tokens corrected (dollars and
+completion tokens are not known, and stay): else one kill of the demo would use up a third of its cap, and end it early.
+
 So sent = answered + error + lost + in flight, always. Beside the attempts, ``failures`` holds the requests given up
 in rounds that are closed: a closed round reads the same for ever.
 
@@ -199,6 +203,22 @@ class Journal:
                 values,
             )
         self._settle("answered", cost, reserve, uncounted=not counted)
+        if counted:
+            self._correct_prompts(attempt, cost.prompt_tokens)
+
+    def _correct_prompts(self, attempt: int, tokens: int) -> None:
+        """Charge earlier attempts of the same request what its prompt is now known to cost."""
+        # The key is one of model and messages both.
+        where = "key = (SELECT key FROM attempts WHERE id = ?) AND state IN ('lost', 'error') AND prompt_tokens > ?"
+        values = (attempt, tokens)
+        with self._guard():
+            (over,) = self._run(
+                f"SELECT COALESCE(SUM(prompt_tokens - ?), 0) FROM attempts WHERE {where}",  # noqa: S608
+                (tokens, *values),
+            ).fetchone()
+            if over:
+                self._run(f"UPDATE attempts SET prompt_tokens = ? WHERE {where}", (tokens, *values))  # noqa: S608
+        self._totals = self._totals.plus(prompt_tokens=-over)
 
     def fail(self, attempt: int, kind: str, detail: str, reserve: Reserve, *, free: bool) -> None:
         """An attempt's failure; unless it was ``free``, it stays charged at its reserve."""

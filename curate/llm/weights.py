@@ -162,12 +162,18 @@ def _fetch(target: Path, wanted: Weights, progress: Progress) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if target.exists():  # the process that held the lock before brought it
                 return
+            for left in target.parent.glob("fetch-*"):  # by a process that was killed: nobody else holds the lock
+                shutil.rmtree(left, ignore_errors=True)
             _free_space(target.parent, wanted)
             with tempfile.TemporaryDirectory(prefix="fetch-", dir=target.parent) as work:
                 file = _from_sources(Path(work), wanted, progress)
                 file.replace(target)
     except OSError as error:
-        raise StorageError(f"weights can't be stored: {error.strerror or error}", place=str(target.parent)) from None
+        raise StorageError(
+            f"weights can't be stored: {error.strerror or error}",
+            place=str(target.parent),
+            cure="name a folder with room in XDG_CACHE_HOME, or the file itself in CURATE_WEIGHTS",
+        ) from None
 
 
 def _free_space(folder: Path, wanted: Weights) -> None:

@@ -97,10 +97,23 @@ def load_recipe(path: Path) -> Recipe:
     head = validated(_Recipe, source.values, source, (), "a recipe")
     if not NAME.fullmatch(head.recipe):
         raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
+    _priced(head, source)
     steps: list[Step] = []
     for index, values in enumerate(source.values["steps"]):
         steps.append(_step(values, source, index, [s.id for s in steps]))
     return Recipe(head, path, steps)
+
+
+def _priced(head: _Recipe, source: Source) -> None:
+    """A cap in dollars needs prices: without them every answer would count as free, and the cap would hold nothing."""
+    prices = {"prompt_price", "completion_price"}
+    for name, model in head.models.items():
+        if head.budget.dollars is not None and model.base_url and not prices <= model.model_fields_set:
+            raise RecipeError(
+                f"budget: dollars can't be counted, model '{name}' states no price",
+                place=source.place(("models", name)),
+                cure="give it prompt_price and completion_price, dollars per million tokens (0 where it is free)",
+            )
 
 
 def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:

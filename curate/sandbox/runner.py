@@ -148,8 +148,9 @@ class _Zygote:
         try:
             self.ready = self.receive(_START_SECONDS)
         except _Gone:
-            self.kill()
+            self.process.kill()
             said = self.process.stderr.read(4096) if self.process.stderr else b""
+            self.kill()
             last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise CurateError(f"the sandbox did not start ({last or 'no message'})", cure=cure) from None
         if not self.ready["ok"]:
@@ -192,7 +193,7 @@ class _Zygote:
             self.process.wait()
         else:
             self.process.returncode = 0  # so that the finaliser of Popen doesn't wait for another's child
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe:
                 with contextlib.suppress(OSError):
                     pipe.close()
@@ -257,7 +258,12 @@ class Sandbox:
         names = [f"_{secrets.token_hex(8)}", f"_{secrets.token_hex(8)}"]
         zygote.send({**asdict(program), "key": key.hex(), "exit": status, "names": names})
         reply = zygote.receive(self.limits.wall_seconds + _START_SECONDS)
-        return self._judge(reply, key, status)
+        outcome = self._judge(reply, key, status)
+        if outcome.status == "stalled":
+            # Its child may have been killed before it had read its request (out of memory): the zygote would take the
+            # rest of that for the next one, and wait.
+            self._zygotes.pop(program.seed).kill()
+        return outcome
 
     def _judge(self, reply: dict[str, Any], key: bytes, status: int) -> Outcome:
         ended, cpu = reply["status"], float(reply["cpu"])

@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 def refused(text: str, finish_reason: str) -> bool:
     """Whether the answer is a refusal: by its first words (openings stripped), or by the server's own word."""
-    return finish_reason == "content_filter" or _REFUSAL.match(text) is not None
+    return finish_reason in {"content_filter", "refusal"} or _REFUSAL.match(text) is not None
 
 
 def unwrap(text: str) -> str:

@@ -59,6 +59,7 @@ class GenerateExercises(Generator):
     ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines if enough assertions are left.
     """
 
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,

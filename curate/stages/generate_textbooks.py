@@ -38,6 +38,7 @@ class GenerateTextbooks(Generator):
     answer that was cut at ``max_tokens`` keeps its whole sentences (``meta.trimmed``) if enough is left.
     """
 
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,

@@ -38,6 +38,7 @@ class LabelLLM(Generator):
     keyed hash of their id first. The label of a document is a document of its own (``meta.document`` has the id).
     """
 
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": "the answer was cut at max_tokens before its score",
@@ -181,7 +182,7 @@ def parse_score(text: str, *, cut: bool = False) -> int | None:
 
 def _quoted(text: str, limit: int) -> str:
     """The document's beginning, unable to close the delimiters around it."""
-    return re.sub(r"<(?=/?\s*document\b)", "(", text[:limit], flags=re.IGNORECASE).strip("\n")
+    return re.sub(r"<(?=\s*/?\s*document\b)", "(", text[:limit], flags=re.IGNORECASE).strip("\n")
 
 
 def _stratified(rows: pa.Table, limit: int) -> pa.Table:

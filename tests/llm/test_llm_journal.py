@@ -101,6 +101,27 @@ def test_what_was_lost_stays_charged(journal_path):
         assert book.find("k", 50) is None
 
 
+def test_an_answer_tells_what_the_lost_prompt_cost(journal_path):
+    """The prompt's tokens of earlier attempts of the same request, charged or free, are then its own; nothing else is."""
+    with Journal(journal_path) as book:
+        for key in ("k", "other"):
+            book.send(key, "fam", "m", 50, RESERVE)
+    with Journal(journal_path) as book:
+        for kind, free in (("dropped", False), ("rate_limited", True)):
+            book.fail(book.send("k", "fam", "m", 50, RESERVE), kind, "", RESERVE, free=free)
+        assert book.spent.prompt_tokens == 30
+        book.answer(book.send("k", "fam", "m", 50, RESERVE), "t", "stop", Reserve(3, 7, 0.1), RESERVE, counted=False)
+        assert book.spent.prompt_tokens == 33
+        book.answer(book.send("k", "fam", "m", 90, RESERVE), "t", "stop", Reserve(4, 7, 0.1), RESERVE, counted=True)
+        assert book.spent.prompt_tokens == 10 + 4 + 4 + 0 + 3 + 4  # the other, lost, dropped, free, two answers
+        assert book.spent.completion_tokens == 50 + 50 + 50 + 7 + 7
+        assert book.spent.dollars == pytest.approx(1.7)
+        totals = book.totals()
+        assert {k: totals[k] for k in ("prompt_tokens", "completion_tokens", "lost", "error")} == {
+            "prompt_tokens": 25, "completion_tokens": 164, "lost": 2, "error": 2
+        }  # fmt: skip
+
+
 def test_accounts_in_memory_are_those_of_the_rows(journal_path):
     """Random histories: the running totals, the sums of the rows and the identity agree after every step."""
     dice = random.Random(7)

@@ -204,6 +204,23 @@ local_weights(None, wanted=Weights(**json.loads(sys.argv[1])))
     assert cached(tmp_path).read_bytes() == CONTENT
 
 
+def test_what_a_killed_download_left_is_removed(tmp_path, hub):
+    """Half a gigabyte a time; and what it had got is not taken for the file."""
+    left = cached(tmp_path).parent / "fetch-abc" / "small.gguf"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(CONTENT[:100])
+    assert local_weights(None, wanted=WANTED).read_bytes() == CONTENT
+    assert sorted(p.suffix for p in cached(tmp_path).parent.iterdir()) == [".gguf", ".lock"]
+
+
+def test_a_folder_that_can_not_be_written_is_said_with_a_cure(tmp_path, monkeypatch):
+    """A read-only home, or a file in the folder's place."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match="XDG_CACHE_HOME"):
+        local_weights(None, wanted=WANTED)
+
+
 def test_a_full_disk_is_said_before_the_download(tmp_path, hub, monkeypatch):
     """Not after 400 MB."""
     usage = type("usage", (), {"free": 1000})

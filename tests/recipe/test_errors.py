@@ -154,6 +154,11 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
         3,
         ("base_url", "key_env"),
     ),
+    "dollars without prices": (
+        HEAD + "budget: {dollars: 5}\nmodels: {mine: {}, writer: {model: x, base_url: 'http://h/v1'}}\n" + GOOD,
+        4,
+        ("'writer' states no price", "prompt_price"),
+    ),
     "guard": (
         HEAD + GOOD.replace("  - id: rules\n", "  - id: rules\n    guard: {max_drops: 0.5}\n"),
         8,

@@ -102,3 +102,35 @@ def test_large_programs_and_results_pass_the_pipes():
         assert sandbox.run(Program("print('\\udcff')")).status == "exception"
         assert sandbox.run(Program("print('é')")).output == "é\n".encode()
         assert sandbox.run(Program("raise ValueError('\\udcff')")).detail == "line 1: ValueError: ?"
+
+
+def test_a_child_killed_before_it_read_its_request_spoils_no_other(monkeypatch):
+    """As by the kernel when memory is short: the rest of its request is not taken for the next program."""
+    with Sandbox() as sandbox:
+        sandbox.run(Program(""))
+        zygote = sandbox._zygotes[0]
+        pid, pipe = zygote.process.pid, zygote.process.stdin
+        assert pipe
+
+        def half(message):
+            pipe.write(b"\0\xff\0\0\0{")
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            while not (alive := children.read_text().split()):
+                time.sleep(0.01)
+            os.kill(int(alive[0]), signal.SIGKILL)
+            time.sleep(0.1)
+            pipe.write(b"}" * 100)
+
+        monkeypatch.setattr(zygote, "send", half)
+        assert sandbox.run(Program("print(1)")).status == "stalled"
+        began = time.monotonic()
+        assert [sandbox.run(Program(f"print({n})")).output for n in range(3)] == [b"0\n", b"1\n", b"2\n"]
+        assert time.monotonic() - began < 20
+
+
+def test_its_pipes_are_closed():
+    """No descriptor is left to the garbage collector, however the process ends."""
+    with Sandbox() as sandbox:
+        sandbox.run(Program(""))
+        process = sandbox._zygotes[0].process
+    assert all(pipe is None or pipe.closed for pipe in (process.stdin, process.stdout, process.stderr))

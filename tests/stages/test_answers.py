@@ -41,6 +41,7 @@ def test_refusals_are_known(text):
     """By their first words, or by the server's finish_reason."""
     assert answers.refused(text, "stop")
     assert answers.refused("anything", "content_filter")
+    assert answers.refused("This is against our policy.", "refusal")
 
 
 @pytest.mark.parametrize("text", ["I can explain lists.", "Sorry is not a keyword.", BODY, "I amount to a sum."])

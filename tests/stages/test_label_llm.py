@@ -63,6 +63,7 @@ def test_a_document_can_not_close_its_quotes():
     user = request.messages[1]["content"]
     assert user.count("<document>") == user.count("</document>") == 1
     assert user.lower().count("</document>") == 1
+    assert "( / document>" in user
     assert request.subject["text"] == text
 
 
