@@ -45,7 +45,7 @@ def test_counts_are_those_of_the_rows(text: str) -> None:
 
 def test_quality_is_reported_as_it_is(text: str, small_run: Path) -> None:
     """What the classifier's own card says about held-out documents, in short, and where that card is."""
-    line = text.split("## How good was told from bad\n\n")[1].split("\n")[0]
+    line = text.split("## How good was told from bad\n\n")[1].split("\n", maxsplit=1)[0]
     said = re.fullmatch(
         r"- `(\w+)` \(.*[^.]\): ROC AUC (\S+), accuracy (\S+) on (\d+) held-out .* `\1/card.md`\.", line
     )
