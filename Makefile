@@ -38,10 +38,12 @@ docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew
 clean:  ## remove results and the environment
 	rm -rf runs $(VENV)
 
+# An environment that was not made to its end is removed: the next make would take it for a whole one.
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found; install one (Debian: apt install python3 python3-venv), or name it: make demo PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found; install one (Debian: apt install python3 python3-venv), or name it: make demo PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: $(PYTHON) is no Python >= 3.11 with venv; name another: make demo PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "setting up $(VENV) with $(PYTHON) (about a minute the first time)"
-	@$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # Wheels only: set-up never compiles anything. --no-binary would need a compiler the user may not have.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --only-binary :all: --constraint constraints.txt

@@ -22,9 +22,9 @@ _EXCERPT = 12
 @app.command(
     short_help="One document's story: what was measured, why it went.",
     epilog=examples(
-        "curate explain phi-1-mini 7d89cf78          by the first digits of the id",
-        "curate explain runs/phi-1-mini 7d89 --text  with the whole text",
-        "curate explain runs/phi-1-mini 7d89 --json  for a script",
+        "curate explain phi-1-mini 7d89cf78               by the first digits of the id",
+        "curate explain runs/phi-1-mini 7d89cf78 --text   with the whole text",
+        "curate explain runs/phi-1-mini 7d89cf78 --json   for a script",
         after="Ids are shown by 'curate inspect'. The text of a row that went while it was read is not kept: it is read again "
         "from the input.",
     ),

@@ -16,20 +16,12 @@ from rich.text import Text
 
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
-from curate.report.plain import one_line
+from curate.report.plain import one_line, size
 from curate.store.records import Counts, StepRecord
 
 LINE_SECONDS = 15.0
 """How often a long step says where it is when there is no terminal to draw on."""
 _ANY_WIDTH = 1 << 12
-
-
-def size(n: float) -> str:
-    """Bytes for people: 1.5 MB = 1,500,000 bytes."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n >= scale:
-            return f"{n / scale:.1f} {unit}"
-    return f"{n:.0f} B"
 
 
 def short_reasons(counts: Counts, most: int = 3) -> str:

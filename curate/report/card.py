@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from curate.report.explain import json_object
-from curate.report.plain import one_line
+from curate.report.plain import number, one_line, size
 from curate.report.run_folder import RunFolder, Step, finished_run
 from curate.stages.base import Generator, Source, Writer
 from curate.store.files import Store
@@ -62,6 +62,7 @@ def card(run: RunFolder) -> str:
         _contents(run, writers),
         _sources(origins),
         _models(run),
+        _quality(run),
         _made(run),
         _decontaminated(run),
         _load(writers),
@@ -84,10 +85,10 @@ def count_origins(run: RunFolder) -> dict[str, Origin]:
         generated = maker is not None and run.steps[maker].is_a(Generator)
         for batch in run.visible(part, ["source", "meta", "text"]):
             sizes = pc.binary_length(batch.column("text")).to_pylist()
-            for source, meta, size in zip(
+            for source, meta, length in zip(
                 batch.column("source").to_pylist(), batch.column("meta").to_pylist(), sizes, strict=True
             ):
-                _count(found.setdefault(source, Origin()), json_object(meta), size, generated=generated)
+                _count(found.setdefault(source, Origin()), json_object(meta), length, generated=generated)
     return found
 
 
@@ -172,7 +173,7 @@ def _contents(run: RunFolder, writers: Sequence[Step]) -> str:
         shards, settings = step.record.shards, step.settings
         tokens = sum(s.get("tokens", 0) for s in shards)
         shape = f"sequences of {settings['sequence']:,} tokens" if "sequence" in settings else "documents"
-        about = f"{tokens:,} tokens" if tokens else f"{sum(s.get('bytes', 0) for s in shards) / 1e6:,.1f} MB of text"
+        about = f"{tokens:,} tokens" if tokens else f"{size(sum(s.get('bytes', 0) for s in shards))} of text"
         rows.append(
             [
                 f"`{step.id}`",
@@ -201,14 +202,14 @@ def _tokenizer(run: RunFolder, step: Step) -> str:
 def _sources(origins: dict[str, Origin]) -> str:
     if not origins:
         return ""
-    rows, size = sum(o.rows for o in origins.values()), sum(o.bytes for o in origins.values())
+    rows, total = sum(o.rows for o in origins.values()), sum(o.bytes for o in origins.values())
     ordered = sorted(origins.items(), key=lambda item: (-item[1].rows, item[0]))
     table = [
         [
             _line(name, 80),
             f"{o.rows:,}",
             f"{o.rows / rows:.1%}",
-            f"{o.bytes / 1e6:,.2f}",
+            size(o.bytes),
             "yes" if o.generated else "",
             _licences(o),
         ]
@@ -222,15 +223,15 @@ def _sources(origins: dict[str, Origin]) -> str:
                 f"{len(rest):,} more",
                 f"{left:,}",
                 f"{left / rows:.1%}",
-                f"{sum(o.bytes for _, o in rest) / 1e6:,.2f}",
+                size(sum(o.bytes for _, o in rest)),
                 "",
                 "",
             ]
         )
     made = sum(o.bytes for o in origins.values() if o.generated)
-    share = f"Real : synthetic text, by bytes: {1 - made / size:.1%} : {made / size:.1%}." if size else ""
-    head = ["source", "documents", "share", "MB", "synthetic", "licence (as each document states it)"]
-    return "\n\n".join(["## Sources", _table(head, table, ("documents", "share", "MB")), share])
+    share = f"Real : synthetic text, by bytes: {1 - made / total:.1%} : {made / total:.1%}." if total else ""
+    head = ["source", "documents", "share", "text", "synthetic", "licence (as each document states it)"]
+    return "\n\n".join(["## Sources", _table(head, table, ("documents", "share", "text")), share])
 
 
 def _licences(origin: Origin) -> str:
@@ -262,6 +263,26 @@ def _models(run: RunFolder) -> str:
     return "## Models that were asked\n\n" + _table(head, rows, ("answers", "accepted"))
 
 
+def _quality(run: RunFolder) -> str:
+    """How far a classifier, and the model that was its judge, can be trusted."""
+    lines = []
+    for step in run.steps.values():
+        report = step.record.report
+        if held := report.get("held_out") if step.use == "train.classifier" else None:
+            lines.append(
+                f"- `{step.id}` ({_line(report.get('about') or 'a classifier').rstrip('.')}): ROC AUC {number(held['roc_auc'])}, accuracy "
+                f"{number(held['accuracy'])} on {held['rows']:,} held-out documents, against labels by source. "
+                f"The whole card: `{step.id}/card.md`."
+            )
+        label = report.get("label") if step.use == "label.llm" else None
+        if label and label["agreement"] is not None:
+            lines.append(
+                f"- `{step.id}` ({_line(report.get('model', 'a model'))}) agrees with the labels on "
+                f"{label['agreement']:.0%} of {label['rows']:,} documents (Cohen's kappa {number(label['cohen_kappa'])})."
+            )
+    return "## How good was told from bad\n\n" + "\n".join(lines) if lines else ""
+
+
 def _made(run: RunFolder) -> str:
     rows = []
     for step in run.steps.values():
@@ -286,7 +307,8 @@ def _made(run: RunFolder) -> str:
     used = {(s.id, r): s.sentence(r) for s in run.steps.values() for r in s.record.counts.reasons}
     sentences = sorted({(reason, why) for (_, reason), why in used.items() if why})
     if sentences:
-        text += "\n\nWhat the reasons mean:\n\n" + "\n".join(f"- `{reason}`: {_line(why)}" for reason, why in sentences)
+        # Sentences of our own, with Markdown for names of settings.
+        text += "\n\nWhat the reasons mean:\n\n" + "\n".join(f"- `{reason}`: {why}" for reason, why in sentences)
     return text
 
 
@@ -323,7 +345,7 @@ def _again(run: RunFolder) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in sorted(manifest.get("versions", {}).items()))
     return (
         "## To make it again\n\n"
-        f"`curate run {_line(manifest.get('recipe', ''))}` with curate {manifest.get('curate', '')}, seed {manifest.get('seed', 0)}"
+        f"`curate run` with the recipe {_line(manifest.get('recipe', ''))}, curate {manifest.get('curate', '')}, seed {manifest.get('seed', 0)}"
         f"{f', {options}' if options else ''}. Digests of all inputs, settings and shards are in `manifest.json`; the libraries were "
         f"{versions}. What became of a single document: `curate explain . ID`."
     )

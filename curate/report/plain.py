@@ -72,3 +72,11 @@ def short_number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return number(float(f"{value:.3g}"))
+
+
+def size(n: float) -> str:
+    """Bytes for people: 1.5 MB = 1,500,000 bytes."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= scale:
+            return f"{n / scale:.1f} {unit}"
+    return f"{n:.0f} B"

@@ -43,6 +43,15 @@ def test_counts_are_those_of_the_rows(text: str) -> None:
     assert "Real : synthetic text, by bytes: 100.0% : 0.0%." in text
 
 
+def test_quality_is_reported_as_it_is(text: str, small_run: Path) -> None:
+    """What the classifier's own card says about held-out documents, in short, and where that card is."""
+    line = text.split("## How good was told from bad\n\n")[1].split("\n", maxsplit=1)[0]
+    said = re.fullmatch(
+        r"- `(\w+)` \(.*[^.]\): ROC AUC (\S+), accuracy (\S+) on (\d+) held-out .* `\1/card.md`\.", line
+    )
+    assert said and said[2] in (small_run / said[1] / "card.md").read_text(encoding="utf-8")
+
+
 def test_text_of_strangers_is_only_text(text: str) -> None:
     """No control character, no HTML, no broken table: sources and licences come from the rows themselves."""
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
