@@ -1,4 +1,4 @@
-"""read.dataset: saved folders, folders of data files, and a hub that does not answer."""
+"""read.dataset: saved folders, folders of data files, and the hub (hub.py serves one)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub import Hub
 from reading_cases import everything, texts
 
 from curate.errors import InputError
@@ -110,28 +111,56 @@ def test_a_folder_that_datasets_can_not_read(tmp_path):
         everything(ReadDataset(path="d"), tmp_path)
 
 
-def test_a_hub_that_does_not_answer(tmp_path):
-    """A closed port is an EndpointError with a cure, within seconds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def asked(endpoint: str, home: Path, commit: str = COMMIT, name: str = "owner/name") -> str:
+    """What a process that has this hub prints: a line for each row, or the error. The hub is settled at import."""
     code = (
-        "import pathlib\nfrom curate.errors import EndpointError\nfrom curate.stages.read_dataset import ReadDataset\n"
-        f"stage = ReadDataset(path='owner/name', commit='{COMMIT}')\n"
-        "try:\n    stage.splits(pathlib.Path('.'), str, 100)\n"
-        "except EndpointError as error:\n    print(error)\n"
+        "import pathlib\nfrom reading_cases import everything\nfrom curate.errors import CurateError\n"
+        "from curate.stages.read_dataset import ReadDataset\n"
+        f"stage = ReadDataset(path={name!r}, commit={commit!r})\n"
+        "try:\n    rows, asides = everything(stage, pathlib.Path('.'))\n"
+        "    print(*(r['origin'] + ' ' + r['text'] for r in rows), *(a.reason for a in asides), sep='\\n')\n"
+        "except CurateError as error:\n    print(type(error).__name__, error)\n"
     )
-    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    env |= {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-    began = time.monotonic()
+    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and k != "HF_TOKEN"}
+    env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env=env | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        cwd=tmp_path,
+        env=env | {"PYTHONPATH": paths},
+        cwd=home,
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert found.stdout.startswith("owner/name: the hub can't be reached") and "HF_ENDPOINT" in found.stdout
+    return found.stdout
+
+
+def test_a_hub_that_does_not_answer(tmp_path):
+    """A closed port is an EndpointError with a cure, within seconds."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began = time.monotonic()
+    found = asked(f"http://127.0.0.1:{port}", tmp_path)
+    assert found.startswith("EndpointError owner/name: the hub can't be reached") and "HF_ENDPOINT" in found
     assert time.monotonic() - began < 20
+
+
+def test_a_dataset_on_the_hub_is_streamed(tmp_path):
+    """A split per data file, each with its place in the repository; no data file is stored here."""
+    for number, rows in enumerate((["a", "b", None], ["d", "e"])):
+        pq.write_table(pa.table({"text": pa.array(rows, pa.string())}), tmp_path / f"{number}.parquet")
+    files = {f"data/train-0000{n}-of-00002.parquet": (tmp_path / f"{n}.parquet").read_bytes() for n in (0, 1)}
+    home = tmp_path / "home"
+    home.mkdir()
+    with Hub("owner/name", COMMIT, {**files, "README.md": b"---\nlicense: mit\n---\n"}) as hub:
+        found = asked(hub.url, home).split()
+        first, second = files
+        assert found == [f"{first}#@0", "a", f"{first}#@1", "b", f"{second}#@0", "d", f"{second}#@1", "e", "no_text"]
+        assert all(f"GET /datasets/owner/name/resolve/{COMMIT}/{name}" in hub.seen for name in files)
+        stored = [p.read_bytes() for p in home.rglob("*") if p.is_file()]
+        assert not any(b"PAR1" in data for data in stored)
+        for wrong in ({"commit": "0" * 40}, {"name": "owner/other"}):
+            told = asked(hub.url, home, **wrong)
+            assert told.startswith("InputError ") and "the hub has no such dataset, or not this commit of it" in told
