@@ -21,7 +21,7 @@ def stages(
 ) -> None:
     """List all stages, or show one stage's settings, reasons and columns."""
     from curate.stages import load_all
-    from curate.stages.base import registered, stage_class
+    from curate.stages.registry import registered, stage_class
 
     load_all()
     if as_json:

@@ -13,7 +13,8 @@ from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
 from curate.stages import load_all
-from curate.stages.base import Stage, stage_class
+from curate.stages.base import Stage
+from curate.stages.registry import stage_class
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED: Final = ("pieces", "signals", "steps")

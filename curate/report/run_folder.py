@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.errors import CurateError, DamagedError, RecipeError
-from curate.stages.base import Generator, Source, Stage, Writer, stage_class
+from curate.stages.base import Generator, Source, Stage, Writer
+from curate.stages.registry import stage_class
 from curate.store.files import Store
 from curate.store.parts import HIDDEN
 from curate.store.records import Counts, Part, StepRecord

@@ -16,18 +16,16 @@ The engine never names a concrete stage; a stage never names a path of the store
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate import assets
-from curate.errors import RecipeError
 from curate.fingerprint import fingerprint
 from curate.llm.request import Answer, Request
 from curate.text.batch import Batch
@@ -189,36 +187,51 @@ class Source(Stage):
 class Filter(Stage):
     """Measures each row, then decides from the measurements alone whether it stays.
 
-    A stage that only adds columns (a scorer) is a Filter whose ``decide`` keeps everything.
+    A stage that only adds columns (a scorer) is a Filter without rules.
     """
 
     seeded: ClassVar[bool] = False
     decide_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that only ``decide`` reads: a change of them re-uses what was measured."""
+    """Settings that only ``rules`` reads: a change of them re-uses what was measured."""
+    signals: ClassVar[Mapping[str, pa.DataType]] = {}
+    """Everything that ``measure`` gives, by name; checked by the contract tests."""
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Row-aligned signals of a batch, a pure function of the rows. Those named in ``adds`` become columns."""
         raise NotImplementedError
 
+    def rules(self, signals: Signals) -> Sequence[tuple[str, pa.Array]]:
+        """Each rule's reason and a boolean array of the rows that break it, in the order in which rules are tried.
+
+        A null condition counts as false. A stage without rules (a scorer) keeps every row.
+        """
+        return ()
+
     def decide(self, signals: Signals) -> pa.Array:
-        """A string array: the reason for which a row goes, or null to keep it."""
+        """A string array: the first rule that a row breaks, or null to keep it."""
+        return first_reason(len(next(iter(signals.values()))), self.rules(signals))
+
+    def edits(self) -> bool:
+        """Whether ``edit`` gives rows that stay another text (removed lines); later steps see that one."""
+        return False
+
+    def edit(self, docs: Batch, ctx: Context) -> pa.Array:
+        """The new text of every row, large_string; called for rows that stay, where ``edits``.
+
+        A pure function of each row. ``measure`` reports what it removes: the characters, and why.
+        """
         raise NotImplementedError
 
     def measure_fingerprint(self) -> str:
-        """Identity of what ``measure`` computes: the settings without those that only ``decide`` reads."""
+        """Identity of what ``measure`` computes: the settings without those that only ``rules`` reads."""
         return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude=set(self.decide_settings)))
-
-
-def keep_all(rows: int) -> pa.Array:
-    """Reasons that keep every row."""
-    return pa.nulls(rows, pa.string())
 
 
 def first_reason(rows: int, tried: Sequence[tuple[str, pa.Array]]) -> pa.Array:
     """Reasons from boolean arrays in the order in which they are tried; a null condition counts as false."""
     import pyarrow.compute as pc
 
-    result = keep_all(rows)
+    result = pa.nulls(rows, pa.string())
     for reason, condition in reversed(tried):
         result = pc.if_else(pc.fill_null(condition, False), pa.scalar(reason, pa.string()), result)
     return result
@@ -375,35 +388,3 @@ class Writer(Stage):
     def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
         """Small files that complete the dataset's folder, by name."""
         raise NotImplementedError
-
-
-# -- registry -----------------------------------------------------------------------------------------------
-
-S = TypeVar("S", bound=type[Stage])
-_registry: dict[str, type[Stage]] = {}
-
-
-def register(name: str) -> Callable[[S], S]:
-    """Class decorator: make a stage known under ``name``."""
-
-    def add(stage: S) -> S:
-        if name in _registry:
-            raise ValueError(f"two stages are called {name}")
-        stage.name = name
-        _registry[name] = stage
-        return stage
-
-    return add
-
-
-def registered() -> dict[str, type[Stage]]:
-    """All stages by name, sorted."""
-    return dict(sorted(_registry.items()))
-
-
-def stage_class(name: str) -> type[Stage]:
-    """A stage by name; raises RecipeError with the nearest name."""
-    if name not in _registry:
-        near = difflib.get_close_matches(name, _registry, n=1)
-        raise RecipeError(f"no stage '{name}'", cure=f"did you mean '{near[0]}'?" if near else "see 'curate stages'")
-    return _registry[name]

@@ -18,7 +18,8 @@ from pydantic import Field, field_validator
 
 from curate import assets
 from curate.errors import InputError, RecipeError
-from curate.stages.base import Context, Filter, Signals, first_reason, register
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class Decontaminate(Filter):
     }
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"registry": "data"}
     decide_settings: ClassVar[frozenset[str]] = frozenset({"containment"})
+    signals: ClassVar[Mapping[str, pa.DataType]] = {
+        "item": pa.string(),
+        "part": pa.string(),
+        "containment": pa.float32(),
+        "matched": pa.int32(),
+        "exact": pa.bool_(),
+    }
 
     against: list[str] = Field(min_length=1, description="names of benchmarks in the registry, as in [humaneval]")
     n: Literal[8, 10, 13] = Field(10, description="words of an n-gram")
@@ -88,12 +96,12 @@ class Decontaminate(Filter):
             "exact": pc.fill_null(known.exact.take(at), False),
         }
 
-    def decide(self, signals: Signals) -> pa.Array:
+    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """Short items exactly, others from ``containment`` on."""
         share, exact = signals["containment"], signals["exact"]
         enough = pc.greater_equal(share, pa.scalar(self.containment, pa.float32()))
         whole = pc.and_(exact, pc.greater_equal(share, pa.scalar(1.0, pa.float32())))
-        return first_reason(len(share), [("benchmark_exact", whole), ("benchmark_ngram", pc.and_not(enough, exact))])
+        return [("benchmark_exact", whole), ("benchmark_ngram", pc.and_not(enough, exact))]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span, register
+from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span
 from curate.stages.keep_order import RANKS, details, ranks
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span, register
+from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span
 from curate.stages.keep_order import RANKS, descending, details, ranks
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 _KEPT: Final = tuple(f"kept_{name}" for name in RANKS)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.stages.base import Context, Filter, Signals, first_reason, register
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 
@@ -72,6 +73,23 @@ class CodeRules(Filter):
         }
     )
 
+    signals: ClassVar[Mapping[str, pa.DataType]] = {
+        "chars": pa.int64(),
+        "lines": pa.int64(),
+        "longest_line": pa.int64(),
+        "defs": pa.int64(),
+        "classes": pa.int64(),
+        "docstring_marks": pa.int64(),
+        "encoded_run": pa.int64(),
+        "mean_line": pa.float64(),
+        "alphanumeric": pa.float64(),
+        "digits": pa.float64(),
+        "comment_lines": pa.float64(),
+        "declarations": pa.float64(),
+        "encoded": pa.float64(),
+        "generated": pa.bool_(),
+    }
+
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Counts int64, shares float64 and ``generated`` bool, one of each a row."""
         from curate.text.code_rules import code_counts
@@ -96,11 +114,11 @@ class CodeRules(Filter):
         }
         return {name: pa.array(column) for name, column in values.items()}
 
-    def decide(self, signals: Signals) -> pa.Array:
-        """The first rule that a file breaks, in the order of ``reasons``."""
+    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
+        """Each reason's rule, in the order of ``reasons``."""
         s = signals
         undefined = pc.equal(pc.add(s["defs"], s["classes"]), 0)
-        tried = [
+        return [
             ("too_short", pc.less(s["chars"], self.min_chars)),
             ("too_long", pc.greater(s["chars"], self.max_chars)),
             ("generated", pc.and_(s["generated"], pa.scalar(self.drop_generated))),
@@ -115,4 +133,3 @@ class CodeRules(Filter):
             ("mostly_comments", pc.greater(s["comment_lines"], self.max_comment_lines)),
             ("no_code", pc.and_(undefined, pc.greater(s["declarations"], self.max_declarations))),
         ]
-        return first_reason(len(s["chars"]), tried)

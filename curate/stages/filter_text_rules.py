@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.stages.base import Context, Filter, Signals, first_reason, register
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 
@@ -83,8 +84,27 @@ class TextRules(Filter):
         }
     )
 
+    signals: ClassVar[Mapping[str, pa.DataType]] = {
+        "words": pa.int64(),
+        "chars": pa.int64(),
+        "lines": pa.int64(),
+        "longest_line": pa.int64(),
+        "stop_words": pa.int64(),
+        "word_length": pa.float64(),
+        "symbol_ratio": pa.float64(),
+        "alpha_words": pa.float64(),
+        "digits": pa.float64(),
+        "bullet_lines": pa.float64(),
+        "ellipsis_lines": pa.float64(),
+        "duplicate_lines": pa.float64(),
+        "duplicate_chars": pa.float64(),
+        "short_lines": pa.float64(),
+        "ended_lines": pa.float64(),
+        "upper": pa.float64(),
+    }
+
     def measure(self, docs: Batch, ctx: Context) -> Signals:
-        """Counts int64 and shares float64, one of each a row; see the fields of ``decide``."""
+        """Counts int64 and shares float64, one of each a row; see ``signals``."""
         from curate.text.rules import prose_counts
 
         n = prose_counts(*docs.utf8)
@@ -109,8 +129,8 @@ class TextRules(Filter):
         }
         return {name: pa.array(column) for name, column in values.items()}
 
-    def decide(self, signals: Signals) -> pa.Array:
-        """The first rule that a row breaks, in the order of ``reasons``."""
+    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
+        """Each reason's rule, in the order of ``reasons``."""
 
         def above(name: str, bound: float) -> pa.Array:
             return pc.greater(signals[name], bound)
@@ -118,7 +138,7 @@ class TextRules(Filter):
         def below(name: str, bound: float) -> pa.Array:
             return pc.less(signals[name], bound)
 
-        tried = [
+        return [
             ("too_short", below("words", self.min_words)),
             ("too_long", above("words", self.max_words)),
             (
@@ -142,4 +162,3 @@ class TextRules(Filter):
             ("unended_lines", below("ended_lines", self.min_ended_lines)),
             ("shouting", above("upper", self.max_upper)),
         ]
-        return first_reason(len(signals["words"]), tried)

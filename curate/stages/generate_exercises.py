@@ -15,7 +15,8 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Generator, Rejected, register
+from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.registry import register
 from curate.stages.topics import Exercise, draws, load_topics, made_by, rounds
 from curate.text.batch import Batch
 

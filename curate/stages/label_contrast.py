@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from curate.errors import RecipeError
-from curate.stages.base import Context, Filter, Signals, first_reason, register
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 
@@ -26,6 +27,8 @@ class LabelContrast(Filter):
     reasons: ClassVar[Mapping[str, str]] = {
         "unlabelled": "the source is neither among the positive nor the negative ones"
     }
+
+    signals: ClassVar[Mapping[str, pa.DataType]] = {"label": pa.int8()}
 
     positive: list[str] = Field(min_length=1, description="sources whose documents are good; patterns (*, ?) allowed")
     negative: list[str] = Field(min_length=1, description="sources whose documents are not; patterns (*, ?) allowed")
@@ -42,7 +45,7 @@ class LabelContrast(Filter):
 
     def adds(self) -> Mapping[str, pa.DataType]:
         """The label."""
-        return {"label": pa.int8()}
+        return self.signals
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``label``: 1, 0, or null for a source in neither list."""
@@ -50,10 +53,9 @@ class LabelContrast(Filter):
         labels = pa.array([self._label(name, ctx) for name in sources.dictionary.to_pylist()], pa.int8())
         return {"label": labels.take(sources.indices)}
 
-    def decide(self, signals: Signals) -> pa.Array:
+    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """Drops what has no label."""
-        label = signals["label"]
-        return first_reason(len(label), [("unlabelled", pc.is_null(label))])
+        return [("unlabelled", pc.is_null(signals["label"]))]
 
     def _label(self, source: str, ctx: Context) -> int | None:
         good = any(fnmatchcase(source, p) for p in self.positive)

@@ -18,7 +18,8 @@ from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.quality.sample import HASH, keyed_hash
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Generator, Rejected, register
+from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.registry import register
 from curate.stages.topics import made_by, rounds
 from curate.text.batch import Batch
 

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from curate import assets
 from curate.quality import classifier
-from curate.stages.base import Context, Filter, Signals, keep_all, register
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 
@@ -24,18 +25,16 @@ class ScoreClassifier(Filter):
 
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"classifier": "classifiers"}
 
+    signals: ClassVar[Mapping[str, pa.DataType]] = {"score": pa.float32()}
+
     classifier: str = Field(
         description="a 'train.classifier' step of this recipe, or a folder in classifiers/ with a model"
     )
 
     def adds(self) -> Mapping[str, pa.DataType]:
         """The score."""
-        return {"score": pa.float32()}
+        return self.signals
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``score``: the classifier's, from the first bytes of the text."""
         return {"score": pa.array(classifier.load(ctx.assets["classifier"]).score(docs.text), pa.float32())}
-
-    def decide(self, signals: Signals) -> pa.Array:
-        """Keeps every row."""
-        return keep_all(len(signals["score"]))

@@ -25,10 +25,9 @@ from curate.stages.base import (
     Signals,
     Span,
     Stage,
-    first_reason,
-    register,
 )
 from curate.stages.keep_order import numbers
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 _REASONS: Final = {
@@ -50,6 +49,8 @@ class SelectWhere(Filter):
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = _REASONS
     decide_settings: ClassVar[frozenset[str]] = frozenset({"at_least", "at_most"})
+
+    signals: ClassVar[Mapping[str, pa.DataType]] = {"value": pa.float64()}
 
     column: str = Field(description="numeric column, as in `value.score`")
     at_least: float | None = Field(None, description="lowest value kept")
@@ -77,7 +78,7 @@ class SelectWhere(Filter):
         """``value`` float64: the column; null where it is null or NaN."""
         return {"value": _values(docs, self.column)}
 
-    def decide(self, signals: Signals) -> pa.Array:
+    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """Compare with the bounds."""
         value = signals["value"]
         tried = [("no_value", pc.is_null(value, nan_is_null=True))]
@@ -85,7 +86,7 @@ class SelectWhere(Filter):
             tried.append(("below_threshold", pc.less(value, self.at_least)))
         if self.at_most is not None:
             tried.append(("above_threshold", pc.greater(value, self.at_most)))
-        return first_reason(len(value), tried)
+        return tried
 
 
 class SelectTop(Global):

@@ -18,7 +18,8 @@ from curate.errors import InputError
 from curate.quality import card, evaluate
 from curate.quality.classifier import FastTextClassifier, FastTextSettings, first_bytes
 from curate.quality.sample import HASH, Smallest, keyed_hash
-from curate.stages.base import Context, Trainer, register
+from curate.stages.base import Context, Trainer
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 GOOD_FROM: Final = 3

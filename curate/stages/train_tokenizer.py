@@ -31,7 +31,8 @@ from curate.errors import InputError
 from curate.quality.evaluate import held_out
 from curate.quality.sample import Smallest, keyed_hash
 from curate.stages import tokenizer
-from curate.stages.base import Context, Trainer, register
+from curate.stages.base import Context, Trainer
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 _SENTENCE_BYTES: Final = 16_384

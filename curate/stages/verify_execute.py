@@ -9,10 +9,11 @@ from typing import ClassVar, Final
 import pyarrow as pa
 from pydantic import Field
 
-from curate.sandbox.exercise import PASSED, REASONS, Verdict, verify
+from curate.sandbox.exercise import REASONS, Verdict, verify
 from curate.sandbox.runner import Limits, Sandbox
 from curate.schema import DOCUMENT
-from curate.stages.base import Context, Filter, Signals, register
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.registry import register
 from curate.text.batch import Batch
 
 _sandboxes: Final[dict[Limits, Sandbox]] = {}
@@ -43,6 +44,12 @@ class VerifyExecute(Filter):
     reasons: ClassVar[Mapping[str, str]] = {
         "too_large": "The code has more bytes than max_bytes; it was not run.",
         **REASONS,
+    }
+
+    signals: ClassVar[Mapping[str, pa.DataType]] = {
+        "verdict": pa.string(),
+        "asserts": pa.int32(),
+        "detail": pa.string(),
     }
 
     column: str = Field("text", description="where the code is")
@@ -87,12 +94,11 @@ class VerifyExecute(Filter):
         # A counter in a loop may have passed what a column holds.
         return Verdict(verdict.reason, verdict.detail, min(verdict.asserts, 2**31 - 1))
 
-    def decide(self, signals: Signals) -> pa.Array:
+    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """The verdict is the reason, but ``passed``."""
         import pyarrow.compute as pc
 
-        verdict = signals["verdict"]
-        return pc.if_else(pc.equal(verdict, PASSED), pa.scalar(None, pa.string()), verdict)
+        return [(reason, pc.equal(signals["verdict"], reason)) for reason in self.reasons]
 
 
 def _bytes(docs: Batch, column: str) -> list[bytes | None]:

@@ -16,8 +16,9 @@ from pydantic import Field
 
 from curate import assets
 from curate.errors import RecipeError
-from curate.stages.base import KEY, WEIGHT, Context, Cut, Writer, register
+from curate.stages.base import KEY, WEIGHT, Context, Cut, Writer
 from curate.stages.hf_dataset import dataset_files, stream_writer
+from curate.stages.registry import register
 from curate.stages.tokenizer import load
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash

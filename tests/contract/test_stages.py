@@ -20,18 +20,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from curate import assets, schema
 from curate.stages import load_all
-from curate.stages.base import (
-    Context,
-    Filter,
-    Generator,
-    Global,
-    Source,
-    Stage,
-    Trainer,
-    Writer,
-    registered,
-    stage_class,
-)
+from curate.stages.base import Context, Filter, Generator, Global, Source, Stage, Trainer, Writer
+from curate.stages.registry import registered, stage_class
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
 
@@ -301,8 +291,12 @@ def results(stage: Filter, rows: pa.RecordBatch, ctx: Context) -> dict[str, list
         assert isinstance(values, pa.Array), signal
         assert len(values) == rows.num_rows, signal
         values.validate(full=True)
+    assert {name: values.type for name, values in signals.items()} == dict(stage.signals)
     reasons = stage.decide(signals)
     assert reasons.type == pa.string()
+    assert [reason for reason, _ in stage.rules(signals)] == [
+        r for r in stage.reasons if r in dict(stage.rules(signals))
+    ]
     assert len(reasons) == rows.num_rows
     assert set(reasons.drop_null().to_pylist()) <= set(stage.reasons)
     for added, kind in stage.adds().items():

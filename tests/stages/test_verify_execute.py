@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import CurateError
-from curate.stages.base import Context, stage_class
+from curate.stages.base import Context
+from curate.stages.registry import stage_class
 from curate.stages.verify_execute import VerifyExecute, sandbox
 from curate.text.batch import Batch
 
