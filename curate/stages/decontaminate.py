@@ -46,7 +46,7 @@ class Decontaminate(Filter):
     which leaves room for exercises that are merely alike.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
         "benchmark_exact": "holds, word by word, an item that is too short for n-grams; signals name it",
         "benchmark_ngram": "holds at least `containment` of an item's n-grams; signals name it",

@@ -38,7 +38,7 @@ class DedupNear(Global):
     so that ``a[i] + b`` and ``a(i) - b`` differ.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"

@@ -38,7 +38,7 @@ class TrainClassifier(Trainer):
     have no near copy among those trained on. Writes the model, ``settings.json`` and ``card.md``.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     label: str = Field(description="column with the label, such as 'labels.label'; rows without one are not trained on")
     judge: str | None = Field(None, description="column with a judge's score 0-5, such as 'judge.score'; only reported")
@@ -202,7 +202,7 @@ def _near_copies(text: pa.ChunkedArray, held: npt.NDArray[np.bool_]) -> npt.NDAr
     from curate.text.words import words
 
     parts = [text.slice(start, _ROWS_AT_ONCE) for start in range(0, len(text), _ROWS_AT_ONCE)]
-    bands = np.concatenate([signatures(words(*buffers(part)), 0).bands for part in parts])
+    bands = np.concatenate([signatures(words(*buffers(part), "folded"), 0).bands for part in parts])
     shared = [np.isin(ours, theirs) for ours, theirs in zip(bands[held].T, bands[~held].T, strict=True)]
     known = (bands[held] != 0).any(axis=1)  # rows shorter than a shingle have none
     found: npt.NDArray[np.bool_] = np.any(shared, axis=0) & known

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from curate.text.arrow import Bytes, Offsets
+    from curate.text.atoms import Atoms
     from curate.text.lines import Lines
     from curate.text.words import Policy, Words
 
@@ -47,12 +48,19 @@ class Batch:
 
         return buffers(self.text)
 
-    def words(self, policy: Policy = "folded") -> Words:
-        """The text's words under a named policy (see ``curate.text.words``), computed once."""
+    @cached_property
+    def atoms(self) -> Atoms:
+        """What each byte of the text is, as bit masks; the one pass that words and lines are derived from."""
+        from curate.text.atoms import atoms
+
+        return atoms(*self.utf8)
+
+    def words(self, policy: Policy) -> Words:
+        """The text's words under a named policy (see ``curate.text.words``), computed once; each consumer names its own."""
         from curate.text.words import words
 
         if policy not in self._words:
-            self._words[policy] = words(*self.utf8, policy)
+            self._words[policy] = words(*self.utf8, policy, self.atoms)
         return self._words[policy]
 
     @cached_property
@@ -60,4 +68,11 @@ class Batch:
         """The text's lines as byte ranges, computed once."""
         from curate.text.lines import lines
 
-        return lines(*self.utf8)
+        return lines(*self.utf8, self.atoms)
+
+    @cached_property
+    def paragraphs(self) -> Lines:
+        """The text's paragraphs (runs of lines that are not empty) as byte ranges, computed once."""
+        from curate.text.lines import paragraphs
+
+        return paragraphs(self.lines)

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from curate.text.arrow import Bytes, Offsets, buffers, fixed, from_fixed
 from curate.text.normal import canonical
 
-__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "xxh64", "xxh64_rows"]
+__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "read64", "xxh64", "xxh64_rows"]
 
 _P1: Final = np.uint64(11400714785074694791)
 _P2: Final = np.uint64(14029467366897019727)
@@ -49,7 +49,7 @@ def _rotl(x, bits):
 
 
 @intrinsic
-def _read64(typing, data, at):  # noqa: ARG001 - numba passes its typing context
+def read64(typing, data, at):  # noqa: ARG001 - numba passes its typing context
     """Eight bytes at any address, little-endian, in one load (numba's own indexing would make it eight)."""
 
     def code(context, builder, signature, args):
@@ -77,10 +77,10 @@ def xxh64(data, start, stop, seed):
         v3 = seed
         v4 = seed - _P1
         while at + 32 <= stop:
-            v1 = _round(v1, _read64(data, at))
-            v2 = _round(v2, _read64(data, at + 8))
-            v3 = _round(v3, _read64(data, at + 16))
-            v4 = _round(v4, _read64(data, at + 24))
+            v1 = _round(v1, read64(data, at))
+            v2 = _round(v2, read64(data, at + 8))
+            v3 = _round(v3, read64(data, at + 16))
+            v4 = _round(v4, read64(data, at + 24))
             at += 32
         acc = _rotl(v1, 1) + _rotl(v2, 7) + _rotl(v3, 12) + _rotl(v4, 18)
         acc = (acc ^ _round(np.uint64(0), v1)) * _P1 + _P4
@@ -91,7 +91,7 @@ def xxh64(data, start, stop, seed):
         acc = seed + _P5
     acc += np.uint64(size)
     while at + 8 <= stop:
-        acc ^= _round(np.uint64(0), _read64(data, at))
+        acc ^= _round(np.uint64(0), read64(data, at))
         acc = _rotl(acc, 27) * _P1 + _P4
         at += 8
     if at + 4 <= stop:

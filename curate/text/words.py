@@ -1,16 +1,24 @@
 # ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""The words of a batch as 64-bit hashes, from one pass over its UTF-8 buffer.
+"""The words of a batch: byte ranges and hashes, derived from the batch's atoms under a named policy.
 
-A word is a longest run of LETTER code points, or one CHARACTER code point (ideographs, kana, Thai, ...: scripts
-without spaces, so that n-grams of words work on them); see ``utf8.fold_table`` for the classes. The hash is over the
-lower-cased code points, so ``Foo`` and ``foo`` are one word and ``snake_case`` is two. Policies:
+What a letter, a mark, a number, white space or a sign is, Unicode's tables say (``curate.text.unicode``). Characters of
+scripts that are written without spaces (Han, kana, Thai, ...) are a word each, with the marks behind them, so that
+n-grams of words work on them. Bytes that are no valid UTF-8 separate words under the first three policies.
 
-``folded``        words as above, for shingles of prose (near-duplicates)
+``folded``        longest runs of letters, marks and numbers, hashed with case folded: ``Foo`` and ``foo`` are one word,
+                  ``snake_case`` is two. For shingles of prose (near-duplicates)
 ``alphanumeric``  the same words, but for a backslash with an n, r or t behind it, which separates words: text within
-                  JSON or a string literal has the words of the text itself; for decontamination
-``symbols``       words as above, and each other ASCII sign that is no white space is a word of its own, for shingles
-                  of code and mathematics, where ``a[i] + b`` and ``a(i) - b`` differ
+                  JSON or a string literal has the words of the text itself. For decontamination
+``symbols``       the same words, and each other ASCII sign that is no white space is a word of its own. For shingles of
+                  code and mathematics, where ``a[i] + b`` and ``a(i) - b`` differ
+``gopher``        longest runs without white space, as Python's ``str.split`` finds them, hashed as they are. For
+                  the counting rules of Gopher, RefinedWeb and most engines
+``tokens``        as a rule-based tokenizer splits English: signs are words of their own but for those within
+                  words and numbers; hashed as they are. For the counting rules as datatrove has them, which asks
+                  spaCy's blank tokenizer: lists of abbreviations and of URL endings are left out
+``raw``           what fastText reads: runs without the bytes 9 to 13, 32 and 0; the hash is its 32-bit FNV-1a
+                  (``Dictionary::hash``: bytes above 127 are sign-extended before the xor)
 """
 
 from __future__ import annotations
@@ -20,20 +28,41 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import mix64
-from curate.text.utf8 import CHARACTER, LETTER, SEPARATOR, TABLE_SIZE, decode, fold_table
+from curate.text.atoms import (
+    BREAK,
+    RAW,
+    SIGN,
+    SPACE,
+    TOKEN,
+    WORD,
+    Atoms,
+    atoms,
+    ones,
+    within,
+    zeros,
+)
+from curate.text.hashing import mix64, read64
+from curate.text.unicode import folding
+from curate.text.utf8 import decode
 
 __all__ = ["POLICIES", "Policy", "Words", "words"]
 
-Policy = Literal["folded", "alphanumeric", "symbols"]
-POLICIES: Final[tuple[Policy, ...]] = ("folded", "alphanumeric", "symbols")
+Policy = Literal["folded", "alphanumeric", "symbols", "gopher", "tokens", "raw"]
+POLICIES: Final[tuple[Policy, ...]] = ("folded", "alphanumeric", "symbols", "gopher", "tokens", "raw")
 
-_BASIS: Final = np.uint64(0xCBF29CE484222325)
-_PRIME: Final = np.uint64(0x100000001B3)
-"""FNV-1a's 64-bit constants (http://www.isthe.com/chongo/tech/comp/fnv/), applied to code points, then mix64."""
+_FOLDED, _ALPHANUMERIC, _SYMBOLS, _GOPHER, _TOKENS, _RAW = range(6)
+_ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ONE: Final = np.uint64(1)
+_TOP: Final = np.uint64(63)
+_HIGH_BITS: Final = np.uint64(0x8080808080808080)
+_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 / golden ratio, odd: what a chunk is multiplied with before the next one is mixed in."""
+_LONGEST: Final = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -42,80 +71,383 @@ class Words:
 
     Attributes:
         rows: int64[n + 1]; row ``i`` has the words ``rows[i]:rows[i + 1]``.
-        hashes: uint64[m]; hash of each lower-cased word.
-        starts: int64[m]; where each word begins, in bytes from the row's own beginning.
+        hashes: uint64[m]; under ``raw`` 32 bits wide.
+        starts, stops: uint32[m]; byte ranges in the row's own text.
     """
 
     rows: Offsets
     hashes: npt.NDArray[np.uint64]
-    starts: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.uint32]
+    stops: npt.NDArray[np.uint32]
+
+
+# -- where words are ------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _inside(masks, block, policy):
+    """The bytes of a block that belong to words."""
+    if policy <= _ALPHANUMERIC:
+        return masks[WORD, block]
+    if policy == _SYMBOLS:
+        return masks[WORD, block] | masks[SIGN, block]
+    return ~masks[RAW if policy == _RAW else SPACE, block]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _alnum(byte):
+    return byte >= 128 or 48 <= byte <= 57 or 97 <= (byte | 32) <= 122
 
 
 @njit(nogil=True, cache=True)
-def _row(data, base, stop, table, signs, escapes, hashes, starts, size):
-    """Append one row's words at ``size``, return the new size; the arrays have room for a word a byte."""
-    at = base
-    while at < stop:
-        begin = at
-        point = np.int64(data[at])
-        width = 1
-        if point >= 128:
-            point, width = decode(data, at, stop)
-        at += width
-        if 0 <= point < TABLE_SIZE:
-            entry = table[point]
-        elif 0x20000 <= point < 0x40000:
-            entry = np.uint32(CHARACTER << 24) | np.uint32(point)
-        else:
-            continue
-        kind = entry >> np.uint32(24)
-        if kind == SEPARATOR and not (signs and 33 <= point < 127):
-            if escapes and point == 92 and at < stop and data[at] in (110, 114, 116):
-                at += 1
-            continue
-        value = (_BASIS ^ np.uint64(entry & np.uint32(0xFFFFFF))) * _PRIME
-        while kind == LETTER and at < stop:
-            point = np.int64(data[at])
-            width = 1
-            if point >= 128:
-                point, width = decode(data, at, stop)
-                if not 0 <= point < TABLE_SIZE:
-                    break
-            entry = table[point]
-            if entry >> np.uint32(24) != LETTER:
-                break
-            value = (value ^ np.uint64(entry & np.uint32(0xFFFFFF))) * _PRIME
-            at += width
-        hashes[size] = mix64(value)
-        starts[size] = begin - base
-        size += 1
-    return size
+def _splits(data, at, first, stop):
+    """How the sign at ``data[at]`` splits tokens: 1 before it, 2 behind it, or-ed; after spaCy's English rules."""
+    byte = data[at]
+    left = data[at - 1] if at > first else np.uint8(32)
+    right = data[at + 1] if at + 1 < stop else np.uint8(32)
+    if byte == 46 and (left == 46 or right == 46):  # dots in a row are one token
+        return (left != 46) + 2 * (right != 46)
+    if _alnum(left) and _alnum(right):
+        if byte == 39:  # do|n't, it|'s
+            return 1
+        letters = left | 32 >= 97 and right | 32 >= 97
+        if byte in (45, 44):
+            return 3 if letters else 0
+        if byte == 46:
+            return 3 if 97 <= left <= 122 and 65 <= right <= 90 else 0
+        if byte in (47, 58, 60, 61, 62):  # / : < = >
+            return 3 if right | 32 >= 97 else 0
+        return 0
+    # Not among spaCy's affixes: these stay with what they touch.
+    if byte in (45, 47, 64, 92, 94, 124, 126, 43):
+        return 0
+    return 3
 
 
 @njit(nogil=True, cache=True)
-def _words(offsets, data, table, signs, escapes):
-    count = len(offsets) - 1
-    rows = np.zeros(count + 1, np.int64)
-    hashes = np.empty((offsets[count] - offsets[0]) // 4 + 16, np.uint64)
-    starts = np.empty(len(hashes), np.int64)
+def _token_breaks(offsets, data, masks):
+    """Breaks between tokens, uint64[blocks]: around signs as ``_splits`` says, and around signs above ASCII."""
+    breaks = masks[TOKEN].copy()
+    base = offsets[0]
+    for row in range(len(offsets) - 1):
+        first = offsets[row] - base
+        stop = offsets[row + 1] - base
+        for block in range(first >> 6, (stop + 63) >> 6):
+            signs = masks[SIGN, block] & within(block, first, stop)
+            while signs:
+                at = 64 * block + zeros(signs)
+                signs &= signs - _ONE
+                how = _splits(data, base + at, base + first, base + stop)
+                if how & 1:
+                    breaks[at >> 6] |= _ONE << np.uint64(at & 63)
+                if how & 2:
+                    breaks[(at + 1) >> 6] |= _ONE << np.uint64((at + 1) & 63)
+    return breaks
+
+
+@njit(nogil=True, cache=True)
+def _escapes(offsets, data, masks):
+    """Letters behind a backslash that make it a line end or a tab, uint64[blocks]: no part of a word."""
+    out = np.zeros(masks.shape[1], np.uint64)
+    base = offsets[0]
+    for row in range(len(offsets) - 1):
+        first = offsets[row] - base
+        stop = offsets[row + 1] - base
+        for block in range(first >> 6, (stop + 63) >> 6):
+            # The last byte of a row escapes nothing.
+            signs = masks[SIGN, block] & within(block, first, stop - 1)
+            while signs:
+                at = 64 * block + zeros(signs)
+                signs &= signs - _ONE
+                if data[base + at] == 92 and data[base + at + 1] in (110, 114, 116):
+                    out[(at + 1) >> 6] |= _ONE << np.uint64((at + 1) & 63)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _count(offsets, masks, breaks, gaps, policy):
+    """Row ``i`` has the words ``rows[i]:rows[i + 1]``, int64[n + 1]."""
+    base = offsets[0]
+    rows = np.zeros(len(offsets), np.int64)
+    total = 0
+    for row in range(len(offsets) - 1):
+        first = offsets[row] - base
+        stop = offsets[row + 1] - base
+        carry = np.uint64(0)
+        for block in range(first >> 6, (stop + 63) >> 6):
+            inside = _inside(masks, block, policy) & ~gaps[block] & within(block, first, stop)
+            total += ones(inside & (~((inside << _ONE) | carry) | breaks[block]))
+            carry = inside >> _TOP
+        rows[row + 1] = total
+    return rows
+
+
+@njit(nogil=True, cache=True)
+def _bounds(offsets, masks, breaks, gaps, policy, starts, stops):
+    """Write where words begin and end; the arrays are as long as ``_count`` says."""
+    base = offsets[0]
+    begun = 0
+    ended = 0
+    for row in range(len(offsets) - 1):
+        first = offsets[row] - base
+        stop = offsets[row + 1] - base
+        carry = np.uint64(0)
+        for block in range(first >> 6, (stop + 63) >> 6):
+            inside = _inside(masks, block, policy) & ~gaps[block] & within(block, first, stop)
+            before = (inside << _ONE) | carry
+            carry = inside >> _TOP
+            begins = inside & (~before | breaks[block])
+            ends = before & (~inside | begins)
+            at = 64 * block - first
+            while begins:
+                starts[begun] = at + zeros(begins)
+                begun += 1
+                begins &= begins - _ONE
+            while ends:
+                stops[ended] = at + zeros(ends)
+                ended += 1
+                ends &= ends - _ONE
+        if ended < begun:
+            stops[ended] = stop - first
+            ended += 1
+
+
+# -- hashes ---------------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _lower8(chunk):
+    """Eight ASCII bytes with capitals made small, all at once; bytes above 127 must not be among them."""
+    above = chunk + np.uint64(0x3F3F3F3F3F3F3F3F)  # bit 7 of each byte: at least 'A'
+    beyond = chunk + np.uint64(0x2525252525252525)  # bit 7: behind 'Z'
+    return chunk | ((above & ~beyond & _HIGH_BITS) >> np.uint64(2))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _upto8(data, at, size):
+    """The ``size`` (0 to 8) bytes at ``data[at]`` as a little-endian number."""
+    if at + 8 <= len(data):
+        chunk = read64(data, at)
+        return chunk & (_ALL >> np.uint64(64 - 8 * size)) if size else np.uint64(0)
+    chunk = np.uint64(0)
+    for i in range(size):
+        chunk |= np.uint64(data[at + i]) << np.uint64(8 * i)
+    return chunk
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _short(chunk, size):
+    """Hash of a word of at most eight bytes: a bijection, so that two of equal length never collide."""
+    return mix64(((np.uint64(size) * _MULTIPLIER) ^ chunk) * _MULTIPLIER)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _long(data, at, stop, fold):
+    """(hash of a word of more than eight bytes, all its bytes or-ed); with ``fold`` capitals count as small letters.
+
+    Eight bytes at a time; the last eight overlap those before them.
+    """
+    value = np.uint64(stop - at) * _MULTIPLIER
+    seen = np.uint64(0)
+    last = stop - 8
+    while True:
+        chunk = read64(data, min(at, last))
+        seen |= chunk
+        value = (value ^ (_lower8(chunk) if fold else chunk)) * _MULTIPLIER
+        value ^= value >> np.uint64(32)
+        if at >= last:
+            return mix64(value), seen
+        at += 8
+
+
+@njit(nogil=True, cache=True)
+def _hash_folded(data, at, stop, fold, buffer):
+    """Hash of a word with code points above ASCII: of the UTF-8 of its folded code points."""
     size = 0
-    for row in range(count):
-        need = size + offsets[row + 1] - offsets[row]
-        if need > len(hashes):
-            # Room for a word a byte; pages that no word reaches are never touched, so never resident.
-            wider = np.empty(max(need, len(hashes) + len(hashes) // 2), np.uint64)
-            wider[:size] = hashes[:size]
-            hashes = wider
-            longer = np.empty(len(hashes), np.int64)
-            longer[:size] = starts[:size]
-            starts = longer
-        size = _row(data, offsets[row], offsets[row + 1], table, signs, escapes, hashes, starts, size)
-        rows[row + 1] = size
-    return rows, hashes[:size].copy(), starts[:size].copy()
+    while at < stop:
+        point, width = decode(data, at, stop)
+        if point < 0:  # no words of this policy have such bytes
+            point = np.int64(data[at])
+        elif point < len(fold):
+            point = np.int64(fold[point])
+        at += width
+        if point < 0x80:
+            buffer[size] = point
+            size += 1
+        elif point < 0x800:
+            buffer[size] = 0xC0 | (point >> 6)
+            buffer[size + 1] = 0x80 | (point & 63)
+            size += 2
+        elif point < 0x10000:
+            buffer[size] = 0xE0 | (point >> 12)
+            buffer[size + 1] = 0x80 | ((point >> 6) & 63)
+            buffer[size + 2] = 0x80 | (point & 63)
+            size += 3
+        else:
+            buffer[size] = 0xF0 | (point >> 18)
+            buffer[size + 1] = 0x80 | ((point >> 12) & 63)
+            buffer[size + 2] = 0x80 | ((point >> 6) & 63)
+            buffer[size + 3] = 0x80 | (point & 63)
+            size += 4
+    if size <= 8:
+        return _short(_upto8(buffer, np.int64(0), np.int64(size)), size)
+    return _long(buffer, np.int64(0), np.int64(size), False)[0]
 
 
-def words(offsets: Offsets, data: Bytes, policy: Policy = "folded") -> Words:
-    """Words of every row under a policy; bytes that are no valid UTF-8 separate words."""
+@njit(nogil=True, cache=True)
+def _hashes(offsets, data, rows, starts, stops, fold, folds, hashes):
+    """Hash every word: equal words have equal hashes, whatever lies around them."""
+    buffer = np.empty(64, np.uint8)
+    for row in range(len(rows) - 1):
+        first = offsets[row]
+        for i in range(rows[row], rows[row + 1]):
+            at = first + np.int64(starts[i])
+            stop = first + np.int64(stops[i])
+            size = stop - at
+            if size <= 8:
+                seen = _upto8(data, at, size)
+                hashes[i] = _short(_lower8(seen) if folds else seen, size)
+            else:
+                hashes[i], seen = _long(data, at, stop, folds)
+            if folds and seen & _HIGH_BITS:
+                # A folded code point takes at most 3 bytes for 2 (U+023A and U+2C65).
+                if 2 * size > len(buffer):
+                    buffer = np.empty(4 * size, np.uint8)
+                hashes[i] = _hash_folded(data, at, stop, fold, buffer)
+
+
+_LANES: Final = 8
+"""Words whose fastText hashes are computed side by side."""
+
+
+@intrinsic
+def _fnv_round(typing, data, first, starts, stops, i, skip, values):  # noqa: ARG001 - numba passes its typing context
+    """Mix the eight bytes from ``skip`` on of each of the words ``i`` to ``i + 7`` into uint32[8] ``values``.
+
+    Returns the length of the longest of the words, int64. Reads up to eight bytes behind the end of a word.
+    fastText: ``h = h ^ uint32_t(int8_t(str[i])); h = h * 16777619``. One word's hash is a chain of multiplications;
+    those of eight words go side by side in a vector register.
+    """
+
+    def code(context, builder, signature, args):
+        word, wide = ir.IntType(32), ir.IntType(64)
+        lanes = ir.VectorType(word, _LANES)
+
+        def pointer(k):
+            return context.make_array(signature.args[k])(context, builder, args[k]).data
+
+        def spread(scalar, kind):
+            vector = ir.VectorType(kind, _LANES)
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(word, 0))
+            zero = ir.Constant(ir.VectorType(word, _LANES), [ir.Constant(word, 0)] * _LANES)
+            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zero)
+
+        def same(value):
+            return ir.Constant(lanes, [ir.Constant(word, value)] * _LANES)
+
+        def words_at(k):
+            return builder.load(builder.bitcast(builder.gep(pointer(k), [args[4]]), lanes.as_pointer()), align=4)
+
+        start = words_at(2)
+        size = builder.sub(words_at(3), start)
+        done = spread(builder.trunc(args[5], word), word)
+        left = builder.sub(size, done)
+        # A word that is finished is read again from its beginning, which is always there to be read.
+        at = builder.add(start, builder.select(builder.icmp_signed(">", left, same(0)), done, same(0)))
+        text = builder.gep(pointer(0), [args[1]])
+        four = [same(0), same(0)]
+        for lane in range(_LANES):
+            index = ir.Constant(word, lane)
+            place = builder.gep(text, [builder.zext(builder.extract_element(at, index), wide)])
+            eight = builder.load(builder.bitcast(place, wide.as_pointer()), align=1)
+            four[0] = builder.insert_element(four[0], builder.trunc(eight, word), index)
+            upper = builder.trunc(builder.lshr(eight, ir.Constant(wide, 32)), word)
+            four[1] = builder.insert_element(four[1], upper, index)
+        place = builder.bitcast(pointer(6), lanes.as_pointer())
+        value = builder.load(place, align=4)
+        for k in range(8):
+            each = builder.ashr(builder.shl(four[k >> 2], same(24 - 8 * (k & 3))), same(24))
+            mixed = builder.mul(builder.xor(value, each), same(16777619))
+            value = builder.select(builder.icmp_signed(">", left, same(k)), mixed, value)
+        builder.store(value, place, align=4)
+        for half in (4, 2, 1):
+            order = [ir.Constant(word, (lane + half) % _LANES) for lane in range(_LANES)]
+            turned = builder.shuffle_vector(size, size, ir.Constant(lanes, order))
+            size = builder.select(builder.icmp_unsigned(">", size, turned), size, turned)
+        return builder.zext(builder.extract_element(size, ir.Constant(word, 0)), wide)
+
+    return types.int64(data, types.int64, starts, stops, types.int64, types.int64, values), code
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _fnv(data, at, stop):
+    """FastText's hash of ``data[at:stop]``, byte by byte."""
+    value = np.uint32(2166136261)
+    for k in range(at, stop):
+        value = np.uint32((value ^ np.uint32(np.int8(data[k]))) * np.uint32(16777619))
+    return value
+
+
+@njit(nogil=True, cache=True)
+def _raw_hashes(offsets, data, rows, starts, stops, hashes):
+    """FastText's hashes, of eight words at a time as long as that reads nothing behind the text."""
+    values = np.empty(_LANES, np.uint32)
+    for row in range(len(rows) - 1):
+        first = offsets[row]
+        i = rows[row]
+        while i + _LANES <= rows[row + 1] and first + np.int64(stops[i + _LANES - 1]) + 8 <= len(data):
+            values[:] = np.uint32(2166136261)
+            skip = np.int64(0)
+            longest = np.int64(1)
+            while skip < longest:
+                longest = _fnv_round(data, first, starts, stops, i, skip, values)
+                skip += 8
+            for lane in range(_LANES):
+                hashes[i + lane] = np.uint64(values[lane])
+            i += _LANES
+        while i < rows[row + 1]:
+            hashes[i] = np.uint64(_fnv(data, first + np.int64(starts[i]), first + np.int64(stops[i])))
+            i += 1
+
+
+def words(offsets: Offsets, data: Bytes, policy: Policy, masks: Atoms | None = None) -> Words:
+    """Words of every row under a policy; ``masks`` are the batch's atoms, where they were found before.
+
+    Raises ValueError for a policy that does not exist, and for a row of 4 GiB or more.
+    """
     if policy not in POLICIES:
         raise ValueError(f"no policy '{policy}'; there are: {', '.join(POLICIES)}")
-    return Words(*_words(offsets, data, fold_table(), policy == "symbols", policy == "alphanumeric"))
+    if len(offsets) > 1 and int(np.diff(offsets).max()) >= _LONGEST:
+        raise ValueError("a row of 4 GiB or more has no words view")
+    if masks is None:
+        masks = atoms(offsets, data)
+    number = POLICIES.index(policy)
+    none = np.zeros(masks.shape[1], np.uint64)
+    breaks = none
+    if number <= _SYMBOLS:
+        breaks = masks[BREAK] if number < _SYMBOLS else _sign_breaks(masks)
+    elif number == _TOKENS:
+        breaks = _token_breaks(offsets, data, masks)
+    gaps = _escapes(offsets, data, masks) if number == _ALPHANUMERIC else none
+    rows = _count(offsets, masks, breaks, gaps, number)
+    total = int(rows[-1])
+    starts, stops = np.empty(total, np.uint32), np.empty(total, np.uint32)
+    _bounds(offsets, masks, breaks, gaps, number, starts, stops)
+    hashes = np.empty(total, np.uint64)
+    if number == _RAW:
+        _raw_hashes(offsets, data, rows, starts, stops, hashes)
+    else:
+        _hashes(offsets, data, rows, starts, stops, folding(), number <= _SYMBOLS, hashes)
+    return Words(rows, hashes, starts, stops)
+
+
+@njit(nogil=True, cache=True)
+def _sign_breaks(masks):
+    """Each sign, and what follows it, begins a word."""
+    out = np.empty(masks.shape[1], np.uint64)
+    carry = np.uint64(0)
+    for block in range(masks.shape[1]):
+        signs = masks[SIGN, block]
+        out[block] = masks[BREAK, block] | signs | (signs << _ONE) | carry
+        carry = signs >> _TOP
+    return out

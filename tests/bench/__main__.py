@@ -251,7 +251,7 @@ def rules() -> Iterator[Row]:
     from curate.text import rules as text_rules
 
     texts = corpus(8)
-    yield case("words (folded)", texts, on_batch(lambda b: b.words()))
+    yield case("words (folded)", texts, on_batch(lambda b: b.words("folded")))
     yield case("words (symbols)", texts, on_batch(lambda b: b.words("symbols")))
     yield case("lines", texts, on_batch(lambda b: b.lines))
     yield case("prose_counts", texts, on_batch(lambda b: text_rules.prose_counts(*b.utf8)))
@@ -292,7 +292,7 @@ def near() -> Iterator[Row]:
         rows = phase.map(batch(some), CONTEXT).sort_by(order)
         return lambda: phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)
 
-    yield case("sketch (words + signatures)", texts, on_batch(lambda b: minhash.signatures(b.words(), 0)))
+    yield case("sketch (words + signatures)", texts, on_batch(lambda b: minhash.signatures(b.words("folded"), 0)))
     yield case("dedup.near map", texts, on_batch(lambda b: phase.map(b, CONTEXT)))
     yield case("dedup.near pairs", texts, pairs)
     yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].map(b, CONTEXT)))
@@ -304,7 +304,7 @@ def decontaminate() -> Iterator[Row]:
     from curate.text import ngrams
 
     texts = corpus(8)
-    yield case("5-grams (with words)", texts, on_batch(lambda b: ngrams.ngrams(b.words(), 5)))
+    yield case("5-grams (with words)", texts, on_batch(lambda b: ngrams.ngrams(b.words("folded"), 5)))
     yield case("ngram", texts, decided(Decontaminate(against=["humaneval"])))
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import twins
 import xxhash
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.text import code_rules, hashing, minhash, normal, overlap, pairs, rules
@@ -19,7 +19,7 @@ from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.lines import lines
 from curate.text.ngrams import ngrams
-from curate.text.words import POLICIES, words
+from curate.text.words import words
 
 KERNELS = settings(max_examples=60, deadline=None)  # the first example compiles
 
@@ -137,47 +137,10 @@ def test_profiles_never_fold_signs_or_digits_or_case():
 
 
 @KERNELS
-@given(twins.ROWS, st.sampled_from(POLICIES))
-@example([rb"a\nb\\tc\x \r", b"\\", rb"\n\n\nn"], "alphanumeric")
-def test_words(rows, policy):
-    """Starts and hashes of words under each policy; an escape is two separators to "alphanumeric"."""
-    view = words(*buffers(sliced(rows)), policy)
-    seen = [re.sub(rb"\\[nrt]", b"  ", row) if policy == "alphanumeric" else row for row in rows]
-    want = [twins.words(row, policy == "symbols") for row in seen]
-    assert twins.as_lists(view.rows, view.starts) == [[at for at, _ in row] for row in want]
-    assert twins.as_lists(view.rows, view.hashes) == [[h for _, h in row] for row in want]
-
-
-def test_words_of_scripts_without_spaces():
-    """Ideographs, kana and Thai letters are words of their own; Hangul and Cyrillic are not."""
-    text = pa.array(
-        ["機械学習", "ひらがな", "ไทย", "한국어 문장", "Привет, мир", "naïve café", "don't"], pa.large_string()
-    )
-    counts = np.diff(words(*buffers(text)).rows).tolist()
-    assert counts == [4, 4, 3, 2, 2, 2, 2]
-
-
-def test_one_huge_word_and_one_row_of_many_words():
-    """Rows beyond any fixed buffer: 3 MB without a break, and a million words."""
-    view = words(*buffers(pa.array(["x" * 3_000_000, "a " * 1_100_000, "b"], pa.large_string())))
-    assert np.diff(view.rows).tolist() == [1, 1_100_000, 1]
-
-
-@KERNELS
-@given(twins.ROWS)
-def test_lines(rows):
-    """Ranges of lines without their ends."""
-    view = lines(*buffers(sliced(rows)))
-    starts, stops = twins.as_lists(view.rows, view.starts), twins.as_lists(view.rows, view.stops)
-    got = [[row[a:b] for a, b in zip(x, y, strict=True)] for row, x, y in zip(rows, starts, stops, strict=True)]
-    assert got == [twins.lines(row) for row in rows]
-
-
-@KERNELS
 @given(twins.ROWS, st.integers(1, 7))
 def test_ngrams(rows, n):
     """All n-grams in order; none for a row with fewer words."""
-    view = words(*buffers(sliced(rows)))
+    view = words(*buffers(sliced(rows)), "folded")
     grams = ngrams(view, n)
     want = [twins.ngrams(hashes, n) for hashes in twins.as_lists(view.rows, view.hashes)]
     assert twins.as_lists(grams.rows, grams.hashes) == want
@@ -187,7 +150,7 @@ def test_ngrams(rows, n):
 @given(twins.ROWS)
 def test_signatures(rows):
     """Bands and sketch of each row, and the flag of rows that are too short for a shingle."""
-    view = words(*buffers(sliced(rows)))
+    view = words(*buffers(sliced(rows)), "folded")
     got = minhash.signatures(view, 3)
     a, b = (values.tolist() for values in minhash._family(3))
     for i, hashes in enumerate(twins.as_lists(view.rows, view.hashes)):
@@ -293,7 +256,7 @@ def test_every_kernel_takes_an_empty_batch():
     """No rows in, no rows out."""
     nothing = pa.array([], pa.large_string())
     offsets, data = buffers(nothing)
-    view = words(offsets, data)
+    view = words(offsets, data, "folded")
     assert view.hashes.size == lines(offsets, data).starts.size == ngrams(view, 5).hashes.size == 0
     assert minhash.signatures(view, 1).bands.shape == (0, 14)
     assert all(
@@ -309,9 +272,9 @@ def test_batch_computes_each_view_once():
     assert batch.words("folded") is batch.words("folded")
     assert batch.words("symbols") is not batch.words("folded")
     assert batch.lines is batch.lines
-    assert np.diff(batch.words().rows).tolist() == [2, 0]
+    assert np.diff(batch.words("folded").rows).tolist() == [2, 0]
     kind, arguments = batch.__reduce__()
-    assert kind(*arguments).words().hashes.tolist() == batch.words().hashes.tolist()
+    assert kind(*arguments).words("folded").hashes.tolist() == batch.words("folded").hashes.tolist()
 
 
 def test_folded_text_of_any_bytes():

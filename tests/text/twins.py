@@ -6,12 +6,11 @@ import re
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from hypothesis import strategies as st
 
+from curate.text import unicode
 from curate.text.code_rules import GENERATED
 from curate.text.rules import STOP_WORDS
-from curate.text.utf8 import SINGLE_RANGES, SYMBOL_RANGES
 
 M64 = (1 << 64) - 1
 BASE = 0x9E3779B97F4A7C15
@@ -42,6 +41,8 @@ PIECES = (
         b"\xe2\x80",
         b"\x80",
     ),
+    *(b"a-b", b"e.g.", b"end.Start", b"1,000.5", b"and/or", b"don't", b"x_y@z", b"\\n", b"\\tab"),
+    *("K", "ſs", "Ⱥ", "中a", "กำ", "\u0e33x", "ﬀ", "１２", "ǅ", "a\u2009b", "\u1680", "x\u0300\u0301"),
     *(b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80", b"\x00", b"word", b"Word ", b"under_score"),
 )
 ROW = st.lists(
@@ -80,40 +81,118 @@ def points(row: bytes) -> list[tuple[int, int, int]]:
 
 
 def kind(point: int) -> int:
-    """0 separator, 1 letter, 2 word of its own."""
-    if point < 0:
-        return 0
-    if point < 128:
-        return int(chr(point).isalnum())
-    if any(a <= point <= b for a, b in SYMBOL_RANGES):
-        return 0
-    if any(a <= point <= b for a, b in SINGLE_RANGES) or 0x20000 <= point < 0x40000:
-        return 2
-    return int(point < 0x20000)
+    """What the tables say of a code point; 0 for a byte that is none."""
+    return 0 if point < 0 else int(unicode.kinds()[point])
 
 
-def lower(point: int) -> int:
-    return ord(pc.utf8_lower(chr(point)).as_py())
+def is_space(point: int) -> bool:
+    return bool(kind(point) & unicode.SPACE)
 
 
-def words(row: bytes, symbols: bool = False) -> list[tuple[int, int]]:
-    """(first byte, hash) of each word."""
-    found: list[tuple[int, list[int]]] = []
-    inside = False
-    for point, at, _ in points(row):
-        k = kind(point)
-        if k == 1 and inside:
-            found[-1][1].append(point)
-        elif k or (symbols and 33 <= point < 127):
-            found.append((at, [point]))
-        inside = k == 1
-    out = []
-    for at, chars in found:
-        value = 0xCBF29CE484222325
-        for point in chars:
-            value = (value ^ lower(point)) * 0x100000001B3 & M64
-        out.append((at, mix64(value)))
-    return out
+def is_sign(point: int) -> bool:
+    return 33 <= point < 127 and not chr(point).isalnum()
+
+
+def word_hash(word: bytes) -> int:
+    """A multiplication for eight bytes; the last eight overlap those before them."""
+    size, multiplier = len(word), 0x9E3779B97F4A7C15
+    if size <= 8:
+        return mix64(((size * multiplier & M64) ^ int.from_bytes(word, "little")) * multiplier & M64)
+    value = size * multiplier & M64
+    for at in [*range(0, size - 8, 8), size - 8]:
+        value = (value ^ int.from_bytes(word[at : at + 8], "little")) * multiplier & M64
+        value ^= value >> 32
+    return mix64(value)
+
+
+def fnv(word: bytes) -> int:
+    """fastText's Dictionary::hash."""
+    value = 2166136261
+    for byte in word:
+        value = ((value ^ ((byte - 256 if byte > 127 else byte) & 0xFFFFFFFF)) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+def folded(word: bytes) -> bytes:
+    table = unicode.folding()
+    return "".join(chr(table[ord(c)] if ord(c) < len(table) else ord(c)) for c in word.decode()).encode()
+
+
+def _runs(seen: list[tuple[int, int, int]], inside, begins) -> list[tuple[int, int]]:
+    """(first byte, end) of runs of points that are ``inside``; a point where ``begins`` holds begins a run anew."""
+    found: list[list[int]] = []
+    before = False
+    for i, (point, at, width) in enumerate(seen):
+        if inside(i, point):
+            if not before or begins(i):
+                found.append([at, at])
+            found[-1][1] = at + width
+        before = inside(i, point)
+    return [(a, b) for a, b in found]
+
+
+def words(row: bytes, policy: str) -> list[tuple[int, int, int]]:
+    """(first byte, end, hash) of each word."""
+    if policy == "raw":
+        return [(m.start(), m.end(), fnv(m[0])) for m in re.finditer(rb"[^\x00\t-\r ]+", row)]
+    seen = points(row)
+    kinds = [kind(p) for p, _, _ in seen]
+    if policy in ("gopher", "tokens"):
+        breaks = {
+            i for i, (p, _, _) in enumerate(seen) if p >= 128 and kinds[i] & (unicode.PUNCTUATION | unicode.SYMBOL)
+        }
+        breaks |= {i + 1 for i in breaks}
+        for i, (point, at, _) in enumerate(seen):
+            if is_sign(point):
+                how = splits(row, at)
+                breaks |= ({i} if "before" in how else set()) | ({i + 1} if "behind" in how else set())
+        if policy == "gopher":
+            breaks = set()
+        found = _runs(seen, lambda _, p: not is_space(p), lambda i: i in breaks)
+        return [(a, b, word_hash(row[a:b])) for a, b in found]
+
+    def in_word(i: int, point: int) -> bool:
+        if policy == "alphanumeric" and i and seen[i - 1][0] == 92 and point in b"nrt":
+            return False
+        return bool(kinds[i] & unicode.WORD) or (policy == "symbols" and is_sign(point))
+
+    def begins(i: int) -> bool:
+        if policy == "symbols" and (is_sign(seen[i][0]) or is_sign(seen[i - 1][0])):
+            return True
+        if kinds[i] & unicode.MARK:
+            return False
+        k = i - 1
+        while k >= 0 and kinds[k] & unicode.MARK:
+            k -= 1
+        after_one = k >= 0 and bool(kinds[k] & unicode.ALONE)
+        return bool(kinds[i] & unicode.ALONE) or after_one
+
+    return [(a, b, word_hash(folded(row[a:b]))) for a, b in _runs(seen, in_word, begins)]
+
+
+def splits(row: bytes, at: int) -> str:
+    """Whether tokens are split before and behind the ASCII sign at a byte; ``curate.text.words`` says what for."""
+    sign, left, right = row[at : at + 1], row[at - 1 : at] if at else b"", row[at + 1 : at + 2]
+
+    def alnum(b: bytes) -> bool:
+        return b > b"\x7f" or b.isalnum()
+
+    def letter(b: bytes) -> bool:
+        return b > b"\x7f" or b.isalpha()
+
+    if sign == b"." and b"." in (left, right):
+        return ("" if left == b"." else "before ") + ("" if right == b"." else "behind")
+    if alnum(left) and alnum(right):
+        if sign == b"'":
+            return "before"
+        if sign in b"-,":
+            return "before behind" if letter(left) and letter(right) else ""
+        if sign == b".":
+            return "before behind" if left.islower() and right.isupper() else ""
+        if sign in b"/:<=>":
+            return "before behind" if letter(right) else ""
+        return ""
+    return "" if sign in b"-/@\\^|~+" else "before behind"
 
 
 def ngrams(hashes: list[int], n: int) -> list[int]:
@@ -129,6 +208,23 @@ def ngrams(hashes: list[int], n: int) -> list[int]:
 def lines(row: bytes) -> list[bytes]:
     parts = row.split(b"\n")
     return [p[:-1] if p.endswith(b"\r") else p for p in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+
+
+def paragraphs(row: bytes) -> list[bytes]:
+    """Runs of lines that are not empty, with the line ends between them."""
+    found: list[bytes] = []
+    inside = False
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", row):
+        content = line.removesuffix(b"\n").removesuffix(b"\r") if line.endswith(b"\n") else line
+        if not content:
+            inside = False
+            continue
+        if inside:
+            found[-1] += line
+        else:
+            found.append(line)
+        inside = True
+    return [p.removesuffix(b"\n").removesuffix(b"\r") if p.endswith(b"\n") else p for p in found]
 
 
 def signature(hashes: list[int], a: list[int], b: list[int], n: int = 5):
