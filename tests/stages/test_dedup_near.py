@@ -135,7 +135,7 @@ def test_detail_and_keep_order():
 def test_greedy_choice_by_brute_force(rows):
     """Whole stage against: all pairs that share a band and are similar enough, then one pass in keep order."""
     docs = documents([" ".join(f"w{w}" for w in row) for row in rows])
-    view = words(*buffers(docs.column("text")))
+    view = words(*buffers(docs.column("text")), "folded")
     found = minhash.signatures(view, 0)
     keep_order = sorted(
         range(len(rows)), key=lambda i: (docs.column("content_hash")[i].as_py(), docs.column("id")[i].as_py())
