@@ -13,14 +13,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, buffers, fixed, from_fixed
 from curate.text.normal import canonical
+from curate.text.utf8 import read64
 
-__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "read64", "xxh64", "xxh64_rows"]
+__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "xxh64", "xxh64_rows"]
 
 _P1: Final = np.uint64(11400714785074694791)
 _P2: Final = np.uint64(14029467366897019727)
@@ -46,18 +45,6 @@ def mix64(x):
 @njit(nogil=True, cache=True, inline="always")
 def _rotl(x, bits):
     return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
-
-
-@intrinsic
-def read64(typing, data, at):  # noqa: ARG001 - numba passes its typing context
-    """Eight bytes at any address, little-endian, in one load (numba's own indexing would make it eight)."""
-
-    def code(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
-        return builder.load(address, align=1)
-
-    return types.uint64(data, types.int64), code
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -163,7 +150,7 @@ def hash128_pair(first: pa.Array, second: pa.Array, seed: int = 0) -> pa.FixedSi
 def content_hash(text: pa.Array) -> pa.FixedSizeBinaryArray:
     """128-bit hash of each row's text in NFC with LF line ends, schema.DOCUMENT's ``content_hash``.
 
-    Rows that are ASCII without CR are hashed in place. NFC comes from ``pyarrow.compute.utf8_normalize``, so its
+    Rows that are in NFC already, without CR, are hashed in place. NFC comes from ``pyarrow.compute.utf8_normalize``, so its
     Unicode version is that of pyarrow's utf8proc (tried with pyarrow 26); rows that are no valid UTF-8 are hashed
     without NFC.
     """

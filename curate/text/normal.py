@@ -15,13 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
+from curate.text import unicode
 from curate.text.arrow import buffers, from_text
-from curate.text.utf8 import decode
+from curate.text.utf8 import decode, read64
 
 __all__ = [
     "CARRIAGE_RETURN",
     "INVALID",
     "NON_ASCII",
+    "UNSTABLE",
     "canonical",
     "code_profile",
     "folded",
@@ -32,40 +34,52 @@ __all__ = [
 NON_ASCII: Final = 1
 INVALID: Final = 2
 CARRIAGE_RETURN: Final = 4
+UNSTABLE: Final = 8
+_HIGH_BITS: Final = np.uint64(0x8080808080808080)
+_ONES: Final = np.uint64(0x0101010101010101)
+_RETURNS: Final = np.uint64(0x0D0D0D0D0D0D0D0D)
 
 
 @njit(nogil=True, cache=True)
-def _flags(offsets, data):
+def _flags(offsets, data, unstable):
     rows = len(offsets) - 1
     out = np.zeros(rows, np.uint8)
     for row in range(rows):
         stop = offsets[row + 1]
-        seen = np.uint8(0)
-        returns = np.uint8(0)
-        for at in range(offsets[row], stop):
-            seen |= data[at]
-            returns |= np.uint8(data[at] == 13)
-        flags = CARRIAGE_RETURN if returns else 0
-        if seen >= 128:
-            flags |= NON_ASCII
-            at = offsets[row]
-            while at < stop:
+        at = offsets[row]
+        flags = 0
+        while at < stop:
+            while at + 8 <= stop:
+                chunk = read64(data, at)
+                if chunk & _HIGH_BITS:
+                    break
+                # Bit 7 of a byte that is CR (exact for the first of them, which is all that is asked).
+                other = chunk ^ _RETURNS
+                if (other - _ONES) & ~other & _HIGH_BITS:
+                    flags |= CARRIAGE_RETURN
+                at += 8
+            # The eight bytes that hold one above ASCII, or the end.
+            end = min(at + 8, stop)
+            while at < end:
                 if data[at] < 128:
+                    if data[at] == 13:
+                        flags |= CARRIAGE_RETURN
                     at += 1
                     continue
                 point, width = decode(data, at, stop)
+                flags |= NON_ASCII
                 if point < 0:
                     flags |= INVALID
-                    break
+                elif unstable[point]:
+                    flags |= UNSTABLE
                 at += width
         out[row] = flags
     return out
 
 
 def row_flags(text: pa.Array) -> npt.NDArray[np.uint8]:
-    """uint8[n]: the bits NON_ASCII, INVALID (no valid UTF-8) and CARRIAGE_RETURN of each row."""
-    offsets, data = buffers(text)
-    return _flags(offsets, data)
+    """uint8[n]: the bits NON_ASCII, INVALID (no valid UTF-8), CARRIAGE_RETURN and UNSTABLE (NFC may change it) of each row."""
+    return _flags(*buffers(text), unicode.unstable())
 
 
 def _replaced(text: pa.Array, mask: npt.NDArray[np.bool_], rows: pa.Array) -> pa.Array:
@@ -75,14 +89,15 @@ def _replaced(text: pa.Array, mask: npt.NDArray[np.bool_], rows: pa.Array) -> pa
 def canonical(text: pa.Array) -> pa.Array:
     """Text in NFC with CRLF and CR as LF, large_string, nulls as empty rows; untouched rows are not copied.
 
-    NFC is utf8proc's through ``pyarrow.compute.utf8_normalize``; rows that are no valid UTF-8 keep their form.
+    NFC is utf8proc's through ``pyarrow.compute.utf8_normalize``, asked for rows that the committed tables do not know to
+    be in NFC already; rows that are no valid UTF-8 keep their form.
     """
     if not pa.types.is_large_string(text.type):
         text = text.cast(pa.large_string())
     if text.null_count:
         text = pc.fill_null(text, "")
     flags = row_flags(text)
-    compose = (flags & (NON_ASCII | INVALID)) == NON_ASCII
+    compose = (flags & (UNSTABLE | INVALID)) == UNSTABLE
     if compose.any():
         text = _replaced(text, compose, pc.utf8_normalize(text.filter(pa.array(compose)), form="NFC"))
     returns = (flags & CARRIAGE_RETURN) != 0

@@ -10,7 +10,20 @@ import numpy.typing as npt
 
 from curate import assets
 
-__all__ = ["ALONE", "ALPHA", "DIGIT", "MARK", "PUNCTUATION", "SPACE", "SYMBOL", "WORD", "folding", "kinds", "version"]
+__all__ = [
+    "ALONE",
+    "ALPHA",
+    "DIGIT",
+    "MARK",
+    "PUNCTUATION",
+    "SPACE",
+    "SYMBOL",
+    "WORD",
+    "folding",
+    "kinds",
+    "unstable",
+    "version",
+]
 
 POINTS: Final = 0x110000
 WORD: Final = 1
@@ -61,5 +74,17 @@ def folding() -> npt.NDArray[np.uint32]:
     for line in _lines("folding.tsv")[1:]:
         point, to = line.split("\t")
         table[int(point, 16)] = int(to, 16)
+    table.flags.writeable = False
+    return table
+
+
+@cache
+def unstable() -> npt.NDArray[np.bool_]:
+    """bool[0x110000], read-only: code points that NFC may change; a text that has none of them is in NFC (UAX 15)."""
+    table = np.zeros(POINTS, np.bool_)
+    for line in _lines("unicode.tsv")[1:]:
+        first, last, _, flags = line.split("\t")
+        if "n" in flags:
+            table[int(first, 16) : int(last, 16) + 1] = True
     table.flags.writeable = False
     return table

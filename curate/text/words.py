@@ -46,9 +46,9 @@ from curate.text.atoms import (
     within,
     zeros,
 )
-from curate.text.hashing import mix64, read64
+from curate.text.hashing import mix64
 from curate.text.unicode import folding
-from curate.text.utf8 import decode
+from curate.text.utf8 import decode, read64
 
 __all__ = ["POLICIES", "Policy", "Words", "words"]
 

@@ -35,7 +35,7 @@ def span(text: str) -> range:
 
 
 def main(ucd: Path) -> None:
-    category, space, alone = ["Cn"] * POINTS, [False] * POINTS, [False] * POINTS
+    category, space, alone, unstable = ["Cn"] * POINTS, [False] * POINTS, [False] * POINTS, [False] * POINTS
     first = 0
     for row in fields(ucd / "UnicodeData.txt"):
         point = int(row[0], 16)
@@ -45,6 +45,7 @@ def main(ucd: Path) -> None:
             category[each] = row[2]
             # What Python's str.isspace, and with it str.split and str.strip, takes for white space.
             space[each] = row[2] == "Zs" or row[4] in {"WS", "B", "S"}
+            unstable[each] = row[3] != "0"
     for row in fields(ucd / "Scripts.txt"):
         if row[1] in UNSPACED:
             for point in span(row[0]):
@@ -55,15 +56,24 @@ def main(ucd: Path) -> None:
                 alone[point] = True
     for point in ALSO_UNSPACED:
         alone[point] = True
+    for row in fields(ucd / "DerivedNormalizationProps.txt"):
+        if row[1] == "NFC_QC":  # the file lists those that are no "yes"
+            for point in span(row[0]):
+                unstable[point] = True
     version = (ucd / "CaseFolding.txt").read_text(encoding="utf-8").split("\n")[0].split("-")[1].removesuffix(".txt")
 
-    lines, begin = [f"# Unicode {version}: first, last, general category, s: white space, a: a word by itself"], 0
+    lines, begin = (
+        [
+            f"# Unicode {version}: first, last, general category, s: white space, a: a word by itself, n: NFC may change it"
+        ],
+        0,
+    )
     for point in range(1, POINTS + 1):
-        same = point < POINTS and all(x[point] == x[begin] for x in (category, space, alone))
+        same = point < POINTS and all(x[point] == x[begin] for x in (category, space, alone, unstable))
         if not same:
             if category[begin] not in {"Cn", "Co", "Cs"} or space[begin]:
                 letter = category[begin][0] in "LMN"
-                flags = "s" * space[begin] + "a" * (alone[begin] and letter)
+                flags = "s" * space[begin] + "a" * (alone[begin] and letter) + "n" * unstable[begin]
                 lines.append(f"{begin:04X}\t{point - 1:04X}\t{category[begin]}\t{flags}")
             begin = point
     (HERE / "unicode.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")

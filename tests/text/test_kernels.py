@@ -14,7 +14,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text import code_rules, hashing, minhash, normal, overlap, pairs, rules
+from curate.text import code_rules, hashing, minhash, normal, overlap, pairs, rules, unicode
 from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.lines import lines
@@ -102,6 +102,8 @@ def test_row_flags(rows):
         assert bool(flags & normal.NON_ASCII) == (not row.isascii())
         assert bool(flags & normal.CARRIAGE_RETURN) == (b"\r" in row)
         assert bool(flags & normal.INVALID) == (not _valid(row))
+        points = [point for point, _, _ in twins.points(row)]
+        assert bool(flags & normal.UNSTABLE) == any(point >= 0 and unicode.unstable()[point] for point in points)
 
 
 def _valid(row: bytes) -> bool:

@@ -59,6 +59,19 @@ def test_tables_are_unicodes():
     assert np.count_nonzero(kinds) > 140_000
 
 
+def test_a_text_without_unstable_points_is_in_nfc():
+    """Each such code point is in NFC by itself and beside any other; the unstable ones are those that NFC touches."""
+    unstable = unicode.unstable()
+    stable = [
+        chr(p) for p in np.flatnonzero(~unstable) if not 0xD800 <= p < 0xE000 and unicodedata.category(chr(p)) != "Cn"
+    ]
+    text = "".join(stable)
+    assert unicodedata.normalize("NFC", text) == text
+    assert unicodedata.normalize("NFC", text[::-1]) == text[::-1]
+    assert {0x300, 0x212B, 0x1161, 0x9BE} <= set(np.flatnonzero(unstable).tolist())
+    assert 1_000 < np.count_nonzero(unstable) < 3_000
+
+
 def test_folding_is_simple_case_folding():
     """One code point for one: what str.casefold gives where that is one character."""
     table = unicode.folding()

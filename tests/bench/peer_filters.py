@@ -1,0 +1,86 @@
+"""Runs in a peer's own environment, not in ours: CPU seconds of an engine's filters on documents.
+
+``python peer_filters.py ENGINE < documents.jsonl``: each line is a JSON string, a document's text. Prints JSON: CPU seconds
+on the first quarter of the documents and on all, three times each, after some that do not count (tokenizers load).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+
+
+def datatrove():
+    """FineWeb's rules in its order (repetition, quality, C4 without terminal punctuation, FineWeb); the first ends it."""
+    from datatrove.data import Document
+    from datatrove.pipeline.filters import (
+        C4QualityFilter,
+        FineWebQualityFilter,
+        GopherQualityFilter,
+        GopherRepetitionFilter,
+    )
+
+    filters = [
+        GopherRepetitionFilter(),
+        GopherQualityFilter(),
+        C4QualityFilter(filter_no_terminal_punct=False),
+        FineWebQualityFilter(),
+    ]
+
+    def run(texts):
+        for text in texts:
+            document = Document(text=text, id="")
+            for each in filters:
+                try:
+                    if each.filter(document) is not True:
+                        break
+                except (ZeroDivisionError, ValueError):
+                    break
+
+    return run
+
+
+def nemo():
+    """The filters of heuristic_filter_en, all of them on every document, on pandas batches as Curator runs them."""
+    import pandas as pd
+    from nemo_curator.stages.text.filters import heuristic as h
+
+    names = (
+        *("NonAlphaNumericFilter", "SymbolsToWordsFilter", "NumbersFilter", "UrlsFilter", "WhiteSpaceFilter"),
+        *("ParenthesesFilter", "WordCountFilter", "BoilerPlateStringFilter", "MeanWordLengthFilter"),
+        *("LongWordFilter", "WordsWithoutAlphabetsFilter", "CommonEnglishWordsFilter", "PunctuationFilter"),
+        *("BulletsFilter", "EllipsisFilter", "RepeatedLinesFilter", "RepeatedParagraphsFilter"),
+        *("RepeatedLinesByCharFilter", "RepeatedParagraphsByCharFilter"),
+    )
+    filters = [getattr(h, name)() for name in names]
+    filters += [h.RepeatingTopNGramsFilter(n=n) for n in (2, 3, 4)]
+    filters += [h.RepeatingDuplicateNGramsFilter(n=n) for n in range(5, 11)]
+
+    def run(texts):
+        frame = pd.DataFrame({"text": texts})
+        for each in filters:
+            scores = frame["text"].apply(each.score_document)
+            scores.apply(each.keep_document)
+
+    return run
+
+
+def main():
+    warnings.simplefilter("ignore")
+    run = {"datatrove": datatrove, "nemo": nemo}[sys.argv[1]]()
+    texts = [json.loads(line) for line in sys.stdin]
+    quarter = texts[: len(texts) // 4]
+    run(texts[:5])
+    taken = {"small": [], "all": []}
+    for _ in range(3):
+        for name, some in (("small", quarter), ("all", texts)):
+            start = time.process_time()
+            run(some)
+            taken[name].append(time.process_time() - start)
+    print(json.dumps(taken))
+
+
+if __name__ == "__main__":
+    main()
