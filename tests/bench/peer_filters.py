@@ -12,8 +12,11 @@ import time
 import warnings
 
 
-def datatrove():
-    """FineWeb's rules in its order (repetition, quality, C4 without terminal punctuation, FineWeb); the first ends it."""
+def datatrove(*, row=True):
+    """FineWeb's rules in its order: repetition, quality, C4 without terminal punctuation, FineWeb.
+
+    In a ``row`` the first filter that drops a document ends it, else every filter sees every document.
+    """
     from datatrove.data import Document
     from datatrove.pipeline.filters import (
         C4QualityFilter,
@@ -34,29 +37,33 @@ def datatrove():
             document = Document(text=text, id="")
             for each in filters:
                 try:
-                    if each.filter(document) is not True:
-                        break
+                    kept = each.filter(document) is True
                 except (ZeroDivisionError, ValueError):
+                    kept = False
+                if row and not kept:
                     break
 
     return run
 
 
-def nemo():
+def nemo_curator():
     """The filters of heuristic_filter_en, all of them on every document, on pandas batches as Curator runs them."""
     import pandas as pd
-    from nemo_curator.stages.text.filters import heuristic as h
+    from nemo_curator.stages.text.filters import heuristic
+    from nemo_curator.stages.text.filters.heuristic import repetition
 
     names = (
         *("NonAlphaNumericFilter", "SymbolsToWordsFilter", "NumbersFilter", "UrlsFilter", "WhiteSpaceFilter"),
         *("ParenthesesFilter", "WordCountFilter", "BoilerPlateStringFilter", "MeanWordLengthFilter"),
         *("LongWordFilter", "WordsWithoutAlphabetsFilter", "CommonEnglishWordsFilter", "PunctuationFilter"),
-        *("BulletsFilter", "EllipsisFilter", "RepeatedLinesFilter", "RepeatedParagraphsFilter"),
-        *("RepeatedLinesByCharFilter", "RepeatedParagraphsByCharFilter"),
+        *("BulletsFilter", "EllipsisFilter"),
     )
-    filters = [getattr(h, name)() for name in names]
-    filters += [h.RepeatingTopNGramsFilter(n=n) for n in (2, 3, 4)]
-    filters += [h.RepeatingDuplicateNGramsFilter(n=n) for n in range(5, 11)]
+    filters = [getattr(heuristic, name)() for name in names]
+    names = ("RepeatedLinesFilter", "RepeatedParagraphsFilter")
+    names += ("RepeatedLinesByCharFilter", "RepeatedParagraphsByCharFilter")
+    filters += [getattr(repetition, name)() for name in names]
+    filters += [repetition.RepeatingTopNGramsFilter(n=n) for n in (2, 3, 4)]
+    filters += [repetition.RepeatingDuplicateNGramsFilter(n=n) for n in range(5, 11)]
 
     def run(texts):
         frame = pd.DataFrame({"text": texts})
@@ -69,7 +76,9 @@ def nemo():
 
 def main():
     warnings.simplefilter("ignore")
-    run = {"datatrove": datatrove, "nemo": nemo}[sys.argv[1]]()
+    run = {"datatrove": lambda: datatrove(row=False), "datatrove-row": datatrove, "nemo-curator": nemo_curator}[
+        sys.argv[1]
+    ]()
     texts = [json.loads(line) for line in sys.stdin]
     quarter = texts[: len(texts) // 4]
     run(texts[:5])
