@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate import assets
 from curate.fingerprint import fingerprint
 from curate.llm.request import Answer, Request
-from curate.stages.bounds import Bound, first_reason, rules_of
+from curate.stages.bounds import Bound, Threshold, first_reason, rules_of, thresholds_of
 from curate.text.batch import Batch
 
 PART: Final = "_part"
@@ -215,6 +215,10 @@ class Filter(Stage):
         filter has rules that no table can say.
         """
         return rules_of(self.bounds, self, signals)
+
+    def thresholds(self) -> Sequence[Threshold]:
+        """The thresholds in force, by signal, for those who look at distributions."""
+        return thresholds_of(self.bounds, self)
 
     def decide(self, signals: Signals) -> pa.Array:
         """A string array: the first rule that a row breaks, or null to keep it."""

@@ -32,6 +32,22 @@ class Bound(NamedTuple):
     setting: str
 
 
+class Threshold(NamedTuple):
+    """A Bound with the threshold that a step's settings give it; see Bound for the other fields."""
+
+    reason: str
+    signal: str
+    op: Op
+    setting: str
+    value: float | bool
+
+
+def thresholds_of(bounds: Sequence[Bound], settings: object) -> list[Threshold]:
+    """The bounds that are in force, with their thresholds: those with a value, and switches that are on."""
+    values = ((bound, getattr(settings, bound.setting)) for bound in bounds)
+    return [Threshold(*b, value) for b, value in values if value is not None and not (b.op == "is" and not value)]
+
+
 def rules_of(bounds: Sequence[Bound], settings: object, signals: Mapping[str, pa.Array]) -> list[tuple[str, pa.Array]]:
     """What ``Filter.rules`` gives, from a table: each reason once, in the order of its first line; rules that are off
     are left out."""
