@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from command import Curate, record
+from command import Curate, on_terminal, record
 from small_run import documents
-from test_output import on_terminal
 
 from curate.store.tables import open_table
 

@@ -10,7 +10,7 @@ from command import Curate, manifest, record
 from exchange import CONTEXT, batch
 from pydantic import ValidationError
 from recipes import step, write
-from test_filter_rules import FILES, TEXTS
+from rule_breakers import TEXTS
 
 from curate.stages import load_all
 from curate.stages.filter_code_rules import CodeRules
@@ -26,7 +26,7 @@ BOTH = ["filter.text_rules", "filter.code_rules"]
 
 def test_one_filter_gives_its_own_names() -> None:
     """Exactly what the filter measures, by the same names."""
-    docs = batch([*TEXTS.values(), None])
+    docs = batch([*TEXTS, None])
     stage = SignalsText(of=["filter.text_rules"])
     assert dict(stage.measure(docs, CONTEXT)) == dict(TextRules().measure(docs, CONTEXT))
     assert stage.adds() == TextRules.signals
@@ -35,7 +35,7 @@ def test_one_filter_gives_its_own_names() -> None:
 
 def test_names_that_two_filters_share_carry_the_filters_names() -> None:
     """Each signal once, under a name that says whose it is; those of one filter alone stay short."""
-    docs = batch([*TEXTS.values(), *FILES.values()])
+    docs = batch(list(TEXTS))
     found = SignalsText(of=BOTH).measure(docs, CONTEXT)
     prose, code = TextRules().measure(docs, CONTEXT), CodeRules().measure(docs, CONTEXT)
     shared = set(prose) & set(code)
@@ -90,7 +90,7 @@ def test_thresholds_are_those_of_the_filters() -> None:
 
 def test_a_run_cuts_on_a_signal(curate: Curate, tmp_path: Path) -> None:
     """Columns in the rows, numbers and flags; select.where reads both; the column is what the filter measured."""
-    rows = [{"id": str(i), "text": text} for i, text in enumerate([*TEXTS.values(), *FILES.values()])]
+    rows = [{"id": str(i), "text": text} for i, text in enumerate(TEXTS)]
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     steps = [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
