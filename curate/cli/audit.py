@@ -31,7 +31,7 @@ _PAIRS: Final = 12
         "curate audit my.yaml --limit 1000            the first thousand of each source: quick",
         "curate audit my.yaml --step rules            one filter, as if it stood alone",
         after="A run stops at the first rule that a document breaks; an audit goes on, so that rules can be compared. It "
-        "reads inputs and writes nothing. To look at single values: signals.text and 'curate inspect --signal'.",
+        "leaves nothing behind. To look at single values: signals.text and 'curate inspect --signal'.",
     ),
 )
 def audit(

@@ -86,7 +86,7 @@ def inspect(
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
-    _distributions(out, found.distributions, one_step=step is not None)
+    _distributions(out, found.distributions, step, run)
     _rows(out, found, run)
 
 
@@ -129,7 +129,7 @@ def _counts(out: Console, found: Overview) -> None:
     out.print(made)
 
 
-def _distributions(out: Console, found: list[Distribution], *, one_step: bool) -> None:
+def _distributions(out: Console, found: list[Distribution], step: str | None, run: str) -> None:
     from curate.cli.tables import bars, table
     from curate.report.plain import short_number
 
@@ -144,12 +144,15 @@ def _distributions(out: Console, found: list[Distribution], *, one_step: bool) -
         q = each.quantiles
         sampled = " (sample)" if each.sampled else ""
         made.add_row(
-            (each.name if one_step else f"{each.step}.{each.name}") + sampled,
+            (each.name if step else f"{each.step}.{each.name}") + sampled,
             *(short_number(q[p]) for p in ("5", "25", "50", "75", "95")),
             f"{short_number(each.low):>5} {bars(each.bins, out.width)} {short_number(each.high)}",
         )
     out.print()
     out.print(made)
+    if step:
+        hint = f"One of them closely, with its thresholds: curate inspect {run} --signal {step}.{found[0].name}"
+        out.print(f"\n{hint}", style="dim", soft_wrap=True)
 
 
 def _rows(out: Console, found: Overview, run: str) -> None:

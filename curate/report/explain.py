@@ -32,7 +32,7 @@ class Event:
         reason, sentence: why it went, and what that means.
         detail: what it was compared with.
         signals: what was measured.
-        settings: the step's settings, where it dropped the document.
+        settings: those of the step's settings that the reason is about.
     """
 
     step: str
@@ -148,7 +148,14 @@ def _event(step: Step, row: Row, *, reached: bool) -> Event:
     if step.id in row.dropped:
         reason, detail = row.dropped[step.id]
         return Event(
-            step.id, step.use, "dropped", reason, step.sentence(reason), _plain(detail), signals, step.settings
+            step.id,
+            step.use,
+            "dropped",
+            reason,
+            step.sentence(reason),
+            _plain(detail),
+            signals,
+            step.deciding_settings(reason),
         )
     if step.id == row.maker:
         return Event(step.id, step.use, "read" if step.is_a(Source) else "made", signals=signals)

@@ -252,11 +252,12 @@ def _about(run: RunFolder, row: Row, gone: str | None) -> dict[str, Any]:
 
 
 def deciding(step: Step, reason: str, signals: dict[str, Any]) -> dict[str, Any]:
-    """The one or two signals that a reason is about: those of its name or of a setting named in its sentence, else
-    those that the sentence mentions."""
+    """The one or two signals that a reason is about: those of its bounds; without a table those of its name or of a
+    setting named in its sentence, else those that the sentence mentions."""
+    bounded = {b.signal for b in step.bounds(reason)}
     words = set(step.sentence(reason).replace(",", " ").replace("`", " ").replace(";", " ").split())
     bounds = {w.removeprefix("max_").removeprefix("min_") for w in words if w.startswith(("max_", "min_"))}
-    for near in (lambda name: name in bounds or name in reason, lambda name: name in words):
+    for near in (lambda n: n in bounded, lambda n: n in bounds or n in reason, lambda n: n in words):
         found = {name: value for name, value in signals.items() if value is not None and near(name)}
         if found:
             return dict(list(found.items())[:2])

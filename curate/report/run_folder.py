@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.errors import CurateError, DamagedError, RecipeError
-from curate.stages.base import Generator, Source, Stage, Writer
+from curate.stages.base import Filter, Generator, Source, Stage, Writer
+from curate.stages.bounds import Bound
 from curate.stages.registry import stage_class
 from curate.store.files import Store
 from curate.store.parts import HIDDEN
@@ -63,6 +64,18 @@ class Step:
     def sentence(self, reason: str) -> str:
         """What a reason of this step means, as its stage says; empty when it says nothing."""
         return self.stage.reasons.get(reason, "") if self.stage is not None else ""
+
+    def bounds(self, reason: str) -> list[Bound]:
+        """The lines of its stage's table that a reason stands for; none where it has rules that no table can say."""
+        bounds = self.stage.bounds if self.stage is not None and issubclass(self.stage, Filter) else ()
+        return [b for b in bounds if b.reason == reason]
+
+    def deciding_settings(self, reason: str) -> dict[str, Any]:
+        """The settings that a reason is about: those of its bounds, else those that its sentence names, else all."""
+        names = {b.setting for b in self.bounds(reason)}
+        sentence = self.sentence(reason)
+        found = {k: v for k, v in self.settings.items() if (k in names if names else k in sentence)}
+        return found or self.settings
 
     def added(self) -> list[str]:
         """Columns it adds to rows, by short name."""

@@ -42,6 +42,15 @@ class Threshold(NamedTuple):
     value: float | bool
 
 
+def conditions(bounds: Sequence[Bound]) -> dict[str, str]:
+    """By reason what a row goes for, as a reader writes it: ``words < min_words``, ``a > b or c > d``."""
+    found: dict[str, list[str]] = {}
+    for b in bounds:
+        said = f"{b.signal}, with {b.setting}" if b.op == "is" else f"{b.signal} {b.op} {b.setting}"
+        found.setdefault(b.reason, []).append(said)
+    return {reason: " or ".join(each) for reason, each in found.items()}
+
+
 def thresholds_of(bounds: Sequence[Bound], settings: object) -> list[Threshold]:
     """The bounds that are in force, with their thresholds: those with a value, and switches that are on."""
     values = ((bound, getattr(settings, bound.setting)) for bound in bounds)

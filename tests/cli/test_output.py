@@ -25,6 +25,8 @@ ESCAPE = "\x1b"
     [
         ("inspect", "--plain", "RUN"),
         ("inspect", "--plain", "RUN/tokens"),
+        ("inspect", "RUN", "--signal", "rules.words", "--at", "0.9"),
+        ("audit", "RECIPE"),
         ("explain", "RUN", "ID"),
         ("plan", "RECIPE"),
         ("run", "RECIPE", "--workers", 0),

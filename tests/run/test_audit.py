@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from command import Curate, manifest, on_terminal
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Field
 from recipes import step, write
 from rule_breakers import TEXTS
@@ -313,3 +315,17 @@ def test_a_null_condition_breaks_no_rule() -> None:
 
     assert _flags(pc.less(pa.array([1, None, 3]), 2)).tolist() == [True, False, False]
     assert _flags(pa.array([], pa.bool_())).dtype == np.bool_
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=30))
+def test_counting_together(rows: list[list[bool]]) -> None:
+    """Only it, pairs and any, for whatever documents break."""
+    names = [("s", reason) for reason in "abcd"]
+    counts = AuditCounts()
+    counts._together(names, np.array(rows, bool).T)
+    assert counts.broken == sum(map(any, rows))
+    for i, name in enumerate(names):
+        assert counts.rules[name]["only"] == sum(row[i] and sum(row) == 1 for row in rows)
+    expected = {(names[i], names[j]): sum(r[i] and r[j] for r in rows) for i, j in itertools.combinations(range(4), 2)}
+    assert counts.pairs == {pair: both for pair, both in expected.items() if both}
