@@ -87,6 +87,8 @@ def inspect(
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
     _distributions(out, found.distributions, step, run)
+    for name, columns in found.crowded.items():
+        out.print(f"\n{columns} signals of step {name}: curate inspect {run} --plain --step {name}", soft_wrap=True)
     _rows(out, found, run)
 
 

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from curate.report.plain import lines, one_line
 from curate.report.read_back import answer_of, read_back
-from curate.report.run_folder import Row, RunFolder, Step
+from curate.report.run_folder import Row, RunFolder
+from curate.report.step import Step
 from curate.stages.base import Filter, Generator, Source, Trainer, Writer
 
 DIFF_WIDTH: Final = 92

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from curate.errors import RecipeError
 from curate.report.plain import one_line
 from curate.report.read_back import read_back
-from curate.report.run_folder import REASON, RunFolder, Step
+from curate.report.run_folder import REASON, RunFolder
+from curate.report.step import Step
 from curate.stages.base import Filter
 from curate.stages.bounds import Threshold, beyond
 from curate.text.hashing import keyed_hash

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from command import Curate, on_terminal, record
-from small_run import documents
+from recipes import step, write
+from small_run import documents, steps, write_run
 
 from curate.store.tables import open_table
 
@@ -116,3 +117,18 @@ def test_it_fits_the_terminal(small_run: Path, columns: int) -> None:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         assert [line for line in lines if len(line) > columns and "curate explain" not in line] == []
         assert "…" not in "".join(lines[:12])
+
+
+def test_many_columns_do_not_crowd_the_overview(curate: Curate, tmp_path: Path) -> None:
+    """What signals.text adds is named in one line and shown where it is asked for; a dropped row shows what decided."""
+    write_run(tmp_path)
+    made = steps()
+    made.insert(1, step("sig", "signals.text"))
+    curate.run(write(tmp_path / "recipe.yaml", made[:3], name="small"), tmp_path / "run").ok()
+    out = curate("inspect", "--plain", tmp_path / "run", "-n", 500).ok().out
+    assert "16 signals of step sig: curate inspect" in out and "sig.words" not in out
+    assert re.search(r"rules: too_short  words \d+$", out, re.MULTILINE)
+    one = curate("inspect", "--plain", tmp_path / "run", "--step", "sig", "-n", 0).ok().out
+    assert re.search(r"^words +\d", one, re.MULTILINE)
+    found = json.loads(curate("inspect", tmp_path / "run", "--signal", "sig.words", "--json").ok().out)
+    assert {m["setting"] for m in found["marks"]} == {"min_words", "max_words"}
