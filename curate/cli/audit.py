@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PAIRS: Final = 12
 """Pairs of rules that are shown."""
+_SMALL_BYTES: Final = 64 << 20
 
 
 @app.command(
@@ -63,8 +64,9 @@ def audit(
 
     plan = make_plan(load_recipe(find_recipe(recipe)), options(1.0 if sample is None else sample, limit))
     auditor = Auditor(plan, step, sample, limit)
-    few = limit is not None or auditor.tasks < 2
-    count = workers if workers is not None else 0 if few else min(os.cpu_count() or 1, auditor.tasks)
+    # Starting processes takes longer than reading a little.
+    small = limit is not None or auditor.tasks < 2 or auditor.bytes < _SMALL_BYTES
+    count = workers if workers is not None else 0 if small else min(os.cpu_count() or 1, auditor.tasks)
     quiet = as_json or not sys.stderr.isatty()
     with Progress(console=Terminal(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("auditing", total=auditor.bytes or None)
