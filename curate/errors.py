@@ -89,7 +89,7 @@ class StorageError(CurateError):
 
 
 class GuardError(CurateError):
-    """A step dropped a larger share of its rows than its guard allows."""
+    """A step dropped a larger or a smaller share of its rows, or of their text, than its guard allows."""
 
     exit_code = 7
 

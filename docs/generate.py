@@ -15,7 +15,7 @@ os.environ["NO_COLOR"] = "1"
 DOCS = Path(__file__).resolve().parent
 
 
-COMMANDS = ("check", "copy", "explain", "inspect", "plan", "run", "score", "stages", "train")
+COMMANDS = ("audit", "check", "copy", "explain", "inspect", "plan", "run", "score", "stages", "train")
 
 
 def cli() -> str:
@@ -32,6 +32,8 @@ def cli() -> str:
 def stages() -> str:
     """Settings, columns and reasons of every stage."""
     from curate.stages import load_all
+    from curate.stages.base import Filter
+    from curate.stages.bounds import conditions
     from curate.stages.registry import registered
 
     load_all()
@@ -47,8 +49,15 @@ def stages() -> str:
         if rows:
             parts.append("| setting | default | what it is |\n|---|---|---|\n" + "\n".join(rows) + "\n")
         if stage.reasons:
-            reasons = [f"| `{reason}` | {_cell(why)} |" for reason, why in stage.reasons.items()]
-            parts.append("| reason | a row goes because |\n|---|---|\n" + "\n".join(reasons) + "\n")
+            goes = conditions(stage.bounds) if issubclass(stage, Filter) else {}
+            head = (
+                "| reason | a row goes because |" + (" goes if |" if goes else "") + "\n|---|---|" + "---|" * bool(goes)
+            )
+            reasons = [
+                f"| `{reason}` | {_cell(why)} |" + (f" {_code(goes.get(reason, ''))} |" if goes else "")
+                for reason, why in stage.reasons.items()
+            ]
+            parts.append(head + "\n" + "\n".join(reasons) + "\n")
     return "\n".join(parts)
 
 
@@ -56,6 +65,10 @@ def _default(value: object) -> str:
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
 
 
 def _cell(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,30 @@ def fresh(*argv: str | Path | float, env: dict[str, str] | None = None) -> Done:
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def on_terminal(*argv: str | Path, columns: int, **env: str) -> str:
+    """All that a command writes to a terminal of that width."""
+    driver, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "curate", *map(str, argv)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "50", **env},
+    ):
+        os.close(terminal)
+        written = b""
+        while True:
+            try:
+                more = os.read(driver, 1 << 16)
+            except OSError:  # how Linux says that nobody has the terminal open any more
+                break
+            if not more:
+                break
+            written += more
+    os.close(driver)
+    return written.decode()
 
 
 def results(store: Path, *, card: bool = True) -> dict[str, str]:

@@ -121,8 +121,7 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
     if event.signals:
         said += [(line, "dim") for line in _pairs("measured: ", event.signals, width)]
     if event.reason and event.signals:
-        named = {k: v for k, v in event.settings.items() if k in event.sentence}
-        said += [(line, "dim") for line in _pairs("settings: ", named or event.settings, width)]
+        said += [(line, "dim") for line in _pairs("settings: ", event.settings, width)]
     return said
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate.cli.app import JSON, app, examples
+from curate.errors import RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
         "curate inspect --plain phi-1-mini --reason near_duplicate -n 5",
         "curate inspect --plain phi-1-mini --kept --source rust-book --seed 7",
         "curate inspect --plain runs/phi-1-mini/dataset       a written dataset, decoded",
+        "curate inspect phi-1-mini --signal web-rules.words   quantiles, histogram, thresholds of a signal",
+        "curate inspect phi-1-mini --signal web-rules.words --at 0.95 -n 5",
+        "curate inspect phi-1-mini --signal web-rules.words --at min_words",
+        "                                                     and the documents nearest to a place on it",
         after="Which rows are shown depends on their ids and the seed alone: the same rows every time.",
     ),
 )
@@ -37,6 +42,15 @@ def inspect(
     dropped: Annotated[bool, typer.Option("--dropped", help="Only rows that were dropped.")] = False,
     kept: Annotated[bool, typer.Option("--kept", help="Only rows in the result.")] = False,
     source: Annotated[str | None, typer.Option(help="Rows of this source.")] = None,
+    signal: Annotated[
+        str | None, typer.Option(metavar="STEP.SIGNAL", help="Quantiles and a histogram of what a step measured.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="With --signal, documents at: a quantile (0.95, 95%), a value (=0.3), a setting's threshold."
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option("-n", "--rows", help="How many rows.", min=0, max=10_000)] = 20,
     seed: Annotated[int, typer.Option(help="Another seed shows other rows.", min=0)] = 0,
     as_json: JSON = False,
@@ -48,6 +62,11 @@ def inspect(
     from curate.report.inspect import inspect as look
     from curate.report.run_folder import is_run, open_run
 
+    if at is not None and signal is None:
+        raise RecipeError("--at needs --signal", cure="say on which signal, as in --signal rules.words --at 0.95")
+    if signal is not None:
+        _signal(run, signal, at, rows, as_json=as_json)
+        return
     if not plain and not as_json:
         print("The report for the browser is not in this version yet; add --plain to look at it here.")
         raise typer.Exit(2)
@@ -67,8 +86,27 @@ def inspect(
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
-    _distributions(out, found.distributions, one_step=step is not None)
+    _distributions(out, found.distributions, step, run)
+    for name, columns in found.crowded.items():
+        out.print(f"\n{columns} signals of step {name}: curate inspect {run} --plain --step {name}", soft_wrap=True)
     _rows(out, found, run)
+
+
+def _signal(run: str, name: str, at: str | None, rows: int, *, as_json: bool) -> None:
+    from curate.cli.signal import show
+    from curate.cli.tables import console
+    from curate.report.run_folder import open_run
+    from curate.report.signal import signal as look
+
+    opened = open_run(run)
+    found = look(opened, name, at, rows)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+        return
+    out = console()
+    if opened.note:
+        out.print(f"note: {opened.note}\n", style="yellow")
+    show(out, found, run)
 
 
 def _counts(out: Console, found: Overview) -> None:
@@ -93,7 +131,7 @@ def _counts(out: Console, found: Overview) -> None:
     out.print(made)
 
 
-def _distributions(out: Console, found: list[Distribution], *, one_step: bool) -> None:
+def _distributions(out: Console, found: list[Distribution], step: str | None, run: str) -> None:
     from curate.cli.tables import bars, table
     from curate.report.plain import short_number
 
@@ -108,12 +146,15 @@ def _distributions(out: Console, found: list[Distribution], *, one_step: bool) -
         q = each.quantiles
         sampled = " (sample)" if each.sampled else ""
         made.add_row(
-            (each.name if one_step else f"{each.step}.{each.name}") + sampled,
+            (each.name if step else f"{each.step}.{each.name}") + sampled,
             *(short_number(q[p]) for p in ("5", "25", "50", "75", "95")),
             f"{short_number(each.low):>5} {bars(each.bins, out.width)} {short_number(each.high)}",
         )
     out.print()
     out.print(made)
+    if step:
+        hint = f"One of them closely, with its thresholds: curate inspect {run} --signal {step}.{found[0].name}"
+        out.print(f"\n{hint}", style="dim", soft_wrap=True)
 
 
 def _rows(out: Console, found: Overview, run: str) -> None:

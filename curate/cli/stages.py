@@ -51,10 +51,19 @@ def stages(
         settings.add_row(field, "required" if facts["required"] else json.dumps(facts["default"]), facts["about"])
     out.print(settings)
     if stage.reasons:
-        reasons = table("reason", "a row goes because", fold=("a row goes because",), title="\nreasons")
+        goes = _conditions(stage)
+        fold = ("a row goes because", "goes if")
+        reasons = table("reason", *(fold if goes else fold[:1]), fold=fold, title="\nreasons")
         for reason, why in stage.reasons.items():
-            reasons.add_row(reason, why)
+            reasons.add_row(reason, why, *([goes.get(reason, "")] if goes else []))
         out.print(reasons)
+
+
+def _conditions(stage: type[Any]) -> dict[str, str]:
+    from curate.stages.base import Filter
+    from curate.stages.bounds import conditions
+
+    return conditions(stage.bounds) if issubclass(stage, Filter) else {}
 
 
 def _kind(stage: type[Any]) -> str:
@@ -85,4 +94,5 @@ def _facts(stage: type[Any]) -> dict[str, Any]:
         "about": _first_line(stage),
         "settings": settings,
         "reasons": dict(stage.reasons),
+        "goes_if": _conditions(stage),
     }

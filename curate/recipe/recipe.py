@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from curate import assets
 from curate.errors import RecipeError
@@ -22,12 +22,25 @@ RESERVED: Final = ("pieces", "signals", "steps")
 
 
 class Guard(BaseModel):
-    """Stops the run when a step drops more, or less, than expected."""
+    """Stops the run when a step drops more, or less, than expected: of its rows, or of their text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_drop: float | None = Field(None, ge=0, le=1, description="largest share of rows that may go")
     min_drop: float | None = Field(None, ge=0, le=1, description="smallest share of rows that must go")
+    max_drop_text: float | None = Field(
+        None, ge=0, le=1, description="largest share of the text that may go, with rows or taken out of those that stay"
+    )
+    min_drop_text: float | None = Field(None, ge=0, le=1, description="smallest share of the text that must go")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("it needs max_drop, min_drop, max_drop_text or min_drop_text")
+        for most, least in ((self.max_drop, self.min_drop), (self.max_drop_text, self.min_drop_text)):
+            if most is not None and least is not None and least > most:
+                raise ValueError(f"no share is at least {least} and at most {most}")
+        return self
 
 
 class _Step(BaseModel):

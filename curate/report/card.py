@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from curate.report.explain import json_object
 from curate.report.plain import number, one_line, size
-from curate.report.run_folder import RunFolder, Step, finished_run
+from curate.report.run_folder import RunFolder, finished_run
+from curate.report.step import Step
 from curate.stages.base import Generator, Source, Writer
 from curate.store.files import Store
 

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from curate.report.plain import lines, one_line
 from curate.report.read_back import answer_of, read_back
-from curate.report.run_folder import Row, RunFolder, Step
+from curate.report.run_folder import Row, RunFolder
+from curate.report.step import Step
 from curate.stages.base import Filter, Generator, Source, Trainer, Writer
 
 DIFF_WIDTH: Final = 92
@@ -32,7 +33,7 @@ class Event:
         reason, sentence: why it went, and what that means.
         detail: what it was compared with.
         signals: what was measured.
-        settings: the step's settings, where it dropped the document.
+        settings: those of the step's settings that the reason is about.
     """
 
     step: str
@@ -148,7 +149,14 @@ def _event(step: Step, row: Row, *, reached: bool) -> Event:
     if step.id in row.dropped:
         reason, detail = row.dropped[step.id]
         return Event(
-            step.id, step.use, "dropped", reason, step.sentence(reason), _plain(detail), signals, step.settings
+            step.id,
+            step.use,
+            "dropped",
+            reason,
+            step.sentence(reason),
+            _plain(detail),
+            signals,
+            step.deciding_settings(reason),
         )
     if step.id == row.maker:
         return Event(step.id, step.use, "read" if step.is_a(Source) else "made", signals=signals)

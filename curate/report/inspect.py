@@ -14,13 +14,16 @@ from curate.errors import RecipeError
 from curate.report.explain import json_object
 from curate.report.plain import one_line
 from curate.report.read_back import read_back
-from curate.report.run_folder import REASON, Row, RunFolder, Step
+from curate.report.run_folder import REASON, Row, RunFolder
+from curate.report.step import Step
 from curate.stages.base import Filter
 from curate.text.hashing import keyed_hash
 
 BINS: Final = 24
 _MOST_VALUES: Final = 1_000_000
 """Values a distribution is computed from; of more rows a sample by hash of the id."""
+_MOST_COLUMNS: Final = 8
+"""A step that adds more (``signals.text``) is only shown where it is asked for."""
 _TEXT_CHARS: Final = 400
 _BACK_BYTES: Final = 256 << 20
 """Input read again at most to show the text of rows that were dropped while reading."""
@@ -96,12 +99,14 @@ class Overview:
     Attributes:
         steps: by step: use, rows in and out, and rows by reason.
         matching: how many rows ``Wanted`` matches, of which some are shown.
+        crowded: by step, how many columns it adds, where they are too many to be among ``distributions``.
     """
 
     steps: list[dict[str, Any]]
     distributions: list[Distribution]
     matching: int
     rows: list[Seen] = field(default_factory=list)
+    crowded: dict[str, int] = field(default_factory=dict)
 
 
 def inspect(run: RunFolder, wanted: Wanted) -> Overview:
@@ -116,7 +121,12 @@ def inspect(run: RunFolder, wanted: Wanted) -> Overview:
         list(_distributions(run, wanted.step)),
         matching,
         [_seen(run, rows[i], wanted, why.get(i, "")) for i in chosen],
+        {s: len(run.steps[s].added()) for s in _crowded(run)} if wanted.step is None else {},
     )
+
+
+def _crowded(run: RunFolder) -> list[str]:
+    return [s.id for s in run.steps.values() if len(s.added()) > _MOST_COLUMNS]
 
 
 def _check(run: RunFolder, wanted: Wanted) -> None:
@@ -228,9 +238,13 @@ def _seen(run: RunFolder, row: Row, wanted: Wanted, why: str) -> Seen:
 
 
 def _about(run: RunFolder, row: Row, gone: str | None) -> dict[str, Any]:
-    about: dict[str, Any] = {}
-    about.update({name: value for name, value in row.columns.items() if isinstance(value, int | float)})
-    for step in run.steps.values():
+    crowded = _crowded(run)
+    about: dict[str, Any] = {
+        name: value
+        for name, value in row.columns.items()
+        if isinstance(value, int | float) and name.partition(".")[0] not in crowded
+    }
+    for step in (s for s in run.steps.values() if s.id not in crowded):
         for name in step.added():
             value = row.signals.get(step.id, {}).get(name)
             if isinstance(value, int | float):
@@ -246,17 +260,18 @@ def _about(run: RunFolder, row: Row, gone: str | None) -> dict[str, Any]:
         about = {"kept": compared["kept"][:8], "similarity": compared.get("similarity")}
     elif detail or isinstance(signals.get("detail"), str):
         about = {"detail": detail or signals["detail"]}
-    if not about:
-        about = deciding(run.steps[gone], row.dropped[gone][0], signals)
+    elif signals.get("item") is None:
+        about = {**deciding(run.steps[gone], row.dropped[gone][0], signals), **about}
     return about
 
 
 def deciding(step: Step, reason: str, signals: dict[str, Any]) -> dict[str, Any]:
-    """The one or two signals that a reason is about: those of its name or of a setting named in its sentence, else
-    those that the sentence mentions."""
+    """The one or two signals that a reason is about: those of its bounds; without a table those of its name or of a
+    setting named in its sentence, else those that the sentence mentions."""
+    bounded = {b.signal for b in step.bounds(reason)}
     words = set(step.sentence(reason).replace(",", " ").replace("`", " ").replace(";", " ").split())
     bounds = {w.removeprefix("max_").removeprefix("min_") for w in words if w.startswith(("max_", "min_"))}
-    for near in (lambda name: name in bounds or name in reason, lambda name: name in words):
+    for near in (lambda n: n in bounded, lambda n: n in bounds or n in reason, lambda n: n in words):
         found = {name: value for name, value in signals.items() if value is not None and near(name)}
         if found:
             return dict(list(found.items())[:2])
@@ -268,8 +283,9 @@ def deciding(step: Step, reason: str, signals: dict[str, Any]) -> dict[str, Any]
 
 def _distributions(run: RunFolder, only: str | None) -> Iterator[Distribution]:
     """Of the columns that steps add; for one step of everything it measured."""
+    crowded = _crowded(run) if only is None else []
     for step in run.steps.values():
-        if only is not None and step.id != only:
+        if step.id in crowded or only not in (None, step.id):
             continue
         added = step.added()
         values: dict[str, list[pa.Array]] = {}

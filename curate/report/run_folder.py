@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
-from curate.errors import CurateError, DamagedError, RecipeError
-from curate.stages.base import Generator, Source, Stage, Writer
-from curate.stages.registry import stage_class
+from curate.errors import DamagedError, RecipeError
+from curate.report.step import Step
+from curate.stages.base import Generator, Source, Writer
 from curate.store.files import Store
 from curate.store.parts import HIDDEN
 from curate.store.records import Counts, Part, StepRecord
@@ -27,51 +25,6 @@ REASON: Final = "reason"
 """Column of a signals table: why the row went."""
 MIN_DIGITS: Final = 4
 """Fewest hex digits that stand for a document."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a run.
-
-    Attributes:
-        id, use, settings: as in the recipe.
-        inputs: ids of the steps it read.
-        uses: by setting, the trained step it used.
-        record: what came of it.
-    """
-
-    id: str
-    use: str
-    settings: dict[str, Any]
-    inputs: tuple[str, ...]
-    uses: dict[str, str]
-    record: StepRecord
-
-    @cached_property
-    def stage(self) -> type[Stage] | None:
-        """Its stage, or None when this version of curate does not have it any more."""
-        try:
-            importlib.import_module(f"curate.stages.{self.use.replace('.', '_')}")
-            return stage_class(self.use)
-        except (ImportError, CurateError):
-            return None
-
-    def is_a(self, *kinds: type[Stage]) -> bool:
-        """Whether its stage is of one of the kinds."""
-        return self.stage is not None and issubclass(self.stage, kinds)
-
-    def sentence(self, reason: str) -> str:
-        """What a reason of this step means, as its stage says; empty when it says nothing."""
-        return self.stage.reasons.get(reason, "") if self.stage is not None else ""
-
-    def added(self) -> list[str]:
-        """Columns it adds to rows, by short name."""
-        if self.stage is None:
-            return []
-        try:
-            return list(self.stage.model_validate(self.settings).adds())
-        except ValueError:
-            return []
 
 
 @dataclass

@@ -13,11 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import GuardError, InputError
+from curate.errors import InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import dataset, exchange, generate, learn
 from curate.run.cluster import Runner
+from curate.run.guard import check_guard
 from curate.run.inputs import CutTask, Digests, read_files, split_identity
 from curate.run.progress import Reporter
 from curate.run.segment import RowStep, SegmentTask
@@ -110,7 +111,7 @@ class Engine:
                 reused = self._whole(head)
             self._index()
             for name in segment:
-                self._guard(name)
+                check_guard(self.plan.steps[name].step, self.records[name].counts)
                 if reused:
                     self.reused.add(name)
                 self.reporter.finished(self.records[name], (time.monotonic() - started) / len(segment), reused)
@@ -452,28 +453,6 @@ class Engine:
         record.counts = Counts(rows, rows, size, size)
         record.shards = [{k: v for k, v in s.items() if k != "file"} for s in shards]
         return record
-
-    # -- guards --------------------------------------------------------------------------------------------
-
-    def _guard(self, name: str) -> None:
-        guard, counts = self.plan.steps[name].step.guard, self.records[name].counts
-        if guard is None or counts.rows_in == 0:
-            return
-        share = sum(counts.reasons.values()) / counts.rows_in
-        reasons = ", ".join(f"{r} {n}" for r, n in sorted(counts.reasons.items(), key=lambda x: (-x[1], x[0]))[:5])
-        place = f"{self.plan.steps[name].step.place}: step {name}"
-        if guard.max_drop is not None and share > guard.max_drop:
-            raise GuardError(
-                f"dropped {share:.1%} of {counts.rows_in} rows, more than its guard's {guard.max_drop:.1%} ({reasons})",
-                place=place,
-                cure="look at them with 'curate inspect', then loosen the rule or raise max_drop",
-            )
-        if guard.min_drop is not None and share < guard.min_drop:
-            raise GuardError(
-                f"dropped {share:.1%} of {counts.rows_in} rows, less than its guard's {guard.min_drop:.1%}",
-                place=place,
-                cure="check that the rule still sees what it was made for, or lower min_drop",
-            )
 
 
 def _counts(receipt: Any) -> dict[str, Counts]:

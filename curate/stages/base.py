@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate import assets
 from curate.fingerprint import fingerprint
 from curate.llm.request import Answer, Request
+from curate.stages.bounds import Bound, Threshold, first_reason, rules_of, thresholds_of
 from curate.text.batch import Batch
 
 PART: Final = "_part"
@@ -191,10 +192,17 @@ class Filter(Stage):
     """
 
     seeded: ClassVar[bool] = False
+    bounds: ClassVar[Sequence[Bound]] = ()
+    """Its rules as a table, one line each; reports read from it which threshold belongs to which signal."""
     decide_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that only ``rules`` reads: a change of them re-uses what was measured."""
+    """Settings that only ``rules`` reads: a change of them re-uses what was measured. Those of ``bounds`` are added."""
     signals: ClassVar[Mapping[str, pa.DataType]] = {}
     """Everything that ``measure`` gives, by name; checked by the contract tests."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **how: Any) -> None:
+        super().__pydantic_init_subclass__(**how)
+        cls.decide_settings = cls.decide_settings | {bound.setting for bound in cls.bounds}
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Row-aligned signals of a batch, a pure function of the rows. Those named in ``adds`` become columns."""
@@ -203,9 +211,14 @@ class Filter(Stage):
     def rules(self, signals: Signals) -> Sequence[tuple[str, pa.Array]]:
         """Each rule's reason and a boolean array of the rows that break it, in the order in which rules are tried.
 
-        A null condition counts as false. A stage without rules (a scorer) keeps every row.
+        A null condition counts as false. A stage without rules (a scorer) keeps every row. From ``bounds``, unless a
+        filter has rules that no table can say.
         """
-        return ()
+        return rules_of(self.bounds, self, signals)
+
+    def thresholds(self) -> Sequence[Threshold]:
+        """The thresholds in force, by signal, for those who look at distributions."""
+        return thresholds_of(self.bounds, self)
 
     def decide(self, signals: Signals) -> pa.Array:
         """A string array: the first rule that a row breaks, or null to keep it."""
@@ -225,16 +238,6 @@ class Filter(Stage):
     def measure_fingerprint(self) -> str:
         """Identity of what ``measure`` computes: the settings without those that only ``rules`` reads."""
         return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude=set(self.decide_settings)))
-
-
-def first_reason(rows: int, tried: Sequence[tuple[str, pa.Array]]) -> pa.Array:
-    """Reasons from boolean arrays in the order in which they are tried; a null condition counts as false."""
-    import pyarrow.compute as pc
-
-    result = pa.nulls(rows, pa.string())
-    for reason, condition in reversed(tried):
-        result = pc.if_else(pc.fill_null(condition, False), pa.scalar(reason, pa.string()), result)
-    return result
 
 
 # -- global -------------------------------------------------------------------------------------------------

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import Context, Filter, Signals
+from curate.stages.bounds import Bound
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
@@ -64,24 +64,22 @@ class TextRules(Filter):
     min_ended_lines: float = Field(0.12, ge=0, le=1, description="share of lines that end a sentence (FineWeb: 0.12)")
     max_upper: float = Field(0.5, ge=0, le=1, description="share of capitals among ASCII letters (ours)")
 
-    decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {
-            "min_words",
-            "max_words",
-            "min_word_length",
-            "max_word_length",
-            "max_symbol_ratio",
-            "min_alpha_words",
-            "max_digits",
-            "min_stop_words",
-            "max_bullet_lines",
-            "max_ellipsis_lines",
-            "max_duplicate_lines",
-            "max_duplicate_chars",
-            "max_short_lines",
-            "min_ended_lines",
-            "max_upper",
-        }
+    bounds: ClassVar[Sequence[Bound]] = (
+        Bound("too_short", "words", "<", "min_words"),
+        Bound("too_long", "words", ">", "max_words"),
+        Bound("word_length", "word_length", "<", "min_word_length"),
+        Bound("word_length", "word_length", ">", "max_word_length"),
+        Bound("symbols", "symbol_ratio", ">", "max_symbol_ratio"),
+        Bound("few_alpha_words", "alpha_words", "<", "min_alpha_words"),
+        Bound("mostly_digits", "digits", ">", "max_digits"),
+        Bound("no_stop_words", "stop_words", "<", "min_stop_words"),
+        Bound("bullets", "bullet_lines", ">", "max_bullet_lines"),
+        Bound("ellipsis_lines", "ellipsis_lines", ">", "max_ellipsis_lines"),
+        Bound("duplicate_lines", "duplicate_lines", ">", "max_duplicate_lines"),
+        Bound("duplicate_lines", "duplicate_chars", ">", "max_duplicate_chars"),
+        Bound("short_lines", "short_lines", ">", "max_short_lines"),
+        Bound("unended_lines", "ended_lines", "<", "min_ended_lines"),
+        Bound("shouting", "upper", ">", "max_upper"),
     )
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {
@@ -128,37 +126,3 @@ class TextRules(Filter):
             "upper": n["upper"] / np.maximum(n["letters"], 1),
         }
         return {name: pa.array(column) for name, column in values.items()}
-
-    def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Each reason's rule, in the order of ``reasons``."""
-
-        def above(name: str, bound: float) -> pa.Array:
-            return pc.greater(signals[name], bound)
-
-        def below(name: str, bound: float) -> pa.Array:
-            return pc.less(signals[name], bound)
-
-        return [
-            ("too_short", below("words", self.min_words)),
-            ("too_long", above("words", self.max_words)),
-            (
-                "word_length",
-                pc.or_(below("word_length", self.min_word_length), above("word_length", self.max_word_length)),
-            ),
-            ("symbols", above("symbol_ratio", self.max_symbol_ratio)),
-            ("few_alpha_words", below("alpha_words", self.min_alpha_words)),
-            ("mostly_digits", above("digits", self.max_digits)),
-            ("no_stop_words", below("stop_words", self.min_stop_words)),
-            ("bullets", above("bullet_lines", self.max_bullet_lines)),
-            ("ellipsis_lines", above("ellipsis_lines", self.max_ellipsis_lines)),
-            (
-                "duplicate_lines",
-                pc.or_(
-                    above("duplicate_lines", self.max_duplicate_lines),
-                    above("duplicate_chars", self.max_duplicate_chars),
-                ),
-            ),
-            ("short_lines", above("short_lines", self.max_short_lines)),
-            ("unended_lines", below("ended_lines", self.min_ended_lines)),
-            ("shouting", above("upper", self.max_upper)),
-        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import ClassVar, Final, Self
 
@@ -26,6 +26,7 @@ from curate.stages.base import (
     Span,
     Stage,
 )
+from curate.stages.bounds import Bound
 from curate.stages.keep_order import numbers
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -48,7 +49,10 @@ class SelectWhere(Filter):
 
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = _REASONS
-    decide_settings: ClassVar[frozenset[str]] = frozenset({"at_least", "at_most"})
+    bounds: ClassVar[Sequence[Bound]] = (
+        Bound("below_threshold", "value", "<", "at_least"),
+        Bound("above_threshold", "value", ">", "at_most"),
+    )
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {"value": pa.float64()}
 
@@ -79,14 +83,8 @@ class SelectWhere(Filter):
         return {"value": _values(docs, self.column)}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Compare with the bounds."""
-        value = signals["value"]
-        tried = [("no_value", pc.is_null(value, nan_is_null=True))]
-        if self.at_least is not None:
-            tried.append(("below_threshold", pc.less(value, self.at_least)))
-        if self.at_most is not None:
-            tried.append(("above_threshold", pc.greater(value, self.at_most)))
-        return tried
+        """A row needs a value; then the bounds."""
+        return [("no_value", pc.is_null(signals["value"], nan_is_null=True)), *super().rules(signals)]
 
 
 class SelectTop(Global):

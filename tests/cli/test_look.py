@@ -161,7 +161,7 @@ def test_python_m_curate_is_the_command() -> None:
     assert done.stdout.startswith("curate ")
 
 
-@pytest.mark.parametrize("name", ["explain", "inspect", "score", "train", "check"])
+@pytest.mark.parametrize("name", ["audit", "explain", "inspect", "score", "train", "check"])
 def test_help_has_examples(curate: Curate, name: str) -> None:
     """Each command shows how it is typed."""
     assert f"curate {name}" in curate(name, "--help").ok().out.split("Examples:")[1]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from command import Curate, fresh
+from command import Curate, fresh, on_terminal
 from recipes import write
 from rich.console import Console
 from small_run import steps, write_run
@@ -24,35 +20,13 @@ from curate.store.records import Counts
 ESCAPE = "\x1b"
 
 
-def on_terminal(*argv: str | Path, columns: int, **env: str) -> str:
-    """All that a command writes to a terminal of that width."""
-    driver, terminal = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "curate", *map(str, argv)],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "50", **env},
-    ):
-        os.close(terminal)
-        written = b""
-        while True:
-            try:
-                more = os.read(driver, 1 << 16)
-            except OSError:  # how Linux says that nobody has the terminal open any more
-                break
-            if not more:
-                break
-            written += more
-    os.close(driver)
-    return written.decode()
-
-
 @pytest.mark.parametrize(
     "argv",
     [
         ("inspect", "--plain", "RUN"),
         ("inspect", "--plain", "RUN/tokens"),
+        ("inspect", "RUN", "--signal", "rules.words", "--at", "0.9"),
+        ("audit", "RECIPE"),
         ("explain", "RUN", "ID"),
         ("plan", "RECIPE"),
         ("run", "RECIPE", "--workers", 0),

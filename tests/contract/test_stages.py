@@ -198,6 +198,23 @@ def test_settings_are_known(name: str) -> None:
         assert stage.decide_settings <= set(type(stage).model_fields)
 
 
+@pytest.mark.parametrize("name", stages(Filter))
+def test_bounds_name_what_is_there(name: str) -> None:
+    """Each line of a table of rules: a documented reason, a measured number (or flag), a setting that has a value or none."""
+    stage = make(name)
+    assert isinstance(stage, Filter)
+    for bound in stage.bounds:
+        assert bound.reason in stage.reasons, bound
+        assert bound.setting in stage.decide_settings, bound
+        kind, value = stage.signals[bound.signal], getattr(stage, bound.setting)
+        if bound.op == "is":
+            assert pa.types.is_boolean(kind) and isinstance(value, bool | None), bound
+        else:
+            assert bound.op in ("<", "<=", ">", ">="), bound
+            assert pa.types.is_integer(kind) or pa.types.is_floating(kind), bound
+            assert isinstance(value, int | float | None) and not isinstance(value, bool), bound
+
+
 # -- identity -------------------------------------------------------------------------------------------------
 
 _OTHER_PROCESS = """
