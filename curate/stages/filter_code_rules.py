@@ -1,11 +1,12 @@
-"""Rules on source code after StarCoder."""
+"""Rules on source code after StarCoder, StarCoder2 and The Stack, and after the phi-1 paper's complaints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -17,119 +18,252 @@ from curate.text.batch import Batch
 
 @register("filter.code_rules")
 class CodeRules(Filter):
-    """Drop source files that no textbook would print: generated, minified, encoded, tables of numbers, bare constants.
+    """Drop source files that no textbook would print: generated, minified, encoded, tables, configuration, fragments.
 
-    Defaults follow StarCoder (Li et al. 2023, section 3.2: longest line 1000, mean line 100, alphanumeric 0.25) and
-    StarCoder2 (Lozhkov et al. 2024: encoded data); those marked "ours" are chosen for Python. Lines and characters are
-    defined in ``curate.text.code_rules``. Shares are float64, 0 to 1; a share of nothing is 0.
+    Defaults are those of The Stack (Kocetkov et al. 2022), SantaCoder (Ben Allal et al. 2023), StarCoder (Li et al.
+    2023, section 3.2) and StarCoder2 (Lozhkov et al. 2024, section 2.1). The last five rules follow the complaints of
+    the phi-1 paper (Gunasekar et al. 2023, section 2.1) about code that teaches little: it depends on other modules,
+    does no more than define constants or set up a graphical interface, or buries its logic without a comment.
+
+    The language is that of the extension in ``meta`` (path, file_path, ... as `read.code` and The Stack write it), or
+    else in the record's own id. What it bears on: comments, HTML, limits of its own (HTML, JSON, Markdown, TeX, text,
+    XML, YAML, ...: ``curate.text.code_languages``), and for Python the rules after phi-1. Files without a known
+    extension are judged by the rules that hold for all languages. Shares are 0 to 1; a share of nothing is 0.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
-        "too_short": "fewer characters than min_chars",
-        "too_long": "more characters than max_chars",
-        "generated": "says near its beginning that a program wrote it",
+        "too_short": "fewer characters than min_chars, or than its format should have",
+        "too_long": "more characters or lines than max_chars, max_lines, or than its format should have",
+        "generated": "says in its first ten lines that a program wrote it",
+        "xml_header": "begins like XML (in the first 100 characters) and is neither XSLT nor HTML",
         "long_lines": "a line longer than max_line_chars",
         "long_mean_line": "lines longer than max_mean_line_chars on average",
         "encoded_data": "base64, hexadecimal or escaped bytes, in one long run or as a large share of the file",
         "few_alphanumeric": "fewer letters and digits than min_alphanumeric",
+        "few_alphabetic": "fewer letters than min_alphabetic",
         "mostly_digits": "more digits than max_digits",
-        "mostly_comments": "more comment lines than max_comment_lines",
-        "no_code": "nothing but imports and constants",
+        "few_comments": "fewer comments than min_comments",
+        "mostly_comments": "more comments than max_comments",
+        "few_html_text": "HTML with less visible text than min_html_text or min_html_chars",
+        "only_imports": "Python: little but imports, more than max_import_lines",
+        "only_constants": "Python: little but imports, constants and class headers, more than max_constant_lines",
+        "gui_boilerplate": "Python: a graphical interface, set up by more of the statements than max_gui_calls",
+        "not_self_contained": "Python: more imports of the file's own project than max_local_imports",
+        "undocumented": "Python: a function of more lines than max_undocumented_lines with no comment or docstring",
     }
 
-    min_chars: int = Field(64, ge=0, description="shorter files are `too_short` (ours)")
-    max_chars: int = Field(1_000_000, ge=1, description="longer files are `too_long` (ours)")
-    drop_generated: bool = Field(True, description="drop what says that a program wrote it")
-    max_line_chars: int = Field(1000, ge=1, description="longest line allowed (StarCoder: 1000)")
-    max_mean_line_chars: float = Field(100.0, gt=0, description="mean line length allowed (StarCoder: 100)")
-    max_encoded_run: int = Field(1024, ge=64, description="bytes of the longest run of encoded data (StarCoder2: 1024)")
-    max_encoded: float = Field(0.5, ge=0, le=1, description="share of encoded bytes (StarCoder2: 0.5)")
-    min_alphanumeric: float = Field(0.25, ge=0, le=1, description="share of all characters (StarCoder: 0.25)")
-    max_digits: float = Field(0.3, ge=0, le=1, description="share of digits in what is no white space (ours)")
-    max_comment_lines: float = Field(
-        0.8, ge=0, le=1, description="share of the lines that are not blank (StarCoder: 0.8)"
+    default_extension: str = Field(
+        "", pattern=r"^[a-z0-9+_-]{0,12}$", description="extension of files of which nothing says it, such as py"
     )
-    max_declarations: float = Field(
-        0.95,
+    min_chars: int = Field(64, ge=0, description="shorter files are `too_short` (ours)")
+    max_chars: int = Field(1_000_000, ge=1, description="longer files are `too_long` (The Stack: 1 MB)")
+    max_lines: int = Field(100_000, ge=1, description="files of more lines are `too_long` (StarCoder2: 100000)")
+    drop_generated: bool = Field(True, description="drop what says that a program wrote it (StarCoder2)")
+    drop_xml_header: bool = Field(True, description="drop XML that is called something else (StarCoder)")
+    max_line_chars: int = Field(1000, ge=1, description="longest line allowed (The Stack, StarCoder: 1000)")
+    max_mean_line_chars: float = Field(100.0, gt=0, description="mean line length allowed (The Stack, StarCoder: 100)")
+    max_encoded_run: int = Field(1024, ge=23, description="bytes of the longest run of encoded data (StarCoder2: 1024)")
+    max_encoded: float = Field(0.5, ge=0, le=1, description="share of encoded bytes (StarCoder2: 0.5)")
+    min_alphanumeric: float = Field(0.25, ge=0, le=1, description="share of characters (The Stack, StarCoder: 0.25)")
+    min_alphabetic: float = Field(0.25, ge=0, le=1, description="share of characters (StarCoder2: 0.25)")
+    max_digits: float = Field(0.3, ge=0, le=1, description="share of digits in what is no white space (ours)")
+    min_comments: float = Field(
+        0.0, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.01; off)"
+    )
+    max_comments: float = Field(
+        0.8, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.8)"
+    )
+    min_html_text: float = Field(0.2, ge=0, le=1, description="share of visible characters (StarCoder: 0.2)")
+    min_html_chars: int = Field(100, ge=0, description="visible characters (StarCoder: 100)")
+    max_import_lines: float = Field(0.8, ge=0, le=1, description="share of code lines (phi-1's complaint; ours)")
+    max_constant_lines: float = Field(0.95, ge=0, le=1, description="share of code lines (phi-1's complaint; ours)")
+    max_gui_calls: float = Field(
+        0.5, ge=0, le=1, description="share of statements, in files that import a toolkit (phi-1's complaint; ours)"
+    )
+    max_local_imports: float = Field(
+        0.1,
         ge=0,
         le=1,
-        description="share of code lines that import or set constants, where nothing is defined (ours)",
+        description="share of statements that import what is neither standard nor widely known (phi-1's complaint; ours)",
+    )
+    max_undocumented_lines: int = Field(
+        60, ge=0, description="code lines of the longest function that explains nothing (phi-1's complaint; ours)"
     )
 
     decide_settings: ClassVar[frozenset[str]] = frozenset(
         {
             "min_chars",
             "max_chars",
+            "max_lines",
             "drop_generated",
+            "drop_xml_header",
             "max_line_chars",
             "max_mean_line_chars",
             "max_encoded_run",
             "max_encoded",
             "min_alphanumeric",
+            "min_alphabetic",
             "max_digits",
-            "max_comment_lines",
-            "max_declarations",
+            "min_comments",
+            "max_comments",
+            "min_html_text",
+            "min_html_chars",
+            "max_import_lines",
+            "max_constant_lines",
+            "max_gui_calls",
+            "max_local_imports",
+            "max_undocumented_lines",
         }
     )
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {
+        "extension": pa.string(),
         "chars": pa.int64(),
         "lines": pa.int64(),
         "longest_line": pa.int64(),
-        "defs": pa.int64(),
-        "classes": pa.int64(),
-        "docstring_marks": pa.int64(),
-        "encoded_run": pa.int64(),
         "mean_line": pa.float64(),
         "alphanumeric": pa.float64(),
+        "alphabetic": pa.float64(),
         "digits": pa.float64(),
-        "comment_lines": pa.float64(),
-        "declarations": pa.float64(),
         "encoded": pa.float64(),
+        "encoded_run": pa.int64(),
         "generated": pa.bool_(),
+        "xml_header": pa.bool_(),
+        "comments": pa.float64(),
+        "html_chars": pa.int64(),
+        "html_text": pa.float64(),
+        "statements": pa.int64(),
+        "functions": pa.int64(),
+        "classes": pa.int64(),
+        "documented": pa.float64(),
+        "import_lines": pa.float64(),
+        "constant_lines": pa.float64(),
+        "gui_calls": pa.float64(),
+        "local_imports": pa.float64(),
+        "undocumented_lines": pa.int64(),
     }
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
-        """Counts int64, shares float64 and ``generated`` bool, one of each a row."""
-        from curate.text.code_rules import code_counts
+        """See ``signals``: counts int64, shares float64; null where the language does not have the thing measured."""
+        from curate.text.code_encoded import encoded_data
+        from curate.text.code_paths import extensions
+        from curate.text.code_shape import code_shape
 
-        n = code_counts(*docs.utf8)
-        filled = np.maximum(n["code_lines"] + n["comment_lines"], 1)
-        values = {
+        extension = extensions(docs.column("meta"), docs.column("origin"))
+        if self.default_extension:
+            extension = pc.if_else(pc.equal(extension, ""), self.default_extension, extension)
+        n = code_shape(*docs.utf8)
+        total, longest = encoded_data(*docs.utf8)
+        offsets, _ = docs.utf8
+        chars = np.maximum(n["chars"], 1)
+        values: dict[str, Any] = {
+            "extension": extension,
             "chars": n["chars"],
             "lines": n["lines"],
             "longest_line": n["longest_line"],
-            "mean_line": n["chars"] / np.maximum(n["lines"], 1),
-            "alphanumeric": n["alphanumeric"] / np.maximum(n["chars"], 1),
+            "mean_line": n["line_chars"] / np.maximum(n["lines"], 1),
+            "alphanumeric": (n["alphabetic"] + n["digits"]) / chars,
+            "alphabetic": n["alphabetic"] / chars,
             "digits": n["digits"] / np.maximum(n["solid"], 1),
-            "comment_lines": n["comment_lines"] / filled,
-            "declarations": n["declaration_lines"] / np.maximum(n["code_lines"], 1),
-            "defs": n["defs"],
-            "classes": n["classes"],
-            "docstring_marks": n["docstring_marks"],
-            "encoded": n["encoded_bytes"] / np.maximum(n["bytes"], 1),
-            "encoded_run": n["encoded_longest"],
+            "encoded": total / np.maximum(np.diff(offsets), 1),
+            "encoded_run": longest,
             "generated": n["generated"] > 0,
+            "xml_header": n["xml_header"] > 0,
         }
-        return {name: pa.array(column) for name, column in values.items()}
+        values |= _by_language(docs, extension, chars)
+        return {name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in values.items()}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """Each reason's rule, in the order of ``reasons``."""
         s = signals
-        undefined = pc.equal(pc.add(s["defs"], s["classes"]), 0)
+        limits = _limits(s["extension"])
+
+        def above(name: str, bound: Any) -> pa.Array:
+            return pc.greater(s[name], bound)
+
+        def below(name: str, bound: Any) -> pa.Array:
+            return pc.less(s[name], bound)
+
+        longer = pc.or_(above("chars", self.max_chars), above("lines", self.max_lines))
+        own = pc.or_(
+            pc.fill_null(above("chars", limits["max_chars"]), False),
+            pc.fill_null(above("lines", limits["max_lines"]), False),
+        )
+        encoded = pc.or_(above("encoded_run", self.max_encoded_run), above("encoded", self.max_encoded))
+        alphabetic = pc.fill_null(limits["min_alphabetic"], self.min_alphabetic)
         return [
-            ("too_short", pc.less(s["chars"], self.min_chars)),
-            ("too_long", pc.greater(s["chars"], self.max_chars)),
-            ("generated", pc.and_(s["generated"], pa.scalar(self.drop_generated))),
-            ("long_lines", pc.greater(s["longest_line"], self.max_line_chars)),
-            ("long_mean_line", pc.greater(s["mean_line"], self.max_mean_line_chars)),
+            ("too_short", below("chars", pc.max_element_wise(limits["min_chars"], self.min_chars))),
+            ("too_long", pc.or_(longer, own)),
+            ("generated", pc.and_(s["generated"], self.drop_generated)),
+            ("xml_header", pc.and_(pc.and_(s["xml_header"], self.drop_xml_header), pc.invert(limits["xml_header"]))),
+            ("long_lines", above("longest_line", pc.fill_null(limits["max_line_chars"], self.max_line_chars))),
+            ("long_mean_line", above("mean_line", pc.fill_null(limits["max_mean_line_chars"], self.max_mean_line_chars))),
+            ("encoded_data", encoded),
+            ("few_alphanumeric", below("alphanumeric", self.min_alphanumeric)),
+            ("few_alphabetic", below("alphabetic", alphabetic)),
+            ("mostly_digits", above("digits", self.max_digits)),
+            ("few_comments", below("comments", self.min_comments)),
+            ("mostly_comments", above("comments", self.max_comments)),
             (
-                "encoded_data",
-                pc.or_(pc.greater(s["encoded_run"], self.max_encoded_run), pc.greater(s["encoded"], self.max_encoded)),
+                "few_html_text",
+                pc.or_(below("html_text", self.min_html_text), below("html_chars", self.min_html_chars)),
             ),
-            ("few_alphanumeric", pc.less(s["alphanumeric"], self.min_alphanumeric)),
-            ("mostly_digits", pc.greater(s["digits"], self.max_digits)),
-            ("mostly_comments", pc.greater(s["comment_lines"], self.max_comment_lines)),
-            ("no_code", pc.and_(undefined, pc.greater(s["declarations"], self.max_declarations))),
+            ("only_imports", above("import_lines", self.max_import_lines)),
+            ("only_constants", above("constant_lines", self.max_constant_lines)),
+            ("gui_boilerplate", above("gui_calls", self.max_gui_calls)),
+            ("not_self_contained", above("local_imports", self.max_local_imports)),
+            ("undocumented", above("undocumented_lines", self.max_undocumented_lines)),
         ]
+
+
+def _by_language(docs: Batch, extension: pa.StringArray, chars: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Signals that depend on the language, null where it has no such thing."""
+    from curate.text.code_comments import comment_chars, html_text
+    from curate.text.code_languages import EXTENSIONS, PYTHON
+    from curate.text.python_outline import python_outline
+
+    known = pa.array(EXTENSIONS, pa.string())
+    index = pc.fill_null(pc.index_in(extension, known), -1).to_numpy(zero_copy_only=False)
+    numbers = np.array([*EXTENSIONS.values(), -1], np.int64)
+    languages = numbers[index]
+    python = np.isin(languages, [EXTENSIONS[name] for name in PYTHON])
+    p = python_outline(*docs.utf8, python)
+    comments = comment_chars(*docs.utf8, np.where(python, -1, languages))
+    comments = np.where(python, p["comment_chars"] + p["docstring_chars"], comments)
+    visible = html_text(*docs.utf8, languages, EXTENSIONS["html"])
+    code_lines = np.maximum(p["code_lines"], 1)
+    statements = np.maximum(p["statements"], 1)
+    gui = np.where(p["gui_imports"] > 0, p["gui_calls"], 0)
+    shares = {
+        "documented": p["documented"] / np.maximum(p["functions"], 1),
+        "import_lines": p["import_lines"] / code_lines,
+        "constant_lines": (p["import_lines"] + p["constant_lines"]) / code_lines,
+        "gui_calls": gui / statements,
+        "local_imports": p["local_imports"] / statements,
+    }
+    counts = {name: p[name] for name in ("statements", "functions", "classes", "undocumented_lines")}
+    return {
+        "comments": pa.array(comments / chars, mask=comments < 0),
+        "html_chars": pa.array(visible, mask=visible < 0),
+        "html_text": pa.array(visible / chars, mask=visible < 0),
+        **{name: pa.array(value, mask=~python) for name, value in (shares | counts).items()},
+    }
+
+
+def _limits(extension: pa.Array) -> dict[str, pa.Array]:
+    """Limits of each row's language by name, null where it has none of its own; ``xml_header`` is never null."""
+    from curate.text.code_languages import EXTENSIONS, LANGUAGES
+
+    index = pc.index_in(extension, pa.array(EXTENSIONS, pa.string()))
+    languages = [LANGUAGES[number] for number in EXTENSIONS.values()]
+
+    def column(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([getattr(language, name) for language in languages], kind).take(index)
+
+    limits = {name: column(name, pa.int64()) for name in ("max_lines", "min_chars", "max_chars", "max_line_chars")}
+    mean = pa.array([np.inf if x.max_mean_line_chars == 0 else x.max_mean_line_chars for x in languages], pa.float64())
+    limits["max_mean_line_chars"] = mean.take(index)
+    limits["min_alphabetic"] = column("min_alphabetic", pa.float64())
+    limits["xml_header"] = pc.fill_null(column("xml_header", pa.bool_()), False)
+    return limits
