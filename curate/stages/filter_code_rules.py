@@ -35,7 +35,7 @@ class CodeRules(Filter):
     reasons: ClassVar[Mapping[str, str]] = {
         "too_short": "fewer characters than min_chars, or than its format should have",
         "too_long": "more characters or lines than max_chars, max_lines, or than its format should have",
-        "generated": "says in its first ten lines that a program wrote it",
+        "generated": "says near its beginning that a program wrote it",
         "xml_header": "begins like XML (in the first 100 characters) and is neither XSLT nor HTML",
         "long_lines": "a line longer than max_line_chars",
         "long_mean_line": "lines longer than max_mean_line_chars on average",
@@ -50,7 +50,7 @@ class CodeRules(Filter):
         "only_constants": "Python: little but imports, constants and class headers, more than max_constant_lines",
         "gui_boilerplate": "Python: a graphical interface, set up by more of the statements than max_gui_calls",
         "not_self_contained": "Python: more imports of the file's own project than max_local_imports",
-        "undocumented": "Python: a function of more lines than max_undocumented_lines with no comment or docstring",
+        "undocumented": "Python: long functions without a comment or docstring make up more than max_undocumented",
     }
 
     default_extension: str = Field(
@@ -72,7 +72,7 @@ class CodeRules(Filter):
         0.0, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.01; off)"
     )
     max_comments: float = Field(
-        0.8, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.8)"
+        0.9, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.8; well explained functions reach 0.85)"
     )
     min_html_text: float = Field(0.2, ge=0, le=1, description="share of visible characters (StarCoder: 0.2)")
     min_html_chars: int = Field(100, ge=0, description="visible characters (StarCoder: 100)")
@@ -85,10 +85,17 @@ class CodeRules(Filter):
         0.1,
         ge=0,
         le=1,
-        description="share of statements that import what is neither standard nor widely known (phi-1's complaint; ours)",
+        description="imports of what is neither standard nor widely known, after the first, as a share of statements (ours)",
     )
-    max_undocumented_lines: int = Field(
-        60, ge=0, description="code lines of the longest function that explains nothing (phi-1's complaint; ours)"
+    max_undocumented: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of code lines in functions of 20 lines or more that explain nothing (phi-1's complaint; ours)",
+    )
+
+    explained: float = Field(
+        0.2, ge=0, le=1, description="share of comments at which no file counts as `undocumented` (ours)"
     )
 
     decide_settings: ClassVar[frozenset[str]] = frozenset(
@@ -113,7 +120,8 @@ class CodeRules(Filter):
             "max_constant_lines",
             "max_gui_calls",
             "max_local_imports",
-            "max_undocumented_lines",
+            "max_undocumented",
+            "explained",
         }
     )
 
@@ -141,7 +149,7 @@ class CodeRules(Filter):
         "constant_lines": pa.float64(),
         "gui_calls": pa.float64(),
         "local_imports": pa.float64(),
-        "undocumented_lines": pa.int64(),
+        "undocumented": pa.float64(),
     }
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
@@ -213,7 +221,10 @@ class CodeRules(Filter):
             ("only_constants", above("constant_lines", self.max_constant_lines)),
             ("gui_boilerplate", above("gui_calls", self.max_gui_calls)),
             ("not_self_contained", above("local_imports", self.max_local_imports)),
-            ("undocumented", above("undocumented_lines", self.max_undocumented_lines)),
+            (
+                "undocumented",
+                pc.and_(above("undocumented", self.max_undocumented), below("comments", self.explained)),
+            ),
         ]
 
 
@@ -240,9 +251,10 @@ def _by_language(docs: Batch, extension: pa.StringArray, chars: npt.NDArray[np.i
         "import_lines": p["import_lines"] / code_lines,
         "constant_lines": (p["import_lines"] + p["constant_lines"]) / code_lines,
         "gui_calls": gui / statements,
-        "local_imports": p["local_imports"] / statements,
+        "local_imports": np.maximum(p["local_imports"] - 1, 0) / statements,
+        "undocumented": p["undocumented_lines"] / code_lines,
     }
-    counts = {name: p[name] for name in ("statements", "functions", "classes", "undocumented_lines")}
+    counts = {name: p[name] for name in ("statements", "functions", "classes")}
     return {
         "comments": pa.array(comments / chars, mask=comments < 0),
         "html_chars": pa.array(visible, mask=visible < 0),

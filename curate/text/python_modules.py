@@ -43,7 +43,7 @@ KNOWN_MODULES: Final = frozenset(
     bokeh boto3 botocore bottle bs4 cachetools catboost celery certifi chardet click cloudpickle colorama coverage
     cryptography cupy cv2 cvxpy cython cytoolz dash dask dateutil datasets deap django docker docopt docutils duckdb
     faker falcon fastapi fire flask fsspec gensim geopandas google gradio graphviz grpc gym gymnasium h5py httpx
-    huggingface_hub hypothesis igraph imageio ipywidgets jax jaxlib jinja2 joblib jose jsonschema jwt keras langchain
+    huggingface_hub hypothesis igraph imageio ipywidgets jax jaxlib jinja2 joblib jose jsonschema jwt keras
     librosa lightgbm llvmlite loguru lxml mako markdown markupsafe marshmallow matplotlib memory_profiler mock
     more_itertools motor mpl_toolkits mpmath msgpack multidict mypy mysql networkx nltk nose numba numexpr numpy
     onnx openai openpyxl orjson packaging pandas paramiko passlib past patsy peewee pendulum pexpect pika plotly polars

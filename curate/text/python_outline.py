@@ -19,7 +19,7 @@ from numba import njit
 from curate.text.arrow import Bytes, Offsets
 from curate.text.python_modules import GUI_MODULES, KNOWN_MODULES, STANDARD_MODULES, module_hashes
 
-__all__ = ["GUI_CALLS", "OUTLINE", "python_outline"]
+__all__ = ["GUI_CALLS", "LONG_FUNCTION", "OUTLINE", "python_outline"]
 
 OUTLINE: Final = (
     "statements",  # documentation strings not included
@@ -32,10 +32,10 @@ OUTLINE: Final = (
     "imports",  # statements
     "import_lines",  # lines of import statements and of assignments to __all__
     "local_imports",  # imports of something relative, or of a module that is not known
-    "constant_lines",  # lines that set a name to a literal without a call in it, and class headers
+    "constant_lines",  # lines that set a name to a literal (with no "for" in it: tables of calls count), class headers
     "gui_imports",  # imports of a toolkit for graphical interfaces
     "gui_calls",  # statements that build or configure one, see GUI_CALLS
-    "undocumented_lines",  # lines of the longest function without a comment or documentation string
+    "undocumented_lines",  # lines of functions of LONG_FUNCTION or more without a comment or documentation string
 )
 """Names of the columns of ``python_outline``, in order."""
 
@@ -47,6 +47,9 @@ GUI_CALLS: Final = (
 )  # fmt: skip
 """Last names of calls that build or configure a graphical interface, beside ``set...`` and assignments of a call whose
 last name begins with a capital: widgets are classes."""
+
+LONG_FUNCTION: Final = 20
+"""Lines of code, those of functions inside it included; shorter functions may do without a word."""
 
 _KNOWN: Final = module_hashes(STANDARD_MODULES | KNOWN_MODULES | GUI_MODULES)
 _GUI: Final = module_hashes(GUI_MODULES)
@@ -255,15 +258,15 @@ def _calls(byte):
 def _statement(data, at, stop, found):
     """Read the statement that begins at ``at``; returns the first byte after its line end.
 
-    found, int64[8]: lines, only strings, characters of comments, where the value of its first '=' begins (-1: none),
-    a call in it, begin and end of the last name that is called outside brackets, where its content ends.
+    found, int64[9]: lines; only strings; characters of comments; where the value of its first '=' begins (-1: there is
+    none); a call outside brackets; begin and end of the last name called so; where its content ends; a word "for".
     """
     start = at
     lines = 1
     only = True
     comment = 0
     value = -1
-    called = False
+    called = loops = False
     begin = end = content = at
     depth = 0
     fresh = False  # at a new line of which nothing was seen
@@ -307,6 +310,7 @@ def _statement(data, at, stop, found):
             at += 1
             while at < stop and _KIND[data[at]] == _WORD:
                 at += 1
+            loops |= at - first == 3 and data[first] == 102 and data[first + 1] == 111 and data[first + 2] == 114
             # A string may have a prefix.
             only &= at - first <= 2 and at < stop and _KIND[data[at]] == _QUOTE
             content = at
@@ -314,8 +318,8 @@ def _statement(data, at, stop, found):
         only = False
         if kind == _OPEN:
             if data[at] == 40 and at > start and content == at and _calls(data[at - 1]):
-                called = True
                 if depth == 0:
+                    called = True
                     begin = end = at
                     while begin > start and _KIND[data[begin - 1]] == _WORD:
                         begin -= 1
@@ -329,25 +333,33 @@ def _statement(data, at, stop, found):
         at += 1
         content = at
     found[0], found[1], found[2], found[3] = lines, only, comment, value
-    found[4], found[5], found[6], found[7] = called, begin, end, content
+    found[4], found[5], found[6], found[7], found[8] = called, begin, end, content, loops
     return at
 
 
 @njit(nogil=True, cache=True)
-def _close(indents, flags, sizes, held, indent, longest):
-    """Close functions at this indentation or deeper; returns (functions still open, longest undocumented)."""
+def _close(indents, flags, sizes, bare, held, indent):
+    """Close functions at this indentation or deeper; returns (functions still open, lines without a word in them).
+
+    Each open function has its indentation, whether something explains it, its lines, and how many of these belong to
+    long functions inside it that nothing explains.
+    """
+    lines = 0
     while held and indents[held - 1] >= indent:
         held -= 1
-        if not flags[held]:
-            longest = max(longest, sizes[held])
+        if not flags[held] and sizes[held] >= 20:
+            bare[held] = sizes[held]
         if held:
             flags[held - 1] |= flags[held]
             sizes[held - 1] += sizes[held]
-    return held, longest
+            bare[held - 1] += bare[held]
+        else:
+            lines += bare[held]
+    return held, lines
 
 
 @njit(nogil=True, cache=True)
-def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes):
+def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, bare):
     held = 0  # open functions
     wants = 0  # 1: the next statement may document a class or the module, 2: a function
     at = base
@@ -372,7 +384,9 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes):
                     flags[i] = True
                     break
             continue
-        held, out[13] = _close(indents, flags, sizes, held, indent, out[13])
+        if held:
+            held, lines = _close(indents, flags, sizes, bare, held, indent)
+            out[13] += lines
         first = at
         kind = _first_word(data, at, stop)
         at = _statement(data, first, stop, found)
@@ -392,7 +406,7 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes):
             out[4] += 1
             wants = 2
             if held < _MAX_OPEN:
-                indents[held], flags[held], sizes[held] = indent, False, 0
+                indents[held], flags[held], sizes[held], bare[held] = indent, False, 0, 0
                 held += 1
         elif kind == _CLASS:
             out[6] += 1
@@ -408,28 +422,30 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes):
             assigned = 0 <= found[3] < stop
             if assigned and _is(data, first, stop, _W_ALL):
                 out[8] += lines
-            elif assigned and not found[4] and _literal(data, found[3], stop):
+            elif assigned and not found[4] and not found[8] and _literal(data, found[3], stop):
                 out[10] += lines
             if found[4]:
                 out[12] += _gui_call(data, found[5], found[6], assigned)
         if held:
             sizes[held - 1] += lines
             flags[held - 1] |= found[2] > 0
-    held, out[13] = _close(indents, flags, sizes, held, 0, out[13])
+    held, lines = _close(indents, flags, sizes, bare, held, 0)
+    out[13] += lines
 
 
 @njit(nogil=True, cache=True)
 def _outline(offsets, data, wanted):
     count = len(offsets) - 1
     out = np.zeros((count, 14), np.int64)
-    found = np.zeros(8, np.int64)
+    found = np.zeros(9, np.int64)
     counts = np.zeros(2, np.int64)
     indents = np.zeros(100, np.int64)
     flags = np.zeros(100, np.bool_)
     sizes = np.zeros(100, np.int64)
+    bare = np.zeros(100, np.int64)
     for row in range(count):
         if wanted[row]:
-            _outline_row(data, offsets[row], offsets[row + 1], out[row], found, counts, indents, flags, sizes)
+            _outline_row(data, offsets[row], offsets[row + 1], out[row], found, counts, indents, flags, sizes, bare)
     return out
 
 
