@@ -54,7 +54,7 @@ class CodeRules(Filter):
     }
 
     default_extension: str = Field(
-        "", pattern=r"^[a-z0-9+_-]{0,12}$", description="extension of files of which nothing says it, such as py"
+        "", pattern=r"^[a-z0-9+_-]{0,12}$", description="extension of files without a known one, such as py"
     )
     min_chars: int = Field(64, ge=0, description="shorter files are `too_short` (ours)")
     max_chars: int = Field(1_000_000, ge=1, description="longer files are `too_long` (The Stack: 1 MB)")
@@ -155,12 +155,10 @@ class CodeRules(Filter):
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """See ``signals``: counts int64, shares float64; null where the language does not have the thing measured."""
         from curate.text.code_encoded import encoded_data
-        from curate.text.code_paths import extensions
+        from curate.text.code_paths import languages
         from curate.text.code_shape import code_shape
 
-        extension = extensions(docs.column("meta"), docs.column("origin"))
-        if self.default_extension:
-            extension = pc.if_else(pc.equal(extension, ""), self.default_extension, extension)
+        extension, numbers = languages(docs.column("meta"), docs.column("origin"), self.default_extension)
         n = code_shape(*docs.utf8)
         total, longest = encoded_data(*docs.utf8)
         offsets, _ = docs.utf8
@@ -179,7 +177,7 @@ class CodeRules(Filter):
             "generated": n["generated"] > 0,
             "xml_header": n["xml_header"] > 0,
         }
-        values |= _by_language(docs, extension, chars)
+        values |= _by_language(docs, numbers, chars)
         return {name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in values.items()}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
@@ -228,17 +226,16 @@ class CodeRules(Filter):
         ]
 
 
-def _by_language(docs: Batch, extension: pa.StringArray, chars: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
-    """Signals that depend on the language, null where it has no such thing."""
+def _by_language(
+    docs: Batch, languages: npt.NDArray[np.int64], chars: npt.NDArray[np.int64]
+) -> dict[str, pa.Array]:
+    """Signals that depend on the language (an index into LANGUAGES), null where it has no such thing."""
     from curate.text.code_comments import comment_chars, html_text
-    from curate.text.code_languages import EXTENSIONS, PYTHON
+    from curate.text.code_languages import EXTENSIONS
+    from curate.text.code_paths import python_files
     from curate.text.python_outline import python_outline
 
-    known = pa.array(EXTENSIONS, pa.string())
-    index = pc.fill_null(pc.index_in(extension, known), -1).to_numpy(zero_copy_only=False)
-    numbers = np.array([*EXTENSIONS.values(), -1], np.int64)
-    languages = numbers[index]
-    python = np.isin(languages, [EXTENSIONS[name] for name in PYTHON])
+    python = python_files(languages)
     p = python_outline(*docs.utf8, python)
     comments = comment_chars(*docs.utf8, np.where(python, -1, languages))
     comments = np.where(python, p["comment_chars"] + p["docstring_chars"], comments)

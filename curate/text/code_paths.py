@@ -7,12 +7,15 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
 from curate.text.arrow import buffers
+from curate.text.code_languages import EXTENSIONS, PYTHON
 
-__all__ = ["EXTENSION_CHARS", "PATH_FIELDS", "extensions"]
+__all__ = ["EXTENSION_CHARS", "PATH_FIELDS", "extensions", "languages", "python_files"]
 
 PATH_FIELDS: Final = ("path", "file_path", "max_stars_repo_path", "filename", "ext", "extension")
 """Fields of ``meta`` that may say it, the first that does counts: ``path`` is what ``read.code`` and the samples
@@ -144,3 +147,23 @@ def extensions(meta: pa.Array, origin: pa.Array) -> pa.StringArray:
     """
     ends, data = _extensions(*buffers(meta), *buffers(origin))
     return pa.StringArray.from_buffers(len(meta), pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(data)))
+
+
+_NUMBERS: Final = np.array([*EXTENSIONS.values(), -1], np.int64)
+_PYTHON: Final = np.isin(_NUMBERS, [EXTENSIONS[name] for name in PYTHON])
+
+
+def languages(meta: pa.Array, origin: pa.Array, default: str) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
+    """(extension, index into LANGUAGES or -1) of each row; ``default`` stands for extensions that are not known."""
+    known = pa.array(EXTENSIONS, pa.string())
+    extension = extensions(meta, origin)
+    index = pc.index_in(extension, known)
+    if default:
+        extension = pc.if_else(pc.is_null(index), default, extension)
+        index = pc.index_in(extension, known)
+    return extension, _NUMBERS[pc.fill_null(index, -1).to_numpy(zero_copy_only=False)]
+
+
+def python_files(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of the languages that ``languages`` gives are Python."""
+    return np.isin(numbers, _NUMBERS[_PYTHON])
