@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -34,6 +35,17 @@ def python_trees(texts: Iterable[bytes]) -> Iterator[Counts | None]:
 
 
 def _counts(text: bytes) -> Counts | None:
+    # A tree is many objects and no cycle: looking for cycles takes as long as parsing.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _counted(text)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _counted(text: bytes) -> Counts | None:
     try:
         tree = ast.parse(text.decode("utf-8").removeprefix("\ufeff"))
     # Beside SyntaxError: zero bytes and numbers too long to convert, lone surrogates, and what the parser raises where

@@ -59,10 +59,10 @@ def _texts(path: Path) -> Iterator[str]:
             yield orjson.loads(line)["text"]
 
 
-def corpus(megabytes: float) -> list[str]:
+def corpus(megabytes: float, samples: list[Path] = SAMPLES) -> list[str]:
     """Texts, ``megabytes`` in all: as much of each file, evenly drawn, in an order of its own."""
     named = os.environ.get("BENCH_CORPUS")
-    files = [Path(named)] if named else SAMPLES
+    files = [Path(named)] if named else samples
     texts: list[str] = []
     for file in files:
         found = list(_texts(file))
@@ -244,10 +244,11 @@ def physical() -> Iterator[Row]:
 
 
 def rules() -> Iterator[Row]:
-    """Words, lines, counts, the two rule filters, normal forms."""
+    """Words, lines, counts, the rule filters, normal forms; those on code read the samples of code."""
     from curate.stages.filter_code_rules import CodeRules
+    from curate.stages.filter_python_syntax import PythonSyntax
     from curate.stages.filter_text_rules import TextRules
-    from curate.text import code_rules, normal
+    from curate.text import normal
     from curate.text import rules as text_rules
 
     texts = corpus(8)
@@ -255,9 +256,10 @@ def rules() -> Iterator[Row]:
     yield case("words (symbols)", texts, on_batch(lambda b: b.words("symbols")))
     yield case("lines", texts, on_batch(lambda b: b.lines))
     yield case("prose_counts", texts, on_batch(lambda b: text_rules.prose_counts(*b.utf8)))
-    yield case("code_counts", texts, on_batch(lambda b: code_rules.code_counts(*b.utf8)))
     yield case("filter.text_rules", texts, decided(TextRules()))
-    yield case("filter.code_rules", texts, decided(CodeRules()))
+    code = corpus(8, SAMPLES[1:])
+    yield case("code-rules", code, decided(CodeRules(default_extension="py")))
+    yield case("python-syntax", code, decided(PythonSyntax()), repeats=3)
     yield case("prose_profile", texts, on_batch(lambda b: normal.prose_profile(b.text)))
     yield case("code_profile", texts, on_batch(lambda b: normal.code_profile(b.text)))
 
