@@ -162,8 +162,8 @@ def _html(offsets, data, languages, html):
             if byte == 32 or 9 <= byte <= 13:
                 chars += not space
                 space = True
-            elif byte & 0xC0 != 0x80:
-                chars += 1
+            else:
+                chars += byte & 0xC0 != 0x80
                 space = False
             at += 1
         out[row] = chars

@@ -224,7 +224,7 @@ def outline(row: bytes) -> dict[str, int]:
         n["statements"] += 1
         n["code_lines"] += lines
         source = row[tokens[0][2] : tokens[-1][2] + len(tokens[-1][1])]
-        first = solid[0][1] if solid[0][0] == "word" else b""
+        first = tokens[0][1] if tokens[0][0] == "word" else b""
         value, called, name = facts(row, tokens)
         if first == b"def" or (first == b"async" and re.match(rb"async[ \t]*def(?![\w\x80-\xff])", source)):
             n["functions"] += 1
@@ -245,7 +245,7 @@ def outline(row: bytes) -> dict[str, int]:
             loops = any(kind == "word" and text == b"for" for kind, text, _ in tokens)
             if assigned and first == b"__all__":
                 n["import_lines"] += lines
-            elif assigned and not called and not loops and literal(row[value:]):
+            elif assigned and not called and not loops and literal(row[value : value + 40]):
                 n["constant_lines"] += lines
             if called:
                 n["gui_calls"] += bool(

@@ -65,7 +65,7 @@ HARD = [
     b"0x41, " * 3000,
     b"\\x41" * 3000,
     b"41 " * 3000 + b"4z",
-    b"41" + b" " * 100_000 + b"42",
+    b"41" + b" " * 2000 + b"42",
     b"    " * 3000 + b"pass",
     b"\t" * 500 + b"x",
     b"<!--" * 100 + b"<script" * 100 + b"text",
@@ -125,7 +125,7 @@ def test_comments(rows, numbers):
     [
         ("c", "int x; // one\n/* two\n */ char *s = \"// no /* no\"; char c = '\"'; // é\n", 6 + 10 + 4),
         ("js", "const a = `// no\n// no`; // yes\n", 6),
-        ("lua", "-- one\nx = 1 --[[ two\n two ]] y = 2\n", 6 + 15),
+        ("lua", "-- one\nx = 1 --[[ two\n two ]] y = 2\n", 6 + 16),
         ("sql", "select '--no' -- yes\n", 6),
         ("rb", "x = '#no' # yes", 5),
         ("html", "<p>text</p><!-- note -->", 13),
@@ -152,7 +152,7 @@ def test_html_by_example():
 NAMES = st.text(st.sampled_from("ab.P/#?\\\"-_é "), max_size=12)
 META = st.dictionaries(
     st.sampled_from(["path", "file_path", "ext", "extension", "max_stars_repo_path", "filename", "other", "pat"]),
-    st.one_of(NAMES, st.integers(), st.none(), st.lists(NAMES, max_size=2), st.dictionaries(st.just("path"), NAMES)),
+    st.one_of(NAMES, st.integers(-9, 9), st.none(), st.lists(NAMES, max_size=2), st.dictionaries(st.just("path"), NAMES)),
     max_size=4,
 )
 
@@ -183,7 +183,7 @@ def test_languages_of_paths():
 def test_extensions_of_any_bytes():
     """Bytes that are no JSON have some extension or none; rows do not touch each other."""
     rng = random.Random(5)
-    pieces = [b'"path"', b":", b'"a.py"', b"{", b"}", b",", b"\\", b'"', b"[", b"\xff"]
+    pieces = [b'{"path":"a.py"', b'"path"', b":", b'"a.py"', b"{", b"}", b",", b"\\", b'"', b"[", b"\xff"]
     rows = [b"".join(rng.choices(pieces, k=rng.randrange(12))) for _ in range(400)]
     origin = pa.array(["f#1"] * 400)
     whole = extensions(strings(rows), origin).to_pylist()
@@ -203,11 +203,11 @@ def grown(inner):
         two.flatmap(lambda p: st.sampled_from("+ - * ** / // % @ << >> & | ^ < == and or in is".split()).map(
             lambda op: f"({p[0]}) {op} {p[1]}")),
         two.map(lambda p: f"{p[0]} + {p[1]}"),
-        two.map(lambda p: f"{p[0]} if {p[1]} else {p[0]}"),
-        inner.map(lambda e: f"not {e}"),
-        inner.map(lambda e: f"-{e}"),
+        two.map(lambda p: f"{p[0]} if ({p[1]}) else {p[0]}"),
+        inner.map(lambda e: f"(not {e})"),
+        inner.map(lambda e: f"-({e})"),
         inner.map(lambda e: f"(lambda a, b={e}: a)"),
-        inner.map(lambda e: f"lambda: {e}"),
+        inner.map(lambda e: f"(lambda: {e})"),
         two.map(lambda p: f"f({p[0]}, k={p[1]})(2)[{p[1]}].a"),
         two.map(lambda p: "{" + f"{p[0]}: {p[1]}, 3: 4" + "}"),
         st.lists(inner, min_size=1, max_size=4).map(lambda es: f"[{', '.join(es)}]"),
@@ -314,8 +314,8 @@ def _utf8(row: bytes) -> bool:
         ("x = [" + "lambda: 1, " * 99 + "]", 3),
         ("lambda a,: " * 30 + "1", 30),
         ("if x:\n y\n" + "elif x:\n y\n" * 40, 41),
-        ("f'{" + "(" * 40 + "x" + ")" * 40 + "}'", 81),
-        ("f'{a}{b}{c}{d}'", 1),
+        ("f'{" + "(" * 40 + "x" + ")" * 40 + "}'", 82),
+        ("f'{a}{b}{c}{d}'", 2),
         ("'((((((((((((' # [[[[[[", 0),
         ('"""\n((((\n"""', 0),
     ],
@@ -328,7 +328,7 @@ def test_depth_by_example(text, depth):
 
 def test_strings_in_fields():
     """From Python 3.12 on, a field may hold its string's own quotes; before, they end it."""
-    row = b"""f"{x["a"]:>{w["b"]}}" + '('"""
+    row = b"""f"{x["("]:>{w["b"]}}" + '['"""
     for nested, balanced in ((True, 1), (False, 0)):
         found = python_bounds(*sliced([row]), np.ones(1, np.bool_), nested=nested)
         assert found["balanced"].tolist() == [balanced]
