@@ -271,7 +271,7 @@ def check_bounds(rows: list[bytes]) -> int:
     return parsed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(PROGRAM)
 def test_bounds_hold(program):
     """Programs from a grammar."""
