@@ -72,7 +72,10 @@ class CodeRules(Filter):
         0.0, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.01; off)"
     )
     max_comments: float = Field(
-        0.9, ge=0, le=1, description="share of characters in comments and docstrings (SantaCoder: 0.8; well explained functions reach 0.85)"
+        0.9,
+        ge=0,
+        le=1,
+        description="share of characters in comments and docstrings (SantaCoder: 0.8; well explained functions reach 0.85)",
     )
     min_html_text: float = Field(0.2, ge=0, le=1, description="share of visible characters (StarCoder: 0.2)")
     min_html_chars: int = Field(100, ge=0, description="visible characters (StarCoder: 100)")
@@ -204,7 +207,10 @@ class CodeRules(Filter):
             ("generated", pc.and_(s["generated"], self.drop_generated)),
             ("xml_header", pc.and_(pc.and_(s["xml_header"], self.drop_xml_header), pc.invert(limits["xml_header"]))),
             ("long_lines", above("longest_line", pc.fill_null(limits["max_line_chars"], self.max_line_chars))),
-            ("long_mean_line", above("mean_line", pc.fill_null(limits["max_mean_line_chars"], self.max_mean_line_chars))),
+            (
+                "long_mean_line",
+                above("mean_line", pc.fill_null(limits["max_mean_line_chars"], self.max_mean_line_chars)),
+            ),
             ("encoded_data", encoded),
             ("few_alphanumeric", below("alphanumeric", self.min_alphanumeric)),
             ("few_alphabetic", below("alphabetic", alphabetic)),
@@ -226,9 +232,7 @@ class CodeRules(Filter):
         ]
 
 
-def _by_language(
-    docs: Batch, languages: npt.NDArray[np.int64], chars: npt.NDArray[np.int64]
-) -> dict[str, pa.Array]:
+def _by_language(docs: Batch, languages: npt.NDArray[np.int64], chars: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
     """Signals that depend on the language (an index into LANGUAGES), null where it has no such thing."""
     from curate.text.code_comments import comment_chars, html_text
     from curate.text.code_languages import EXTENSIONS
@@ -262,17 +266,20 @@ def _by_language(
 
 def _limits(extension: pa.Array) -> dict[str, pa.Array]:
     """Limits of each row's language by name, null where it has none of its own; ``xml_header`` is never null."""
-    from curate.text.code_languages import EXTENSIONS, LANGUAGES
+    from curate.text.code_languages import EXTENSIONS, LANGUAGES, LONG_LINE
 
     index = pc.index_in(extension, pa.array(EXTENSIONS, pa.string()))
     languages = [LANGUAGES[number] for number in EXTENSIONS.values()]
 
-    def column(name: str, kind: pa.DataType) -> pa.Array:
-        return pa.array([getattr(language, name) for language in languages], kind).take(index)
+    def column(values: list[Any], kind: pa.DataType) -> pa.Array:
+        return pa.array(values, kind).take(index)
 
-    limits = {name: column(name, pa.int64()) for name in ("max_lines", "min_chars", "max_chars", "max_line_chars")}
-    mean = pa.array([np.inf if x.max_mean_line_chars == 0 else x.max_mean_line_chars for x in languages], pa.float64())
-    limits["max_mean_line_chars"] = mean.take(index)
-    limits["min_alphabetic"] = column("min_alphabetic", pa.float64())
-    limits["xml_header"] = pc.fill_null(column("xml_header", pa.bool_()), False)
-    return limits
+    return {
+        "max_lines": column([x.max_lines for x in languages], pa.int64()),
+        "min_chars": column([x.min_chars for x in languages], pa.int64()),
+        "max_chars": column([x.max_chars for x in languages], pa.int64()),
+        "max_line_chars": column([LONG_LINE if x.long_lines else None for x in languages], pa.int64()),
+        "max_mean_line_chars": column([np.inf if x.long_lines else None for x in languages], pa.float64()),
+        "min_alphabetic": column([x.min_alphabetic for x in languages], pa.float64()),
+        "xml_header": pc.fill_null(column([x.xml_header for x in languages], pa.bool_()), False),
+    }

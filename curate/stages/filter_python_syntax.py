@@ -104,9 +104,9 @@ class PythonSyntax(Filter):
             "nodes": pa.array(bounds["tokens"], mask=~python),
             "parses": pa.array(parsed, mask=~asked),
         }
-        columns = {name: counts[:, i] for i, name in enumerate(TREE)}
-        columns["documented_share"] = columns["documented"] / np.maximum(columns["functions"], 1)
-        return values | {name: pa.array(column, mask=~parsed) for name, column in columns.items()}
+        values |= {name: pa.array(counts[:, i], mask=~parsed) for i, name in enumerate(TREE)}
+        share = counts[:, TREE.index("documented")] / np.maximum(counts[:, TREE.index("functions")], 1)
+        return values | {"documented_share": pa.array(share, mask=~parsed)}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """Each reason's rule, in the order of ``reasons``."""

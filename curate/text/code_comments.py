@@ -101,7 +101,7 @@ def _comments(offsets, data, languages, all_signs, all_lengths, all_first):
 
 def comment_chars(offsets: Offsets, data: Bytes, languages: Languages) -> npt.NDArray[np.int64]:
     """Characters in comments of each row, signs included, int64[n]; -1 where the language is unknown or has none."""
-    return _comments(offsets, data, languages, _SIGNS, _LENGTHS, _FIRST)  # type: ignore[no-any-return]
+    return _comments(offsets, data, languages, _SIGNS, _LENGTHS, _FIRST)
 
 
 _SCRIPT: Final = np.frombuffer(b"script", np.uint8)
@@ -176,4 +176,4 @@ def html_text(offsets: Offsets, data: Bytes, languages: Languages, html: int) ->
     What is outside tags, comments, scripts and styles; a run of white space counts as one, at the beginning as none.
     Entities count as they are written. StarCoder asks BeautifulSoup, which keeps white space.
     """
-    return _html(offsets, data, languages, html)  # type: ignore[no-any-return]
+    return _html(offsets, data, languages, html)

@@ -178,4 +178,4 @@ def _encoded(offsets, data):
 
 def encoded_data(offsets: Offsets, data: Bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(total, longest) int64[n] each: bytes of each row in runs of encoded data, and of the longest such run."""
-    return _encoded(offsets, data)  # type: ignore[no-any-return]
+    return _encoded(offsets, data)

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["EXTENSIONS", "LANGUAGES", "PYTHON", "Language", "syntax_tables"]
+__all__ = ["EXTENSIONS", "LANGUAGES", "LONG_LINE", "PYTHON", "Language", "syntax_tables"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Language:
         line: up to two signs that begin a comment which ends with its line.
         block: signs around a comment of any length.
         quotes: signs around strings, in which no comment begins.
-        max_line_chars, max_mean_line_chars: instead of the general limits; a mean of 0 for no limit.
+        long_lines: lines may have LONG_LINE characters, and any mean.
         max_lines: fewer than the general limit.
         min_chars, max_chars: beside the general limits.
         min_alphabetic: instead of the general limit; 0 for none.
@@ -36,8 +36,7 @@ class Language:
     line: tuple[str, ...] = ()
     block: tuple[str, str] | None = None
     quotes: str = ""
-    max_line_chars: int | None = None
-    max_mean_line_chars: int | None = None
+    long_lines: bool = False
     max_lines: int | None = None
     min_chars: int | None = None
     max_chars: int | None = None
@@ -47,8 +46,8 @@ class Language:
 
 _C: Final = (("//",), ("/*", "*/"))
 _ANGLE: Final = ("<!--", "-->")
-# StarCoder2: HTML, JSON, Markdown, Roff, RMarkdown, TeX, Text and XML may have lines of up to 100,000 characters.
-_LONG: Final = {"max_line_chars": 100_000, "max_mean_line_chars": 0}
+LONG_LINE: Final = 100_000
+"""Characters of a line of HTML, JSON, Markdown, Roff, RMarkdown, TeX, text or XML (StarCoder2)."""
 
 LANGUAGES: Final = (
     Language("python", ("py", "pyi", "pyw"), ("#",), None, "\"'"),
@@ -63,7 +62,7 @@ LANGUAGES: Final = (
     Language("toml", ("toml",), ("#",), None, "\"'"),
     Language("yaml", ("yaml", "yml"), ("#",), None, "\"'", max_lines=512, min_chars=50, max_chars=5000,
              min_alphabetic=0.5),
-    Language("json", ("json",), **_LONG, max_lines=512, min_chars=50, max_chars=5000, min_alphabetic=0.5),
+    Language("json", ("json",), long_lines=True, max_lines=512, min_chars=50, max_chars=5000, min_alphabetic=0.5),
     Language("c", ("c", "h"), *_C, "\"'"),
     Language("c++", ("cc", "cpp", "cxx", "hpp", "hh", "hxx", "ino"), *_C, "\"'"),
     Language("c#", ("cs",), *_C, "\"'"),
@@ -100,15 +99,15 @@ LANGUAGES: Final = (
     Language("matlab", ("m",), ("%",)),
     Language("fortran", ("f90", "f95", "f03", "f08"), ("!",), None, "\"'"),
     Language("batch", ("bat", "cmd"), ("::",)),
-    Language("tex", ("tex", "sty", "cls"), ("%",), **_LONG),
-    Language("html", ("html", "htm", "xhtml", "xht"), (), _ANGLE, **_LONG, xml_header=True),
-    Language("xml", ("xml", "svg", "xsd"), (), _ANGLE, **_LONG),
-    Language("xslt", ("xsl", "xslt"), (), _ANGLE, **_LONG, xml_header=True),
-    Language("markdown", ("md", "markdown", "mkd", "mdx"), **_LONG),
-    Language("rmarkdown", ("rmd",), **_LONG),
+    Language("tex", ("tex", "sty", "cls"), ("%",), long_lines=True),
+    Language("html", ("html", "htm", "xhtml", "xht"), (), _ANGLE, long_lines=True, xml_header=True),
+    Language("xml", ("xml", "svg", "xsd"), (), _ANGLE, long_lines=True),
+    Language("xslt", ("xsl", "xslt"), (), _ANGLE, long_lines=True, xml_header=True),
+    Language("markdown", ("md", "markdown", "mkd", "mdx"), long_lines=True),
+    Language("rmarkdown", ("rmd",), long_lines=True),
     Language("restructuredtext", ("rst",)),
-    Language("roff", ("roff", "man"), **_LONG),
-    Language("text", ("txt",), **_LONG, max_lines=512),
+    Language("roff", ("roff", "man"), long_lines=True),
+    Language("text", ("txt",), long_lines=True, max_lines=512),
     Language("owl", ("owl",), max_lines=512),
     Language("graphviz", ("dot", "gv"), *_C, '"', max_lines=512),
     Language("csv", ("csv", "tsv"), max_lines=512),

@@ -134,7 +134,7 @@ def _generated(data, start, stop):
     while end < stop:
         byte = data[end]
         packed = ((packed << 8) | np.int64(byte | 32)) & 0xFFFFFFFF
-        hint |= packed == _GENE or packed == _EDIT or packed == _MODI or packed == _CREA
+        hint |= packed in (_GENE, _EDIT, _MODI, _CREA)
         end += 1
         if byte == 10:
             lines += 1

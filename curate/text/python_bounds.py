@@ -32,7 +32,9 @@ BOUNDS: Final = (
 DEEPEST: Final = 1000
 """Depth at which reading stops."""
 
-_SPACE, _WORD, _NONE, _QUOTE, _HASH, _LINE, _BACKSLASH, _OPEN, _CLOSE, _COMMA, _COLON, _SEMICOLON, _DOT, _SIGN = range(14)
+_SPACE, _WORD, _NONE, _QUOTE, _HASH, _LINE, _BACKSLASH, _OPEN, _CLOSE, _COMMA, _COLON, _SEMICOLON, _DOT, _SIGN = range(
+    14
+)
 
 
 def _kinds() -> npt.NDArray[np.uint8]:
@@ -55,10 +57,7 @@ _NOT, _LAMBDA, _IF, _AWAIT, _YIELD, _ELIF, _ELSE = (
 def _is(data, at, end, word):
     if end - at != len(word):
         return False
-    for i in range(len(word)):
-        if data[at + i] != word[i]:
-            return False
-    return True
+    return all(data[at + i] == word[i] for i in range(len(word)))
 
 
 @njit(nogil=True, cache=True)
@@ -136,7 +135,7 @@ def _fields(data, at, stop, nested, quotes, kinds, depths):
             if byte == abs(quote) and (quote > 0 or _triple(data, at, stop)):
                 at += 1 if quote > 0 else 3
                 # The string ends, and with it what of it is still open.
-                while held and not (kinds[held - 1] == _LITERAL):
+                while held and kinds[held - 1] != _LITERAL:
                     held -= 1
                 held -= 1
                 if held <= 0:
@@ -260,7 +259,7 @@ def _bounds_row(data, base, stop, nested, out, operators, trailers, lambdas, bra
         kind = _KIND[data[at]]
         first = at
         at += 1
-        if kind == _SPACE or kind == _NONE:
+        if kind in (_SPACE, _NONE):
             continue
         if kind == _WORD:
             high = data[first] >= 128
@@ -315,7 +314,7 @@ def _bounds_row(data, base, stop, nested, out, operators, trailers, lambdas, bra
             operators[level] += 1
             total += 1 - trailers[level]
             trailers[level] = 0
-        elif kind == _DOT or kind == _OPEN:
+        elif kind in (_DOT, _OPEN):
             tokens += 1
             trailers[level] += 1
             total += 1

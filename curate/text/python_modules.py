@@ -14,7 +14,12 @@ import numpy as np
 
 __all__ = ["GUI_MODULES", "KNOWN_MODULES", "STANDARD_MODULES", "module_hash", "module_hashes"]
 
-STANDARD_MODULES: Final = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+STANDARD_MODULES: Final = _names(
     """
     __future__ __main__ _thread abc aifc annotationlib argparse array ast asynchat asyncio asyncore atexit
     audioop base64 bdb binascii bisect builtins bz2 cProfile calendar cgi cgitb chunk cmath cmd code codecs
@@ -33,11 +38,11 @@ STANDARD_MODULES: Final = frozenset(
     tokenize tomllib trace traceback tracemalloc tty turtle turtledemo types typing unicodedata unittest urllib
     uu uuid venv warnings wave weakref webbrowser winreg winsound wsgiref xdrlib xml xmlrpc zipapp zipfile
     zipimport zlib zoneinfo
-    """.split()
+    """
 )
 """The standard library's top-level modules."""
 
-KNOWN_MODULES: Final = frozenset(
+KNOWN_MODULES: Final = _names(
     """
     IPython PIL PyPDF2 absl aiofiles aiohttp altair anyio arrow asyncpg attr attrs babel bcrypt bidict binarytree black
     bokeh boto3 botocore bottle bs4 cachetools catboost celery certifi chardet click cloudpickle colorama coverage
@@ -54,15 +59,15 @@ KNOWN_MODULES: Final = frozenset(
     tabulate tenacity tensorboard tensorflow termcolor textblob theano tiktoken tokenizers toml tomli toolz torch
     torchaudio torchvision tornado tqdm traitlets transformers trio twisted typer typing_extensions tzlocal ujson
     urllib3 uvicorn uvloop wandb werkzeug wrapt xarray xgboost xlrd xlsxwriter yaml yarl zmq zstandard
-    """.split()
+    """
 )
 """Packages of others that many files use, by the name that is imported; from PyPI's most downloaded and textbooks."""
 
-GUI_MODULES: Final = frozenset(
+GUI_MODULES: Final = _names(
     """
     PyQt4 PyQt5 PyQt6 PySide PySide2 PySide6 PySimpleGUI Tkinter customtkinter dearpygui easygui gi gtk guizero kivy
     kivymd nicegui pyforms pyglet qtpy remi tkinter ttkbootstrap wx
-    """.split()
+    """
 )
 """Toolkits for graphical interfaces."""
 

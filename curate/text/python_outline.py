@@ -18,6 +18,23 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
 from curate.text.python_modules import GUI_MODULES, KNOWN_MODULES, STANDARD_MODULES, module_hashes
+from curate.text.python_statements import (
+    ALL,
+    CLASS,
+    FROM,
+    FUNCTION,
+    IMPORT,
+    KIND,
+    PLAIN,
+    SPACE,
+    WORD,
+    is_word,
+    literal,
+    name_end,
+    points,
+    read_statement,
+    statement_kind,
+)
 
 __all__ = ["GUI_CALLS", "LONG_FUNCTION", "OUTLINE", "python_outline"]
 
@@ -54,25 +71,8 @@ LONG_FUNCTION: Final = 20
 _KNOWN: Final = module_hashes(STANDARD_MODULES | KNOWN_MODULES | GUI_MODULES)
 _GUI: Final = module_hashes(GUI_MODULES)
 _CALLS: Final = module_hashes(frozenset(GUI_CALLS))
-_SPACE, _WORD, _OTHER, _QUOTE, _HASH, _LINE, _BACKSLASH, _OPEN, _CLOSE, _EQUALS = range(10)
 _MAX_OPEN: Final = 100
 """Functions within functions that are followed: Python allows 100 levels of indentation."""
-
-
-def _kinds() -> npt.NDArray[np.uint8]:
-    table = np.full(256, _OTHER, np.uint8)
-    table[[32, 9, 12, 13]] = _SPACE
-    table[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = _WORD
-    for chars, kind in ((b"\"'", _QUOTE), (b"#", _HASH), (b"\n", _LINE), (b"\\", _BACKSLASH), (b"=", _EQUALS)):
-        table[list(chars)] = kind
-    table[list(b"([{")] = _OPEN
-    table[list(b")]}")] = _CLOSE
-    return table
-
-
-_KIND: Final = _kinds()
-_BEFORE_EQUALS: Final = tuple(b"!<>=:+-*/%&|^@")
-_FUNCTION, _CLASS, _IMPORT, _FROM, _DECORATOR, _PLAIN = range(1, 7)
 
 
 @njit(nogil=True, cache=True)
@@ -89,126 +89,14 @@ def _among(value, table):
 
 
 @njit(nogil=True, cache=True)
-def _name(data, at, stop):
-    """(end, hash) of the name at ``at``."""
-    value = np.uint64(0xCBF29CE484222325)
-    while at < stop and _KIND[data[at]] == _WORD:
-        value = (value ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
-        at += 1
-    return at, value
-
-
-@njit(nogil=True, cache=True)
-def _is(data, at, stop, word):
-    """Whether the whole word at ``at`` is this one."""
-    end = at + len(word)
-    if end > stop:
-        return False
-    for i in range(len(word)):
-        if data[at + i] != word[i]:
-            return False
-    return end == stop or _KIND[data[end]] != _WORD
-
-
-_W_DEF, _W_ASYNC, _W_CLASS, _W_IMPORT, _W_FROM, _W_ALL, _W_TRUE, _W_FALSE, _W_NONE = (
-    np.frombuffer(word, np.uint8)
-    for word in (b"def", b"async", b"class", b"import", b"from", b"__all__", b"True", b"False", b"None")
-)
-
-
-@njit(nogil=True, cache=True)
-def _first_word(data, at, stop):
-    """Kind of the statement that begins at ``at``."""
-    byte = data[at]
-    if byte == 64:
-        return _DECORATOR
-    if byte == 100 and _is(data, at, stop, _W_DEF):
-        return _FUNCTION
-    if byte == 99 and _is(data, at, stop, _W_CLASS):
-        return _CLASS
-    if byte == 105 and _is(data, at, stop, _W_IMPORT):
-        return _IMPORT
-    if byte == 102 and _is(data, at, stop, _W_FROM):
-        return _FROM
-    if byte == 97 and _is(data, at, stop, _W_ASYNC):
-        at += 5
-        while at < stop and data[at] in (32, 9):
-            at += 1
-        if _is(data, at, stop, _W_DEF):
-            return _FUNCTION
-    return _PLAIN
-
-
-@njit(nogil=True, cache=True)
-def _string(data, at, stop):
-    """(end, line ends inside) of the string whose quote is at ``at``."""
-    quote = data[at]
-    lines = 0
-    if at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote:
-        at += 3
-        while at < stop:
-            byte = data[at]
-            if byte == 92:
-                lines += at + 1 < stop and data[at + 1] == 10
-                at += 2
-                continue
-            if byte == quote and at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote:
-                return at + 3, lines
-            lines += byte == 10
-            at += 1
-        return stop, lines
-    at += 1
-    while at < stop:
-        byte = data[at]
-        if byte == 92:
-            lines += at + 1 < stop and data[at + 1] == 10
-            at += 2
-            continue
-        if byte == quote:
-            return at + 1, lines
-        if byte == 10:
-            return at, lines
-        at += 1
-    return stop, lines
-
-
-@njit(nogil=True, cache=True)
-def _points(data, start, stop):
-    chars = 0
-    for at in range(start, stop):
-        chars += data[at] & 0xC0 != 0x80
-    return chars
-
-
-@njit(nogil=True, cache=True)
-def _literal(data, at, stop):
-    """Whether a value that begins at ``at`` or after spaces looks like a literal."""
-    while at < stop and data[at] in (32, 9):
-        at += 1
-    if at >= stop:
-        return False
-    byte = data[at]
-    if byte in (34, 39, 40, 91, 123, 45) or 48 <= byte <= 57:
-        return True
-    if _KIND[byte] != _WORD:
-        return False
-    if _is(data, at, stop, _W_TRUE) or _is(data, at, stop, _W_FALSE) or _is(data, at, stop, _W_NONE):
-        return True
-    for size in (1, 2):  # a string's prefix
-        if at + size < stop and data[at + size] in (34, 39) and data[at + size - 1] | 32 in (98, 102, 114, 117):
-            return True
-    return False
-
-
-@njit(nogil=True, cache=True)
 def _module(data, at, stop, counts):
     """Count the module named at ``at`` into counts (local, gui); returns the first byte after its dotted name."""
     begin = at
-    at, value = _name(data, at, stop)
+    at, value = name_end(data, at, stop)
     if at > begin:
         counts[0] += not _among(value, _KNOWN)
         counts[1] += _among(value, _GUI)
-    while at < stop and (data[at] == 46 or _KIND[data[at]] == _WORD):
+    while at < stop and (data[at] == 46 or KIND[data[at]] == WORD):
         at += 1
     return at
 
@@ -217,10 +105,10 @@ def _module(data, at, stop, counts):
 def _modules(data, at, stop, kind, counts):
     """Count what the import statement ``data[at:stop]`` imports into counts: (local, gui)."""
     counts[:] = 0
-    at += 6 if kind == _IMPORT else 4
+    at += 6 if kind == IMPORT else 4
     while at < stop and data[at] in (32, 9):
         at += 1
-    if kind == _FROM:
+    if kind == FROM:
         if at < stop and data[at] == 46:
             counts[0] = 1
         else:
@@ -244,97 +132,8 @@ def _gui_call(data, begin, end, assigned):
         return data[begin + 3] == 95 or 65 <= data[begin + 3] <= 90
     if assigned and end > begin and 65 <= data[begin] <= 90:
         return True
-    _, value = _name(data, begin, end)
+    _, value = name_end(data, begin, end)
     return _among(value, _CALLS)
-
-
-@njit(nogil=True, cache=True)
-def _calls(byte):
-    """Whether a bracket right after this byte is a call."""
-    return _KIND[byte] == _WORD or byte in (41, 93)
-
-
-@njit(nogil=True, cache=True)
-def _statement(data, at, stop, found):
-    """Read the statement that begins at ``at``; returns the first byte after its line end.
-
-    found, int64[9]: lines; only strings; characters of comments; where the value of its first '=' begins (-1: there is
-    none); a call outside brackets; begin and end of the last name called so; where its content ends; a word "for".
-    """
-    start = at
-    lines = 1
-    only = True
-    comment = 0
-    value = -1
-    called = loops = False
-    begin = end = content = at
-    depth = 0
-    fresh = False  # at a new line of which nothing was seen
-    while at < stop:
-        kind = _KIND[data[at]]
-        if kind == _SPACE:
-            at += 1
-            continue
-        if kind == _LINE:
-            at += 1
-            if depth == 0:
-                break
-            fresh = True
-            continue
-        if kind == _HASH:
-            first = at
-            while at < stop and data[at] != 10:
-                at += 1
-            comment += _points(data, first, at)
-            continue
-        if fresh:
-            lines += 1
-            fresh = False
-        if kind == _BACKSLASH:
-            at += 1
-            if at < stop and data[at] == 13:
-                at += 1
-            if at < stop and data[at] == 10:
-                at += 1
-                fresh = True
-            else:
-                only = False
-            continue
-        if kind == _QUOTE:
-            at, more = _string(data, at, stop)
-            lines += more
-            content = at
-            continue
-        if kind == _WORD:
-            first = at
-            at += 1
-            while at < stop and _KIND[data[at]] == _WORD:
-                at += 1
-            loops |= at - first == 3 and data[first] == 102 and data[first + 1] == 111 and data[first + 2] == 114
-            # A string may have a prefix.
-            only &= at - first <= 2 and at < stop and _KIND[data[at]] == _QUOTE
-            content = at
-            continue
-        only = False
-        if kind == _OPEN:
-            if data[at] == 40 and at > start and content == at and _calls(data[at - 1]):
-                if depth == 0:
-                    called = True
-                    begin = end = at
-                    while begin > start and _KIND[data[begin - 1]] == _WORD:
-                        begin -= 1
-            depth += 1
-        elif kind == _CLOSE:
-            depth = max(depth - 1, 0)
-        elif kind == _EQUALS and depth == 0 and value < 0:
-            # A comparison or an operation in place is no assignment: its value begins nowhere.
-            plain = (at + 1 >= stop or data[at + 1] != 61) and at > start and data[at - 1] not in _BEFORE_EQUALS
-            value = at + 1 if plain else stop
-        at += 1
-        content = at
-    found[0], found[1], found[2], found[3] = lines, only, comment, value
-    found[4], found[5], found[6], found[7], found[8] = called, begin, end, content, loops
-    return at
 
 
 @njit(nogil=True, cache=True)
@@ -365,7 +164,7 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
     at = base
     while at < stop:
         indent = 0
-        while at < stop and _KIND[data[at]] == _SPACE:
+        while at < stop and KIND[data[at]] == SPACE:
             byte = data[at]
             indent = indent + 1 if byte == 32 else (indent // 8 + 1) * 8 if byte == 9 else 0 if byte == 12 else indent
             at += 1
@@ -378,7 +177,7 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
             first = at
             while at < stop and data[at] != 10:
                 at += 1
-            out[2] += _points(data, first, at)
+            out[2] += points(data, first, at)
             for i in range(held - 1, -1, -1):
                 if indents[i] < indent:
                     flags[i] = True
@@ -388,12 +187,12 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
             held, lines = _close(indents, flags, sizes, bare, held, indent)
             out[13] += lines
         first = at
-        kind = _first_word(data, at, stop)
-        at = _statement(data, first, stop, found)
+        kind = statement_kind(data, at, stop)
+        at = read_statement(data, first, stop, found)
         lines = found[0]
         out[2] += found[2]
         if found[1]:
-            out[3] += _points(data, first, found[7])
+            out[3] += points(data, first, found[7])
             if held:
                 flags[held - 1] = True
             out[5] += wants == 2
@@ -402,27 +201,27 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
         wants = 0
         out[0] += 1
         out[1] += lines
-        if kind == _FUNCTION:
+        if kind == FUNCTION:
             out[4] += 1
             wants = 2
             if held < _MAX_OPEN:
                 indents[held], flags[held], sizes[held], bare[held] = indent, False, 0, 0
                 held += 1
-        elif kind == _CLASS:
+        elif kind == CLASS:
             out[6] += 1
             wants = 1
             out[10] += lines
-        elif kind == _IMPORT or kind == _FROM:
+        elif kind in (IMPORT, FROM):
             _modules(data, first, at, kind, counts)
             out[7] += 1
             out[8] += lines
             out[9] += counts[0] > 0
             out[11] += counts[1] > 0
-        elif kind == _PLAIN:
+        elif kind == PLAIN:
             assigned = 0 <= found[3] < stop
-            if assigned and _is(data, first, stop, _W_ALL):
+            if assigned and is_word(data, first, stop, ALL):
                 out[8] += lines
-            elif assigned and not found[4] and not found[8] and _literal(data, found[3], stop):
+            elif assigned and not found[4] and not found[8] and literal(data, found[3], stop):
                 out[10] += lines
             if found[4]:
                 out[12] += _gui_call(data, found[5], found[6], assigned)
@@ -449,9 +248,7 @@ def _outline(offsets, data, wanted):
     return out
 
 
-def python_outline(
-    offsets: Offsets, data: Bytes, wanted: npt.NDArray[np.bool_]
-) -> dict[str, npt.NDArray[np.int64]]:
+def python_outline(offsets: Offsets, data: Bytes, wanted: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.int64]]:
     """Counts of each row, int64[n] each, by the names of OUTLINE; zeros for rows that are not wanted."""
     counts = _outline(offsets, data, wanted)
     return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(OUTLINE)}

@@ -17,7 +17,9 @@ def files(texts: list[str], extension: str | None = "py") -> Batch:
         rows = pa.RecordBatch.from_arrays([c.combine_chunks() for c in rows.columns], schema=rows.schema)
     if extension is not None:
         meta = [json.dumps({"path": f"a/{i}.{extension}"}, separators=(",", ":")) for i in range(len(texts))]
-        rows = rows.set_column(rows.schema.get_field_index("meta"), rows.schema.field("meta"), pa.array(meta, pa.string()))
+        rows = rows.set_column(
+            rows.schema.get_field_index("meta"), rows.schema.field("meta"), pa.array(meta, pa.string())
+        )
     return Batch(rows)
 
 
@@ -68,7 +70,7 @@ if __name__ == "__main__":
     numbers = sorted(random.sample(range(1000), 20))
     print(find(numbers, numbers[7], Counter()))
 '''
-GRID = '''import numpy as np
+GRID = """import numpy as np
 import matplotlib.pyplot as plt
 
 SIZE = 100
@@ -89,7 +91,7 @@ for step in STEPS:
         diffuse(grid, 0.1)
     plt.imshow(grid)
 plt.show()
-'''
+"""
 TREE = '''from algorithms.tree.node import Node
 
 

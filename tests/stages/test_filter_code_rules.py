@@ -13,8 +13,10 @@ from exchange import CONTEXT
 from curate.stages.filter_code_rules import CodeRules
 from curate.text.code_languages import LANGUAGES
 
-C_FILE = "#include <stdio.h>\n\n/* Print a greeting. */\nint main(void) {\n    puts(\"hello\");\n    return 0;\n}\n"
-PAGE = "<html><head><title>Lists</title></head><body><p>" + "A list holds values in order. " * 8 + "</p></body></html>\n"
+C_FILE = '#include <stdio.h>\n\n/* Print a greeting. */\nint main(void) {\n    puts("hello");\n    return 0;\n}\n'
+PAGE = (
+    "<html><head><title>Lists</title></head><body><p>" + "A list holds values in order. " * 8 + "</p></body></html>\n"
+)
 
 
 def shuffled(seed: int, length: int) -> str:
@@ -62,8 +64,8 @@ FILES = {
     ],
     "gui_boilerplate": [(WINDOW, "py")],
     "not_self_contained": [
-        ("from . import shop\nfrom .models import Item\nfrom company.stock import count\n\n\n"
-         "def order(name):\n    item = Item(name)\n    if count(item):\n        shop.send(item)\n    return item\n", "py"),
+        (("from . import shop\nfrom .models import Item\nfrom company.stock import count\n\n\n"
+         "def order(name):\n    item = Item(name)\n    if count(item):\n        shop.send(item)\n    return item\n"), "py"),
     ],
     "undocumented": [(BURIED, "py")],
 }  # fmt: skip
@@ -131,7 +133,7 @@ def test_xslt_and_html_may_have_an_xml_header():
 
 def test_alphabetic_limits_of_languages():
     """JSON and YAML are held to half letters (StarCoder), WebAssembly to none (StarCoder2)."""
-    data = '{"a": [' + '"some text", 12345678,\n' * 20 + "1]}\n"
+    data = '{"a": [' + '"some text", 1234567,\n' * 20 + "1]}\n"
     assert decide(CodeRules(), data, "json") == "few_alphabetic"
     assert decide(CodeRules(), data, "js") is None
     code = "(i32.add 1 22 3)\n(call 7 8 9 10)\n(i64.shl 1 2 33 41)\n" * 9
@@ -177,7 +179,9 @@ def test_one_import_of_the_project_is_forgiven():
     """Of a small lesson it would be too large a share."""
     text = "from . import node\n\n\ndef size(tree):\n    '''How many nodes.'''\n    return node.count(tree)\n"
     assert decide(CodeRules(), text, "py") is None
-    assert decide(CodeRules(), text.replace("import node", "import node\nfrom .a import b"), "py") == "not_self_contained"
+    assert (
+        decide(CodeRules(), text.replace("import node", "import node\nfrom .a import b"), "py") == "not_self_contained"
+    )
 
 
 def test_measurements_say_what_they_measured():

@@ -199,7 +199,11 @@ def test_out_of_bounds_is_not_asked():
 
 def test_text_that_is_no_utf8_does_not_parse():
     """Nor does it raise."""
-    assert list(python_trees([b"x = '\xff'\n", b"x = '\xed\xa0\x80'\n", b"x = 1\n"])) == [None, None, (1, 0, 0, 0, 0, 1)]
+    assert list(python_trees([b"x = '\xff'\n", b"x = '\xed\xa0\x80'\n", b"x = 1\n"])) == [
+        None,
+        None,
+        (1, 0, 0, 0, 0, 1),
+    ]
 
 
 def test_warnings_and_the_collector_are_left_as_they_were(recwarn):
