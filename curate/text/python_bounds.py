@@ -57,7 +57,10 @@ _NOT, _LAMBDA, _IF, _AWAIT, _YIELD, _ELIF, _ELSE = (
 def _is(data, at, end, word):
     if end - at != len(word):
         return False
-    return all(data[at + i] == word[i] for i in range(len(word)))
+    same = True
+    for i in range(len(word)):
+        same &= data[at + i] == word[i]
+    return same
 
 
 @njit(nogil=True, cache=True)

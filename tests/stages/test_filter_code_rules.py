@@ -133,7 +133,7 @@ def test_xslt_and_html_may_have_an_xml_header():
 
 def test_alphabetic_limits_of_languages():
     """JSON and YAML are held to half letters (StarCoder), WebAssembly to none (StarCoder2)."""
-    data = '{"a": [' + '"some text", 1234567,\n' * 20 + "1]}\n"
+    data = '{"a": [' + '"some text", [[ ], { }, -1.5],\n' * 20 + "1]}\n"
     assert decide(CodeRules(), data, "json") == "few_alphabetic"
     assert decide(CodeRules(), data, "js") is None
     code = "(i32.add 1 22 3)\n(call 7 8 9 10)\n(i64.shl 1 2 33 41)\n" * 9
