@@ -1,7 +1,8 @@
-"""Versions of the libraries that bear on results: recorded at a step's first commit, compared when it goes on."""
+"""Versions of the libraries (and, for stages that say so, of Python) that bear on results: recorded at a step's first commit, compared when it goes on."""
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -29,6 +30,8 @@ def check_versions(store: Store, folder: str, step: PlannedStep) -> None:
     Raises VersionError: half of a step's rows by one version and half by another would be no result of either.
     """
     now = library_versions()
+    if step.stage.needs_python:
+        now["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     settings = step.stage.model_dump(mode="json")
     first = store.put_if_absent(f"{folder}/step.json", {"use": step.stage.name, "settings": settings, "versions": now})
     if first["versions"] == now:

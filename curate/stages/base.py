@@ -17,6 +17,7 @@ The engine never names a concrete stage; a stage never names a path of the store
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,8 @@ class Stage(BaseModel):
         revision: bumped by hand when the same settings begin to give other results (golden tests ask for it).
         reasons: every reason it can give, with a sentence that explains it to a user.
         seeded: whether its results depend on the recipe's seed; sources and filters do not unless they say so.
+        needs_python: whether its results depend on the running Python's grammar: its minor version is recorded with
+            the step, and going on under another one is refused.
         asset_settings: settings that name a file, folder or trained step; their content is in the fingerprint.
     """
 
@@ -83,6 +86,7 @@ class Stage(BaseModel):
     reasons: ClassVar[Mapping[str, str]] = {}
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {}
     seeded: ClassVar[bool] = True
+    needs_python: ClassVar[bool] = False
 
     def reads(self) -> frozenset[str]:
         """Columns it needs beyond those of schema.DOCUMENT; checked before anything runs."""
@@ -236,8 +240,13 @@ class Filter(Stage):
         raise NotImplementedError
 
     def measure_fingerprint(self) -> str:
-        """Identity of what ``measure`` computes: the settings without those that only ``rules`` reads."""
-        return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude=set(self.decide_settings)))
+        """Identity of what ``measure`` computes: the settings without those that only ``rules`` reads.
+
+        Where the running Python bears on it, what another minor version measured is not used again.
+        """
+        settings = self.model_dump(mode="python", exclude=set(self.decide_settings))
+        python = (f"{sys.version_info.major}.{sys.version_info.minor}",) if self.needs_python else ()
+        return fingerprint(self.name, self.revision, settings, *python)
 
 
 # -- global -------------------------------------------------------------------------------------------------

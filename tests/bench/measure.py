@@ -44,10 +44,10 @@ def texts_of(path: Path) -> Iterator[str]:
             yield orjson.loads(line)["text"]
 
 
-def corpus(megabytes: float) -> list[str]:
+def corpus(megabytes: float, samples: list[Path] = SAMPLES, variable: str = "BENCH_CORPUS") -> list[str]:
     """Texts, ``megabytes`` in all: as much of each file, evenly drawn, in an order of its own."""
-    named = os.environ.get("BENCH_CORPUS")
-    files = [Path(named)] if named else SAMPLES
+    named = os.environ.get(variable)
+    files = [Path(named)] if named else samples
     texts: list[str] = []
     for file in files:
         found = list(texts_of(file))

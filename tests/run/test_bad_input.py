@@ -196,7 +196,7 @@ def test_damaged_part(curate: Curate, home: Path, how: str) -> None:
     else:
         part.write_bytes(data[:2000] + bytes(255 - b for b in data[2000:3000]) + data[3000:])
     changed = steps("good.jsonl")
-    changed.insert(3, step("late", "filter.code_rules", max_declarations=1.0, drop_generated=False))
+    changed.insert(3, step("late", "filter.code_rules", max_constant_lines=1.0, drop_generated=False))
     write(home / "r.yaml", changed)
     done = curate.run(home / "r.yaml", store)
     if how != "removed":

@@ -22,7 +22,7 @@ def steps() -> Steps:
     return [
         step("docs", "read.jsonl", paths=["in"]),
         step("short", "filter.text_rules", min_words=225),
-        step("code-like", "filter.code_rules", max_line_chars=85, max_declarations=1.0),
+        step("code-like", "filter.code_rules", max_line_chars=85, max_constant_lines=1.0),
         step("unique", "dedup.exact"),
         step("late", "filter.text_rules", max_symbol_ratio=0.02, min_stop_words=0),
         step("labels", "label.contrast", positive=["docs"], negative=["nothing"]),

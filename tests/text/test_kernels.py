@@ -14,7 +14,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text import code_rules, hashing, minhash, normal, overlap, pairs, rules, unicode
+from curate.text import hashing, minhash, normal, overlap, pairs, rules, unicode
 from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.lines import lines
@@ -199,15 +199,6 @@ def test_prose_counts_of_more_lines_than_the_set_begins_with():
 
 
 @KERNELS
-@given(twins.ROWS)
-def test_code_counts(rows):
-    """Every count of every row."""
-    got = code_rules.code_counts(*buffers(sliced(rows)))
-    for i, row in enumerate(rows):
-        assert {name: int(column[i]) for name, column in got.items()} == twins.code(row)
-
-
-@KERNELS
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2)), max_size=30), st.integers(2, 5))
 def test_similar_pairs(rows, bound):
     """All pairs of small buckets, the first rows with the others in large ones; short rows meet only their equals."""
@@ -261,10 +252,7 @@ def test_every_kernel_takes_an_empty_batch():
     view = words(offsets, data, "folded")
     assert view.hashes.size == lines(offsets, data).starts.size == ngrams(view, 5).hashes.size == 0
     assert minhash.signatures(view, 1).bands.shape == (0, 14)
-    assert all(
-        c.size == 0
-        for c in (*rules.prose_counts(offsets, data).values(), *code_rules.code_counts(offsets, data).values())
-    )
+    assert all(c.size == 0 for c in rules.prose_counts(offsets, data).values())
     assert len(hashing.content_hash(nothing)) == len(normal.folded(nothing)) == len(normal.code_profile(nothing)) == 0
 
 
@@ -293,5 +281,4 @@ def test_random_bytes_do_not_crash():
     minhash.signatures(batch.words("symbols"), 1)
     assert len(batch.lines.rows) == 301
     rules.prose_counts(*batch.utf8)
-    code_rules.code_counts(*batch.utf8)
     assert len(hashing.content_hash(text)) == 300

@@ -9,7 +9,6 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from curate.text import unicode
-from curate.text.code_rules import GENERATED
 from curate.text.rules import STOP_WORDS
 
 M64 = (1 << 64) - 1
@@ -275,41 +274,6 @@ def prose(row: bytes) -> dict[str, int]:
         "digits": len(re.findall(rb"[0-9]", row)),
         "letters": len(re.findall(rb"[A-Za-z]", row)),
         "upper": len(re.findall(rb"[A-Z]", row)),
-    }
-
-
-def code(row: bytes) -> dict[str, int]:
-    """What code_rules.code_counts counts."""
-    every = lines(row)
-    content = [x.lstrip() for x in every if x.strip()]
-    comments = [x for x in content if x.startswith(b"#")]
-    lines_of_code = [x for x in every if x.strip() and not x.lstrip().startswith(b"#")]
-    constant = re.compile(rb"(?![0-9])[A-Z0-9_]*[A-Z][A-Z0-9_]*[ \t]*(:|=(?!=))")
-    runs = [m.group() for m in re.finditer(rb"[A-Za-z0-9+/]+|(?:\\x[0-9a-fA-F]{2})+", row)]
-    encoded = [
-        r
-        for r in runs
-        if r.startswith(b"\\") or (len(r) >= 64 and re.search(rb"[A-Za-z]", r) and re.search(rb"[0-9]", r))
-    ]
-    return {
-        "bytes": len(row),
-        "chars": _chars(row),
-        "lines": len(every),
-        "code_lines": len(lines_of_code),
-        "comment_lines": len(comments),
-        "declaration_lines": sum(
-            x.lstrip().startswith((b"import ", b"from ")) or bool(constant.match(x)) for x in lines_of_code
-        ),
-        "defs": sum(x.lstrip().startswith((b"def ", b"async def ")) for x in lines_of_code),
-        "classes": sum(x.lstrip().startswith(b"class ") for x in lines_of_code),
-        "docstring_marks": len(re.findall(rb"\"\"\"|'''", row)),
-        "longest_line": max(map(_chars, every), default=0),
-        "alphanumeric": len(re.findall(rb"[A-Za-z0-9\xc0-\xff]", row)),
-        "digits": len(re.findall(rb"[0-9]", row)),
-        "solid": _chars(b"".join(row.split())),
-        "encoded_bytes": sum(map(len, encoded)),
-        "encoded_longest": max(map(len, encoded), default=0),
-        "generated": int(any(p.encode() in row[:1000].lower() for p in GENERATED)),
     }
 
 
