@@ -136,7 +136,7 @@ def test_alphabetic_limits_of_languages():
     data = '{"a": [' + '"some text", [[ ], { }, -1.5],\n' * 20 + "1]}\n"
     assert decide(CodeRules(), data, "json") == "few_alphabetic"
     assert decide(CodeRules(), data, "js") is None
-    code = "(i32.add 1 22 3)\n(call 7 8 9 10)\n(i64.shl 1 2 33 41)\n" * 9
+    code = "(i32.add [1], [22], (3))\n(call (7), ((8)))\n(i64.shl (((1))), (((2))))\n" * 9
     assert decide(CodeRules(min_alphabetic=0.4), code, "wat") is None
     assert decide(CodeRules(min_alphabetic=0.4), code, "c") == "few_alphabetic"
 
