@@ -47,7 +47,7 @@ class Language:
 _C: Final = (("//",), ("/*", "*/"))
 _ANGLE: Final = ("<!--", "-->")
 LONG_LINE: Final = 100_000
-"""Characters of a line of HTML, JSON, Markdown, Roff, RMarkdown, TeX, text or XML (StarCoder2)."""
+"""Characters of a line of HTML, JSON, Markdown, Roff, SMT, TeX, text or XML (StarCoder2)."""
 
 LANGUAGES: Final = (
     Language("python", ("py", "pyi", "pyw"), ("#",), None, "\"'"),
@@ -95,6 +95,7 @@ LANGUAGES: Final = (
     # StarCoder2: the alphabetic limit does not hold for Motorola 68K assembly and WebAssembly.
     Language("assembly 68k", ("x68",), (";", "*"), None, "'", min_alphabetic=0.0),
     Language("webassembly", ("wat", "wast"), (";;",), ("(;", ";)"), '"', min_alphabetic=0.0),
+    Language("smt", ("smt2", "smt"), (";",), None, '"', long_lines=True),
     Language("erlang", ("erl", "hrl"), ("%",), None, '"'),
     Language("matlab", ("m",), ("%",)),
     Language("fortran", ("f90", "f95", "f03", "f08"), ("!",), None, "\"'"),
@@ -102,9 +103,9 @@ LANGUAGES: Final = (
     Language("tex", ("tex", "sty", "cls"), ("%",), long_lines=True),
     Language("html", ("html", "htm", "xhtml", "xht"), (), _ANGLE, long_lines=True, xml_header=True),
     Language("xml", ("xml", "svg", "xsd"), (), _ANGLE, long_lines=True),
-    Language("xslt", ("xsl", "xslt"), (), _ANGLE, long_lines=True, xml_header=True),
+    Language("xslt", ("xsl", "xslt"), (), _ANGLE, xml_header=True),
     Language("markdown", ("md", "markdown", "mkd", "mdx"), long_lines=True),
-    Language("rmarkdown", ("rmd",), long_lines=True),
+    Language("rmarkdown", ("rmd",)),
     Language("restructuredtext", ("rst",)),
     Language("roff", ("roff", "man"), long_lines=True),
     Language("text", ("txt",), long_lines=True, max_lines=512),
