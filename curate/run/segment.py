@@ -1,7 +1,8 @@
 """A segment: consecutive row-local steps, fused into one task per split that streams its batches once.
 
 A segment that begins with a source writes the survivors' text once. One that begins with parts writes no text at
-all: an overlay beside each part says which rows go and holds the columns that were added.
+all: an overlay beside each part says which rows go and holds the columns that were added. Only where a step of it
+edits text, it writes the survivors anew, as a part of their own.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from curate import schema
 from curate.run.task import Task
 from curate.stages.base import Context, Filter, SetAside, Signals, Source, Split
 from curate.store.files import Store, crash_point
-from curate.store.parts import HIDDEN, Visible, read_part, scatter
+from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
 from curate.store.records import Counts, Part
 from curate.store.tables import BATCH_BYTES, TableWriter, read_batches
 from curate.text.batch import Batch
-from curate.text.hashing import keyed_hash
+from curate.text.hashing import content_hash, keyed_hash
 
 REASON: Final = "reason"
 """Column of a signals table: why the row went, null where it stayed."""
@@ -76,6 +77,11 @@ class SegmentTask(Task):
     part: Part | None = None
     sample: float = 1.0
     limit: int | None = None
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether it makes a base file, and not an overlay."""
+        return self.part is None or any(step.stage.edits() for step in self.steps)
 
     @property
     def point(self) -> str:
@@ -172,15 +178,22 @@ class _Run:
         self._set_aside(aside, counts)
         self._flush()
         if self.data.writer is None:
-            self.data.write(pa.RecordBatch.from_pylist([], schema=_document_schema(self.task.steps)))
+            self.data.write(_no_rows(schema.DOCUMENT, self.task.steps))
 
     def from_part(self, part: Part) -> None:
+        anew = self.task.writes_text
         for visible in read_part(self.task.store, part):
             rows, position = self._through(visible.rows)
-            size = text_bytes(rows)
-            self.rows += rows.num_rows
-            self.bytes += size
-            self._overlay(visible, rows, position)
+            if anew:
+                self._keep(rows)
+            else:
+                self.rows += rows.num_rows
+                self.bytes += text_bytes(rows)
+                self._overlay(visible, rows, position)
+        if anew:
+            self._flush()
+            if self.data.writer is None:
+                self.data.write(_no_rows(part_schema(self.task.store, part), self.task.steps))
 
     def _sampled(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
         """The rows that belong to the sample, and their places in the batch."""
@@ -231,9 +244,28 @@ class _Run:
                 rows = rows.filter(stays)
                 position = position[stays.to_numpy(zero_copy_only=False)]
                 size = text_bytes(rows)
+            if step.stage.edits() and rows.num_rows:
+                rows, size = self._edit(step, rows, size, counts)
             counts.rows_out += rows.num_rows
             counts.bytes_out += size
         return rows, position
+
+    def _edit(
+        self, step: RowStep, rows: pa.RecordBatch, size: int, counts: Counts
+    ) -> tuple[pa.RecordBatch, int]:
+        """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
+        old = rows.column("text")
+        text = edited(step.stage, _needed(rows, step), step.ctx)
+        changed = int(pc.sum(pc.not_equal(text, old)).as_py() or 0)
+        if not changed:
+            return rows, size
+        for name, values in (("text", text), (HASH, content_hash(text))):
+            at = rows.schema.get_field_index(name)
+            rows = rows.set_column(at, rows.schema.field(at), values)
+        now = text_bytes(rows)
+        counts.edited += changed
+        counts.removed += size - now
+        return rows, now
 
     def _measured(self, step: RowStep, rows: pa.RecordBatch, counts: Counts) -> Signals:
         found = self.known[step.id].find(rows)
@@ -306,9 +338,11 @@ class _Run:
         for step in task.steps:
             key = self.signals[step.id].key
             if key is not None:
-                # A pointer makes the side table known to later runs, whatever becomes of this step's receipt.
-                store.put_if_absent(f"{_signals_folder(step.measure, task.root)}/{task.key}.json", {"file": key})
-        if task.part is None:
+                # A pointer makes the side table known to later runs, whatever becomes of this step's receipt. Two
+                # steps may measure the same, of texts that were edited in between.
+                pointer = f"{_signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
+                store.put_if_absent(pointer, {"file": key})
+        if task.part is None or task.writes_text:
             part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes)
         else:
             overlays = (*task.part.overlays, *([self.data.key] if self.data.key else []))
@@ -377,18 +411,24 @@ def _with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) 
     return rows
 
 
-def _document_schema(steps: tuple[RowStep, ...]) -> pa.Schema:
-    schema_ = schema.DOCUMENT
+def _no_rows(before: pa.Schema, steps: tuple[RowStep, ...]) -> pa.RecordBatch:
+    """An empty batch with the columns that rows have after the steps."""
     for step in steps:
         for name, kind in step.stage.adds().items():
-            schema_ = schema_.append(pa.field(f"{step.id}.{name}", kind))
-    return schema_
+            before = before.append(pa.field(f"{step.id}.{name}", kind))
+    return pa.RecordBatch.from_pylist([], schema=before)
+
+
+def edited(stage: Filter, docs: Batch, ctx: Context) -> pa.Array:
+    """What a stage's ``edit`` makes of some rows; raises TypeError when that is not one large_string for each."""
+    text = stage.edit(docs, ctx)
+    if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
+        raise TypeError(f"{stage.name}: edit must give a large_string without nulls for every row")
+    return text
 
 
 def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:
     """Visible rows of parts in order, as batches with one schema: columns that a part lacks are null."""
-    from curate.store.parts import part_schema
-
     whole = pa.unify_schemas([part_schema(store, p) for p in parts]) if parts else schema.DOCUMENT
     for part in parts:
         for visible in read_part(store, part):
