@@ -250,9 +250,7 @@ class _Run:
             counts.bytes_out += size
         return rows, position
 
-    def _edit(
-        self, step: RowStep, rows: pa.RecordBatch, size: int, counts: Counts
-    ) -> tuple[pa.RecordBatch, int]:
+    def _edit(self, step: RowStep, rows: pa.RecordBatch, size: int, counts: Counts) -> tuple[pa.RecordBatch, int]:
         """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
         old = rows.column("text")
         text = edited(step.stage, _needed(rows, step), step.ctx)

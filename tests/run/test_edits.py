@@ -131,9 +131,7 @@ def test_parts(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("workers", "split_mb", "partitions"), [(0, 64, 1), (1, 0.02, 5), (2, 0.1, 2)])
-def test_same_bytes(
-    curate: Curate, home: Path, tmp_path: Path, workers: int, split_mb: float, partitions: int
-) -> None:
+def test_same_bytes(curate: Curate, home: Path, tmp_path: Path, workers: int, split_mb: float, partitions: int) -> None:
     """Neither workers nor splits nor partitions can be seen in the results."""
     how = ("--split-mb", split_mb, "--partitions", partitions)
     curate.run(home / "r.yaml", tmp_path / "run", *how, workers=workers).ok()
@@ -217,3 +215,115 @@ def test_column_of_an_edited_text(curate: Curate, home: Path, tmp_path: Path) ->
 
     counts = again(curate, home, tmp_path, recipe("nothing holds this"), recipe("%%"))
     assert counts["long"]["measured"] == counts["long"]["rows_in"]
+
+
+# -- what a user is told -------------------------------------------------------------------------------------
+
+
+def ids(curate: Curate, store: Path) -> dict[str, str]:
+    """Hex ids by own id."""
+    found = json.loads(curate("inspect", store, "--json", "-n", 1000).ok().out)
+    return {row["origin"].partition("#")[2]: row["id"] for row in found["rows"]}
+
+
+def story(curate: Curate, store: Path, id: str) -> dict[str, Any]:  # noqa: A002
+    """What explain says, with events by step."""
+    told = json.loads(curate("explain", store, id, "--json").ok().out)
+    told["events"] = {e["step"]: e for e in told["events"]}
+    assert isinstance(told, dict)
+    return told
+
+
+def hashed(text: str) -> str:
+    """A text's content hash, as explain shows it."""
+    return bytes(content_hash(pa.array([text], pa.large_string()))[0].as_py()).hex()
+
+
+def test_explain(curate: Curate, home: Path) -> None:
+    """A document's text as it is now or was when it went, what it was before, and what each step took from it."""
+    store, original = home / "run", {f"a-{i}": t for i, t in enumerate(texts())}
+    known, kept = ids(curate, store), written(store)
+    assert len(known) == len(original)
+    seen = set()
+    late = json.loads(curate("inspect", store, "--json", "--step", "late", "-n", 4).ok().out)["rows"]
+    for name in [*list(original)[:14], "a-45", "a-50", *(row["origin"].partition("#")[2] for row in late)]:
+        told, text = story(curate, store, known[name]), original[name]
+        events = told["events"]
+        gone = next((e["step"] for e in events.values() if e["state"] == "dropped"), None)
+        passed = [s for s in ("ads", "dirt") if events.get(s, {}).get("state") == "kept"]
+        now = cleaned(text, *({"ads": "%%", "dirt": "~~~"}[s] for s in passed))
+        assert told["text"] == now, (name, gone)
+        assert told["content_hash"] == hashed(now)
+        assert told["original"] == (text if now != text else None)
+        assert told["note"] == ""
+        assert (name in kept) == (gone is None)
+        before = text
+        for step_, marker in (("ads", "%%"), ("dirt", "~~~")):
+            if step_ in passed:
+                after = cleaned(before, marker)
+                assert events[step_]["removed"] == len(before) - len(after)
+                assert len(events[step_]["diff"]) > 0 or after == before
+                assert all(marker in line for line in events[step_]["diff"] if line[0] == "-")
+                before = after
+        seen.add((gone, bool(told["original"])))
+    assert {(None, True), ("late", True), ("ads", False), ("unique", True)} <= seen
+
+
+def test_explain_on_a_terminal(curate: Curate, home: Path) -> None:
+    """How much was removed and what; the counts of inspect say it of all rows."""
+    store = home / "run"
+    shown = curate("explain", store, ids(curate, store)["a-4"]).ok().out
+    assert f"edited: {len(MARK) + 1} characters removed" in shown
+    assert f"-{MARK}" in shown
+    overview = curate("inspect", "--plain", store, "-n", 0).ok().out
+    counts = record(store, "ads")["counts"]
+    assert f"edited {counts['edited']} (" in overview
+    assert f"edited {counts['edited']} (" in (store / "README.md").read_text()
+
+
+def test_explain_without_the_input(curate: Curate, home: Path, tmp_path: Path) -> None:
+    """What is in the store is shown all the same, and what can't be had is said."""
+    (tmp_path / "in").mkdir()
+    for path in (home / "in").iterdir():
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+    write(tmp_path / "r.yaml", STEPS)
+    curate.run(tmp_path / "r.yaml", tmp_path / "run", *SPLIT).ok()
+    known, kept = ids(curate, tmp_path / "run"), written(tmp_path / "run")
+    for path in (tmp_path / "in").iterdir():
+        path.unlink()
+    name = next(n for n in kept if "%%" in texts()[int(n.removeprefix("a-"))])
+    told = story(curate, tmp_path / "run", known[name])
+    assert told["text"] == kept[name]
+    assert told["original"] is None
+    assert "can't be read" in told["note"]
+    assert told["events"]["ads"]["removed"] is None
+
+
+def test_inspect_shows_what_went(curate: Curate, home: Path) -> None:
+    """A row that went after an edit is shown as it was then."""
+    found = json.loads(curate("inspect", home / "run", "--json", "--step", "late", "-n", 100).ok().out)
+    assert found["rows"]
+    for row in found["rows"]:
+        text = cleaned(texts()[int(row["origin"].partition("#a-")[2])], "%%", "~~~")
+        assert row["text"].split()[:40] == text.split()[:40]
+    assert "%%" not in "".join(row["text"] for row in found["rows"])
+
+
+def test_after_branches_meet(curate: Curate, home: Path, tmp_path: Path) -> None:
+    """Rows of two sources, edited after they were joined: where each came from is still known, and verify finds all."""
+    recipe = [
+        step("one", "read.jsonl", paths=["in/a.jsonl"]),
+        step("two", "read.jsonl", paths=["in/b.jsonl.zst"]),
+        step("both", "filter.drop_marked", ["one", "two"], min_chars=20),
+        step("out", "write.text"),
+    ]
+    (tmp_path / "in").symlink_to(home / "in", target_is_directory=True)
+    write(tmp_path / "r.yaml", recipe)
+    curate.run(tmp_path / "r.yaml", tmp_path / "run", *SPLIT).ok()
+    found, known = written(tmp_path / "run"), ids(curate, tmp_path / "run")
+    assert found == {f"a-{i}": cleaned(t, "%%") for i, t in enumerate(texts()) if len(cleaned(t, "%%")) >= 20}
+    for name, maker in (("a-1", "one"), ("a-40", "two")):
+        told = story(curate, tmp_path / "run", known[name])
+        assert told["events"][maker]["state"] == "read"
+        assert told["original"] == texts()[int(name.removeprefix("a-"))]
+    curate("check", tmp_path / "run").ok()
