@@ -7,7 +7,7 @@ it read; its record lies under both, so that a run goes on where the last one st
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,13 +147,21 @@ class Engine:
         self.record_keys[step.id] = f"{self.folder(step.id, identity)}/done-{key[:16]}.json"
         return True
 
-    def tasks(self, steps: tuple[str, ...], what: str, tasks: Iterable[Task]) -> dict[str, Any]:
-        """Run tasks; receipts by task key."""
+    def tasks(
+        self,
+        steps: tuple[str, ...],
+        what: str,
+        tasks: Iterable[Task],
+        follow: Callable[[Task], Iterable[Task]] = lambda _: (),
+        more_bytes: int = 0,
+    ) -> dict[str, Any]:
+        """Run tasks and those that follow them (see Runner), which stand for about ``more_bytes`` of input; receipts
+        by task key."""
         tasks = list(tasks)
         receipts: dict[str, Any] = {}
         done = sum(self.store.path(t.receipt).exists() for t in tasks)
-        self.reporter.step(steps, what, sum(t.size for t in tasks), len(tasks), done)
-        for task, receipt in self.runner.run(tasks):
+        self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
+        for task, receipt in self.runner.run(tasks, follow):
             receipts[task.key] = receipt
             self.reporter.advance(task.size, _counts(receipt))
         return receipts
@@ -182,7 +190,7 @@ class Engine:
         rows = self._row_steps(steps)
         chain = fingerprint([identities[step.id] for step in steps])
         if splits is not None:
-            receipts = self._read(head, self._pieces(head, splits), rows, folder, chain, tuple(s.id for s in steps))
+            receipts = self._read(head, splits, rows, folder, chain, tuple(s.id for s in steps))
         else:
             tasks = [
                 SegmentTask(self.store, folder, fingerprint(chain, p.key), p.root, rows, part=p)
@@ -210,27 +218,23 @@ class Engine:
             if isinstance(s.stage, Filter)
         )
 
-    def _pieces(self, step: PlannedStep, splits: list[Split]) -> list[Split]:
-        assert isinstance(step.stage, Source)
-        cuts = {
+    def _cuts(self, source: Source, splits: list[Split]) -> dict[str, CutTask]:
+        """By digest of the split: the tasks that cut what can only be read from its beginning."""
+        size = self.settings.split_bytes
+        return {
             s.digest: CutTask(
                 self.store,
                 f"pieces/{s.digest[:16]}",
-                fingerprint(s.digest, self.settings.split_bytes),
-                step.stage,
+                # Where a line is too long for any document a piece ends.
+                fingerprint(s.digest, size, getattr(source, "max_document_bytes", None), "blocks"),
+                source,
                 s,
-                self.settings.split_bytes,
+                size,
+                self._digests.stamps(s),
             )
             for s in splits
             if s.sequential
         }
-        if not cuts:
-            return splits
-        receipts = self.tasks((step.id,), "cutting", cuts.values())
-        result: list[Split] = []
-        for s in splits:
-            result += cuts[s.digest].splits(receipts[cuts[s.digest].key]) if s.sequential else [s]
-        return result
 
     def _read(
         self,
@@ -261,21 +265,44 @@ class Engine:
                 None,
                 options.sample,
                 limit,
+                self._digests.stamps(split),
             )
 
+        cuts = self._cuts(source, splits)
         if options.limit is None:
-            tasks = [task(split, None) for split in splits]
-            found = self.tasks(names, "reading", tasks)
-            return [found[t.key] for t in tasks]
+            return self._read_all(splits, cuts, lambda split: task(split, None), names)
+        cut = self.tasks((head.id,), "cutting", cuts.values()) if cuts else {}
         receipts: list[Any] = []
         left = options.limit
-        for split in splits:
+        for split in _with_pieces(splits, cuts, cut):
             one = task(split, left)
             receipts.append(self.tasks(names, "reading", [one])[one.key])
             left -= receipts[-1]["counts"][head.id]["rows_out"]
             if left <= 0:
                 break
         return receipts
+
+    def _read_all(
+        self,
+        splits: list[Split],
+        cuts: dict[str, CutTask],
+        task: Callable[[Split], SegmentTask],
+        names: tuple[str, ...],
+    ) -> list[Any]:
+        """Read everything; pieces of what is being cut as soon as they are there."""
+        seen = dict.fromkeys((cut.key for cut in cuts.values()), 0)
+
+        def follow(done: Task) -> list[Task]:
+            if not isinstance(done, CutTask):
+                return []
+            pieces = list(done.pieces_from(seen[done.key]))
+            seen[done.key] += len(pieces)
+            return [task(done.split_of(piece)) for piece in pieces]
+
+        whole = [task(split) for split in splits if not split.sequential]
+        packed = sum(cut.split.bytes for cut in cuts.values())
+        found = self.tasks(names, "reading", [*cuts.values(), *whole], follow, packed)
+        return [found[task(split).key] for split in _with_pieces(splits, cuts, found)]
 
     # -- whole steps ---------------------------------------------------------------------------------------
 
@@ -474,6 +501,15 @@ class Engine:
                 place=place,
                 cure="check that the rule still sees what it was made for, or lower min_drop",
             )
+
+
+def _with_pieces(splits: list[Split], cuts: dict[str, CutTask], receipts: dict[str, Any]) -> list[Split]:
+    """Splits in order, those that were cut as their pieces."""
+    result: list[Split] = []
+    for split in splits:
+        cut = cuts.get(split.digest)
+        result += [cut.split_of(piece) for piece in receipts[cut.key]] if cut is not None else [split]
+    return result
 
 
 def _counts(receipt: Any) -> dict[str, Counts]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
+from curate.run.inputs import Stamp, check_unchanged
 from curate.run.task import Task
 from curate.stages.base import Context, Filter, SetAside, Signals, Source, Split
 from curate.store.files import Store, crash_point
@@ -67,6 +68,7 @@ class SegmentTask(Task):
         source, split, source_id: what to read when the segment begins with a source.
         part: what to read otherwise.
         sample, limit: see recipe.plan.Options; limit counts down over the splits of a source.
+        stamps: of the files that the split reads: what is read of one that was changed since is not committed.
     """
 
     root: str
@@ -77,6 +79,7 @@ class SegmentTask(Task):
     part: Part | None = None
     sample: float = 1.0
     limit: int | None = None
+    stamps: tuple[Stamp, ...] = ()
 
     @property
     def writes_text(self) -> bool:
@@ -102,6 +105,7 @@ class SegmentTask(Task):
             elif self.part is not None:
                 run.from_part(self.part)
             stack.close()
+        check_unchanged(self.stamps)
         crash_point("segment.before-data")
         return run.receipt()
 

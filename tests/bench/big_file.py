@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,19 +115,20 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-def run(path: Path, store: Path, workers: int, kill: Callable[[], bool] = lambda: False) -> Ran:
-    """``curate run``, watched; with SIGKILL for all its processes as soon as ``kill`` says so."""
+def run(path: Path, store: Path, workers: int, kill_at: int | None = None) -> Ran:
+    """``curate run``, watched; with SIGKILL for all its processes as soon as so many tasks are committed."""
     command = [sys.executable, "-m", "curate", "run", str(path), "--store", str(store), "--workers", str(workers)]
-    errors = tempfile.TemporaryFile()
+    errors = store.with_suffix(".stderr")
     start = time.perf_counter()
-    driver = subprocess.Popen(
-        [*command, "--json"], stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT, start_new_session=True
-    )
+    with errors.open("wb") as said:
+        driver = subprocess.Popen(
+            [*command, "--json"], stdout=subprocess.DEVNULL, stderr=said, cwd=ROOT, start_new_session=True
+        )
     peaks: dict[int, float] = {}
     while driver.poll() is None:
         for pid in [driver.pid, *filter(is_worker, descendants(driver.pid))]:
             peaks[pid] = max(peaks.get(pid, 0.0), peak_mib(pid))
-        if kill():
+        if kill_at is not None and len(receipts(store)) >= kill_at:
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
             break
@@ -135,8 +136,7 @@ def run(path: Path, store: Path, workers: int, kill: Callable[[], bool] = lambda
     ran = Ran(time.perf_counter() - start, driver.returncode, round(peaks.pop(driver.pid, 0.0), 1))
     ran.workers_mib = sorted(round(p, 1) for p in peaks.values())
     if ran.code not in (0, -signal.SIGKILL):
-        errors.seek(0)
-        raise RuntimeError(f"{' '.join(command)}\nexit {ran.code}: {errors.read().decode()[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)}\nexit {ran.code}: {errors.read_text()[-2000:]}")
     return ran
 
 
@@ -192,9 +192,6 @@ def big_file(megabytes: float, formats: list[str], folder: Path, texts: list[str
         if form != "plain":
             make_packed(plain, path, form)
         file, store = recipe(folder, path.name), folder / "run"
-        warm = run(file, folder / "none", 1, kill=lambda: True)  # what is read first is read from the disk
-        assert warm.code == -signal.SIGKILL
-        shutil.rmtree(folder / "none", ignore_errors=True)
         two = run(file, store, 2)
         tasks = len(receipts(store))
         done(store)
@@ -206,7 +203,8 @@ def big_file(megabytes: float, formats: list[str], folder: Path, texts: list[str
             "reference": f"{form} workers1",
             "ratio": one.seconds / two.seconds,
         }
-        run(file, store, 2, kill=lambda: len(receipts(store)) > tasks // 2)
+        killed = run(file, store, 2, kill_at=max(tasks // 2, 1))
+        assert killed.code == -signal.SIGKILL
         before = receipts(store)
         again = run(file, store, 2)
         after = receipts(store)
