@@ -20,13 +20,11 @@ from curate.text.utf8 import decode
 
 __all__ = [
     "CARRIAGE_RETURN",
-    "COMPOSABLE",
     "INVALID",
     "NON_ASCII",
     "canonical",
     "code_profile",
     "folded",
-    "inert",
     "prose_profile",
     "row_flags",
 ]
@@ -34,37 +32,6 @@ __all__ = [
 NON_ASCII: Final = 1
 INVALID: Final = 2
 CARRIAGE_RETURN: Final = 4
-COMPOSABLE: Final = 8
-
-
-@njit(nogil=True, cache=True)
-def inert(point) -> bool:
-    """Whether a code point can't be changed by NFC, whatever stands beside it: a quick check (UAX #15, section 9).
-
-    True only in ranges all of whose characters are NFC_QC=Yes and of combining class 0; tests compute that from the
-    Unicode data. What is false may still be in NFC: it is then normalised for nothing.
-    """
-    if point < 0x300:
-        return True
-    if point < 0x2002:
-        return (
-            0x388 <= point <= 0x482  # Greek and Cyrillic letters
-            or 0x48A <= point <= 0x58F
-            or 0x5D0 <= point <= 0x5F4  # Hebrew and Arabic letters without their points
-            or 0x620 <= point <= 0x64A
-            or 0x1E00 <= point <= 0x1EFF  # Latin with diacritics
-        )
-    return (
-        point <= 0x20CF  # punctuation, but for two spaces that have canonical twins; currencies
-        or 0x2190 <= point <= 0x2328  # arrows, operators, boxes, signs
-        or 0x232B <= point <= 0x2ADB
-        or 0x3000 <= point <= 0x3029  # Chinese, Japanese and Korean, without marks of their own and single jamo
-        or 0x3041 <= point <= 0x3096
-        or 0x309B <= point <= 0x9FFF
-        or 0xAC00 <= point <= 0xD7A3
-        or 0xFF00 <= point <= 0xFFFD
-        or 0x1F300 <= point <= 0x1FAFF  # emoji
-    )
 
 
 @njit(nogil=True, cache=True)
@@ -90,15 +57,13 @@ def _flags(offsets, data):
                 if point < 0:
                     flags |= INVALID
                     break
-                if not inert(point):
-                    flags |= COMPOSABLE
                 at += width
         out[row] = flags
     return out
 
 
 def row_flags(text: pa.Array) -> npt.NDArray[np.uint8]:
-    """uint8[n]: the bits NON_ASCII, INVALID (no valid UTF-8), CARRIAGE_RETURN and COMPOSABLE (NFC may change it)."""
+    """uint8[n]: the bits NON_ASCII, INVALID (no valid UTF-8) and CARRIAGE_RETURN of each row."""
     offsets, data = buffers(text)
     return _flags(offsets, data)
 
@@ -117,7 +82,7 @@ def canonical(text: pa.Array) -> pa.Array:
     if text.null_count:
         text = pc.fill_null(text, "")
     flags = row_flags(text)
-    compose = (flags & (COMPOSABLE | INVALID)) == COMPOSABLE
+    compose = (flags & (NON_ASCII | INVALID)) == NON_ASCII
     if compose.any():
         text = _replaced(text, compose, pc.utf8_normalize(text.filter(pa.array(compose)), form="NFC"))
     returns = (flags & CARRIAGE_RETURN) != 0
