@@ -4,7 +4,8 @@ Makes one JSONL file of the samples (or of BENCH_CORPUS), repeated under other i
 plain JSON lines), and runs rules over it by the command line: in each format with two workers and with one, then
 killed with SIGKILL in the middle and gone on with. Asserts that the visible rows are the same whatever the format, the
 workers, or the kill. Speeds are wall times of the whole command, start-up of interpreters and workers included; memory
-is the largest VmHWM that a process ever had, from /proc, pages of mapped files included.
+is the largest VmHWM that a process ever had, from /proc, pages of mapped files included. ``cpu`` are the CPU seconds of
+the driver and of each worker: on a busy machine, where wall times mean little, they show how the work was shared.
 
 Formats: ``plain``; ``frames``, zstd in frames of 4 MB; ``zst``, zstd in one frame; ``gz``. The last two can only be
 read from their beginning.
@@ -80,12 +81,14 @@ def make_packed(plain: Path, path: Path, form: str) -> None:
 
 @dataclass
 class Ran:
-    """One command: wall seconds, and peak resident MiB of its processes."""
+    """One command: wall seconds; peak resident MiB and CPU seconds of its processes."""
 
     seconds: float
     code: int
     driver_mib: float = 0.0
+    driver_cpu: float = 0.0
     workers_mib: list[float] = field(default_factory=list)
+    workers_cpu: list[float] = field(default_factory=list)
 
 
 def recipe(folder: Path, name: str) -> Path:
@@ -107,6 +110,15 @@ def peak_mib(pid: int) -> float:
     return int(found.group(1)) / 1024 if found else 0.0
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process; 0 when it is gone."""
+    try:
+        found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def is_worker(pid: int) -> bool:
     """Whether a process is one that Dask started for tasks."""
     try:
@@ -125,15 +137,19 @@ def run(path: Path, store: Path, workers: int, kill_at: int | None = None) -> Ra
             [*command, "--json"], stdout=subprocess.DEVNULL, stderr=said, cwd=ROOT, start_new_session=True
         )
     peaks: dict[int, float] = {}
+    cpu: dict[int, float] = {}
     while driver.poll() is None:
         for pid in [driver.pid, *filter(is_worker, descendants(driver.pid))]:
             peaks[pid] = max(peaks.get(pid, 0.0), peak_mib(pid))
+            cpu[pid] = max(cpu.get(pid, 0.0), cpu_seconds(pid))
         if kill_at is not None and len(receipts(store)) >= kill_at:
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
             break
         time.sleep(0.2)
     ran = Ran(time.perf_counter() - start, driver.returncode, round(peaks.pop(driver.pid, 0.0), 1))
+    ran.driver_cpu = round(cpu.pop(driver.pid, 0.0), 1)
+    ran.workers_cpu = sorted(round(c, 1) for c in cpu.values())
     ran.workers_mib = sorted(round(p, 1) for p in peaks.values())
     if ran.code not in (0, -signal.SIGKILL):
         raise RuntimeError(f"{' '.join(command)}\nexit {ran.code}: {errors.read_text()[-2000:]}")
@@ -173,6 +189,7 @@ def row(name: str, workers: int, megabytes: float, ran: Ran) -> dict[str, Any]:
         "mb_per_s": megabytes / ran.seconds,
         "peak_rss_mb": max(ran.workers_mib, default=0.0),
         "driver_peak_rss_mb": ran.driver_mib,
+        "cpu": [ran.driver_cpu, *ran.workers_cpu],
     }
 
 
@@ -233,15 +250,16 @@ def main() -> int:
     arguments.add_argument("--folder", default=None, help="where files and stores are made")
     asked = arguments.parse_args()
     rows = []
-    print(f"{'run':18} cores  seconds     MB/s  worker MiB  driver MiB  ratio", flush=True)
+    print(f"{'run':18} cores  seconds     MB/s  worker MiB  driver MiB  cpu s (driver, workers)  ratio", flush=True)
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         for one in big_file(asked.mb, asked.formats.split(","), Path(name), corpus(1e9)):
             rows.append(one)
             ratio = f"{one['ratio']:.2f} to {one['reference']}" if "ratio" in one else ""
             kept = f", {one['kept']} of {one['tasks']} commits kept" if "kept" in one else ""
+            cpu = " ".join(map(str, one["cpu"]))
             print(
                 f"{one['name']:18} {one['cores']:5} {one['seconds'][0]:8.1f} {one['mb_per_s']:8.1f}"
-                f" {one['peak_rss_mb']:11.1f} {one['driver_peak_rss_mb']:11.1f}  {ratio}{kept}",
+                f" {one['peak_rss_mb']:11.1f} {one['driver_peak_rss_mb']:11.1f}  {cpu:23}  {ratio}{kept}",
                 flush=True,
             )
     out = ROOT / "runs/bench/bigfile.json"
