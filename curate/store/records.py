@@ -40,9 +40,9 @@ class Counts:
     Attributes:
         bytes_out: of the text as the step left it.
         measured: rows whose signals were computed anew.
+        reasons: rows by the reason for which they went.
         edited: rows that stayed with another text.
         removed: bytes of text that edits took from them.
-        reasons: rows by the reason for which they went.
     """
 
     rows_in: int = 0
@@ -50,9 +50,9 @@ class Counts:
     bytes_in: int = 0
     bytes_out: int = 0
     measured: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     edited: int = 0
     removed: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Counts) -> None:
         """Sum, in place."""
