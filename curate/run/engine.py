@@ -18,9 +18,10 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import dataset, exchange, generate, learn
 from curate.run.cluster import Runner
-from curate.run.inputs import CutTask, Digests, read_files, split_identity
+from curate.run.inputs import Digests, read_files, split_identity
 from curate.run.progress import Reporter
 from curate.run.segment import RowStep, SegmentTask
+from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Source, Span, Split, Trainer, Writer
@@ -57,7 +58,7 @@ class Engine:
         self.record_keys: dict[str, str] = {}
         self.inputs: dict[str, list[dict[str, str]]] = {}
         self.reused: set[str] = set()
-        self._digests = Digests(self.store)
+        self.digests = Digests(self.store)
 
     # -- identity ------------------------------------------------------------------------------------------
 
@@ -90,11 +91,11 @@ class Engine:
         """Splits of a source step; their names and digests go into the manifest."""
         assert isinstance(step.stage, Source)
         try:
-            splits = step.stage.splits(self.plan.recipe.path.parent, self._digests, self.settings.split_bytes)
+            splits = step.stage.splits(self.plan.recipe.path.parent, self.digests, self.settings.split_bytes)
         except InputError as error:
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
-        self._digests.save()
+        self.digests.save()
         return splits
 
     # -- running -------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ class Engine:
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
         if splits is not None:
-            self.inputs[head.id] = read_files(splits, self._digests)
+            self.inputs[head.id] = read_files(splits, self.digests)
             key = fingerprint([split_identity(s) for s in splits])
         else:
             key = fingerprint([p.key for p in self.input_parts(head)])
@@ -190,7 +191,7 @@ class Engine:
         rows = self._row_steps(steps)
         chain = fingerprint([identities[step.id] for step in steps])
         if splits is not None:
-            receipts = self._read(head, splits, rows, folder, chain, tuple(s.id for s in steps))
+            receipts = Reading(self, head, rows, tuple(s.id for s in steps), folder, chain).run(splits)
         else:
             tasks = [
                 SegmentTask(self.store, folder, fingerprint(chain, p.key), p.root, rows, part=p)
@@ -217,92 +218,6 @@ class Engine:
             for s in steps
             if isinstance(s.stage, Filter)
         )
-
-    def _cuts(self, source: Source, splits: list[Split]) -> dict[str, CutTask]:
-        """By digest of the split: the tasks that cut what can only be read from its beginning."""
-        size = self.settings.split_bytes
-        return {
-            s.digest: CutTask(
-                self.store,
-                f"pieces/{s.digest[:16]}",
-                # Where a line is too long for any document a piece ends.
-                fingerprint(s.digest, size, getattr(source, "max_document_bytes", None), "blocks"),
-                source,
-                s,
-                size,
-                self._digests.stamps(s),
-            )
-            for s in splits
-            if s.sequential
-        }
-
-    def _read(
-        self,
-        head: PlannedStep,
-        splits: list[Split],
-        rows: tuple[RowStep, ...],
-        folder: str,
-        chain: str,
-        names: tuple[str, ...],
-    ) -> list[Any]:
-        source = head.stage
-        assert isinstance(source, Source)
-        options = self.plan.options
-
-        def task(split: Split, limit: int | None) -> SegmentTask:
-            identity = split_identity(split)
-            # Where the text came from, whatever the thresholds: measurements are kept under it.
-            root = fingerprint(source.fingerprint(), head.id, identity, options.sample, limit)
-            return SegmentTask(
-                self.store,
-                folder,
-                fingerprint(chain, identity, limit),
-                root,
-                rows,
-                source,
-                split,
-                head.id,
-                None,
-                options.sample,
-                limit,
-                self._digests.stamps(split),
-            )
-
-        cuts = self._cuts(source, splits)
-        if options.limit is None:
-            return self._read_all(splits, cuts, lambda split: task(split, None), names)
-        cut = self.tasks((head.id,), "cutting", cuts.values()) if cuts else {}
-        receipts: list[Any] = []
-        left = options.limit
-        for split in _with_pieces(splits, cuts, cut):
-            one = task(split, left)
-            receipts.append(self.tasks(names, "reading", [one])[one.key])
-            left -= receipts[-1]["counts"][head.id]["rows_out"]
-            if left <= 0:
-                break
-        return receipts
-
-    def _read_all(
-        self,
-        splits: list[Split],
-        cuts: dict[str, CutTask],
-        task: Callable[[Split], SegmentTask],
-        names: tuple[str, ...],
-    ) -> list[Any]:
-        """Read everything; pieces of what is being cut as soon as they are there."""
-        seen = dict.fromkeys((cut.key for cut in cuts.values()), 0)
-
-        def follow(done: Task) -> list[Task]:
-            if not isinstance(done, CutTask):
-                return []
-            pieces = list(done.pieces_from(seen[done.key]))
-            seen[done.key] += len(pieces)
-            return [task(done.split_of(piece)) for piece in pieces]
-
-        whole = [task(split) for split in splits if not split.sequential]
-        packed = sum(cut.split.bytes for cut in cuts.values())
-        found = self.tasks(names, "reading", [*cuts.values(), *whole], follow, packed)
-        return [found[task(split).key] for split in _with_pieces(splits, cuts, found)]
 
     # -- whole steps ---------------------------------------------------------------------------------------
 
@@ -501,15 +416,6 @@ class Engine:
                 place=place,
                 cure="check that the rule still sees what it was made for, or lower min_drop",
             )
-
-
-def _with_pieces(splits: list[Split], cuts: dict[str, CutTask], receipts: dict[str, Any]) -> list[Split]:
-    """Splits in order, those that were cut as their pieces."""
-    result: list[Split] = []
-    for split in splits:
-        cut = cuts.get(split.digest)
-        result += [cut.split_of(piece) for piece in receipts[cut.key]] if cut is not None else [split]
-    return result
 
 
 def _counts(receipt: Any) -> dict[str, Counts]:

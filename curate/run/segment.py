@@ -8,7 +8,6 @@ edits text, it writes the survivors anew, as a part of their own.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,19 +19,16 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.run.inputs import Stamp, check_unchanged
+from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.task import Task
 from curate.stages.base import Context, Filter, SetAside, Signals, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
 from curate.store.records import Counts, Part
-from curate.store.tables import BATCH_BYTES, TableWriter, read_batches
+from curate.store.tables import BATCH_BYTES, TableWriter
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, keyed_hash
 
-REASON: Final = "reason"
-"""Column of a signals table: why the row went, null where it stayed."""
-HASH: Final = "content_hash"
-"""Column of a signals table: which text was measured, also where a source gives one id twice."""
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
 
@@ -146,9 +142,9 @@ class _Run:
         self.data = _Out(task.store, task.folder, "part", stack)
         self.dropped = _Out(task.store, task.folder, "dropped", stack)
         self.signals = {
-            s.id: _Out(task.store, f"signals/{s.measure[:16]}/{task.root[:16]}", "signals", stack) for s in task.steps
+            s.id: _Out(task.store, signals_folder(s.measure, task.root), "signals", stack) for s in task.steps
         }
-        self.known = {s.id: _Known(task.store, s.measure, task.root) for s in task.steps}
+        self.known = {s.id: Known(task.store, s.measure, task.root) for s in task.steps}
         self.rows, self.bytes = 0, 0
         self.pending = _Pending()
 
@@ -342,7 +338,7 @@ class _Run:
             if key is not None:
                 # A pointer makes the side table known to later runs, whatever becomes of this step's receipt. Two
                 # steps may measure the same, of texts that were edited in between.
-                pointer = f"{_signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
+                pointer = f"{signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
                 store.put_if_absent(pointer, {"file": key})
         if task.part is None or task.writes_text:
             part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes)
@@ -355,47 +351,6 @@ class _Run:
             "dropped": self.dropped.key,
             "signals": {name: out.key for name, out in self.signals.items() if out.key},
         }
-
-
-def _signals_folder(measure: str, root: str) -> str:
-    return f"signals/{measure[:16]}/{root[:16]}"
-
-
-class _Known:
-    """What earlier runs measured of the same text under the same settings, looked up by id and content."""
-
-    def __init__(self, store: Store, measure: str, root: str) -> None:
-        batches: list[pa.RecordBatch] = []
-        for pointer in sorted(store.path(_signals_folder(measure, root)).glob("*.json")):
-            file = store.path(json.loads(pointer.read_bytes())["file"])
-            if file.exists():
-                batches += (b for b in read_batches(file) if HASH in b.schema.names)
-        self.table = pa.Table.from_batches(batches) if batches else None
-        if self.table is not None:
-            ids = _row_view(self.table)
-            self._order = np.argsort(ids, kind="stable")
-            self._ids = ids[self._order]
-
-    def find(self, rows: pa.RecordBatch) -> np.ndarray | None:
-        """Row of each of ``rows`` in ``table``, -1 where unknown; None when nothing is known at all."""
-        if self.table is None:
-            return None
-        wanted = _row_view(rows)
-        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
-        return np.where(self._ids[at] == wanted, self._order[at], -1)
-
-
-def _row_view(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
-    """64 bits of each row's id and content: enough to tell the rows of one split apart."""
-    mixed = np.zeros(rows.num_rows, np.uint64)
-    for name in ("id", HASH):
-        column = rows.column(name)
-        ids = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
-        halves = np.ascontiguousarray(raw).view(">u8").astype(np.uint64).reshape(-1, 2)
-        for half in (halves[:, 0], halves[:, 1]):
-            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) ^ half
-    return mixed
 
 
 def _needed(rows: pa.RecordBatch, step: RowStep) -> Batch:
