@@ -54,6 +54,7 @@ def warm() -> None:
 def serve() -> None:
     """One request a line: answer with the pid, then, when it has ended, with how."""
     import distributed  # noqa: F401
+    from editing import make_known
 
     from curate.cli import check, copy, explain, inspect, plan, run, score, stages, train  # noqa: F401
     from curate.recipe import plan as _plan  # noqa: F401
@@ -62,6 +63,7 @@ def serve() -> None:
     from curate.stages import load_all
 
     load_all()
+    make_known()
     warm()
     for line in sys.stdin:
         request = json.loads(line)

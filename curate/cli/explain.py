@@ -98,6 +98,7 @@ def _steps(out: Console, story: Story) -> None:
         out.print(line)
         for said, style in _said(event, out.width - 8):
             out.print(Padding(Text(said, style=style), (0, 0, 0, 6)))
+        _diff(out, event.diff, "      ")
     if later:
         out.print(f"never reached {', '.join(later)}", style="dim")
 
@@ -108,6 +109,8 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
     said = []
     if event.sentence:
         said.append((event.sentence, ""))
+    if event.removed is not None:
+        said.append((f"edited: {event.removed:,} characters removed" if event.diff else "not edited", ""))
     item = event.signals.get("item")
     if item is not None and "containment" in event.signals:
         share, part = event.signals["containment"], event.signals.get("part")
@@ -138,7 +141,6 @@ def _pairs(title: str, values: dict[str, Any], width: int) -> list[str]:
 
 
 def _twin(out: Console, twin: Twin) -> None:
-    from rich.text import Text
 
     from curate.report.plain import one_line
 
@@ -147,9 +149,15 @@ def _twin(out: Console, twin: Twin) -> None:
     out.print(f"  {twin.fate}")
     if twin.diff:
         out.print("  difference: - this document, + the one that was kept", style="dim")
+    _diff(out, twin.diff, "  ")
+
+
+def _diff(out: Console, diff: list[str], indent: str) -> None:
+    from rich.text import Text
+
     styles = {"-": "red", "+": "green", "@": "dim"}
-    for line in twin.diff:
-        out.print(Text(f"  {line}", style=styles.get(line[:1], "")), soft_wrap=True)
+    for line in diff:
+        out.print(Text(f"{indent}{line}", style=styles.get(line[:1], "")), soft_wrap=True)
 
 
 def _text(out: Console, story: Story, *, whole: bool) -> None:
@@ -164,6 +172,10 @@ def _text(out: Console, story: Story, *, whole: bool) -> None:
     again = {"input": ", read again from the input", "answer": ", from the model's answer"}.get(
         story.text_from or "", ""
     )
+    if story.original is not None:
+        again += f", {len(story.original):,} before it was edited"
     out.print(f"text ({len(story.text):,} characters{again})", style="bold")
+    if story.note:
+        out.print(story.note, style="yellow")
     for line in lines(story.text, out.width - 2, None if whole else _EXCERPT):
         out.print(Text(f"  {line}"), soft_wrap=True)

@@ -113,6 +113,7 @@ def _counts(out: Console, found: Overview) -> None:
     from rich.text import Text
 
     from curate.cli.tables import share, table
+    from curate.report.plain import edited_line
 
     made = table("step", "use", "in", "out", "dropped", "share", "reason", right=("in", "out", "dropped", "share"))
     for step in found.steps:
@@ -128,6 +129,8 @@ def _counts(out: Console, found: Overview) -> None:
         )
         for name, rows in step["reasons"].items():
             made.add_row("", "", "", "", f"{rows:,}", share(rows, step["in"]), Text(name, style="yellow"))
+        for said in edited_line(step):
+            made.add_row("", "", "", "", "", "", Text(said, style="dim"))
     out.print(made)
 
 

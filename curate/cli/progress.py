@@ -16,7 +16,7 @@ from rich.text import Text
 
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
-from curate.report.plain import one_line, size
+from curate.report.plain import edited_line, one_line, size
 from curate.store.records import Counts, StepRecord
 
 LINE_SECONDS = 15.0
@@ -272,7 +272,10 @@ def show_summary(
             f"{step['rows_out']:,}",
             size(step["bytes_out"]),
             f"{spent:.1f} {spent / in_steps:>4.0%}" if spent else "",
-            ", ".join(f"{r} {n:,}" for r, n in sorted(step["reasons"].items(), key=lambda x: (-x[1], x[0]))),
+            ", ".join(
+                [f"{r} {n:,}" for r, n in sorted(step["reasons"].items(), key=lambda x: (-x[1], x[0]))]
+                + edited_line(step)
+            ),
         )
     out.print()
     out.print(made)

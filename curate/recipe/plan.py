@@ -94,13 +94,31 @@ class Plan:
             return step.static
         used = {setting: identities[name] for setting, name in step.uses.items()}
         made_by = {
-            column: self.measure_identity(owner, identities)
+            column: [self.measure_identity(owner, identities), *self._edits_above(owner, identities)]
             for column in sorted(stage.reads())
             if (owner := column.split(".", 1)[0]) in self.steps
             and owner != step_id
             and column not in schema.DOCUMENT.names
         }
         return fingerprint(stage.measure_fingerprint(), step.digests, used, made_by)
+
+    def _edits_above(self, step_id: str, identities: dict[str, str]) -> list[str]:
+        """Identities of the steps that edited the text on its way to a step.
+
+        What is measured is filed by the text it was measured on; a column that it reads was made of an earlier text.
+        """
+        found: dict[str, str] = {}
+        waiting = list(self.steps[step_id].inputs)
+        while waiting:
+            name = waiting.pop()
+            if name in found:
+                continue
+            above = self.steps[name]
+            waiting += above.inputs
+            edits = isinstance(above.stage, Filter) and above.stage.edits()
+            used = {setting: identities[model] for setting, model in above.uses.items()} if edits else {}
+            found[name] = fingerprint(above.static, used) if edits else ""
+        return sorted(filter(None, found.values()))
 
 
 def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from curate.report.explain import json_object
-from curate.report.plain import number, one_line, size
+from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
 from curate.stages.base import Generator, Source, Writer
@@ -75,8 +75,7 @@ def card(run: RunFolder) -> str:
 def count_origins(run: RunFolder) -> dict[str, Origin]:
     """The final rows by source; one pass over their ``source`` and ``meta`` columns."""
     found: dict[str, Origin] = {}
-    owners = run.bases()
-    makers = {key: run.maker(step) for key, step in owners.items()}
+    makers = run.makers()
     seen: set[str] = set()
     for part in (p for s in run.ends() for p in s.record.parts):
         if part.key in seen:
@@ -300,7 +299,7 @@ def _made(run: RunFolder) -> str:
                 f"{counts.rows_in:,}",
                 f"{counts.rows_out:,}",
                 f"{gone:,}" if gone else "",
-                said,
+                ", ".join([*([said] if said else []), *edited_line(vars(counts))]),
             ]
         )
     head = ["step", "stage", "reads", "in", "out", "dropped", "because"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.report.edits import Texts, editing, texts_of, way_of
 from curate.report.plain import lines, one_line
 from curate.report.read_back import answer_of, read_back
 from curate.report.run_folder import Row, RunFolder
@@ -34,6 +35,8 @@ class Event:
         detail: what it was compared with.
         signals: what was measured.
         settings: those of the step's settings that the reason is about.
+        removed: characters that it took from the text; None for a step that edits none, or where that can't be told.
+        diff: unified, of the text before and after it; printable lines.
     """
 
     step: str
@@ -44,6 +47,8 @@ class Event:
     detail: Any = None
     signals: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    removed: int | None = None
+    diff: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,10 @@ class Story:
     """All of it; plain values.
 
     Attributes:
+        content_hash: of ``text``.
+        text: as it is in the result, or was when the document went: after the edits of the steps that it passed.
         text_from: ``store``, ``input`` or ``answer``; None where there is no text, and ``no_text`` says why.
+        original: as it was read, where a step edited it and it could be had; else ``note`` says why not.
         generated: model, family, topic and tokens of a document that a model wrote.
         stands_for: how many duplicates went in its favour.
         dataset: where in the final dataset it is, a line for each place.
@@ -89,6 +97,8 @@ class Story:
     generated: dict[str, Any] | None
     stands_for: int
     dataset: list[str]
+    original: str | None = None
+    note: str = ""
 
 
 def explain(run: RunFolder, prefix: str, width: int = DIFF_WIDTH) -> Story:
@@ -99,10 +109,20 @@ def explain(run: RunFolder, prefix: str, width: int = DIFF_WIDTH) -> Story:
     wanted = run.find(prefix)
     row = run.rows([wanted])[wanted]
     text_from = "store" if row.text is not None else None
-    why = read_back(run, [row])
+    why = read_back(run, [row], originals=True)
     if text_from is None and row.text is not None:
         text_from = "input" if row.maker and run.steps[row.maker].is_a(Source) else "answer"
-    events = _events(run, row)
+    texts = texts_of(run, row)
+    events = [_with_edit(event, texts, width) for event in _events(run, row)]
+    edited = texts.original is not None and texts.original != row.text
+    note = row.note or texts.why
+    if (
+        not note
+        and row.text is not None
+        and texts.original is None
+        and any(s in editing(run) for s in way_of(run, row))
+    ):
+        note = f"what it was before its edits can't be read: {why.get(row.id, 'it is not known')}"
     return Story(
         id=row.id.hex(),
         source=row.source,
@@ -117,7 +137,17 @@ def explain(run: RunFolder, prefix: str, width: int = DIFF_WIDTH) -> Story:
         generated=_generated(run, row),
         stands_for=_stands_for(run, row.id),
         dataset=[line for e in events if e.state == "written" for line in _places(run, run.steps[e.step], row.id)],
+        original=texts.original if edited else None,
+        note=note,
     )
+
+
+def _with_edit(event: Event, texts: Texts, width: int) -> Event:
+    before, after = texts.before.get(event.step), texts.after.get(event.step)
+    if event.state != "kept" or before is None or after is None:
+        return event
+    diff = unified(before, after, width) if before != after else []
+    return replace(event, removed=len(before) - len(after), diff=diff)
 
 
 def json_object(text: str | None) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Overview:
     """What ``inspect`` shows.
 
     Attributes:
-        steps: by step: use, rows in and out, and rows by reason.
+        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed.
         matching: how many rows ``Wanted`` matches, of which some are shown.
         crowded: by step, how many columns it adds, where they are too many to be among ``distributions``.
     """
@@ -149,7 +149,15 @@ def _check(run: RunFolder, wanted: Wanted) -> None:
 def _step(step: Step) -> dict[str, Any]:
     counts = step.record.counts
     reasons = dict(sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0])))
-    return {"step": step.id, "use": step.use, "in": counts.rows_in, "out": counts.rows_out, "reasons": reasons}
+    return {
+        "step": step.id,
+        "use": step.use,
+        "in": counts.rows_in,
+        "out": counts.rows_out,
+        "reasons": reasons,
+        "edited": counts.edited,
+        "removed": counts.removed,
+    }
 
 
 # -- rows ----------------------------------------------------------------------------------------------------
@@ -233,6 +241,7 @@ def _seen(run: RunFolder, row: Row, wanted: Wanted, why: str) -> Seen:
         gone = None
     reason = row.dropped[gone][0] if gone else None
     text = one_line(row.text[:_TEXT_CHARS], _TEXT_CHARS) if row.text is not None else f"({why or 'no text'})"
+    text = f"({row.note}) {text}" if row.note else text
     step = gone or wanted.step or (run.ends()[0].id if run.ends() else "")
     return Seen(row.id.hex(), row.source, row.origin, step, reason, _about(run, row, gone), text)
 

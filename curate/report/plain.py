@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 _HIDDEN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -80,3 +81,9 @@ def size(n: float) -> str:
         if n >= scale:
             return f"{n / scale:.1f} {unit}"
     return f"{n:.0f} B"
+
+
+def edited_line(counts: Mapping[str, Any]) -> list[str]:
+    """What a step's edits did, from its counts; nothing when they did nothing."""
+    edited, removed = counts.get("edited", 0), counts.get("removed", 0)
+    return [f"edited {edited:,} ({size(removed)} removed)"] if edited else []

@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.errors import CurateError
+from curate.report.edits import editing, texts_of
 from curate.report.run_folder import Row, RunFolder, recipe_path
 from curate.stages.base import SetAside, Source, Split
+from curate.text.hashing import content_hash
 
 MOST_BYTES: Final = 1 << 30
 """Input that is read again at most; more is left to the user, who knows from the origin where to look."""
@@ -36,15 +38,22 @@ class _Known:
         return str(entry[2])
 
 
-def read_back(run: RunFolder, rows: Iterable[Row], most_bytes: int = MOST_BYTES) -> dict[bytes, str]:
+def read_back(
+    run: RunFolder, rows: Iterable[Row], most_bytes: int = MOST_BYTES, *, originals: bool = False
+) -> dict[bytes, str]:
     """Fill in ``text`` and ``meta`` of rows from the input or from a model's answers, as far as that is possible.
 
-    Returns, by id, why a row's text could not be had.
+    The text of a row that went after a step had edited it is what it was then: the edits are made again. With
+    ``originals`` also what was read of a row that is in the store as it was edited; see ``Row.texts``.
+
+    Returns, by id, why a row's text (or the original of one that is there) could not be had.
     """
+    rows = list(rows)
+    edits = editing(run)
     by_step: dict[str, list[Row]] = {}
     why: dict[bytes, str] = {}
     for row in rows:
-        if row.text is not None:
+        if row.text is not None and not (originals and edits and texts_of(run, row).original is None):
             continue
         if row.maker is None:
             why[row.id] = "which step read it is not known"
@@ -53,8 +62,23 @@ def read_back(run: RunFolder, rows: Iterable[Row], most_bytes: int = MOST_BYTES)
     for name, lost in by_step.items():
         step = run.steps[name]
         found = _from_input(run, name, lost, most_bytes) if step.is_a(Source) else _from_answers(run, name, lost)
-        why.update({row.id: found for row in lost if row.text is None})
+        why.update({row.id: found for row in lost if row.maker not in row.texts})
+    for row in rows:
+        if row.text is None and row.maker is not None:
+            row.text = row.texts.get(row.maker)
+        if edits and row.text is not None:
+            _edit_again(run, row)
     return why
+
+
+def _edit_again(run: RunFolder, row: Row) -> None:
+    """Make ``text`` what it was when the row went, or is now."""
+    texts = texts_of(run, row)
+    if texts.now is None:
+        row.note = f"before its edits: {texts.why or 'which steps it passed is not known'}"
+    elif texts.now != row.text:
+        row.text = texts.now
+        row.content_hash = content_hash(pa.array([row.text], pa.large_string()))[0].as_py()
 
 
 def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> str:
@@ -73,8 +97,8 @@ def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> 
         if sum(s.bytes for s in splits) > most_bytes:
             return f"finding it would read more than {most_bytes >> 20} MB of input again"
         for split in splits:
-            _read(stage, split, name, {row.id: row for row in rows if row.text is None})
-            if all(row.text is not None for row in rows):
+            _read(stage, split, name, {row.id: row for row in rows if name not in row.texts})
+            if all(name in row.texts for row in rows):
                 break
     except (CurateError, OSError) as error:
         return f"the input can't be read again: {error}"
@@ -106,7 +130,9 @@ def _read(stage: Source, split: Split, step: str, missing: dict[bytes, Row]) -> 
         for values in found.to_pylist():
             row = missing.pop(values["id"], None)
             if row is not None:
-                row.text, row.meta, row.content_hash = values["text"], values["meta"], values["content_hash"]
+                row.texts[step] = values["text"]
+                if row.text is None:
+                    row.meta, row.content_hash = values["meta"], values["content_hash"]
         if not missing:
             return
 
@@ -133,5 +159,5 @@ def _from_answers(run: RunFolder, name: str, rows: list[Row]) -> str:
     for row in rows:
         answer = answer_of(run, row)
         if answer is not None:
-            row.text = str(answer["text"])
+            row.texts[name] = str(answer["text"])
     return f"no answer of '{name}' is on record for it"

@@ -35,6 +35,8 @@ class Row:
         id, source, origin: as in schema.DOCUMENT.
         maker: the step that read or generated it.
         meta, content_hash, text, columns: where its text is in the store; else None and empty.
+        texts: its text as some steps left it, by step: where it is in the store, and what was read back.
+        note: what must be said about ``text``; empty when there is nothing.
         dropped: by step, the reason and the detail for which it went there.
         signals: by step, what was measured on it.
     """
@@ -49,6 +51,8 @@ class Row:
     dropped: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 class RunFolder:
@@ -93,6 +97,18 @@ class RunFolder:
         for step in self.steps.values():
             for part in step.record.parts:
                 found.setdefault(part.data, step.id)
+        return found
+
+    def makers(self) -> dict[str, str | None]:
+        """Files that hold documents' text, each with the step that read or generated its rows."""
+        by_root: dict[str, str | None] = {}
+        found: dict[str, str | None] = {}
+        for step in self.steps.values():
+            for part in step.record.parts:
+                # What was edited after branches met has another file, but still its root.
+                if part.root not in by_root:
+                    by_root[part.root] = self.maker(step.id)
+                found[part.data] = by_root[part.root]
         return found
 
     def visible(self, part: Part, columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
@@ -189,8 +205,9 @@ class RunFolder:
                     row = rows[values["id"]]
                     row.source, row.origin = values["source"], values["origin"]
                     row.dropped[values["step"]] = (values["reason"], values["detail"])
+        makers = self.makers()
         for key, owner in self.bases().items():
-            self._base_rows(key, owner, wanted, rows, text)
+            self._base_rows(key, owner, makers[key], wanted, rows, text)
         for step in self.steps.values():
             for key in step.record.signals:
                 for batch in self.batches(key):
@@ -204,7 +221,9 @@ class RunFolder:
                 row.maker = next((m for step in row.dropped if (m := self.maker(step))), None)
         return rows
 
-    def _base_rows(self, key: str, owner: str, wanted: pa.Array, rows: dict[bytes, Row], text: bool) -> None:
+    def _base_rows(
+        self, key: str, owner: str, maker: str | None, wanted: pa.Array, rows: dict[bytes, Row], text: bool
+    ) -> None:
         where = [pc.indices_nonzero(pc.is_in(b.column("id"), value_set=wanted)) for b in self.batches(key, ["id"])]
         if not any(len(w) for w in where):
             return
@@ -217,7 +236,9 @@ class RunFolder:
                     batch = batch.drop_columns(["text"])
                 for values in batch.take(at).to_pylist():
                     row = rows[values.pop("id")]
-                    row.maker = self.maker(owner)
+                    row.maker = maker
+                    if text:
+                        row.texts[owner] = values["text"]
                     for name in ("source", "origin", "meta", "content_hash", "text"):
                         if name in values:
                             setattr(row, name, values.pop(name))

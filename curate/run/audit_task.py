@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.run.segment import SAMPLE_KEY, RowStep, _needed, _with_columns, text_bytes
+from curate.run.segment import SAMPLE_KEY, RowStep, _needed, _with_columns, edited, text_bytes
 from curate.run.task import Task
 from curate.stages.base import SetAside, Source, Split
 from curate.text.hashing import content_hash, keyed_hash
@@ -172,7 +172,7 @@ def _edited(step: RowStep, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Rows with the text that the step would give them."""
     if not step.stage.edits():
         return rows
-    text = step.stage.edit(_needed(rows, step), step.ctx)
+    text = edited(step.stage, _needed(rows, step), step.ctx)
     for name, values in (("text", text), ("content_hash", content_hash(text))):
         at = rows.schema.get_field_index(name)
         rows = rows.set_column(at, rows.schema.field(at), values)

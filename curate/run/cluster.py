@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,8 @@ _CONFIG = {
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.admin.tick.limit": "1h",
+    # After so long without its worker a nanny is dismissed, also one whose worker is just slow to start.
+    "distributed.deploy.lost-worker-timeout": "60s",
     # Results that are kept must not depend on how a BLAS splits its sums.
     "distributed.nanny.pre-spawn-environ": {
         "OMP_NUM_THREADS": "1",
@@ -33,6 +36,16 @@ _CONFIG = {
         "MALLOC_TRIM_THRESHOLD_": "65536",
     },
 }
+
+
+_MEND_SECONDS = 2.0
+"""How often the embedded cluster is looked after."""
+
+Follow = Callable[[Task], Iterable[Task]]
+
+
+def _nothing(_: Task) -> tuple[Task, ...]:
+    return ()
 
 
 def execute(task: Task) -> Any:
@@ -65,6 +78,7 @@ class Runner:
         self._workers, self._address = workers, cluster
         self._client: Any = None
         self._cluster: Any = None
+        self._look = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -78,24 +92,41 @@ class Runner:
         if self._cluster is not None:
             self._cluster.close(timeout=10)
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Any]]:
-        """Each task with its receipt, in the order in which they finish. Committed ones cost one small read."""
+    def run(self, tasks: Sequence[Task], follow: Follow = _nothing) -> Iterator[tuple[Task, Any]]:
+        """Each task with its receipt, in the order in which they finish. Committed ones cost one small read.
+
+        Args:
+            tasks: what to run.
+            follow: tasks that a task has made possible since it was last asked about: asked again and again while
+                the task runs, and a last time when it is done. They go before those that wait.
+        """
         waiting: deque[Task] = deque()
-        for task in tasks:
-            receipt = task.store.read_whole(task.receipt)
-            if receipt is None:
-                waiting.append(task)
-            else:
-                yield task, receipt
+        yield from self._take(tasks, waiting, follow)
         if not waiting:
             return
         if self._address is None and self._workers == 0:
-            for task in waiting:
+            while waiting:
+                task = waiting.popleft()
                 yield task, execute(task)
+                yield from self._take(follow(task), waiting, follow)
             return
-        yield from self._on_dask(waiting)
+        yield from self._on_dask(waiting, follow)
 
-    def _on_dask(self, waiting: deque[Task]) -> Iterator[tuple[Task, Any]]:
+    def _take(self, tasks: Iterable[Task], waiting: deque[Task], follow: Follow) -> Iterator[tuple[Task, Any]]:
+        """Those of some tasks that are committed, with what follows them; the others are put before what waits."""
+        fresh: list[Task] = []
+        ahead = deque(tasks)
+        while ahead:
+            task = ahead.popleft()
+            receipt = task.store.read_whole(task.receipt)
+            if receipt is None:
+                fresh.append(task)
+            else:
+                yield task, receipt
+                ahead.extendleft(reversed(list(follow(task))))
+        waiting.extendleft(reversed(fresh))
+
+    def _on_dask(self, waiting: deque[Task], follow: Follow) -> Iterator[tuple[Task, Any]]:
         from distributed import as_completed
 
         client = self._connect()
@@ -112,20 +143,48 @@ class Runner:
             running[future.key] = task
             done.add(future)
 
-        while waiting and len(running) < window:
-            submit()
         try:
-            for future in done:
-                task = running.pop(future.key)
-                receipt = self._received(future, task)
-                future.release()
-                if waiting:
+            while waiting or running:
+                while waiting and len(running) < window:
                     submit()
-                yield task, receipt
+                if not done.has_ready():
+                    with done.thread_condition:
+                        done.thread_condition.wait(0.1)
+                    self._mend()
+                if done.has_ready():
+                    future = next(done)
+                    task = running.pop(future.key)
+                    receipt = self._received(future, task)
+                    future.release()
+                    if waiting:
+                        submit()
+                    yield task, receipt
+                    yield from self._take(follow(task), waiting, follow)
+                for task in list(running.values()):
+                    yield from self._take(follow(task), waiting, follow)
         finally:
             leftover = list(done.futures)
             if leftover and client.status == "running":
                 client.cancel(leftover, force=True)
+
+    def _mend(self) -> None:
+        """Start workers in place of those that Dask has given up.
+
+        It gives one up that dies while it starts, or that is slow to start again; without any, we would wait for ever.
+        """
+        if self._cluster is None or time.monotonic() < self._look:
+            return
+        self._look = time.monotonic() + _MEND_SECONDS
+        cluster, wanted = self._cluster, self._workers
+
+        def mend() -> None:
+            for name, nanny in list(cluster.workers.items()):
+                if nanny.status.name in ("closed", "failed", "stopped"):
+                    del cluster.workers[name]
+            if len(cluster.workers) < wanted:
+                cluster.scale(wanted)
+
+        cluster.loop.add_callback(mend)
 
     def _received(self, future: Any, task: Task) -> Any:
         """A finished task's receipt; raises what it raised."""

@@ -7,7 +7,7 @@ it read; its record lies under both, so that a run goes on where the last one st
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,10 @@ from curate.recipe.plan import Plan, PlannedStep
 from curate.run import dataset, exchange, generate, learn
 from curate.run.cluster import Runner
 from curate.run.guard import check_guard
-from curate.run.inputs import CutTask, Digests, read_files, split_identity
+from curate.run.inputs import Digests, read_files, split_identity
 from curate.run.progress import Reporter
 from curate.run.segment import RowStep, SegmentTask
+from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Source, Span, Split, Trainer, Writer
@@ -58,7 +59,7 @@ class Engine:
         self.record_keys: dict[str, str] = {}
         self.inputs: dict[str, list[dict[str, str]]] = {}
         self.reused: set[str] = set()
-        self._digests = Digests(self.store)
+        self.digests = Digests(self.store)
 
     # -- identity ------------------------------------------------------------------------------------------
 
@@ -91,11 +92,11 @@ class Engine:
         """Splits of a source step; their names and digests go into the manifest."""
         assert isinstance(step.stage, Source)
         try:
-            splits = step.stage.splits(self.plan.recipe.path.parent, self._digests, self.settings.split_bytes)
+            splits = step.stage.splits(self.plan.recipe.path.parent, self.digests, self.settings.split_bytes)
         except InputError as error:
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
-        self._digests.save()
+        self.digests.save()
         return splits
 
     # -- running -------------------------------------------------------------------------------------------
@@ -148,13 +149,21 @@ class Engine:
         self.record_keys[step.id] = f"{self.folder(step.id, identity)}/done-{key[:16]}.json"
         return True
 
-    def tasks(self, steps: tuple[str, ...], what: str, tasks: Iterable[Task]) -> dict[str, Any]:
-        """Run tasks; receipts by task key."""
+    def tasks(
+        self,
+        steps: tuple[str, ...],
+        what: str,
+        tasks: Iterable[Task],
+        follow: Callable[[Task], Iterable[Task]] = lambda _: (),
+        more_bytes: int = 0,
+    ) -> dict[str, Any]:
+        """Run tasks and those that follow them (see Runner), which stand for about ``more_bytes`` of input; receipts
+        by task key."""
         tasks = list(tasks)
         receipts: dict[str, Any] = {}
         done = sum(self.store.path(t.receipt).exists() for t in tasks)
-        self.reporter.step(steps, what, sum(t.size for t in tasks), len(tasks), done)
-        for task, receipt in self.runner.run(tasks):
+        self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
+        for task, receipt in self.runner.run(tasks, follow):
             receipts[task.key] = receipt
             self.reporter.advance(task.size, _counts(receipt))
         return receipts
@@ -171,7 +180,7 @@ class Engine:
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
         if splits is not None:
-            self.inputs[head.id] = read_files(splits, self._digests)
+            self.inputs[head.id] = read_files(splits, self.digests)
             key = fingerprint([split_identity(s) for s in splits])
         else:
             key = fingerprint([p.key for p in self.input_parts(head)])
@@ -183,7 +192,7 @@ class Engine:
         rows = self._row_steps(steps)
         chain = fingerprint([identities[step.id] for step in steps])
         if splits is not None:
-            receipts = self._read(head, self._pieces(head, splits), rows, folder, chain, tuple(s.id for s in steps))
+            receipts = Reading(self, head, rows, tuple(s.id for s in steps), folder, chain).run(splits)
         else:
             tasks = [
                 SegmentTask(self.store, folder, fingerprint(chain, p.key), p.root, rows, part=p)
@@ -210,73 +219,6 @@ class Engine:
             for s in steps
             if isinstance(s.stage, Filter)
         )
-
-    def _pieces(self, step: PlannedStep, splits: list[Split]) -> list[Split]:
-        assert isinstance(step.stage, Source)
-        cuts = {
-            s.digest: CutTask(
-                self.store,
-                f"pieces/{s.digest[:16]}",
-                fingerprint(s.digest, self.settings.split_bytes),
-                step.stage,
-                s,
-                self.settings.split_bytes,
-            )
-            for s in splits
-            if s.sequential
-        }
-        if not cuts:
-            return splits
-        receipts = self.tasks((step.id,), "cutting", cuts.values())
-        result: list[Split] = []
-        for s in splits:
-            result += cuts[s.digest].splits(receipts[cuts[s.digest].key]) if s.sequential else [s]
-        return result
-
-    def _read(
-        self,
-        head: PlannedStep,
-        splits: list[Split],
-        rows: tuple[RowStep, ...],
-        folder: str,
-        chain: str,
-        names: tuple[str, ...],
-    ) -> list[Any]:
-        source = head.stage
-        assert isinstance(source, Source)
-        options = self.plan.options
-
-        def task(split: Split, limit: int | None) -> SegmentTask:
-            identity = split_identity(split)
-            # Where the text came from, whatever the thresholds: measurements are kept under it.
-            root = fingerprint(source.fingerprint(), head.id, identity, options.sample, limit)
-            return SegmentTask(
-                self.store,
-                folder,
-                fingerprint(chain, identity, limit),
-                root,
-                rows,
-                source,
-                split,
-                head.id,
-                None,
-                options.sample,
-                limit,
-            )
-
-        if options.limit is None:
-            tasks = [task(split, None) for split in splits]
-            found = self.tasks(names, "reading", tasks)
-            return [found[t.key] for t in tasks]
-        receipts: list[Any] = []
-        left = options.limit
-        for split in splits:
-            one = task(split, left)
-            receipts.append(self.tasks(names, "reading", [one])[one.key])
-            left -= receipts[-1]["counts"][head.id]["rows_out"]
-            if left <= 0:
-                break
-        return receipts
 
     # -- whole steps ---------------------------------------------------------------------------------------
 

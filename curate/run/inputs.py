@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import zstandard
 
+from curate.errors import InputError
 from curate.fingerprint import content_digest, fingerprint
 from curate.run.task import Task
 from curate.stages.base import Source, Split
 from curate.store.files import Store, crash_point, storage_errors, sync_file
+
+Stamp = tuple[str, int, int, int]
+"""A file's path, size, mtime and ctime in ns, as they were when its digest was computed."""
+_BLOCK: Final = 1 << 20
+"""Bytes of a piece that a cutting task holds at once."""
+
+
+def stamp_of(path: Path) -> Stamp:
+    """The file's stamp now. mtime can be set back (cp -p, rsync -t over another version of the same size), ctime can't."""
+    facts = path.stat()
+    return (str(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def check_unchanged(stamps: tuple[Stamp, ...]) -> None:
+    """Raise InputError for a file that is no longer what its digest says: what was read of it must not be committed."""
+    for stamp in stamps:
+        try:
+            same = stamp_of(Path(stamp[0])) == stamp
+        except OSError:
+            same = False
+        if not same:
+            raise InputError(
+                "the file was changed while it was being read",
+                place=stamp[0],
+                cure="run again when nothing writes to it any more: what is committed is kept",
+            )
 
 
 class Digests:
@@ -28,15 +56,19 @@ class Digests:
 
     def __call__(self, path: Path) -> str:
         """Digest of a file's content."""
-        facts = path.stat()
-        # mtime can be set back (cp -p, rsync -t over another version of the same size), ctime can't.
-        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
+        stamp = stamp_of(path)
         entry = self._known.get(str(path))
-        if entry is None or entry[:-1] != stamp:
-            entry = [*stamp, content_digest(path)]
+        if entry is None or entry[:-1] != list(stamp[1:]):
+            entry = [*stamp[1:], content_digest(path)]
+            check_unchanged((stamp,))
             self._known[str(path)] = entry
             self._changed = True
         return str(entry[-1])
+
+    def stamps(self, split: Split) -> tuple[Stamp, ...]:
+        """Of the files that a split reads, as they were when their digests were computed."""
+        paths = [str(Path(split.path) / member) for member in split.members] or [split.path]
+        return tuple((path, *self._known[path][:-1]) for path in paths if path in self._known)
 
     def save(self) -> None:
         """Keep what was learnt."""
@@ -74,6 +106,7 @@ class CutTask(Task):
     source: Source
     split: Split
     split_bytes: int
+    stamps: tuple[Stamp, ...] = ()
 
     @property
     def point(self) -> str:
@@ -82,37 +115,81 @@ class CutTask(Task):
 
     @property
     def size(self) -> int:
-        """Bytes of input, for progress."""
-        return self.split.bytes
+        """Nothing, for progress: its pieces count when they are read."""
+        return 0
+
+    def _receipt_of(self, number: int) -> str:
+        return f"{self.folder}/receipts/{self.key}.{number}.json"
 
     def work(self) -> list[dict[str, Any]]:
         """The pieces, as plain values; pieces that an earlier attempt committed are not written again."""
-        pieces = []
-        for number, (offset, data) in enumerate(self.source.cut(self.split, self.split_bytes)):
-            receipt = f"{self.folder}/receipts/{self.key}.{number}.json"
-            piece = self.store.read_whole(receipt)
+        pieces: list[dict[str, Any]] = []
+        piece: _Piece | None = None
+        for offset, data in self.source.cut(self.split, min(_BLOCK, self.split_bytes)):
+            # What stands for a line that is too long has another length: the positions behind it begin anew.
+            if piece is not None and (piece.bytes >= self.split_bytes or offset != piece.offset + piece.bytes):
+                pieces.append(self._commit(piece, len(pieces)))
+                piece = None
             if piece is None:
-                key = self.store.fresh(self.folder, f"{number:06d}", ".piece.zst")
-                path = self.store.path(key)
-                with storage_errors(str(path)):
-                    path.write_bytes(zstandard.ZstdCompressor(level=1).compress(data))
-                    sync_file(path)
-                piece = self.store.put_if_absent(receipt, {"file": key, "offset": offset, "bytes": len(data)})
-                crash_point("cut.after-piece")
-            pieces.append(piece)
+                known = self.store.read_whole(self._receipt_of(len(pieces)))
+                piece = _Piece(self.store, self.folder, len(pieces), offset, known)
+            piece.write(data)
+        if piece is not None:
+            pieces.append(self._commit(piece, len(pieces)))
         return pieces
 
-    def splits(self, pieces: list[dict[str, Any]]) -> list[Split]:
-        """The splits that stand for the file now."""
-        return [
-            Split(
-                path=str(self.store.path(piece["file"])),
-                name=self.split.name,
-                start=0,
-                stop=-1,
-                digest=fingerprint(self.split.digest, piece["offset"], piece["bytes"]),
-                bytes=piece["bytes"],
-                offset=piece["offset"],
-            )
-            for piece in pieces
-        ]
+    def _commit(self, piece: _Piece, number: int) -> dict[str, Any]:
+        value = piece.close()
+        if piece.known is not None:
+            return piece.known
+        check_unchanged(self.stamps)
+        value = self.store.put_if_absent(self._receipt_of(number), value)
+        crash_point("cut.after-piece")
+        return value
+
+    def pieces_from(self, number: int) -> Iterator[dict[str, Any]]:
+        """Pieces that are committed so far, from one on: they can be read while the rest is being cut."""
+        while (piece := self.store.read_whole(self._receipt_of(number))) is not None:
+            yield piece
+            number += 1
+
+    def split_of(self, piece: dict[str, Any]) -> Split:
+        """The split that a piece is."""
+        return Split(
+            path=str(self.store.path(piece["file"])),
+            name=self.split.name,
+            start=0,
+            stop=-1,
+            digest=fingerprint(self.split.digest, piece["offset"], piece["bytes"]),
+            # Of the file, for progress: how much of it a piece was is not known. Text shrinks to about a quarter.
+            bytes=piece["bytes"] // 4,
+            offset=piece["offset"],
+        )
+
+
+class _Piece:
+    """A piece that is being written; only counted where it is committed already."""
+
+    def __init__(self, store: Store, folder: str, number: int, offset: int, known: dict[str, Any] | None) -> None:
+        self.known, self.offset, self.bytes = known, offset, 0
+        if known is None:
+            self._key = store.fresh(folder, f"{number:06d}", ".piece.zst")
+            self._path = store.path(self._key)
+            with storage_errors(str(self._path)):
+                self._out = zstandard.ZstdCompressor(level=1).stream_writer(self._path.open("wb"))
+
+    def write(self, data: bytes) -> None:
+        """Append whole lines."""
+        self.bytes += len(data)
+        if self.known is None:
+            with storage_errors(str(self._path)):
+                self._out.write(data)
+
+    def close(self) -> dict[str, Any]:
+        """Make it durable; its receipt."""
+        if self.known is not None:
+            return self.known
+        with storage_errors(str(self._path)):
+            self._out.close()
+            sync_file(self._path)
+        return {"file": self._key, "offset": self.offset, "bytes": self.bytes}

@@ -12,7 +12,7 @@ import curate
 from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
-from curate.stages.base import Source
+from curate.stages.base import Filter, Source
 from curate.store.files import crash_point, encode_json
 from curate.store.records import StepRecord
 
@@ -42,6 +42,8 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     # An asset may have been named by an absolute path: the manifest is the same wherever it lies.
     settings |= {s: Path(settings[s]).name for s in planned.assets if Path(settings[s]).is_absolute()}
     counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
+    if not (isinstance(planned.stage, Filter) and planned.stage.edits()):
+        del counts["edited"], counts["removed"]
     return {
         "id": record.step,
         "use": record.use,

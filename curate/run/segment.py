@@ -1,13 +1,13 @@
 """A segment: consecutive row-local steps, fused into one task per split that streams its batches once.
 
 A segment that begins with a source writes the survivors' text once. One that begins with parts writes no text at
-all: an overlay beside each part says which rows go and holds the columns that were added.
+all: an overlay beside each part says which rows go and holds the columns that were added. Only where a step of it
+edits text, it writes the survivors anew, as a part of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,19 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
+from curate.run.inputs import Stamp, check_unchanged
+from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.task import Task
 from curate.stages.base import Context, Filter, SetAside, Signals, Source, Split
 from curate.store.files import Store, crash_point
-from curate.store.parts import HIDDEN, Visible, read_part, scatter
+from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
 from curate.store.records import Counts, Part
-from curate.store.tables import BATCH_BYTES, TableWriter, read_batches
+from curate.store.tables import BATCH_BYTES, TableWriter
 from curate.text.batch import Batch
-from curate.text.hashing import keyed_hash
+from curate.text.hashing import content_hash, keyed_hash
 
-REASON: Final = "reason"
-"""Column of a signals table: why the row went, null where it stayed."""
-HASH: Final = "content_hash"
-"""Column of a signals table: which text was measured, also where a source gives one id twice."""
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
 
@@ -66,6 +64,7 @@ class SegmentTask(Task):
         source, split, source_id: what to read when the segment begins with a source.
         part: what to read otherwise.
         sample, limit: see recipe.plan.Options; limit counts down over the splits of a source.
+        stamps: of the files that the split reads: what is read of one that was changed since is not committed.
     """
 
     root: str
@@ -76,6 +75,12 @@ class SegmentTask(Task):
     part: Part | None = None
     sample: float = 1.0
     limit: int | None = None
+    stamps: tuple[Stamp, ...] = ()
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether it makes a base file, and not an overlay."""
+        return self.part is None or any(step.stage.edits() for step in self.steps)
 
     @property
     def point(self) -> str:
@@ -96,6 +101,7 @@ class SegmentTask(Task):
             elif self.part is not None:
                 run.from_part(self.part)
             stack.close()
+        check_unchanged(self.stamps)
         crash_point("segment.before-data")
         return run.receipt()
 
@@ -136,9 +142,9 @@ class _Run:
         self.data = _Out(task.store, task.folder, "part", stack)
         self.dropped = _Out(task.store, task.folder, "dropped", stack)
         self.signals = {
-            s.id: _Out(task.store, f"signals/{s.measure[:16]}/{task.root[:16]}", "signals", stack) for s in task.steps
+            s.id: _Out(task.store, signals_folder(s.measure, task.root), "signals", stack) for s in task.steps
         }
-        self.known = {s.id: _Known(task.store, s.measure, task.root) for s in task.steps}
+        self.known = {s.id: Known(task.store, s.measure, task.root) for s in task.steps}
         self.rows, self.bytes = 0, 0
         self.pending = _Pending()
 
@@ -172,15 +178,22 @@ class _Run:
         self._set_aside(aside, counts)
         self._flush()
         if self.data.writer is None:
-            self.data.write(pa.RecordBatch.from_pylist([], schema=_document_schema(self.task.steps)))
+            self.data.write(_no_rows(schema.DOCUMENT, self.task.steps))
 
     def from_part(self, part: Part) -> None:
+        anew = self.task.writes_text
         for visible in read_part(self.task.store, part):
             rows, position = self._through(visible.rows)
-            size = text_bytes(rows)
-            self.rows += rows.num_rows
-            self.bytes += size
-            self._overlay(visible, rows, position)
+            if anew:
+                self._keep(rows)
+            else:
+                self.rows += rows.num_rows
+                self.bytes += text_bytes(rows)
+                self._overlay(visible, rows, position)
+        if anew:
+            self._flush()
+            if self.data.writer is None:
+                self.data.write(_no_rows(part_schema(self.task.store, part), self.task.steps))
 
     def _sampled(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
         """The rows that belong to the sample, and their places in the batch."""
@@ -231,9 +244,26 @@ class _Run:
                 rows = rows.filter(stays)
                 position = position[stays.to_numpy(zero_copy_only=False)]
                 size = text_bytes(rows)
+            if step.stage.edits() and rows.num_rows:
+                rows, size = self._edit(step, rows, size, counts)
             counts.rows_out += rows.num_rows
             counts.bytes_out += size
         return rows, position
+
+    def _edit(self, step: RowStep, rows: pa.RecordBatch, size: int, counts: Counts) -> tuple[pa.RecordBatch, int]:
+        """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
+        old = rows.column("text")
+        text = edited(step.stage, _needed(rows, step), step.ctx)
+        changed = int(pc.sum(pc.not_equal(text, old)).as_py() or 0)
+        if not changed:
+            return rows, size
+        for name, values in (("text", text), (HASH, content_hash(text))):
+            at = rows.schema.get_field_index(name)
+            rows = rows.set_column(at, rows.schema.field(at), values)
+        now = text_bytes(rows)
+        counts.edited += changed
+        counts.removed += size - now
+        return rows, now
 
     def _measured(self, step: RowStep, rows: pa.RecordBatch, counts: Counts) -> Signals:
         found = self.known[step.id].find(rows)
@@ -306,9 +336,11 @@ class _Run:
         for step in task.steps:
             key = self.signals[step.id].key
             if key is not None:
-                # A pointer makes the side table known to later runs, whatever becomes of this step's receipt.
-                store.put_if_absent(f"{_signals_folder(step.measure, task.root)}/{task.key}.json", {"file": key})
-        if task.part is None:
+                # A pointer makes the side table known to later runs, whatever becomes of this step's receipt. Two
+                # steps may measure the same, of texts that were edited in between.
+                pointer = f"{signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
+                store.put_if_absent(pointer, {"file": key})
+        if task.part is None or task.writes_text:
             part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes)
         else:
             overlays = (*task.part.overlays, *([self.data.key] if self.data.key else []))
@@ -319,47 +351,6 @@ class _Run:
             "dropped": self.dropped.key,
             "signals": {name: out.key for name, out in self.signals.items() if out.key},
         }
-
-
-def _signals_folder(measure: str, root: str) -> str:
-    return f"signals/{measure[:16]}/{root[:16]}"
-
-
-class _Known:
-    """What earlier runs measured of the same text under the same settings, looked up by id and content."""
-
-    def __init__(self, store: Store, measure: str, root: str) -> None:
-        batches: list[pa.RecordBatch] = []
-        for pointer in sorted(store.path(_signals_folder(measure, root)).glob("*.json")):
-            file = store.path(json.loads(pointer.read_bytes())["file"])
-            if file.exists():
-                batches += (b for b in read_batches(file) if HASH in b.schema.names)
-        self.table = pa.Table.from_batches(batches) if batches else None
-        if self.table is not None:
-            ids = _row_view(self.table)
-            self._order = np.argsort(ids, kind="stable")
-            self._ids = ids[self._order]
-
-    def find(self, rows: pa.RecordBatch) -> np.ndarray | None:
-        """Row of each of ``rows`` in ``table``, -1 where unknown; None when nothing is known at all."""
-        if self.table is None:
-            return None
-        wanted = _row_view(rows)
-        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
-        return np.where(self._ids[at] == wanted, self._order[at], -1)
-
-
-def _row_view(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
-    """64 bits of each row's id and content: enough to tell the rows of one split apart."""
-    mixed = np.zeros(rows.num_rows, np.uint64)
-    for name in ("id", HASH):
-        column = rows.column(name)
-        ids = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        raw = np.frombuffer(ids.buffers()[1], dtype=np.uint8)[ids.offset * 16 : (ids.offset + len(ids)) * 16]
-        halves = np.ascontiguousarray(raw).view(">u8").astype(np.uint64).reshape(-1, 2)
-        for half in (halves[:, 0], halves[:, 1]):
-            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) ^ half
-    return mixed
 
 
 def _needed(rows: pa.RecordBatch, step: RowStep) -> Batch:
@@ -377,18 +368,24 @@ def _with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) 
     return rows
 
 
-def _document_schema(steps: tuple[RowStep, ...]) -> pa.Schema:
-    schema_ = schema.DOCUMENT
+def _no_rows(before: pa.Schema, steps: tuple[RowStep, ...]) -> pa.RecordBatch:
+    """An empty batch with the columns that rows have after the steps."""
     for step in steps:
         for name, kind in step.stage.adds().items():
-            schema_ = schema_.append(pa.field(f"{step.id}.{name}", kind))
-    return schema_
+            before = before.append(pa.field(f"{step.id}.{name}", kind))
+    return pa.RecordBatch.from_pylist([], schema=before)
+
+
+def edited(stage: Filter, docs: Batch, ctx: Context) -> pa.Array:
+    """What a stage's ``edit`` makes of some rows; raises TypeError when that is not one large_string for each."""
+    text = stage.edit(docs, ctx)
+    if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
+        raise TypeError(f"{stage.name}: edit must give a large_string without nulls for every row")
+    return text
 
 
 def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:
     """Visible rows of parts in order, as batches with one schema: columns that a part lacks are null."""
-    from curate.store.parts import part_schema
-
     whole = pa.unify_schemas([part_schema(store, p) for p in parts]) if parts else schema.DOCUMENT
     for part in parts:
         for visible in read_part(store, part):

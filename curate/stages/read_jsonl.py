@@ -37,7 +37,8 @@ class ReadJsonl(FileSource):
     r"""Read JSON lines: one object per line; names end in .jsonl, .ndjson or .json, then perhaps .gz or .zst.
 
     Large plain files, and zst files of many frames that state their size, are read in parts; a line belongs to the
-    part in which it begins. Other large gz and zst files are read once from their beginning and cut into pieces.
+    part in which it begins. Other large gz and zst files are read once from their beginning and cut into pieces, which
+    other workers read meanwhile.
 
     Blank lines are passed over; CRLF and a byte order mark at the start are understood. What JSON forbids (NaN, a
     lone surrogate such as ``"\ud800"``) is `malformed`. A file that ends inside a gzip member or a zstd frame stops

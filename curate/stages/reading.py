@@ -32,7 +32,7 @@ from curate.text.hashing import content_hash, hash128
 
 BATCH_ROWS: Final = 4096
 """Most rows of a batch."""
-BATCH_BYTES: Final = 8 << 20
+BATCH_BYTES: Final = 2 << 20
 """Bytes of text at which a batch is closed; one document may be larger than that."""
 
 REASONS: Final[Mapping[str, str]] = {

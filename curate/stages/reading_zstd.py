@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,20 @@ class Frame:
     content: int | None
 
 
+@dataclass(frozen=True)
+class _View:
+    """Bytes of an open file by slices. A mapped file would count as memory, a page for every block that is looked at."""
+
+    file: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        return os.pread(self.file, part.stop - part.start, part.start)
+
+
 def frames(path: Path, start: int = 0, stop: int = -1) -> Iterator[Frame]:
     """Frames that begin in [start, stop) of a file, in order; ``start`` must be the start of a frame.
 
@@ -33,7 +47,8 @@ def frames(path: Path, start: int = 0, stop: int = -1) -> Iterator[Frame]:
 
     Raises InputError, with the byte, where the file is cut short, is no zstd, or needs a dictionary.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+    with path.open("rb") as file:
+        view = _View(file.fileno(), path.stat().st_size)
         size = len(view)
         stop = size if stop < 0 else min(stop, size)
         while start < stop:
@@ -52,13 +67,13 @@ def _cut_short(path: Path, at: int) -> InputError:
     )
 
 
-def _number(view: mmap.mmap, at: int, size: int, path: Path, frame: int) -> int:
+def _number(view: _View, at: int, size: int, path: Path, frame: int) -> int:
     if at + size > len(view):
         raise _cut_short(path, frame)
     return int.from_bytes(view[at : at + size], "little")
 
 
-def _frame(view: mmap.mmap, start: int, path: Path) -> Frame:
+def _frame(view: _View, start: int, path: Path) -> Frame:
     magic = _number(view, start, 4, path, start)
     if magic & ~0xF == _SKIPPABLE:
         return Frame(start, start + 8 + _number(view, start + 4, 4, path, start), 0)
@@ -86,7 +101,7 @@ def _frame(view: mmap.mmap, start: int, path: Path) -> Frame:
     return Frame(start, at + (4 if checksum else 0), content)
 
 
-def _blocks_end(view: mmap.mmap, at: int, path: Path, frame: int) -> int:
+def _blocks_end(view: _View, at: int, path: Path, frame: int) -> int:
     while True:
         header = _number(view, at, 3, path, frame)
         kind = header >> 1 & 3

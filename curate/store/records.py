@@ -13,7 +13,8 @@ class Part:
 
     Attributes:
         key: lineage of what is visible: a pure function of recipe, inputs and step; equal keys, equal rows.
-        root: lineage of the text alone (which split of which source): what measurements are filed under.
+        root: which split of which source the rows come from: what measurements are filed under, by id and content,
+            so that a text that was edited is told from what it was.
         data: key of the base file.
         overlays: keys of files aligned with the base file batch by batch: ``_hidden`` hides rows, other columns are added.
         rows, bytes: visible rows, and bytes of their text.
@@ -34,7 +35,15 @@ class Part:
 
 @dataclass
 class Counts:
-    """What a step kept and dropped. ``reasons`` counts rows, ``measured`` those whose signals were computed anew."""
+    """What a step kept, dropped and edited.
+
+    Attributes:
+        bytes_out: of the text as the step left it.
+        measured: rows whose signals were computed anew.
+        reasons: rows by the reason for which they went.
+        edited: rows that stayed with another text.
+        removed: bytes of text that edits took from them.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -42,6 +51,8 @@ class Counts:
     bytes_out: int = 0
     measured: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    edited: int = 0
+    removed: int = 0
 
     def add(self, other: Counts) -> None:
         """Sum, in place."""
@@ -50,6 +61,8 @@ class Counts:
         self.bytes_in += other.bytes_in
         self.bytes_out += other.bytes_out
         self.measured += other.measured
+        self.edited += other.edited
+        self.removed += other.removed
         for reason, rows in other.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + rows
 

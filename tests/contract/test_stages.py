@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from editing import DropMarked
 from exchange import verdicts
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -367,6 +368,46 @@ def test_filter_on_only_empty_rows(name: str, tiny: dict[str, Path]) -> None:
     found = results(stage, rows, context(stage, tiny))
     if name != "label.contrast":
         assert len(set(found["reason"])) == 1
+
+
+def edits(stage: Filter, rows: pa.RecordBatch, ctx: Context) -> list[str]:
+    """The texts that an edit gives: one valid large_string for each row."""
+    text = stage.edit(Batch(rows), ctx)
+    assert isinstance(text, pa.Array)
+    assert text.type == pa.large_string()
+    assert len(text) == rows.num_rows
+    assert text.null_count == 0
+    text.validate(full=True)
+    return text.to_pylist()
+
+
+def editing() -> list[Filter]:
+    """Every registered filter that edits text, and one of the tests, which shows that what is below can be kept."""
+    return [*(s for n in stages(Filter) if isinstance(s := make(n), Filter) and s.edits()), DropMarked()]
+
+
+@pytest.mark.parametrize("stage", editing(), ids=lambda stage: stage.name)
+def test_edit_is_of_each_row_alone(stage: Filter, tiny: dict[str, Path]) -> None:
+    """Whatever batch a row comes in it gets the same text; no rows give none; nothing that was given is changed."""
+    ctx = context(stage, tiny)
+    texts = [*WEIRD, HUGE, "a %% b\nc", "%%", *WEIRD[::-1]]
+    rows = documents(texts, stage)
+    before = rows.to_pylist()
+    whole = edits(stage, rows, ctx)
+    assert rows.to_pylist() == before, "a batch is not changed"
+    assert edits(stage, rows.slice(0, 0), ctx) == []
+    for cut in (1, len(texts) // 2, len(texts) - 1):
+        assert edits(stage, rows.slice(0, cut), ctx) + edits(stage, rows.slice(cut), ctx) == whole, f"cut at {cut}"
+    assert [edits(stage, rows.slice(i, 1), ctx)[0] for i in range(len(texts))] == whole
+    assert edits(pickle.loads(pickle.dumps(stage)), rows, ctx) == whole
+
+
+@pytest.mark.parametrize("name", stages(Filter))
+def test_only_filters_that_say_so_edit(name: str, tiny: dict[str, Path]) -> None:
+    """The engine asks ``edits`` before anything is run: a filter that has an ``edit`` says whether it is used."""
+    stage = make(name)
+    assert isinstance(stage, Filter)
+    assert stage.edits() is False or type(stage).edit is not Filter.edit
 
 
 # -- global stages --------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -301,3 +302,36 @@ def test_colliding_ids(curate: Curate, home: Path) -> None:
         assert done.code == 3
         assert "comes twice" in done.line
         assert "step out" in done.line
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_input_that_changes_while_it_is_read(curate: Curate, home: Path, how: str, workers: int) -> None:
+    """What was read of other bytes than those of the digest is not committed: the run stops, and goes on when run again.
+
+    Neither size nor mtime give it away, as after ``cp -p``.
+    """
+    path, store, split = home / "good.jsonl", home / "run", ("--split-mb", 0.003)
+    path.write_bytes(lines(rows(prose(200), "a")))
+    stamp, changed = path.stat(), path.read_bytes().replace(b" the ", b" THE ")
+
+    def change(_: int) -> None:
+        end = time.monotonic() + 60
+        while not list(store.glob("steps/rules/*/receipts/*.json")):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        target = path if how == "in place" else home / "other"
+        target.write_bytes(changed)
+        os.utime(target, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        if how == "replaced":
+            target.replace(path)
+
+    done = curate.run(home / "r.yaml", store, *split, workers=workers, meanwhile=change)
+    assert done.code == 3, done.out
+    assert "good.jsonl: the file was changed while it was being read" in done.line
+    assert not (store / "manifest.json").exists()
+    before = len(list(store.glob("steps/rules/*/receipts/*.json")))
+    assert 1 <= before < 200
+    curate.run(home / "r.yaml", store, *split).ok()
+    curate.run(home / "r.yaml", home / "fresh", *split).ok()
+    assert results(store) == results(home / "fresh")

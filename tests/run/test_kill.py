@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -196,6 +198,27 @@ def test_no_worker_stays_behind(curate: Curate, recipe: Path, whole: dict[str, s
 
     curate.run(recipe, store, *SPLIT, workers=2, meanwhile=kill_worker).ok()
     assert results(store) == whole
+
+
+_IMPATIENT = """
+import sys
+from curate.run import cluster
+cluster._CONFIG["distributed.deploy.lost-worker-timeout"] = "1ms"
+from curate.cli import main
+main()
+"""
+
+
+def test_worker_that_dask_gives_up_is_replaced(recipe: Path, whole: dict[str, str], tmp_path: Path) -> None:
+    """Dask dismisses a worker's place when the worker is slow to start again: here, at once, and the only one."""
+    argv = ["run", recipe, "--store", tmp_path / "run", "--workers", 1, *SPLIT]
+    env = {**os.environ, **tokens(tmp_path, ("segment.before-receipt",))}
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPATIENT, *map(str, argv)], env=env, capture_output=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "segment.before-receipt").exists()
+    assert results(tmp_path / "run") == whole
 
 
 def wait_for(condition, seconds: float = 60) -> None:

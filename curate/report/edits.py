@@ -1,0 +1,135 @@
+"""What steps that edit text made of one document's text: only the last one is kept, the rest is edited again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from curate import assets, schema
+from curate.errors import CurateError
+from curate.report.run_folder import Row, RunFolder, recipe_path
+from curate.report.step import Step
+from curate.stages.base import Context, Filter
+from curate.text.batch import Batch
+from curate.text.hashing import content_hash
+
+
+@dataclass
+class Texts:
+    """One document's text on its way.
+
+    Attributes:
+        now: as it is in the result, or was when the document went; None where that can't be told.
+        original: as it was read or made; None where it was not had.
+        before, after: by editing step that the document passed.
+        why: what keeps an edit from being made again; empty when nothing does.
+    """
+
+    now: str | None
+    original: str | None
+    before: dict[str, str]
+    after: dict[str, str]
+    why: str = ""
+
+
+def editing(run: RunFolder) -> list[str]:
+    """The steps of a run that edit text."""
+    found = []
+    for step in run.steps.values():
+        stage = _filter(step)
+        if stage is not None and stage.edits():
+            found.append(step.id)
+    return found
+
+
+def way_of(run: RunFolder, row: Row) -> dict[str, tuple[str | None, bool]]:
+    """The steps that a row came to, in order: from which step, and whether it stayed."""
+    found: dict[str, tuple[str | None, bool]] = {}
+    for step in run.steps.values():
+        before = next((name for name in step.inputs if name in found and found[name][1]), None)
+        if step.id == row.maker or before is not None:
+            found[step.id] = (None if step.id == row.maker else before, step.id not in row.dropped)
+    return found
+
+
+def texts_of(run: RunFolder, row: Row) -> Texts:
+    """Follow a row's text from ``row.texts`` (as some steps left it) through the steps that edited it."""
+    edits, result = set(editing(run)), Texts(None, None, {}, {})
+    left: dict[str, str] = {}
+    way, passed = way_of(run, row), False
+    for name, (before, stayed) in way.items():
+        text = left.get(before) if before is not None else row.texts.get(name)
+        if name in edits and stayed:
+            passed = True
+            kept = row.texts.get(name)
+            if text is not None:
+                result.before[name] = text
+            if kept is None and text is not None:
+                try:
+                    kept = _again(run, run.steps[name], row, text)
+                except (CurateError, OSError, ValueError, KeyError, TypeError) as error:
+                    result.why = f"what step {name} made of it can't be made again: {error}"
+            text = kept
+            if text is not None:
+                result.after[name] = text
+        elif stayed and name in row.texts:
+            if text not in (None, row.texts[name]):
+                result.why = "this version edits otherwise than the one that made the run"
+            text = row.texts[name]
+        if text is not None:
+            left[name] = text
+            result.original = text if not passed and result.original is None else result.original
+    main = [name for name in run.way() if name in way] or list(way)
+    if main:
+        result.now = left.get(main[-1])
+    elif row.texts:
+        result.now = list(row.texts.values())[-1]
+    return result
+
+
+def _filter(step: Step) -> Filter | None:
+    if step.stage is None or not issubclass(step.stage, Filter):
+        return None
+    try:
+        return step.stage.model_validate(step.settings)
+    except ValueError:
+        return None
+
+
+def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
+    """What a step's edit makes of one text."""
+    stage = _filter(step)
+    assert stage is not None
+    value = pa.array([text], pa.large_string())
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([row.id], schema.ID_TYPE),
+        "text": value,
+        "source": pa.array([row.source], pa.string()),
+        "origin": pa.array([row.origin], pa.string()),
+        "meta": pa.array([row.meta or "{}"], pa.string()),
+        "content_hash": content_hash(value),
+    }
+    for column in sorted(stage.reads() - set(schema.DOCUMENT.names)):
+        owner, _, short = column.partition(".")
+        maker = _filter(run.steps[owner])
+        kind = maker.adds()[short] if maker is not None else None
+        known = row.signals.get(owner, {}).get(short, row.columns.get(column))
+        columns[column] = pa.array([known], kind)
+    docs = Batch(pa.RecordBatch.from_pydict(columns))
+    return str(stage.edit(docs, _context(run, step, stage)).to_pylist()[0])
+
+
+def _context(run: RunFolder, step: Step, stage: Filter) -> Context:
+    found: dict[str, Path] = {}
+    recipe = recipe_path(run.store)
+    for setting, kind in stage.asset_settings.items():
+        value = getattr(stage, setting)
+        if setting in step.uses:
+            found[setting] = run.store.path(str(run.steps[step.uses[setting]].record.folder))
+        elif value is not None:
+            local = assets.locate(str(value), recipe.parent) if recipe is not None else Path(str(value))
+            found[setting] = local if "/" in str(value) and local.exists() else assets.find(kind, str(value))
+    seed = run.manifest.get("seed") if stage.seeded else None
+    return Context(step.id, seed, found)
