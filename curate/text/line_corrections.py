@@ -148,6 +148,7 @@ def _cut(text, start, stop, ends, phrases, place):
             continue
         at = start if place != _END else stop - size
         to = at
+        behind = start  # the end of what was cut last
         while at < stop:
             if not _at_phrase(text, at, stop, phrases, ends[i], ends[i + 1]):
                 if place == _BEGIN:
@@ -156,9 +157,10 @@ def _cut(text, start, stop, ends, phrases, place):
                 to += 1
                 at += 1
                 continue
-            if place != _BEGIN and to > start:
+            if place != _BEGIN and at > behind:
                 to -= space_before(text, start, to)
             at += size
+            behind = at
             if place == _BEGIN:
                 at += space_at(text, at, stop) if at < stop else 0
                 break

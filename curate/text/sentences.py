@@ -10,6 +10,8 @@ has at least one. Terminators are
 - a full stop that stands beside no other one, behind a small letter, a digit, a sign of punctuation, two capitals, or
   nothing, where only punctuation is between it and the end of the run, or a capital follows a small letter ("end.Next");
   but not behind one of the ABBREVIATIONS, nor a single letter.
+
+"Only punctuation" is at most 32 bytes of it.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ ABBREVIATIONS: Final = (
 )
 """What a full stop belongs to, from spaCy 3's exceptions for English, without those that its other rules give."""
 
+_REACH: Final = 32
+"""Bytes to look at on either side, so that a line of signs alone takes no time."""
 _LONGEST: Final = max(map(len, ABBREVIATIONS.split()))
 
 
@@ -51,9 +55,12 @@ def _letter(byte):
 @njit(nogil=True, cache=True)
 def _opens(data, start, at):
     """Whether only ASCII punctuation is between ``at`` and the white space before it, or the start."""
+    limit = at - _REACH
     while at > start:
+        if at <= limit:
+            return False
         byte = data[at - 1]
-        if byte == 32 or 9 <= byte <= 13:
+        if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31:
             return True
         if byte >= 128 or _letter(byte) or 48 <= byte <= 57:
             return False
@@ -80,10 +87,13 @@ def _abbreviated(data, start, at):
 @njit(nogil=True, cache=True)
 def _closes(data, at, stop, table):
     """Whether only punctuation is between ``at`` and the next white space, or the end."""
+    limit = at + _REACH
     while at < stop:
+        if at >= limit:
+            return False
         byte = data[at]
         if byte < 128:
-            if byte == 32 or 9 <= byte <= 13:
+            if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31:
                 return True
             # - / @ \ | ~ + = ^ $ % are no suffixes, letters and digits no punctuation
             if _letter(byte) or 48 <= byte <= 57 or byte in (45, 47, 64, 92, 124, 126, 43, 61, 94, 36, 37):
