@@ -107,24 +107,33 @@ def _counter(text, start, stop, table):
     return False
 
 
+_ASCII: Final = np.array(
+    [
+        (not chr(byte).isspace()) + 2 * chr(byte).isalnum() + 4 * chr(byte).isdigit() + 8 * chr(byte).isupper()
+        for byte in range(128)
+    ],
+    np.uint8,
+)
+"""Of each byte: 1 no white space, 2 a letter or digit, 4 a digit, 8 a capital."""
+
+
 @njit(nogil=True, cache=True)
 def _measured(text, start, stop, table, capital):
     """(characters, capitals, digits, words, words that begin with a letter or digit) of a line."""
     size = upper = digits = words = begun = np.int64(0)
-    inside = False
+    inside = np.int64(0)
     at = start
     while at < stop:
         byte = text[at]
         size += 1
         if byte < 128:
-            space = byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31
-            digit = 48 <= byte <= 57
-            upper += 65 <= byte <= 90
-            digits += digit
-            if not space and not inside:
-                words += 1
-                begun += digit or 97 <= (byte | 32) <= 122
-            inside = not space
+            signs = np.int64(_ASCII[byte])
+            begins = signs & (1 - inside)
+            words += begins
+            begun += (signs >> 1) & begins
+            digits += (signs >> 2) & 1
+            upper += signs >> 3
+            inside = signs & 1
             at += 1
             continue
         point, width = decode(text, at, stop)
@@ -134,7 +143,7 @@ def _measured(text, start, stop, table, capital):
         if not kind & 4 and not inside:
             words += 1
             begun += kind & 129 == 1
-        inside = not kind & 4
+        inside = np.int64(not kind & 4)
         at += width
     return size, upper, digits, words, begun
 

@@ -7,10 +7,17 @@ White space is what ``str.isspace`` says: 29 code points, the same in every vers
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 
 __all__ = ["chars", "line_end", "space_at", "space_before", "stripped"]
+
+
+_BREAKS: Final = np.zeros(256, np.bool_)
+"""Bytes that begin one of the ten signs where ``str.splitlines`` ends a line."""
+_BREAKS[[10, 11, 12, 13, 28, 29, 30, 0xC2, 0xE2]] = True
 
 
 @njit(nogil=True, cache=True)
@@ -66,20 +73,23 @@ def line_end(data, at, stop, every):
 
     Lines end at LF, or, if ``every``, at each of the ten signs (and CRLF) where ``str.splitlines`` ends one.
     """
+    if not every:
+        while at < stop and data[at] != 10:
+            at += 1
+        return at, min(at + 1, stop)
     while at < stop:
         byte = data[at]
-        if byte == 10:
+        if not _BREAKS[byte]:
+            at += 1
+            continue
+        if byte == 13:
+            return at, at + (2 if at + 1 < stop and data[at + 1] == 10 else 1)
+        if byte < 32:
             return at, at + 1
-        if every and byte < 32:
-            if byte == 13:
-                return at, at + (2 if at + 1 < stop and data[at + 1] == 10 else 1)
-            if byte in (11, 12, 28, 29, 30):
-                return at, at + 1
-        elif every and byte in (0xC2, 0xE2):
-            if byte == 0xC2 and at + 1 < stop and data[at + 1] == 0x85:
-                return at, at + 2
-            if byte == 0xE2 and at + 2 < stop and data[at + 1] == 0x80 and data[at + 2] in (0xA8, 0xA9):
-                return at, at + 3
+        if byte == 0xC2 and at + 1 < stop and data[at + 1] == 0x85:
+            return at, at + 2
+        if byte == 0xE2 and at + 2 < stop and data[at + 1] == 0x80 and data[at + 2] in (0xA8, 0xA9):
+            return at, at + 3
         at += 1
     return stop, stop
 

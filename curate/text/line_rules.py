@@ -2,8 +2,8 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 """C4's rules on lines: each line is judged, what remains is written out, and what goes is counted, in one pass.
 
-A copy of the text is edited in place: a line is moved to the end of what stays, without its citations, and judged there;
-one that goes is overwritten by the next. Phrases are found from
+A line is copied to the end of what stays, without its citations, and judged there; one that goes is overwritten by the
+next. Phrases are found from
 their rarest letter outwards, whatever their case: ``j`` for javascript, ``p`` for lorem ipsum, ``v``, ``k`` and ``m`` for
 the six of policies. Lower case is ASCII's, and U+212A KELVIN SIGN counts as k as in Python's ``str.lower``: no other
 character's lower case holds one of these letters and can stand in a phrase.
@@ -82,7 +82,7 @@ _PHRASES: Final = (  # letter, what stands before it, what behind it, bit
 _TEXT: Final = np.frombuffer("".join(before + behind for _, before, behind, _ in _PHRASES).encode(), np.uint8)
 _ENTRIES: Final = np.zeros((len(_PHRASES), 3), np.int64)
 """Of each phrase, where in _TEXT it begins, where its rare letter stands, where it ends."""
-_FIRST: Final = np.zeros(256, np.int64)
+_FIRST: Final = np.zeros(256, np.uint8)
 """Of each byte, 1 + the first phrase whose rare letter it is; 0 for none."""
 _at = 0
 for _i, (_letter, _before, _behind, _) in enumerate(_PHRASES):
@@ -119,7 +119,7 @@ def _phrases(data, start, stop):
     """Bits of what ``data[start:stop]`` holds: 1 lorem ipsum, 2 javascript, 4 a policy's phrase, 8 a curly bracket."""
     found = 0
     for at in range(start, stop):
-        i = _FIRST[data[at]]
+        i = np.int64(_FIRST[data[at]])
         if i == 0:
             continue
         behind = at + 1
@@ -172,16 +172,29 @@ def _citation(data, at, stop, table):
 
 
 @njit(nogil=True, cache=True)
-def _move(text, start, stop, to, citations, table):
-    """Write ``text[start:stop]`` at ``to``, not behind ``start``, without citations where these are to go; its new end."""
+def _copy(text, start, stop, out, to):
+    """Write ``text[start:stop]`` at ``out[to:]``: its end there."""
+    for i in range(stop - start):
+        out[to + i] = text[start + i]
+    return to + stop - start
+
+
+@njit(nogil=True, cache=True)
+def _copy_uncited(text, start, stop, out, to, table):
+    """Write ``text[start:stop]`` without its citations at ``out[to:]``: its end there."""
+    brackets = 0
+    for at in range(start, stop):
+        brackets += text[at] == 91
+    if not brackets:
+        return _copy(text, start, stop, out, to)
     at = start
     while at < stop:
-        if citations and text[at] == 91:
+        if text[at] == 91:
             width = _citation(text, at, stop, table)
             if width:
                 at += width
                 continue
-        text[to] = text[at]
+        out[to] = text[at]
         to += 1
         at += 1
     return to
@@ -246,11 +259,12 @@ def _words_of(text, base, stop, word, last_word, starts, stops, max_word):
 
 @njit(nogil=True, cache=True)
 def _c4(offsets, text, word_rows, starts, stops, table, rules, limits):
-    """Edit ``text`` in place: (offsets of what is left, counts)."""
+    """(offsets of what is left, its bytes, counts)"""
     min_words, max_word, paragraph = limits
     rows = len(offsets) - 1
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
     ends = np.zeros(rows + 1, np.int64)
+    out = np.empty(len(text) + 1, np.uint8)
     size = 0
     for row in range(rows):
         at, stop = offsets[row], offsets[row + 1]
@@ -270,34 +284,39 @@ def _c4(offsets, text, word_rows, starts, stops, table, rules, limits):
             new = last
             if not long:
                 to = size + kept
-                new = _move(text, first, last, to, rules[_CITATIONS], table)
+                if rules[_CITATIONS]:
+                    new = _copy_uncited(text, first, last, out, to, table)
+                else:
+                    new = _copy(text, first, last, out, to)
                 cited = new - to < last - first
                 if cited:
                     n[_CITED] += size_of
-                    size_of = chars(text, to, new)
+                    size_of = chars(out, to, new)
                     n[_CITED] -= size_of
-                goes = _judge(text, to, new, words, cited, rules, min_words, n)
+                goes = _judge(out, to, new, words, cited, rules, min_words, n)
             if goes >= 0:
                 n[_REMOVED] += last > first
                 n[_REMOVED_CHARS] += size_of
                 n[goes] += size_of
                 continue
             if kept:
-                text[size] = 10
-            n[_SENTENCES] += sentence_count(text, to, new, table)
+                out[size] = 10
+            n[_SENTENCES] += sentence_count(out, to, new, table)
             n[_PARAGRAPHS] += size_of >= paragraph
             kept = True
             size = new
         n[_REMOVED_CHARS] += n[_CITED]
         # A line that ended in a citation may have white space before it.
-        first, last = stripped(text, begun, size)
-        size = _move(text, first, last, begun, False, table)
+        first, last = stripped(out, begun, size)
+        for i in range(last - first if first > begun else 0):
+            out[begun + i] = out[first + i]
+        size = begun + last - first
         ends[row + 1] = size
-    return ends, counts
+    return ends, out[:size].copy(), counts
 
 
 def _writable(offsets: Offsets, data: Bytes) -> tuple[Offsets, Bytes]:
-    """Offsets from 0 and a copy of their bytes."""
+    """Offsets from 0 and a copy of their bytes: kernels are compiled once, for arrays that may be written to."""
     return offsets - offsets[0], data[offsets[0] : offsets[-1]].copy()
 
 
@@ -335,16 +354,17 @@ def c4_lines(
     rules = np.array([terminal, apostrophe, recount, citations, javascript, policy])
     limits = np.array([min_words, max_word_chars, paragraph_chars], np.int64)
     offsets, text = _writable(offsets, data)
-    ends, counts = _c4(offsets, text, *words, kinds(), rules, limits)
-    return Edited(from_text(ends, text), counts)
+    ends, left, counts = _c4(offsets, text, *words, kinds(), rules, limits)
+    return Edited(from_text(ends, left), counts)
 
 
 @njit(nogil=True, cache=True)
 def _unpunctuated(offsets, text, table, terminal, min_words, paragraph):
-    """Edit ``text`` in place: (offsets of what is left, counts)."""
+    """(offsets of what is left, its bytes, counts)"""
     rows = len(offsets) - 1
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
     ends = np.zeros(rows + 1, np.int64)
+    out = np.empty(len(text), np.uint8)
     size = 0
     for row in range(rows):
         at, stop = offsets[row], offsets[row + 1]
@@ -370,10 +390,10 @@ def _unpunctuated(offsets, text, table, terminal, min_words, paragraph):
             else:
                 n[_SENTENCES] += sentence_count(text, first, last, table) if last > first else 0
                 n[_PARAGRAPHS] += size_of >= paragraph
-                size = _move(text, at, following, size, False, table)
+                size = _copy(text, at, following, out, size)
             at = following
         ends[row + 1] = size
-    return ends, counts
+    return ends, out[:size].copy(), counts
 
 
 def unpunctuated_lines(
@@ -385,5 +405,5 @@ def unpunctuated_lines(
     quotation mark go, white space aside (three full stops are an end); ``min_words``: those with fewer words go.
     """
     offsets, text = _writable(offsets, data)
-    ends, counts = _unpunctuated(offsets, text, kinds(), terminal, min_words, paragraph_chars)
-    return Edited(from_text(ends, text), counts)
+    ends, left, counts = _unpunctuated(offsets, text, kinds(), terminal, min_words, paragraph_chars)
+    return Edited(from_text(ends, left), counts)

@@ -47,6 +47,11 @@ def _packed(word: str) -> int:
 _PACKED: Final = np.array(sorted(map(_packed, ABBREVIATIONS.split())), np.uint64)
 
 
+_SIGNS: Final = np.zeros(256, np.bool_)
+"""Bytes that may begin a terminator: ``. ! ?`` and those of U+3002, U+FF01, U+FF1F."""
+_SIGNS[[33, 46, 63, 0xE3, 0xEF]] = True
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _letter(byte):
     return 97 <= (byte | 32) <= 122
@@ -137,6 +142,9 @@ def sentence_count(data, start, stop, table):
     at = start
     while at < stop:
         byte = data[at]
+        if not ended and not _SIGNS[byte]:
+            at += 1
+            continue
         if byte < 128:
             if byte == 46:
                 ended |= _full_stop(data, start, at, stop, table)
