@@ -143,16 +143,18 @@ class C4(Filter):
         from curate.text.line_words import gopher_words
 
         min_words = _LINE_WORDS[self.counting] if self.min_line_words is None else self.min_line_words
+        words = gopher_words(docs)
         if self.counting == "dolma":
             return unpunctuated_lines(
                 *docs.utf8,
+                words,
                 terminal=self.terminal_punctuation,
                 min_words=min_words,
                 paragraph_chars=self.paragraph_chars,
             )
         return c4_lines(
             *docs.utf8,
-            gopher_words(docs),
+            words,
             terminal=self.terminal_punctuation,
             apostrophe=self.counting == "datatrove",
             recount=self.counting == "paper",

@@ -120,31 +120,33 @@ _ASCII: Final = np.array(
 @njit(nogil=True, cache=True)
 def _measured(text, start, stop, table, capital):
     """(characters, capitals, digits, words, words that begin with a letter or digit) of a line."""
-    size = upper = digits = words = begun = np.int64(0)
-    inside = np.int64(0)
-    at = start
-    while at < stop:
-        byte = text[at]
-        size += 1
+    size = upper = digits = words = begun = inside = np.int64(0)
+    behind = 0
+    line = text[start:stop]
+    for i in range(len(line)):
+        byte = line[i]
         if byte < 128:
             signs = np.int64(_ASCII[byte])
             begins = signs & (1 - inside)
+            size += 1
             words += begins
             begun += (signs >> 1) & begins
             digits += (signs >> 2) & 1
             upper += signs >> 3
             inside = signs & 1
-            at += 1
             continue
-        point, width = decode(text, at, stop)
+        if i < behind:
+            continue
+        point, width = decode(text, start + i, stop)
+        behind = i + width
         kind = table[point] if point >= 0 else np.uint8(0)
+        size += 1
         upper += 0 <= point < len(capital) and capital[point]
         digits += (kind & 64) != 0
         if not kind & 4 and not inside:
             words += 1
             begun += kind & 129 == 1
         inside = np.int64(not kind & 4)
-        at += width
     return size, upper, digits, words, begun
 
 
@@ -232,15 +234,15 @@ def _corrected(offsets, text, table, capital, limits, longest, ends, phrases):
                 n[_REMOVED] += words > 0
                 n[_REMOVED_WORDS] += named
                 continue
-            for i in range(start, end):
-                text[size + i - start] = text[i]
+            for i in range(end - start if size < start else 0):
+                text[size + i] = text[start + i]
             size += end - start
             if line_stop < following:
                 text[size] = 10
                 size += 1
         first, last = stripped(text, begun, size)
-        for i in range(first, last):
-            text[begun + i - first] = text[i]
+        for i in range(last - first if begun < first else 0):
+            text[begun + i] = text[first + i]
         size = begun + last - first
         stops[row + 1] = size
     return stops, counts

@@ -47,6 +47,7 @@ C4_COUNTS: Final = (
 
 _LINES, _REMOVED, _REMOVED_CHARS, _LONG, _CITED, _UNENDED, _SHORT, _JS, _POLICY = range(9)
 _SENTENCES, _PARAGRAPHS, _HAS_LOREM, _HAS_JS, _HAS_BRACE = range(9, 14)
+_LONGEST: Final = 1 << 32
 _TERMINAL, _APOSTROPHE, _RECOUNT, _CITATIONS, _JAVASCRIPT, _POLICIES = range(6)
 
 
@@ -118,10 +119,12 @@ def _is_phrase(data, start, at, behind, stop, i):
 def _phrases(data, start, stop):
     """Bits of what ``data[start:stop]`` holds: 1 lorem ipsum, 2 javascript, 4 a policy's phrase, 8 a curly bracket."""
     found = 0
-    for at in range(start, stop):
-        i = np.int64(_FIRST[data[at]])
+    line = data[start:stop]
+    for place in range(len(line)):
+        i = np.int64(_FIRST[line[place]])
         if i == 0:
             continue
+        at = start + place
         behind = at + 1
         letter = i
         if i == _KELVIN:
@@ -174,8 +177,9 @@ def _citation(data, at, stop, table):
 @njit(nogil=True, cache=True)
 def _copy(text, start, stop, out, to):
     """Write ``text[start:stop]`` at ``out[to:]``: its end there."""
-    for i in range(stop - start):
-        out[to + i] = text[start + i]
+    source, target = text[start:stop], out[to : to + stop - start]
+    for i in range(len(source)):
+        target[i] = source[i]
     return to + stop - start
 
 
@@ -183,8 +187,9 @@ def _copy(text, start, stop, out, to):
 def _copy_uncited(text, start, stop, out, to, table):
     """Write ``text[start:stop]`` without its citations at ``out[to:]``: its end there."""
     brackets = 0
-    for at in range(start, stop):
-        brackets += text[at] == 91
+    line = text[start:stop]
+    for i in range(len(line)):
+        brackets += np.int64(line[i] == np.uint8(91))
     if not brackets:
         return _copy(text, start, stop, out, to)
     at = start
@@ -359,7 +364,7 @@ def c4_lines(
 
 
 @njit(nogil=True, cache=True)
-def _unpunctuated(offsets, text, table, terminal, min_words, paragraph):
+def _unpunctuated(offsets, text, word_rows, starts, stops, table, terminal, min_words, paragraph):
     """(offsets of what is left, its bytes, counts)"""
     rows = len(offsets) - 1
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
@@ -368,9 +373,12 @@ def _unpunctuated(offsets, text, table, terminal, min_words, paragraph):
     size = 0
     for row in range(rows):
         at, stop = offsets[row], offsets[row + 1]
+        word = word_rows[row]
         n = counts[row]
         while at < stop:
             line_stop, following = line_end(text, at, stop, False)
+            words, _ = _words_of(text, offsets[row], line_stop, word, word_rows[row + 1], starts, stops, _LONGEST)
+            word += words
             first, last = stripped(text, at, line_stop)
             n[_LINES] += last > first
             has = _phrases(text, at, line_stop)
@@ -380,7 +388,7 @@ def _unpunctuated(offsets, text, table, terminal, min_words, paragraph):
             goes = -1
             if terminal and (last == first or text[last - 1] not in (46, 63, 33, 34)):
                 goes = _UNENDED
-            elif min_words > 0 and _word_count(text, first, last) < min_words:
+            elif words < min_words:
                 goes = _SHORT
             size_of = chars(text, first, last)
             if goes >= 0:
@@ -397,13 +405,20 @@ def _unpunctuated(offsets, text, table, terminal, min_words, paragraph):
 
 
 def unpunctuated_lines(
-    offsets: Offsets, data: Bytes, *, terminal: bool, min_words: int, paragraph_chars: int
+    offsets: Offsets,
+    data: Bytes,
+    words: tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]],
+    *,
+    terminal: bool,
+    min_words: int,
+    paragraph_chars: int,
 ) -> Edited:
     """Each row without the lines that dolma's tagger ``c4_v2`` marks; counts are C4_COUNTS.
 
     Lines end at LF and stay as they are, with the LF. ``terminal``: lines that do not end with . ? ! or a double
     quotation mark go, white space aside (three full stops are an end); ``min_words``: those with fewer words go.
+    ``words``: as for ``c4_lines``.
     """
     offsets, text = _writable(offsets, data)
-    ends, left, counts = _unpunctuated(offsets, text, kinds(), terminal, min_words, paragraph_chars)
+    ends, left, counts = _unpunctuated(offsets, text, *words, kinds(), terminal, min_words, paragraph_chars)
     return Edited(from_text(ends, left), counts)

@@ -139,33 +139,29 @@ def sentence_count(data, start, stop, table):
     """Sentences of ``data[start:stop]``, a line without white space around it; at least 1. ``table``: ``kinds()``."""
     count = np.int64(1)
     ended = False
-    at = start
-    while at < stop:
-        byte = data[at]
-        if not ended and not _SIGNS[byte]:
-            at += 1
+    behind = 0
+    line = data[start:stop]
+    for i in range(len(line)):
+        byte = line[i]
+        if (not ended and not _SIGNS[byte]) or i < behind:
             continue
         if byte < 128:
             if byte == 46:
-                ended |= _full_stop(data, start, at, stop, table)
+                ended |= _full_stop(data, start, start + i, stop, table)
             elif byte in (33, 63):
-                ended |= _closes(data, at + 1, stop, table) or _opens(data, start, at)
-            elif (
-                ended
-                and byte > 32
-                and (_letter(byte) or 48 <= byte <= 57 or byte in (36, 43, 60, 61, 62, 94, 96, 124, 126))
-            ):
+                ended |= _closes(data, start + i + 1, stop, table) or _opens(data, start, start + i)
+            # $ + < = > ^ ` | ~ are symbols, other signs punctuation
+            elif _letter(byte) or 48 <= byte <= 57 or byte in (36, 43, 60, 61, 62, 94, 96, 124, 126):
                 count += 1
                 ended = False
-            at += 1
             continue
-        point, width = decode(data, at, stop)
+        point, width = decode(data, start + i, stop)
+        behind = i + width
         if point in (0x3002, 0xFF01, 0xFF1F):
-            ended |= _closes(data, at + width, stop, table)
+            ended |= _closes(data, start + behind, stop, table)
         elif ended and (point < 0 or not table[point] & 12):
             count += 1
             ended = False
-        at += width
     return count
 
 

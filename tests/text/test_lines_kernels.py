@@ -64,10 +64,10 @@ def c4(rows: list[bytes], counting: str, **asked: Any) -> Edited:
         "paragraph_chars": 200,
         **{k: v for k, v in asked.items() if k in ("terminal", "min_words", "paragraph_chars")},
     }
-    if counting == "dolma":
-        return unpunctuated_lines(*buffers(array), **given)
-    more = {"citations": True, "javascript": True, "policy": True, "max_word_chars": 1000}
     words = gopher_words(Batch(pa.RecordBatch.from_arrays([array], ["text"])))
+    if counting == "dolma":
+        return unpunctuated_lines(*buffers(array), words, **given)
+    more = {"citations": True, "javascript": True, "policy": True, "max_word_chars": 1000}
     return c4_lines(
         *buffers(array),
         words,
