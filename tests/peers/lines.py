@@ -39,6 +39,20 @@ BAD = ["password", "spam", "kill", "at the end", "e.g.", "damn", "hell", "c++"]
 """Stands for a list of bad words: common enough that the rule decides something."""
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 
+PLANTED = [
+    "Lorem ipsum dolor sit amet, consectetur adipiscing elit.",
+    "Here is a text that says LOREM Ipsum and more.",
+    "This page needs JavaScript, or it shows nothing at all.",
+    "We have a Privacy Policy; read it before you go on.",
+    "This site may use coo\u212aies as all of them do.",
+    "As it was said[12] so it was done[citation needed].",
+    "This java[1]script line is cited, as you see. [edit]",
+    "A line with a { bracket, which is no prose.",
+    "A line with javascript and a { bracket, which goes.",
+    "A line between\x0btwo others\u2028that are none. \x85",
+]
+"""Lines that few documents have; put into the middle of the first 30 documents of each."""
+
 Verdict = dict[str, dict[str, object]]
 
 
@@ -59,6 +73,16 @@ def drawn(paths: list[Path], count: int, largest: int) -> list[str]:
             if len(raw) <= largest:
                 keyed.append((hashlib.blake2b(raw, digest_size=8).digest(), raw.decode()))
     return [text for _, text in sorted(keyed)[:count]]
+
+
+def planted(documents: list[str]) -> list[str]:
+    """The documents, the first of them with one of PLANTED each as a line in the middle."""
+    out = list(documents)
+    for i, text in enumerate(documents[: 30 * len(PLANTED)]):
+        lines = text.split("\n")
+        lines.insert(len(lines) // 2, PLANTED[i % len(PLANTED)])
+        out[i] = "\n".join(lines)
+    return out
 
 
 def environment(engine: str) -> Path:
@@ -195,10 +219,11 @@ def main() -> int:
     parser.add_argument("--largest", type=int, default=20_000, help="bytes of the longest document")
     parser.add_argument("--python", nargs="*", default=[], metavar="ENGINE=PATH")
     parser.add_argument("--only", nargs="*", default=["datatrove", "dolma"])
+    parser.add_argument("--modes", nargs="*", default=["fed", "own"], choices=["fed", "own"])
     parser.add_argument("--show", type=int, default=0, help="differences to print of each row")
     asked = parser.parse_args()
     pythons = dict(item.split("=", 1) for item in asked.python)
-    documents = drawn(asked.corpus, asked.documents, asked.largest)
+    documents = planted(drawn(asked.corpus, asked.documents, asked.largest))
     size = sum(len(text.encode()) for text in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB, from {', '.join(path.name for path in asked.corpus)}")
     good = True
@@ -207,6 +232,7 @@ def main() -> int:
     for engine, of, modes in (("datatrove", ours_datatrove, ("fed", "own")), ("dolma", ours_dolma, ("fed",))):
         if engine not in asked.only:
             continue
+        modes = [mode for mode in modes if mode in asked.modes]
         ours = of(documents)
         python = Path(pythons[engine]) if engine in pythons else environment(engine)
         for mode in modes:
