@@ -192,17 +192,14 @@ def _copy_uncited(text, start, stop, out, to, table):
         brackets += np.int64(line[i] == np.uint8(91))
     if not brackets:
         return _copy(text, start, stop, out, to)
-    at = start
-    while at < stop:
-        if text[at] == 91:
-            width = _citation(text, at, stop, table)
+    behind = start
+    for i in range(len(line)):
+        if line[i] == 91 and start + i >= behind:
+            width = _citation(text, start + i, stop, table)
             if width:
-                at += width
-                continue
-        out[to] = text[at]
-        to += 1
-        at += 1
-    return to
+                to = _copy(text, behind, start + i, out, to)
+                behind = start + i + width
+    return _copy(text, behind, stop, out, to)
 
 
 @njit(nogil=True, cache=True)
