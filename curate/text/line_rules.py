@@ -3,10 +3,7 @@
 """C4's rules on lines: each line is judged, what remains is written out, and what goes is counted, in one pass.
 
 A line is copied to the end of what stays, without its citations, and judged there; one that goes is overwritten by the
-next. Phrases are found from
-their rarest letter outwards, whatever their case: ``j`` for javascript, ``p`` for lorem ipsum, ``v``, ``k`` and ``m`` for
-the six of policies. Lower case is ASCII's, and U+212A KELVIN SIGN counts as k as in Python's ``str.lower``: no other
-character's lower case holds one of these letters and can stand in a phrase.
+next.
 """
 
 from __future__ import annotations
@@ -21,9 +18,9 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, from_text
 from curate.text.line_edges import chars, line_end, space_at, stripped
+from curate.text.line_phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, copy, copy_uncited, phrases
 from curate.text.line_words import kinds
 from curate.text.sentences import sentence_count
-from curate.text.utf8 import decode
 
 __all__ = ["C4_COUNTS", "Edited", "c4_lines", "unpunctuated_lines"]
 
@@ -68,140 +65,6 @@ class Edited:
         return {name: np.ascontiguousarray(self.counts[:, i]) for i, name in enumerate(names)}
 
 
-_LOREM_BIT, _JS_BIT, _POLICY_BIT, _BRACE_BIT = 1, 2, 4, 8
-_PHRASES: Final = (  # letter, what stands before it, what behind it, bit
-    ("j", "", "avascript", _JS_BIT),
-    ("p", "lorem i", "sum", _LOREM_BIT),
-    ("v", "pri", "acy policy", _POLICY_BIT),
-    ("m", "ter", "s of use", _POLICY_BIT),
-    ("k", "coo", "ie policy", _POLICY_BIT),
-    ("k", "use coo", "ies", _POLICY_BIT),
-    ("k", "uses coo", "ies", _POLICY_BIT),
-    ("k", "use of coo", "ies", _POLICY_BIT),
-    ("{", "", "", _BRACE_BIT),
-)
-_TEXT: Final = np.frombuffer("".join(before + behind for _, before, behind, _ in _PHRASES).encode(), np.uint8)
-_ENTRIES: Final = np.zeros((len(_PHRASES), 3), np.int64)
-"""Of each phrase, where in _TEXT it begins, where its rare letter stands, where it ends."""
-_FIRST: Final = np.zeros(256, np.uint8)
-"""Of each byte, 1 + the first phrase whose rare letter it is; 0 for none."""
-_at = 0
-for _i, (_letter, _before, _behind, _) in enumerate(_PHRASES):
-    _ENTRIES[_i] = _at, _at + len(_before), _at + len(_before + _behind)
-    _at = int(_ENTRIES[_i, 2])
-    for _byte in (_letter + _letter.upper()).encode():
-        _FIRST[_byte] = _FIRST[_byte] or _i + 1
-_KELVIN: Final = len(_PHRASES) + 1
-_FIRST[0xE2] = _KELVIN
-_BITS: Final = np.array([bit for *_, bit in _PHRASES])
-_K: Final = int(_FIRST[ord("k")])
-_K_PHRASES: Final = sum(letter == "k" for letter, *_ in _PHRASES)
-_EDIT: Final = np.frombuffer(b"[edit]", np.uint8)
-_NEEDED: Final = np.frombuffer(b"[citation needed]", np.uint8)
-
-
-@njit(nogil=True, cache=True)
-def _is_phrase(data, start, at, behind, stop, i):
-    """Whether phrase ``i`` is in ``data[start:stop]``, its rare letter at ``data[at:behind]``."""
-    begin, letter, end = _ENTRIES[i]
-    if at - start < letter - begin or stop - behind < end - letter:
-        return False
-    for k in range(begin, end):
-        byte = data[at + k - letter] if k < letter else data[behind + k - letter]
-        if 65 <= byte <= 90:
-            byte |= 32
-        if byte != _TEXT[k]:
-            return False
-    return True
-
-
-@njit(nogil=True, cache=True)
-def _phrases(data, start, stop):
-    """Bits of what ``data[start:stop]`` holds: 1 lorem ipsum, 2 javascript, 4 a policy's phrase, 8 a curly bracket."""
-    found = 0
-    line = data[start:stop]
-    for place in range(len(line)):
-        i = np.int64(_FIRST[line[place]])
-        if i == 0:
-            continue
-        at = start + place
-        behind = at + 1
-        letter = i
-        if i == _KELVIN:
-            if at + 2 >= stop or data[at + 1] != 0x84 or data[at + 2] != 0xAA:
-                continue
-            behind = at + 3
-            i = letter = _K
-        while i == letter or (letter == _K and i < _K + _K_PHRASES):
-            if _is_phrase(data, start, at, behind, stop, i - 1):
-                found |= _BITS[i - 1]
-            i += 1
-    return found
-
-
-@njit(nogil=True, cache=True)
-def _same(data, at, stop, phrase):
-    """Whether ``data[at:stop]`` begins with exactly a phrase."""
-    if stop - at < len(phrase):
-        return False
-    same = True
-    for i in range(len(phrase)):
-        same &= data[at + i] == phrase[i]
-    return same
-
-
-@njit(nogil=True, cache=True)
-def _citation(data, at, stop, table):
-    """Bytes of the citation that begins at the bracket at ``data[at]``: ``[``, digits or none, ``]``; or 0 for none."""
-    if _same(data, at, stop, _EDIT):
-        return len(_EDIT)
-    if _same(data, at, stop, _NEEDED):
-        return len(_NEEDED)
-    end = at + 1
-    while end < stop:
-        byte = data[end]
-        if byte == 93:
-            return end + 1 - at
-        if byte < 128:
-            if not 48 <= byte <= 57:
-                return 0
-            end += 1
-            continue
-        point, width = decode(data, end, stop)
-        if point < 0 or not table[point] & 64:
-            return 0
-        end += width
-    return 0
-
-
-@njit(nogil=True, cache=True)
-def _copy(text, start, stop, out, to):
-    """Write ``text[start:stop]`` at ``out[to:]``: its end there."""
-    source, target = text[start:stop], out[to : to + stop - start]
-    for i in range(len(source)):
-        target[i] = source[i]
-    return to + stop - start
-
-
-@njit(nogil=True, cache=True)
-def _copy_uncited(text, start, stop, out, to, table):
-    """Write ``text[start:stop]`` without its citations at ``out[to:]``: its end there."""
-    brackets = 0
-    line = text[start:stop]
-    for i in range(len(line)):
-        brackets += np.int64(line[i] == np.uint8(91))
-    if not brackets:
-        return _copy(text, start, stop, out, to)
-    behind = start
-    for i in range(len(line)):
-        if line[i] == 91 and start + i >= behind:
-            width = _citation(text, start + i, stop, table)
-            if width:
-                to = _copy(text, behind, start + i, out, to)
-                behind = start + i + width
-    return _copy(text, behind, stop, out, to)
-
-
 @njit(nogil=True, cache=True)
 def _word_count(data, at, stop):
     """Runs without white space."""
@@ -236,13 +99,13 @@ def _judge(text, start, stop, words, cited, rules, min_words, n):
         words = _word_count(text, start, stop)
     if words < min_words:
         return _SHORT
-    has = _phrases(text, start, stop)
-    n[_HAS_LOREM] += (has & _LOREM_BIT) != 0
-    n[_HAS_JS] += (has & _JS_BIT) != 0
-    if rules[_JAVASCRIPT] and has & _JS_BIT:
+    has = phrases(text, start, stop)
+    n[_HAS_LOREM] += (has & LOREM_IPSUM) != 0
+    n[_HAS_JS] += (has & JAVASCRIPT) != 0
+    if rules[_JAVASCRIPT] and has & JAVASCRIPT:
         return _JS
-    n[_HAS_BRACE] += (has & _BRACE_BIT) != 0
-    if rules[_POLICIES] and has & _POLICY_BIT:
+    n[_HAS_BRACE] += (has & CURLY_BRACKET) != 0
+    if rules[_POLICIES] and has & POLICY:
         return _POLICY
     return -1
 
@@ -287,9 +150,9 @@ def _c4(offsets, text, word_rows, starts, stops, table, rules, limits):
             if not long:
                 to = size + kept
                 if rules[_CITATIONS]:
-                    new = _copy_uncited(text, first, last, out, to, table)
+                    new = copy_uncited(text, first, last, out, to, table)
                 else:
-                    new = _copy(text, first, last, out, to)
+                    new = copy(text, first, last, out, to)
                 cited = new - to < last - first
                 if cited:
                     n[_CITED] += size_of
@@ -378,10 +241,10 @@ def _unpunctuated(offsets, text, word_rows, starts, stops, table, terminal, min_
             word += words
             first, last = stripped(text, at, line_stop)
             n[_LINES] += last > first
-            has = _phrases(text, at, line_stop)
-            n[_HAS_LOREM] += (has & _LOREM_BIT) != 0
-            n[_HAS_JS] += (has & _JS_BIT) != 0
-            n[_HAS_BRACE] += (has & _BRACE_BIT) != 0
+            has = phrases(text, at, line_stop)
+            n[_HAS_LOREM] += (has & LOREM_IPSUM) != 0
+            n[_HAS_JS] += (has & JAVASCRIPT) != 0
+            n[_HAS_BRACE] += (has & CURLY_BRACKET) != 0
             goes = -1
             if terminal and (last == first or text[last - 1] not in (46, 63, 33, 34)):
                 goes = _UNENDED
@@ -395,7 +258,7 @@ def _unpunctuated(offsets, text, word_rows, starts, stops, table, terminal, min_
             else:
                 n[_SENTENCES] += sentence_count(text, first, last, table) if last > first else 0
                 n[_PARAGRAPHS] += size_of >= paragraph
-                size = _copy(text, at, following, out, size)
+                size = copy(text, at, following, out, size)
             at = following
         ends[row + 1] = size
     return ends, out[:size].copy(), counts
