@@ -53,12 +53,12 @@ def read_bad_words(path: Path) -> BadWords:
 
 @njit(nogil=True, cache=True)
 def _word_at(data, at, stop, table):
-    """Whether a letter, digit or underscore begins at ``at``: ``str.isalnum`` or ``_``."""
+    """Bytes of the letter, digit or underscore (``str.isalnum`` or ``_``) at ``at``; 0 for anything else."""
     byte = data[at]
     if byte < 128:
-        return 48 <= byte <= 57 or 97 <= (byte | 32) <= 122 or byte == 95
-    point = decode(data, at, stop)[0]
-    return point >= 0 and table[point] & 129 == 1
+        return np.int64(48 <= byte <= 57 or 97 <= (byte | 32) <= 122 or byte == 95)
+    point, width = decode(data, at, stop)
+    return np.int64(width if point >= 0 and table[point] & 129 == 1 else 0)
 
 
 @njit(nogil=True, cache=True)
@@ -69,7 +69,8 @@ def _word_before(data, start, at, table):
     first = at - 1
     while first > start and at - first < 4 and data[first] & 0xC0 == 0x80:
         first -= 1
-    return _word_at(data, first, at, table)
+    # Bytes that continue nothing may stand behind a letter.
+    return _word_at(data, first, at, table) == at - first
 
 
 @njit(nogil=True, cache=True)
@@ -95,7 +96,7 @@ def _holds(offsets, data, first, ends, text, table):
                         if other != text[ends[entry] + i]:
                             break
                         i += 1
-                    if i == size and (at + size == stop or not _word_at(data, at + size, stop, table)):
+                    if i == size and (at + size == stop or _word_at(data, at + size, stop, table) == 0):
                         out[row] = True
                         break
             at += 1

@@ -11,7 +11,7 @@ import line_twins as twins
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twins import strings
 
@@ -140,6 +140,7 @@ def test_shapes(rows: list[bytes]) -> None:
 @given(
     rows=twins.ROWS, entries=st.lists(st.sampled_from(["bad", "Bad word", "b\u00e4d", "e.g.", "...", "a", " ", "word"]))
 )
+@example(rows=[b"lorem\x80bad", b"\xc3\xa9\x80bad"], entries=["bad"])
 @settings(max_examples=300, deadline=None)
 def test_bad_words(rows: list[bytes], entries: list[str]) -> None:
     """An entry is found where the twin's expression finds it."""
