@@ -286,7 +286,9 @@ def changes(stage: Stage) -> dict[str, Any]:
         elif isinstance(value, list | tuple):
             found[setting] = [*value, "x"]
         elif value is None:
-            found[setting] = next(v for v in ("x", ["x"], 0.5) if fits(v, type(stage).model_fields[setting].annotation))
+            found[setting] = next(
+                v for v in ("x", ["x"], 0.5, 1) if fits(v, type(stage).model_fields[setting].annotation)
+            )
     return found
 
 

@@ -1,0 +1,44 @@
+"""Which code points are capitals: those with Unicode's property Uppercase, as ``str.isupper`` says."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CAPITALS", "capitals"]
+
+CAPITALS: Final = (
+    "C0-D6 D8-DE 100-136/2 139-147/2 14A-178/2 179-17D/2 181-182 184-186/2 187-189/2 18A-18B 18E-191 193-194 "
+    "196-198 19C-19D 19F-1A0 1A2-1A6/2 1A7-1A9/2 1AC-1AE/2 1AF-1B1/2 1B2-1B3 1B5-1B7/2 1B8 1BC 1C4 1C7 1CA "
+    "1CD-1DB/2 1DE-1EE/2 1F1 1F4-1F6/2 1F7-1F8 1FA-232/2 23A-23B 23D-23E 241-243/2 244-246 248-24E/2 370-372/2 "
+    "376 37F 386-388/2 389-38A 38C-38E/2 38F-391/2 392-3A1 3A3-3AB 3CF 3D2-3D4 3D8-3EE/2 3F4 3F7-3F9/2 3FA "
+    "3FD-42F 460-480/2 48A-4C0/2 4C1-4CD/2 4D0-52E/2 531-556 10A0-10C5 10C7 10CD 13A0-13F5 1C90-1CBA 1CBD-1CBF "
+    "1E00-1E94/2 1E9E-1EFE/2 1F08-1F0F 1F18-1F1D 1F28-1F2F 1F38-1F3F 1F48-1F4D 1F59-1F5F/2 1F68-1F6F 1FB8-1FBB "
+    "1FC8-1FCB 1FD8-1FDB 1FE8-1FEC 1FF8-1FFB 2102 2107 210B-210D 2110-2112 2115 2119-211D 2124-212A/2 212B-212D "
+    "2130-2133 213E-213F 2145 2160-216F 2183 24B6-24CF 2C00-2C2F 2C60-2C62/2 2C63-2C64 2C67-2C6D/2 2C6E-2C70 2C72 "
+    "2C75 2C7E-2C80 2C82-2CE2/2 2CEB-2CED/2 2CF2 A640-A66C/2 A680-A69A/2 A722-A72E/2 A732-A76E/2 A779-A77D/2 "
+    "A77E-A786/2 A78B-A78D/2 A790-A792/2 A796-A7AA/2 A7AB-A7AE A7B0-A7B4 A7B6-A7C4/2 A7C5-A7C7 A7C9 A7D0 "
+    "A7D6-A7D8/2 A7F5 FF21-FF3A 10400-10427 104B0-104D3 10570-1057A 1057C-1058A 1058C-10592 10594-10595 "
+    "10C80-10CB2 118A0-118BF 16E40-16E5F 1D400-1D419 1D434-1D44D 1D468-1D481 1D49C-1D49E/2 1D49F 1D4A2 "
+    "1D4A5-1D4A6 1D4A9-1D4AC 1D4AE-1D4B5 1D4D0-1D4E9 1D504-1D505 1D507-1D50A 1D50D-1D514 1D516-1D51C 1D538-1D539 "
+    "1D53B-1D53E 1D540-1D544 1D546 1D54A-1D550 1D56C-1D585 1D5A0-1D5B9 1D5D4-1D5ED 1D608-1D621 1D63C-1D655 "
+    "1D670-1D689 1D6A8-1D6C0 1D6E2-1D6FA 1D71C-1D734 1D756-1D76E 1D790-1D7A8 1D7CA 1E900-1E921 1F130-1F149 "
+    "1F150-1F169 1F170-1F189"
+)
+"""Above ASCII, in Unicode 14.0.0: code points and ranges of them in hexadecimal, ``/2`` for every other one."""
+
+
+@cache
+def capitals() -> npt.NDArray[np.bool_]:
+    """bool[0x20000], read-only: whether each code point is a capital; there is none above."""
+    table = np.zeros(0x20000, np.bool_)
+    table[65:91] = True
+    for item in CAPITALS.split():
+        points, _, step = item.partition("/")
+        first, _, last = points.partition("-")
+        table[int(first, 16) : int(last or first, 16) + 1 : int(step or 1)] = True
+    table.flags.writeable = False
+    return table

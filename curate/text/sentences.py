@@ -1,0 +1,178 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+"""How many sentences a line has, by a stated rule close to spaCy's sentencizer over its blank English tokenizer.
+
+A sentence goes on to the first letter, digit or symbol behind a terminator, whatever punctuation is between them; a line
+has at least one. Terminators are
+
+- ``!`` and ``?``, where only punctuation is between them and the end, or the beginning, of the run without white space;
+- U+3002, U+FF01 and U+FF1F, where only punctuation is between them and the end of the run;
+- a full stop that stands beside no other one, behind a small letter, a digit, a sign of punctuation, two capitals, or
+  nothing, where only punctuation is between it and the end of the run, or a capital follows a small letter ("end.Next");
+  but not behind one of the ABBREVIATIONS, nor a single letter.
+
+"Only punctuation" is at most 32 bytes of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from curate.text.arrow import Bytes, Offsets
+from curate.text.line_words import kinds
+from curate.text.utf8 import decode
+
+__all__ = ["ABBREVIATIONS", "sentence_count", "sentence_counts"]
+
+ABBREVIATIONS: Final = (
+    "Adm Ak Ala Apr Ariz Ark Aug Bros Calif Co Colo Conn Corp Dec Del Dr E.g Feb Fla Ga Gen Gov I.e Ia Id Ill Inc "
+    "Ind Jan Jr Jul Jun Kan Kans Ky La Ltd Mar Mass Md Messrs Mich Minn Miss Mo Mont Mr Mrs Ms Mt Neb Nebr Nev Nov "
+    "Oct Okla Ore Pa Ph.D Prof Rep Rev Sen Sep Sept St Tenn Va Wash Wis a.m co e.g i.e p.m v.s vs"
+)
+"""What a full stop belongs to, from spaCy 3's exceptions for English, without those that its other rules give."""
+
+_REACH: Final = 32
+"""Bytes to look at on either side, so that a line of signs alone takes no time."""
+_LONGEST: Final = max(map(len, ABBREVIATIONS.split()))
+
+
+def _packed(word: str) -> int:
+    return int.from_bytes(word.encode(), "big")
+
+
+_PACKED: Final = np.array(sorted(map(_packed, ABBREVIATIONS.split())), np.uint64)
+
+
+_SIGNS: Final = np.zeros(256, np.bool_)
+"""Bytes that may begin a terminator: ``. ! ?`` and those of U+3002, U+FF01, U+FF1F."""
+_SIGNS[[33, 46, 63, 0xE3, 0xEF]] = True
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _letter(byte):
+    return 97 <= (byte | 32) <= 122
+
+
+@njit(nogil=True, cache=True)
+def _opens(data, start, at):
+    """Whether only ASCII punctuation is between ``at`` and the white space before it, or the start."""
+    limit = at - _REACH
+    while at > start:
+        if at <= limit:
+            return False
+        byte = data[at - 1]
+        if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31:
+            return True
+        if byte >= 128 or _letter(byte) or 48 <= byte <= 57:
+            return False
+        at -= 1
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _abbreviated(data, start, at):
+    """Whether the full stop at ``data[at]`` ends one of the ABBREVIATIONS or a single letter."""
+    first = at
+    packed = np.uint64(0)
+    shift = np.uint64(0)
+    while first > start and (_letter(data[first - 1]) or data[first - 1] == 46) and at - first <= _LONGEST:
+        first -= 1
+        packed |= np.uint64(data[first]) << shift
+        shift += np.uint64(8)
+    if not 1 <= at - first <= _LONGEST or not _opens(data, start, first):
+        return False
+    place = np.searchsorted(_PACKED, packed)
+    return at - first == 1 or (place < len(_PACKED) and _PACKED[place] == packed)
+
+
+@njit(nogil=True, cache=True)
+def _closes(data, at, stop, table):
+    """Whether only punctuation is between ``at`` and the next white space, or the end."""
+    limit = at + _REACH
+    while at < stop:
+        if at >= limit:
+            return False
+        byte = data[at]
+        if byte < 128:
+            if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31:
+                return True
+            # - / @ \ | ~ + = ^ $ % are no suffixes, letters and digits no punctuation
+            if _letter(byte) or 48 <= byte <= 57 or byte in (45, 47, 64, 92, 124, 126, 43, 61, 94, 36, 37):
+                return False
+            at += 1
+            continue
+        point, width = decode(data, at, stop)
+        if point >= 0 and table[point] & 4:
+            return True
+        if point < 0 or not table[point] & 8:
+            return False
+        at += width
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _full_stop(data, start, at, stop, table):
+    """Whether the full stop at ``data[at]`` ends a sentence."""
+    left = data[at - 1] if at > start else np.uint8(32)
+    right = data[at + 1] if at + 1 < stop else np.uint8(32)
+    if left == 46 or right == 46:
+        return False
+    small = 97 <= left <= 122
+    if small and 65 <= right <= 90:
+        return True
+    if not _closes(data, at + 1, stop, table):
+        return False
+    if 65 <= left <= 90:
+        return at - 2 >= start and 65 <= data[at - 2] <= 90
+    # / = @ $ | ~ ^ \ are no punctuation that a full stop is split from
+    if left in (47, 61, 64, 36, 124, 126, 94, 92):
+        return False
+    return not (small and _abbreviated(data, start, at))
+
+
+@njit(nogil=True, cache=True)
+def sentence_count(data, start, stop, table):
+    """Sentences of ``data[start:stop]``, a line without white space around it; at least 1. ``table``: ``kinds()``."""
+    count = np.int64(1)
+    ended = False
+    behind = 0
+    line = data[start:stop]
+    for i in range(len(line)):
+        byte = line[i]
+        if (not ended and not _SIGNS[byte]) or i < behind:
+            continue
+        if byte < 128:
+            if byte == 46:
+                ended |= _full_stop(data, start, start + i, stop, table)
+            elif byte in (33, 63):
+                ended |= _closes(data, start + i + 1, stop, table) or _opens(data, start, start + i)
+            # $ + < = > ^ ` | ~ are symbols, other signs punctuation
+            elif _letter(byte) or 48 <= byte <= 57 or byte in (36, 43, 60, 61, 62, 94, 96, 124, 126):
+                count += 1
+                ended = False
+            continue
+        point, width = decode(data, start + i, stop)
+        behind = i + width
+        if point in (0x3002, 0xFF01, 0xFF1F):
+            ended |= _closes(data, start + behind, stop, table)
+        elif ended and (point < 0 or not table[point] & 12):
+            count += 1
+            ended = False
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _counts(offsets, data, table):
+    out = np.zeros(len(offsets) - 1, np.int64)
+    for row in range(len(out)):
+        out[row] = sentence_count(data, offsets[row], offsets[row + 1], table)
+    return out
+
+
+def sentence_counts(offsets: Offsets, data: Bytes) -> npt.NDArray[np.int64]:
+    """Sentences of each row, int64[n], each row read as one line."""
+    return _counts(offsets - offsets[0], data[offsets[0] : offsets[-1]].copy(), kinds())
