@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from curate import assets
 from curate.stages.base import Context, Filter, Signals
+from curate.stages.bounds import Bound
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
@@ -90,9 +91,11 @@ class C4(Filter):
         "of ASCII letters, touched by no letter, digit or underscore (C4: the list LDNOOBW, which is not shipped)",
     )
 
-    decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {"lorem_ipsum", "curly_bracket", "min_sentences", "min_paragraphs"}
+    bounds: ClassVar[Sequence[Bound]] = (
+        Bound("too_few_sentences", "sentences", "<", "min_sentences"),
+        Bound("too_few_paragraphs", "paragraphs", "<", "min_paragraphs"),
     )
+    decide_settings: ClassVar[frozenset[str]] = frozenset({"lorem_ipsum", "curly_bracket"})
     signals: ClassVar[Mapping[str, pa.DataType]] = dict.fromkeys(
         (
             "lines",
@@ -140,21 +143,20 @@ class C4(Filter):
 
     def _edited(self, docs: Batch) -> Edited:
         from curate.text.line_rules import c4_lines, unpunctuated_lines
-        from curate.text.line_words import gopher_words
 
         min_words = _LINE_WORDS[self.counting] if self.min_line_words is None else self.min_line_words
-        words = gopher_words(docs)
+        words = docs.words("gopher")
         if self.counting == "dolma":
             return unpunctuated_lines(
                 *docs.utf8,
-                words,
+                (words.rows, words.starts, words.stops),
                 terminal=self.terminal_punctuation,
                 min_words=min_words,
                 paragraph_chars=self.paragraph_chars,
             )
         return c4_lines(
             *docs.utf8,
-            words,
+            (words.rows, words.starts, words.stops),
             terminal=self.terminal_punctuation,
             apostrophe=self.counting == "datatrove",
             recount=self.counting == "paper",

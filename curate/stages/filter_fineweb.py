@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import Context, Filter, Signals
+from curate.stages.bounds import Bound
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
@@ -51,9 +52,13 @@ class FineWeb(Filter):
     )
     max_newlines: float = Field(0.3, ge=0, description="line ends a word, at most (FineWeb: 0.3)")
 
-    decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {"min_ended_lines", "allow_no_ended_line", "max_short_lines", "max_duplicate_chars", "max_newlines"}
+    bounds: ClassVar[Sequence[Bound]] = (
+        Bound("line_punct_ratio", "ended_lines", "<", "min_ended_lines"),
+        Bound("short_line_ratio", "short_lines", ">", "max_short_lines"),
+        Bound("char_dup_ratio", "duplicate_chars", ">", "max_duplicate_chars"),
+        Bound("list_ratio", "newlines", ">", "max_newlines"),
     )
+    decide_settings: ClassVar[frozenset[str]] = frozenset({"allow_no_ended_line"})
     signals: ClassVar[Mapping[str, pa.DataType]] = {
         "lines": pa.int64(),
         "words": pa.int64(),
@@ -66,11 +71,10 @@ class FineWeb(Filter):
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Counts int64 and shares float64, one of each a row; see ``signals``."""
         from curate.text.line_shapes import TERMINAL_POINTS, line_shapes
-        from curate.text.line_words import token_rows
 
         ends = tuple(map(ord, self.line_ends)) or TERMINAL_POINTS
         n = line_shapes(*docs.utf8, self.short_line_chars, ends)
-        words = np.diff(token_rows(docs))
+        words = np.diff(docs.words("tokens").rows)
         lines = np.maximum(n["lines"], 1)
         values = {
             "lines": n["lines"],
@@ -83,14 +87,8 @@ class FineWeb(Filter):
         return {name: pa.array(column) for name, column in values.items()}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Each reason's rule, in the order of ``reasons``."""
-        few = pc.less(signals["ended_lines"], self.min_ended_lines)
+        """Those of ``bounds``, behind ``empty``; none ended line is no few, if it is allowed."""
+        tried = dict(super().rules(signals))
         if self.allow_no_ended_line:
-            few = pc.and_(few, pc.greater(signals["ended_lines"], 0))
-        return [
-            ("empty", pc.equal(signals["lines"], 0)),
-            ("line_punct_ratio", few),
-            ("short_line_ratio", pc.greater(signals["short_lines"], self.max_short_lines)),
-            ("char_dup_ratio", pc.greater(signals["duplicate_chars"], self.max_duplicate_chars)),
-            ("list_ratio", pc.greater(signals["newlines"], self.max_newlines)),
-        ]
+            tried["line_punct_ratio"] = pc.and_(tried["line_punct_ratio"], pc.greater(signals["ended_lines"], 0))
+        return [("empty", pc.equal(signals["lines"], 0)), *tried.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import Context, Filter, Signals
+from curate.stages.bounds import Bound
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
@@ -60,7 +61,7 @@ class RefinedWeb(Filter):
         0.05, ge=0, le=1, description="share of words that may be removed (RefinedWeb: 0.05)"
     )
 
-    decide_settings: ClassVar[frozenset[str]] = frozenset({"max_removed_words"})
+    bounds: ClassVar[Sequence[Bound]] = (Bound("removed_words", "removed_word_share", ">", "max_removed_words"),)
     signals: ClassVar[Mapping[str, pa.DataType]] = {
         "words": pa.int64(),
         "removed_words": pa.int64(),
@@ -106,9 +107,6 @@ class RefinedWeb(Filter):
         )
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Each reason's rule, in the order of ``reasons``."""
+        """That of ``bounds``, behind ``empty``."""
         nothing = pc.or_(pc.equal(signals["words"], 0), pc.equal(signals["lines"], signals["removed_lines"]))
-        return [
-            ("empty", nothing),
-            ("removed_words", pc.greater(signals["removed_word_share"], self.max_removed_words)),
-        ]
+        return [("empty", nothing), *super().rules(signals)]

@@ -14,7 +14,7 @@ from curate.text.arrow import Bytes, Offsets, from_text
 from curate.text.capitals import capitals
 from curate.text.line_edges import chars, line_end, space_at, space_before, stripped
 from curate.text.line_rules import Edited
-from curate.text.line_words import kinds
+from curate.text.unicode import kinds
 from curate.text.utf8 import decode
 
 __all__ = ["CORRECTION_COUNTS", "COUNTED", "corrected_lines"]

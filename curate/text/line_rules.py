@@ -19,8 +19,8 @@ from numba import njit
 from curate.text.arrow import Bytes, Offsets, from_text
 from curate.text.line_edges import chars, line_end, space_at, stripped
 from curate.text.line_phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, copy, copy_uncited, phrases
-from curate.text.line_words import kinds
 from curate.text.sentences import sentence_count
+from curate.text.unicode import kinds
 
 __all__ = ["C4_COUNTS", "Edited", "c4_lines", "unpunctuated_lines"]
 

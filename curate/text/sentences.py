@@ -23,7 +23,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.line_words import kinds
+from curate.text.unicode import kinds
 from curate.text.utf8 import decode
 
 __all__ = ["ABBREVIATIONS", "sentence_count", "sentence_counts"]

@@ -29,7 +29,6 @@ from curate.stages.filter_fineweb import FineWeb
 from curate.text.arrow import buffers
 from curate.text.bad_words import bad_words, holds
 from curate.text.batch import Batch
-from curate.text.line_words import token_rows
 from curate.text.sentences import sentence_counts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,7 +226,7 @@ def main() -> int:
     size = sum(len(text.encode()) for text in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB, from {', '.join(path.name for path in asked.corpus)}")
     good = True
-    rows = token_rows(batch(documents))
+    rows = batch(documents).words("tokens").rows
     sent = [document_of(text, int(n)) for text, n in zip(documents, rows[1:] - rows[:-1], strict=True)]
     for engine, of, modes in (("datatrove", ours_datatrove, ("fed", "own")), ("dolma", ours_dolma, ("fed",))):
         if engine not in asked.only:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from curate.text.capitals import capitals
 from curate.text.line_corrections import COUNTED
 from curate.text.line_shapes import TERMINAL_POINTS
-from curate.text.line_words import kinds
 from curate.text.sentences import ABBREVIATIONS
+from curate.text.unicode import kinds
 
 POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")

@@ -22,7 +22,6 @@ from curate.text.capitals import capitals
 from curate.text.line_corrections import CORRECTION_COUNTS, corrected_lines
 from curate.text.line_rules import C4_COUNTS, Edited, c4_lines, unpunctuated_lines
 from curate.text.line_shapes import line_shapes
-from curate.text.line_words import gopher_words
 from curate.text.sentences import sentence_counts
 
 ODD: list[bytes] = [
@@ -64,7 +63,8 @@ def c4(rows: list[bytes], counting: str, **asked: Any) -> Edited:
         "paragraph_chars": 200,
         **{k: v for k, v in asked.items() if k in ("terminal", "min_words", "paragraph_chars")},
     }
-    words = gopher_words(Batch(pa.RecordBatch.from_arrays([array], ["text"])))
+    found = Batch(pa.RecordBatch.from_arrays([array], ["text"])).words("gopher")
+    words = (found.rows, found.starts, found.stops)
     if counting == "dolma":
         return unpunctuated_lines(*buffers(array), words, **given)
     more = {"citations": True, "javascript": True, "policy": True, "max_word_chars": 1000}
