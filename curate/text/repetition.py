@@ -1,0 +1,404 @@
+# ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+"""Characters in repeated n-grams of words, n from 2 to 10, in each engine's way; all counts are int64.
+
+Words are told apart by their 64-bit hashes; n-grams exactly by their words. An n-gram has a name, a small number, and the
+name of an (n + 1)-gram is the pair of names of the two n-grams in it. An n-gram that repeats has only n-grams in it that
+repeat, so positions whose n-gram is the only one of its kind are left out of all longer ones, and most texts are done
+after three or four rounds.
+
+========= ============================================================= ============================================
+counting  ``top_n``, n = 2, 3, 4                                        ``repeated_n``, n = 5 ... 10
+========= ============================================================= ============================================
+paper     characters covered by the most frequent n-gram (the longest   characters covered by n-grams that occurred
+          of equally frequent ones), each once; 0 if none repeats       before, each once
+datatrove the most frequent n-gram (the first of equally frequent       characters of n-grams that occurred before;
+          ones): its length with blanks between words, times its        goes on behind each one, and n-grams are
+          occurrences, even if that is one                              equal when their words, put together, are
+dolma     as datatrove, without blanks                                  characters of all occurrences of n-grams
+                                                                        that repeat, over those of all n-grams
+dclm      the most frequent n-gram (the longest of equally frequent     characters covered by any n-gram that
+          ones): its length without blanks, times its occurrences;      repeats, the first one too, each once
+          0 if none repeats
+========= ============================================================= ============================================
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+
+from curate.text.arrow import Bytes, Offsets
+from curate.text.hashing import _read64, mix64
+from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
+
+__all__ = ["REPEATED", "TOP", "repetition"]
+
+TOP: Final = (2, 3, 4)
+REPEATED: Final = (5, 6, 7, 8, 9, 10)
+
+_LAST: Final = 10
+_MOST: Final = 0xFFFFFFF0
+_FIRST_WORD: Final = np.uint64(0x9E3779B97F4A7C15)
+_PREFIX: Final = 16
+"""Bytes; n-grams of datatrove that are at least as long and equal have them in common."""
+
+
+@intrinsic
+def _write64(typing: Any, data: Any, at: Any, value: Any) -> Any:  # noqa: ARG001 - numba passes its typing context
+    """Eight bytes to any address, little-endian, in one store."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        address = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
+        builder.store(args[2], address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64, types.uint64), code
+
+
+@njit(nogil=True, cache=True)
+def _mask(size):
+    """One less than the table size for that many names."""
+    mask = np.int64(15)
+    while mask + 1 < 2 * size:
+        mask = 2 * mask + 1
+    return mask
+
+
+@njit(nogil=True, cache=True)
+def _name_pairs(hashes, size, table, mark, first, counts):
+    """Name the 2-grams of a row: ``first[i]`` is where the words ``i``, ``i + 1`` stand first, ``counts`` how often."""
+    mask = _mask(size)
+    for i in range(size):
+        one, two = hashes[i], hashes[i + 1]
+        key = one * _FIRST_WORD + two
+        key ^= key >> np.uint64(32)
+        slot = np.int64(key) & mask
+        while True:
+            entry = np.int64(table[slot])
+            if entry < mark:
+                table[slot] = mark + i
+                first[i] = i
+                counts[i] = 1
+                break
+            found = entry - mark
+            if hashes[found] == one and hashes[found + 1] == two:
+                first[i] = found
+                counts[found] += 1
+                break
+            slot = (slot + 1) & mask
+
+
+@njit(nogil=True, cache=True)
+def _name(keys, size, table, mark, first, counts):
+    """Name candidates by their keys: ``first[c]`` is the first one with the key of ``c``, ``counts`` how many."""
+    mask = _mask(size)
+    for c in range(size):
+        key = keys[c]
+        mixed = key * _FIRST_WORD
+        slot = np.int64(mixed >> np.uint64(32)) & mask
+        while True:
+            entry = np.int64(table[slot])
+            if entry < mark:
+                table[slot] = mark + c
+                first[c] = c
+                counts[c] = 1
+                break
+            found = entry - mark
+            if keys[found] == key:
+                first[c] = found
+                counts[found] += 1
+                break
+            slot = (slot + 1) & mask
+
+
+@njit(nogil=True, cache=True)
+def _top(places, first, counts, size, n, ends, counting):
+    """Characters of the most frequent n-gram, in the counting's way; ``places[c]`` is the word candidate c begins at."""
+    best = 1
+    top = -1
+    longest = 0
+    for c in range(size):
+        if first[c] != c or counts[c] < max(best, 2):
+            continue
+        length = ends[places[c] + n] - ends[places[c]]
+        if counts[c] > best or (counting in (PAPER, DCLM) and length > longest):
+            best, top, longest = counts[c], c, length
+    if top < 0:
+        if counting in (PAPER, DCLM):
+            return np.int64(0)
+        longest = ends[n]
+    if counting == PAPER:
+        covered = reached = np.int64(0)
+        for c in range(size):
+            if first[c] == top:
+                covered += ends[places[c] + n] - ends[max(reached, places[c])]
+                reached = np.int64(places[c] + n)
+        return covered
+    if counting == DATATROVE:
+        longest += n - 1
+    return np.int64(longest) * best
+
+
+@njit(nogil=True, cache=True)
+def _repeats(places, first, counts, size, n, ends, counting):
+    """(characters in repeated n-grams, how many candidates repeat); leaves only these, by place and by name."""
+    held = 0
+    total = reached = np.int64(0)
+    for c in range(size):
+        if counts[first[c]] < 2:
+            continue
+        place = places[c]
+        if counting == DOLMA:
+            total += ends[place + n] - ends[place]
+        elif counting == DCLM or first[c] != c:
+            total += ends[place + n] - ends[max(reached, place)]
+            reached = np.int64(place + n)
+        places[held] = place
+        first[held] = first[c]
+        held += 1
+    return total, held
+
+
+@njit(nogil=True, cache=True)
+def _longer(places, names, size, keys):
+    """Candidates for n + 1 from the n-grams that repeat: how many, with ``places`` and ``keys`` of each."""
+    found = 0
+    for j in range(size - 1):
+        place = places[j]
+        keys[found] = (np.uint64(names[j]) << np.uint64(32)) | np.uint64(names[j + 1])
+        adjacent = places[j + 1] == place + 1
+        places[found] = place
+        found += adjacent
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _grams(hashes, ends, counting, last, table, mark, places, first, counts, keys, out):
+    """Fill ``out[n - 2]`` for n = 2 to ``last``; returns the mark for the next use of the table."""
+    words = len(hashes)
+    size = max(words - 1, 0)
+    _name_pairs(hashes, size, table, mark, first, counts)
+    mark += size
+    for i in range(size):
+        places[i] = i
+    for n in range(2, last + 1):
+        if n <= 4 and words >= n:
+            out[n - 2] = _top(places, first, counts, size, n, ends, counting)
+        total, size = _repeats(places, first, counts, size, n, ends, counting)
+        if n > 4:
+            out[n - 2] = total
+        size = _longer(places, first, size, keys)
+        if n < last:
+            _name(keys, size, table, mark, first, counts)
+            mark += size
+    return mark
+
+
+@njit(nogil=True, cache=True)
+def _every(ends, words, n):
+    """Characters of all n-grams: the sum of ``ends[i + n] - ends[i]`` over all i."""
+    total = np.int64(0)
+    for i in range(words - n + 1):
+        total += ends[i + n] - ends[i]
+    return total
+
+
+# -- datatrove's repeated n-grams: strings of words put together --------------------------------------------------
+
+
+@njit(nogil=True, cache=True)
+def _glue(data, base, starts, stops, stream, edges):
+    """A row's words, put together, into ``stream``; ``edges[i]`` is where word i begins there."""
+    at = np.int64(0)
+    for i in range(len(starts)):
+        edges[i] = at
+        start = base + np.int64(starts[i])
+        stop = base + np.int64(stops[i])
+        if stop + 8 <= len(data):
+            for k in range(start, stop, 8):
+                _write64(stream, at + k - start, _read64(data, k))
+        else:
+            for k in range(start, stop):
+                stream[at + k - start] = data[k]
+        at += stop - start
+    edges[len(starts)] = at
+    stream[at : at + 2 * _PREFIX] = 0
+
+
+@njit(nogil=True, cache=True)
+def _common_prefixes(stream, edges, words, table, mark, common):
+    """``common[i]``: whether the first _PREFIX bytes from word i on are those from another word on."""
+    mask = _mask(words)
+    for i in range(words):
+        one, two = _read64(stream, edges[i]), _read64(stream, edges[i] + 8)
+        key = (one * _FIRST_WORD + two) * _FIRST_WORD
+        slot = np.int64(key >> np.uint64(32)) & mask
+        common[i] = False
+        while True:
+            entry = np.int64(table[slot])
+            if entry < mark:
+                table[slot] = mark + i
+                break
+            found = entry - mark
+            if _read64(stream, edges[found]) == one and _read64(stream, edges[found] + 8) == two:
+                common[i] = common[found] = True
+                break
+            slot = (slot + 1) & mask
+
+
+@njit(nogil=True, cache=True)
+def _hash(stream, start, stop):
+    """A hash of ``stream[start:stop]``, which has eight more bytes behind it."""
+    value = np.uint64(stop - start)
+    while start + 8 <= stop:
+        value = mix64(value ^ _read64(stream, start))
+        start += 8
+    if start < stop:
+        left = np.uint64(64 - 8 * (stop - start))
+        value = mix64(value ^ ((_read64(stream, start) << left) >> left))
+    return value
+
+
+@njit(nogil=True, cache=True)
+def _equal(stream, a, b, size):
+    """Whether ``size`` bytes at a and at b are the same; eight more lie behind them."""
+    at = np.int64(0)
+    while at + 8 <= size:
+        if _read64(stream, a + at) != _read64(stream, b + at):
+            return False
+        at += 8
+    if at < size:
+        left = np.uint64(64 - 8 * (size - at))
+        return (_read64(stream, a + at) << left) == (_read64(stream, b + at) << left)
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _skipping(stream, edges, words, n, ends, table, mark, common, places):
+    """(characters of n-grams that occurred before, n-grams held): datatrove's ``find_all_duplicate``.
+
+    Only n-grams that can have an equal are looked up: short ones, and those with a common prefix.
+    """
+    mask = _mask(words)
+    total = np.int64(0)
+    held = 0
+    at = 0
+    while at + n <= words:
+        start = np.int64(edges[at])
+        size = np.int64(edges[at + n]) - start
+        if size >= _PREFIX and not common[at]:
+            at += 1
+            continue
+        slot = np.int64(_hash(stream, start, start + size) >> np.uint64(13)) & mask
+        step = 1
+        while True:
+            entry = np.int64(table[slot])
+            if entry < mark:
+                table[slot] = mark + held
+                places[held] = at
+                held += 1
+                break
+            other = places[entry - mark]
+            begin = np.int64(edges[other])
+            if np.int64(edges[other + n]) - begin == size and _equal(stream, start, begin, size):
+                total += ends[at + n] - ends[at]
+                step = n
+                break
+            slot = (slot + 1) & mask
+        at += step
+    return total, held
+
+
+@njit(nogil=True, cache=True)
+def _glued(data, base, starts, stops, ends, table, mark, places, common, stream, edges, out):
+    """Fill ``out[n - 2]`` for n = 5 to 10 in datatrove's way; returns the mark for the next use of the table."""
+    words = len(starts)
+    if words <= 5:
+        return mark
+    _glue(data, base, starts, stops, stream, edges)
+    _common_prefixes(stream, edges, words, table, mark, common)
+    mark += words
+    for n in range(5, _LAST + 1):
+        total, held = _skipping(stream, edges, words, n, ends, table, mark, common, places)
+        out[n - 2] = total
+        mark += held
+    return mark
+
+
+# -- all rows -----------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True, cache=True)
+def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
+    count = len(rows) - 1
+    out = np.zeros((count, 15), np.int64)
+    most = widest = np.int64(0)
+    for row in range(count):
+        most = max(most, rows[row + 1] - rows[row])
+        widest = max(widest, offsets[row + 1] - offsets[row])
+    # Room for the longest row, once. An entry of the table is a mark plus a number; what is below the mark was put
+    # there for another row or another n, so that nothing is cleared in between.
+    table = np.zeros(_mask(most) + 1, np.uint32)
+    ends = np.empty(most + 1, np.int32)
+    places = np.empty(most + 1, np.int32)
+    first = np.empty(most + 1, np.int32)
+    counts = np.empty(most + 1, np.int32)
+    keys = np.empty(most + 1, np.uint64)
+    glued = counting == DATATROVE
+    common = np.empty(most if glued else 0, np.bool_)
+    stream = np.empty(widest + 64 if glued else 0, np.uint8)
+    edges = np.empty(most + 1 if glued else 0, np.int32)
+    mark = np.int64(1)
+    for row in range(count):
+        a, b = rows[row], rows[row + 1]
+        if mark + 10 * (b - a) > _MOST:
+            table[:] = 0
+            mark = np.int64(1)
+        ends[0] = 0
+        for i in range(b - a):
+            ends[i + 1] = ends[i] + lengths[a + i]
+        last = 4 if glued else _LAST
+        mark = _grams(hashes[a:b], ends, counting, last, table, mark, places, first, counts, keys, out[row])
+        if glued:
+            mark = _glued(
+                data, offsets[row], starts[a:b], stops[a:b], ends, table, mark, places, common, stream, edges, out[row]
+            )
+        if counting == DOLMA:
+            for n in range(5, _LAST + 1):
+                out[row, n + 4] = _every(ends, b - a, n)
+    return out
+
+
+def repetition(
+    offsets: Offsets,
+    data: Bytes,
+    rows: Offsets,
+    hashes: npt.NDArray[np.uint64],
+    starts: npt.NDArray[np.uint32],
+    stops: npt.NDArray[np.uint32],
+    lengths: npt.NDArray[np.int32],
+    counting: int,
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Characters in repeated n-grams of each row, int64[n]: ``top_2`` ... ``top_4``, ``repeated_5`` ... ``repeated_10``.
+
+    With ``dolma`` also ``all_5`` ... ``all_10``, what its shares are of: the characters of all n-grams of that length.
+
+    Args:
+        offsets, data: the text, int64[n + 1] and uint8[:].
+        rows: int64[n + 1]; row ``i`` has the words ``rows[i]:rows[i + 1]``.
+        hashes: uint64[m]; equal for equal words only.
+        starts, stops: uint32[m]; each word's bytes, from its row's own beginning; a row has less than 2^31.
+        lengths: int32[m]; each word's characters.
+        counting: ``massivetext.PAPER``, ``DATATROVE``, ``DOLMA`` or ``DCLM``.
+    """
+    found = _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting)
+    names = [f"top_{n}" for n in TOP] + [f"repeated_{n}" for n in REPEATED]
+    names += [f"all_{n}" for n in REPEATED] if counting == DOLMA else []
+    return {name: np.ascontiguousarray(found[:, i]) for i, name in enumerate(names)}
