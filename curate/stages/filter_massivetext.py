@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,7 @@ from pydantic import Field
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.registry import register
 from curate.text.batch import Batch
-
-if TYPE_CHECKING:
-    from curate.text.massivetext import Counting
+from curate.text.massivetext import COUNTINGS, Counting
 
 _SHARES: Final = (
     *("hash_ratio", "ellipsis_ratio", "symbol_ratio", "bullet_lines", "ellipsis_lines", "alpha_words"),
@@ -129,7 +127,6 @@ class MassiveText(Filter):
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Counts int64 and shares float64, one of each a row; ``word_length`` is null in a text without words."""
         from curate.text.line_counts import line_counts
-        from curate.text.massivetext import COUNTINGS
         from curate.text.provisional_words import words_of
         from curate.text.repetition import repetition
         from curate.text.word_counts import word_counts
