@@ -25,17 +25,16 @@ dclm      the most frequent n-gram (the longest of equally frequent     characte
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
 from curate.text.hashing import _read64, mix64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
+from curate.text.swar import write64
 
 __all__ = ["REPEATED", "TOP", "repetition"]
 
@@ -47,19 +46,6 @@ _MOST: Final = 0xFFFFFFF0
 _FIRST_WORD: Final = np.uint64(0x9E3779B97F4A7C15)
 _PREFIX: Final = 16
 """Bytes; n-grams of datatrove that are at least as long and equal have them in common."""
-
-
-@intrinsic
-def _write64(typing: Any, data: Any, at: Any, value: Any) -> Any:  # noqa: ARG001 - numba passes its typing context
-    """Eight bytes to any address, little-endian, in one store."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
-        builder.store(args[2], address, align=1)
-        return context.get_dummy_value()
-
-    return types.void(data, types.int64, types.uint64), code
 
 
 @njit(nogil=True, cache=True)
@@ -223,7 +209,7 @@ def _glue(data, base, starts, stops, stream, edges):
         stop = base + np.int64(stops[i])
         if stop + 8 <= len(data):
             for k in range(start, stop, 8):
-                _write64(stream, at + k - start, _read64(data, k))
+                write64(stream, at + k - start, _read64(data, k))
         else:
             for k in range(start, stop):
                 stream[at + k - start] = data[k]

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
+
+from curate.text.hashing import _read64
+from curate.text.swar import continuations, load, marks_in
 
 __all__ = ["chars", "space_after", "space_before", "stripped"]
 
@@ -16,9 +18,12 @@ def chars(data, start, stop):
 
     A byte that is no valid UTF-8 counts as one unless it has the form of a continuation.
     """
-    count = np.int64(0)
-    for at in range(start, stop):
-        count += (data[at] & 0xC0) != 0x80
+    count = stop - start
+    while start + 8 <= stop:
+        count -= marks_in(continuations(_read64(data, start)))
+        start += 8
+    if start < stop:
+        count -= marks_in(continuations(load(data, start, stop)))
     return count
 
 

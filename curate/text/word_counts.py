@@ -15,9 +15,11 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
+from curate.text.hashing import _read64
 from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, WORD, classes
 from curate.text.rules import STOP_WORDS
 from curate.text.spaces import chars as chars_between
+from curate.text.swar import CASE, TOPS, alnums, continuations, fill, leading, letters, load, marks_in, trailing, zeros
 from curate.text.utf8 import decode
 
 __all__ = ["WORD_COUNTS", "WordCounts", "word_counts"]
@@ -40,8 +42,16 @@ WORD_COUNTS: Final = (
 
 _LENGTHS: Final = 256
 """Word lengths with a counter of their own; a median of longer words is found by sorting."""
-_CODES: Final = tuple(np.uint32(int.from_bytes(word.encode(), "little")) for word in STOP_WORDS)
-_THE, _BE, _TO, _OF, _AND, _THAT, _HAVE, _WITH = _CODES
+_FACTOR: Final = np.uint64(0x1E2FEB89414C343D)
+"""Puts each stop word into a slot of its own; found by trying."""
+_CODES: Final = np.zeros(16, np.uint64)
+_BITS: Final = np.zeros(16, np.int64)
+for _number, _word in enumerate(STOP_WORDS):
+    _code = int.from_bytes(_word.encode(), "little")
+    _slot = (_code * int(_FACTOR) >> 40) & 15
+    _CODES[_slot] = _code
+    _BITS[_slot] = 1 << _number
+_ONE: Final = np.uint64(1)
 
 
 class WordCounts(NamedTuple):
@@ -51,24 +61,37 @@ class WordCounts(NamedTuple):
     lengths: npt.NDArray[np.int32]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _stop_word(code):
-    """The bit of the stop word with these bytes (little-endian), or 0."""
-    if code == _THE:
-        return 1
-    if code == _BE:
-        return 2
-    if code == _TO:
-        return 4
-    if code == _OF:
-        return 8
-    if code == _AND:
-        return 16
-    if code == _THAT:
-        return 32
-    if code == _HAVE:
-        return 64
-    return 128 if code == _WITH else 0
+    """The bit of the stop word with these bytes, or 0."""
+    slot = np.int64((code * _FACTOR >> np.uint64(40)) & np.uint64(15))
+    return _BITS[slot] if _CODES[slot] == code else 0
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _stop(data, start, stop, x, lower, trim):
+    """Bit of the stop word in ``data[start:stop]``, which begins with the bytes ``x``, or 0.
+
+    ``lower``: in any case; ``trim``: ASCII signs around it are ignored.
+    """
+    if trim:
+        inner = alnums(x) | (x & TOPS)
+        if stop - start > 8:
+            if inner & np.uint64(0x80) and (data[stop - 1] >= 128 or _alnum(data[stop - 1])):
+                return 0
+            start, stop = _trimmed(data, start, stop)
+            if stop - start > 4:
+                return 0
+            x = load(data, start, stop)
+        elif inner:
+            first = trailing(inner) >> 3
+            last = 7 - (leading(inner) >> 3)
+            if last - first > 3:
+                return 0
+            x = (x << np.uint64(8 * (7 - last))) >> np.uint64(8 * (7 - last + first))
+    elif stop - start > 4:
+        return 0
+    return _stop_word(x | (CASE & ((x & fill(0x40)) >> _ONE)) if lower else x)
 
 
 @njit(nogil=True, cache=True)
@@ -77,22 +100,13 @@ def _alnum(byte):
 
 
 @njit(nogil=True, cache=True)
-def _stop(data, start, stop, lower, trim):
-    """Bit of the stop word in ``data[start:stop]``, or 0; ``trim``: ASCII signs around it are ignored."""
-    if trim:
-        while start < stop and data[start] < 128 and not _alnum(data[start]):
-            start += 1
-        while start < stop and data[stop - 1] < 128 and not _alnum(data[stop - 1]):
-            stop -= 1
-    if not 2 <= stop - start <= 4:
-        return 0
-    code = np.uint32(0)
-    for at in range(start, stop):
-        byte = data[at]
-        if lower and 65 <= byte <= 90:
-            byte |= np.uint8(32)
-        code |= np.uint32(byte) << np.uint32(8 * (at - start))
-    return _stop_word(code)
+def _trimmed(data, start, stop):
+    """(start, stop) without the ASCII signs at both ends."""
+    while start < stop and data[start] < 128 and not _alnum(data[start]):
+        start += 1
+    while start < stop and data[stop - 1] < 128 and not _alnum(data[stop - 1]):
+        stop -= 1
+    return start, stop
 
 
 @njit(nogil=True, cache=True)
@@ -125,21 +139,50 @@ def _only_marks(data, start, stop, table):
     return True
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _sum(bytewise):
+    """The sum of eight byte counters."""
+    pairs = np.uint64(0x00FF00FF00FF00FF)
+    both = (bytewise & pairs) + ((bytewise >> np.uint64(8)) & pairs)
+    return np.int64((both * np.uint64(0x0001000100010001)) >> np.uint64(48))
+
+
 @njit(nogil=True, cache=True)
 def _signs(data, start, stop):
-    """('#' signs, U+2026 signs, whether three dots stand in a row, whether a '. .' is there): loops without branches."""
-    hashes = np.int64(0)
-    for at in range(start, stop):
-        hashes += data[at] == 35
-    ellipses = np.int64(0)
-    dots = np.int64(0)
-    spaced = np.int64(0)
-    for at in range(start, stop - 2):
-        a, b, c = data[at], data[at + 1], data[at + 2]
-        ellipses += (a == 0xE2) & (b == 0x80) & (c == 0xA6)
-        dots += (a == 46) & (b == 46) & (c == 46)
-        spaced += (a == 46) & (b == 32) & (c == 46)
-    return hashes, ellipses, dots > 0, spaced > 0
+    """(code points, '#' signs, U+2026 signs, places with '...', places with '. .') of ``data[start:stop]``."""
+    seven = np.uint64(7)
+    points = stop - start
+    hashes = ellipses = dots = spaced = np.int64(0)
+    at = start
+    while at + 10 <= stop:
+        blocks = min((stop - at - 2) >> 3, 255)
+        c0 = c1 = c2 = c3 = c4 = np.uint64(0)
+        for k in range(blocks):
+            x = _read64(data, at + 8 * k)
+            y = _read64(data, at + 8 * k + 1)
+            z = _read64(data, at + 8 * k + 2)
+            c0 += continuations(x) >> seven
+            c1 += zeros(x ^ fill(35)) >> seven
+            c2 += zeros((x ^ fill(0xE2)) | (y ^ fill(0x80)) | (z ^ fill(0xA6))) >> seven
+            c3 += zeros((x ^ fill(46)) | (y ^ fill(46)) | (z ^ fill(46))) >> seven
+            c4 += zeros((x ^ fill(46)) | (y ^ fill(32)) | (z ^ fill(46))) >> seven
+        points -= _sum(c0)
+        hashes += _sum(c1)
+        ellipses += _sum(c2)
+        dots += _sum(c3)
+        spaced += _sum(c4)
+        at += 8 * blocks
+    while at < stop:
+        a = data[at]
+        points -= a & 0xC0 == 0x80
+        hashes += a == 35
+        if at + 2 < stop:
+            b, c = data[at + 1], data[at + 2]
+            ellipses += (a == 0xE2) & (b == 0x80) & (c == 0xA6)
+            dots += (a == 46) & (b == 46) & (c == 46)
+            spaced += (a == 46) & (b == 32) & (c == 46)
+        at += 1
+    return points, hashes, ellipses, dots, spaced
 
 
 @njit(nogil=True, cache=True)
@@ -197,9 +240,8 @@ def _median_twice(lengths, tally):
 @njit(nogil=True, cache=True)
 def _row(data, base, stop, starts, stops, lengths, table, counting, tally, out):
     """Fill one row of counts and its words' lengths; ``starts``, ``stops`` and ``lengths`` are the row's own."""
-    total = chars_between(data, base, stop)
+    total, hashes, ellipses, dots, spaced = _signs(data, base, stop)
     solid = total == stop - base
-    hashes, ellipses, dots, spaced = _signs(data, base, stop)
     marked = hashes + ellipses > 0
     if dots:
         ellipses += _occurrences(data, base, stop, 1)
@@ -212,29 +254,29 @@ def _row(data, base, stop, starts, stops, lengths, table, counting, tally, out):
     for i in range(len(starts)):
         start = base + np.int64(starts[i])
         end = base + np.int64(stops[i])
-        length = end - start
+        size = end - start
+        x = load(data, start, end)
+        length = size
         if not solid:
-            length = chars_between(data, start, end)
+            length = size - marks_in(continuations(x)) if size <= 8 else chars_between(data, start, end)
         lengths[i] = length
         word_chars += length
-        first = data[start] if start < end else np.uint8(0)
-        alpha = 97 <= (first | 32) <= 122 or _has(data, start, end, table, ALPHA)
+        alpha = letters(x) > 0
+        if not alpha and (size > 8 or x & TOPS):
+            alpha = _has(data, start, end, table, ALPHA)
         alpha_words += alpha
+        plain = True
         if tokens and not alpha:
             if counting == DATATROVE:
                 plain = not _only_marks(data, start, end, table)
             else:
                 plain = _has(data, start, end, table, WORD)
-        else:
-            plain = True
-        if plain:
-            plain_words += 1
-            plain_chars += length
-            plain_alpha += alpha
-        if alpha and (trim or end - start <= 4):
-            bit = _stop(data, start, end, lower, trim)
-            seen |= bit
-            stop_words += bit > 0
+        plain_words += plain
+        plain_chars += length if plain else 0
+        plain_alpha += alpha
+        bit = _stop(data, start, end, x, lower, trim)
+        seen |= bit
+        stop_words += bit > 0
         if counting == DOLMA:
             symbols += marked and _symbol(data, start, end)
             tally[min(length, len(tally) - 1)] += length < len(tally)
