@@ -26,9 +26,11 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
+from curate.text.hashing import _read64 as read64
 from curate.text.hashing import mix64, xxh64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.spaces import chars, stripped
+from curate.text.swar import fill, zeros
 
 __all__ = ["LINE_COUNTS", "line_counts"]
 
@@ -132,12 +134,24 @@ def _add(key, length, state, keys, copies, table, mask, every, out, at):
 
 @njit(nogil=True, cache=True)
 def _odd_ends(data, start, stop):
-    """Whether a line end of ``str.splitlines`` other than LF is there (or a byte that may begin one)."""
-    found = np.int64(0)
-    for at in range(start, stop):
-        byte = data[at]
-        found += ((byte >= 11) & (byte <= 13)) | ((byte >= 28) & (byte <= 30)) | (byte == 0xC2) | (byte == 0xE2)
-    return found > 0
+    """Whether a line end of ``str.splitlines`` other than LF may be there: a control sign or byte pair of one."""
+    found = np.uint64(0)
+    at = start
+    while at + 16 <= stop:
+        # Bytes 8-15 and 24-31 but for TAB and LF; 0xC2 0x85; 0x80 0xA8 or 0x80 0xA9.
+        x = read64(data, at)
+        y = read64(data, at + 1)
+        odd = zeros((x & fill(0xE8)) ^ fill(8)) & ~zeros(x ^ fill(9)) & ~zeros(x ^ fill(10))
+        pair = zeros((x ^ fill(0xC2)) | (y ^ fill(0x85))) | zeros((x ^ fill(0x80)) | ((y & fill(0xFE)) ^ fill(0xA8)))
+        found |= odd | pair
+        at += 8
+    if found:
+        return True
+    while at < stop:
+        if _end_width(data, at, stop):
+            return True
+        at += 1
+    return False
 
 
 @njit(nogil=True, cache=True)

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import _read64, mix64
+from curate.text.hashing import _read64 as read64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.swar import write64
 
@@ -44,8 +44,12 @@ REPEATED: Final = (5, 6, 7, 8, 9, 10)
 _LAST: Final = 10
 _MOST: Final = 0xFFFFFFF0
 _FIRST_WORD: Final = np.uint64(0x9E3779B97F4A7C15)
-_PREFIX: Final = 16
-"""Bytes; n-grams of datatrove that are at least as long and equal have them in common."""
+_NEXT_FACTOR: Final = np.uint64(0x632BE59BD9B4E01A)
+"""Even, so that factors stay odd; any would do."""
+_STEP: Final = 16
+_DEEPEST: Final = 32
+"""Bytes up to which it is found out whether what stands from a word on stands from another one on, too."""
+_NEVER: Final = 1 << 30
 
 
 @njit(nogil=True, cache=True)
@@ -209,47 +213,79 @@ def _glue(data, base, starts, stops, stream, edges):
         stop = base + np.int64(stops[i])
         if stop + 8 <= len(data):
             for k in range(start, stop, 8):
-                write64(stream, at + k - start, _read64(data, k))
+                write64(stream, at + k - start, read64(data, k))
         else:
             for k in range(start, stop):
                 stream[at + k - start] = data[k]
         at += stop - start
     edges[len(starts)] = at
-    stream[at : at + 2 * _PREFIX] = 0
+    stream[at : at + _DEEPEST + 8] = 0
 
 
 @njit(nogil=True, cache=True)
-def _common_prefixes(stream, edges, words, table, mark, common):
-    """``common[i]``: whether the first _PREFIX bytes from word i on are those from another word on."""
-    mask = _mask(words)
-    for i in range(words):
-        one, two = _read64(stream, edges[i]), _read64(stream, edges[i] + 8)
-        key = (one * _FIRST_WORD + two) * _FIRST_WORD
-        slot = np.int64(key >> np.uint64(32)) & mask
-        common[i] = False
+def _name_chunks(stream, edges, places, names, size, depth, table, mark, first, counts):
+    """Name candidates by their names so far and their _STEP bytes at ``depth`` from the word's beginning."""
+    mask = _mask(size)
+    for c in range(size):
+        at = edges[places[c]] + depth
+        one, two = read64(stream, at), read64(stream, at + 8)
+        name = names[c]
+        mixed = (one * _FIRST_WORD + two + np.uint64(name)) * _FIRST_WORD
+        slot = np.int64(mixed >> np.uint64(32)) & mask
         while True:
             entry = np.int64(table[slot])
             if entry < mark:
-                table[slot] = mark + i
+                table[slot] = mark + c
+                first[c] = c
+                counts[c] = 1
                 break
             found = entry - mark
-            if _read64(stream, edges[found]) == one and _read64(stream, edges[found] + 8) == two:
-                common[i] = common[found] = True
+            other = edges[places[found]] + depth
+            if names[found] == name and read64(stream, other) == one and read64(stream, other + 8) == two:
+                first[c] = found
+                counts[found] += 1
                 break
             slot = (slot + 1) & mask
 
 
 @njit(nogil=True, cache=True)
+def _alone(stream, edges, words, table, mark, places, names, first, counts, alone):
+    """``alone[i]``: how many bytes from word i on are found from no other word on, in steps; an n-gram that is at
+    least as long has no equal. _NEVER if more than _DEEPEST are common. Returns the table's next mark.
+    """
+    size = words
+    for i in range(words):
+        places[i] = i
+        names[i] = 0
+        alone[i] = _NEVER
+    for depth in range(0, _DEEPEST, _STEP):
+        _name_chunks(stream, edges, places, names, size, depth, table, mark, first, counts)
+        mark += size
+        held = 0
+        for c in range(size):
+            place = places[c]
+            again = counts[first[c]] > 1
+            alone[place] = _NEVER if again else depth + _STEP
+            places[held] = place
+            names[held] = first[c]
+            held += again
+        size = held
+    return mark
+
+
+@njit(nogil=True, cache=True)
 def _hash(stream, start, stop):
-    """A hash of ``stream[start:stop]``, which has eight more bytes behind it."""
+    """A hash of ``stream[start:stop]``, which has eight more bytes behind it; for tables that compare."""
     value = np.uint64(stop - start)
+    factor = _FIRST_WORD
     while start + 8 <= stop:
-        value = mix64(value ^ _read64(stream, start))
+        value += read64(stream, start) * factor
+        factor += _NEXT_FACTOR
         start += 8
+    left = np.uint64(64 - 8 * (stop - start))
     if start < stop:
-        left = np.uint64(64 - 8 * (stop - start))
-        value = mix64(value ^ ((_read64(stream, start) << left) >> left))
-    return value
+        value += (read64(stream, start) << left) * factor
+    return value ^ (value >> np.uint64(32))
 
 
 @njit(nogil=True, cache=True)
@@ -257,62 +293,69 @@ def _equal(stream, a, b, size):
     """Whether ``size`` bytes at a and at b are the same; eight more lie behind them."""
     at = np.int64(0)
     while at + 8 <= size:
-        if _read64(stream, a + at) != _read64(stream, b + at):
+        if read64(stream, a + at) != read64(stream, b + at):
             return False
         at += 8
     if at < size:
         left = np.uint64(64 - 8 * (size - at))
-        return (_read64(stream, a + at) << left) == (_read64(stream, b + at) << left)
+        return (read64(stream, a + at) << left) == (read64(stream, b + at) << left)
     return True
 
 
 @njit(nogil=True, cache=True)
-def _skipping(stream, edges, words, n, ends, table, mark, common, places):
+def _skipping(stream, edges, candidates, size, n, ends, table, mark, held):
     """(characters of n-grams that occurred before, n-grams held): datatrove's ``find_all_duplicate``.
 
-    Only n-grams that can have an equal are looked up: short ones, and those with a common prefix.
+    Only n-grams of candidates, words in order, are looked up: all others have no equal. ``held`` gets those in the table.
     """
-    mask = _mask(words)
+    mask = _mask(size)
     total = np.int64(0)
-    held = 0
-    at = 0
-    while at + n <= words:
-        start = np.int64(edges[at])
-        size = np.int64(edges[at + n]) - start
-        if size >= _PREFIX and not common[at]:
-            at += 1
+    count = 0
+    going_on = 0
+    for c in range(size):
+        at = candidates[c]
+        if at < going_on:
             continue
-        slot = np.int64(_hash(stream, start, start + size) >> np.uint64(13)) & mask
-        step = 1
+        start = np.int64(edges[at])
+        length = np.int64(edges[at + n]) - start
+        slot = np.int64(_hash(stream, start, start + length) >> np.uint64(8)) & mask
         while True:
             entry = np.int64(table[slot])
             if entry < mark:
-                table[slot] = mark + held
-                places[held] = at
-                held += 1
+                table[slot] = mark + count
+                held[count] = at
+                count += 1
                 break
-            other = places[entry - mark]
+            other = held[entry - mark]
             begin = np.int64(edges[other])
-            if np.int64(edges[other + n]) - begin == size and _equal(stream, start, begin, size):
+            if np.int64(edges[other + n]) - begin == length and _equal(stream, start, begin, length):
                 total += ends[at + n] - ends[at]
-                step = n
+                going_on = at + n
                 break
             slot = (slot + 1) & mask
-        at += step
-    return total, held
+    return total, count
 
 
 @njit(nogil=True, cache=True)
-def _glued(data, base, starts, stops, ends, table, mark, places, common, stream, edges, out):
+def _glued(data, base, starts, stops, ends, table, mark, places, names, first, counts, alone, stream, edges, out):
     """Fill ``out[n - 2]`` for n = 5 to 10 in datatrove's way; returns the mark for the next use of the table."""
     words = len(starts)
     if words <= 5:
         return mark
     _glue(data, base, starts, stops, stream, edges)
-    _common_prefixes(stream, edges, words, table, mark, common)
-    mark += words
+    mark = _alone(stream, edges, words, table, mark, places, names, first, counts, alone)
+    size = words
+    for i in range(words):
+        places[i] = i
     for n in range(5, _LAST + 1):
-        total, held = _skipping(stream, edges, words, n, ends, table, mark, common, places)
+        kept = 0
+        for c in range(size):
+            at = places[c]
+            if at + n <= words:
+                places[kept] = at
+                kept += edges[at + n] - edges[at] < alone[at]
+        size = kept
+        total, held = _skipping(stream, edges, places, size, n, ends, table, mark, first)
         out[n - 2] = total
         mark += held
     return mark
@@ -338,13 +381,14 @@ def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
     counts = np.empty(most + 1, np.int32)
     keys = np.empty(most + 1, np.uint64)
     glued = counting == DATATROVE
-    common = np.empty(most if glued else 0, np.bool_)
-    stream = np.empty(widest + 64 if glued else 0, np.uint8)
+    names = np.empty(most if glued else 0, np.int32)
+    alone = np.empty(most if glued else 0, np.int32)
+    stream = np.empty(widest + 128 if glued else 0, np.uint8)
     edges = np.empty(most + 1 if glued else 0, np.int32)
     mark = np.int64(1)
     for row in range(count):
         a, b = rows[row], rows[row + 1]
-        if mark + 10 * (b - a) > _MOST:
+        if mark + 16 * (b - a) > _MOST:
             table[:] = 0
             mark = np.int64(1)
         ends[0] = 0
@@ -354,7 +398,8 @@ def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
         mark = _grams(hashes[a:b], ends, counting, last, table, mark, places, first, counts, keys, out[row])
         if glued:
             mark = _glued(
-                data, offsets[row], starts[a:b], stops[a:b], ends, table, mark, places, common, stream, edges, out[row]
+                *(data, offsets[row], starts[a:b], stops[a:b], ends, table, mark),
+                *(places, names, first, counts, alone, stream, edges, out[row]),
             )
         if counting == DOLMA:
             for n in range(5, _LAST + 1):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from curate.text.hashing import _read64
+from curate.text.hashing import _read64 as read64
 from curate.text.swar import continuations, load, marks_in
 
 __all__ = ["chars", "space_after", "space_before", "stripped"]
@@ -20,7 +20,7 @@ def chars(data, start, stop):
     """
     count = stop - start
     while start + 8 <= stop:
-        count -= marks_in(continuations(_read64(data, start)))
+        count -= marks_in(continuations(read64(data, start)))
         start += 8
     if start < stop:
         count -= marks_in(continuations(load(data, start, stop)))

@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-from curate.text.hashing import _read64
+from curate.text.hashing import _read64 as read64
 
 __all__ = ["alnums", "continuations", "fill", "leading", "letters", "load", "marks_in", "trailing", "write64", "zeros"]
 
@@ -71,7 +71,7 @@ def load(data, start, stop):
     """The bytes ``data[start:stop]``, at most eight of them; zeros stand for those that are missing."""
     size = min(stop - start, 8)
     if start + 8 <= len(data):
-        return _read64(data, start) & (_ALL >> np.uint64(64 - 8 * size)) if size > 0 else np.uint64(0)
+        return read64(data, start) & (_ALL >> np.uint64(64 - 8 * size)) if size > 0 else np.uint64(0)
     value = np.uint64(0)
     for i in range(size):
         value |= np.uint64(data[start + i]) << np.uint64(8 * i)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import _read64
+from curate.text.hashing import _read64 as read64
 from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, WORD, classes
 from curate.text.rules import STOP_WORDS
 from curate.text.spaces import chars as chars_between
@@ -158,9 +158,9 @@ def _signs(data, start, stop):
         blocks = min((stop - at - 2) >> 3, 255)
         c0 = c1 = c2 = c3 = c4 = np.uint64(0)
         for k in range(blocks):
-            x = _read64(data, at + 8 * k)
-            y = _read64(data, at + 8 * k + 1)
-            z = _read64(data, at + 8 * k + 2)
+            x = read64(data, at + 8 * k)
+            y = read64(data, at + 8 * k + 1)
+            z = read64(data, at + 8 * k + 2)
             c0 += continuations(x) >> seven
             c1 += zeros(x ^ fill(35)) >> seven
             c2 += zeros((x ^ fill(0xE2)) | (y ^ fill(0x80)) | (z ^ fill(0xA6))) >> seven
