@@ -26,7 +26,7 @@ _SHARES: Final = (
 
 def _limit(default: float, what: str) -> float:
     """A setting for the largest share that is allowed."""
-    return Field(default, ge=0, description=what)  # type: ignore[no-any-return]
+    return Field(default, ge=0, description=what)
 
 
 @register("filter.massivetext")
@@ -135,7 +135,7 @@ class MassiveText(Filter):
         words = words_of(docs, "tokens" if self.counting in ("datatrove", "dclm") else "gopher")
         counts, lengths = word_counts(*docs.utf8, words.rows, words.starts, words.stops, way)
         lines = line_counts(*docs.utf8, docs.lines.rows, docs.lines.starts, way)
-        grams = repetition(*docs.utf8, *words, lengths, way)
+        grams = repetition(*docs.utf8, words.rows, words.hashes, words.starts, words.stops, lengths, way)
         return self._shares({**counts, **lines, **grams})
 
     def _shares(self, n: Mapping[str, npt.NDArray[np.int64]]) -> Signals:
@@ -146,9 +146,7 @@ class MassiveText(Filter):
         symbols = n["symbol_words"] if dolma else n["hashes"] + n["ellipses"]
         length = np.divide(n["plain_chars"], np.maximum(n["plain_words"], 1))
         tops = {f"top_{k}gram": (n[f"top_{k}"], chars) for k in (2, 3, 4)}
-        repeated = {
-            f"duplicate_{k}gram": (n[f"repeated_{k}"], n[f"all_{k}"] if dolma else chars) for k in range(5, 11)
-        }
+        repeated = {f"duplicate_{k}gram": (n[f"repeated_{k}"], n[f"all_{k}"] if dolma else chars) for k in range(5, 11)}
         shares = {
             "hash_ratio": (n["hashes"], words),
             "ellipsis_ratio": (n["ellipses"], words),

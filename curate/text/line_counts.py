@@ -1,16 +1,16 @@
 # ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""What Gopher's rules count in lines and paragraphs, in each engine's way; all counts are int64.
+r"""What Gopher's rules count in lines and paragraphs, in each engine's way; all counts are int64.
 
 ========= =============================================== ==========================================================
 counting  lines                                           duplicates
 ========= =============================================== ==========================================================
 paper     end at LF; without white space at both ends;    lines and paragraphs (lines up to a blank one) equal to an
           blank ones do not count                         earlier one
-datatrove bullets, ellipses: as ``str.splitlines`` has    equal to an earlier one; lines: ``re.split("\\n+")``,
-          them, blank ones too                            paragraphs: ``re.split("\\n{2,}")`` of the stripped text
-dolma     ``str.split("\\n")``, as they stand             every copy; no paragraphs
-dclm      ``str.split("\\n")`` without blank ones         every copy; paragraphs: ``str.split("\\n\\n")`` without
+datatrove bullets, ellipses: as ``str.splitlines`` has    equal to an earlier one; lines: ``re.split("\n+")``,
+          them, blank ones too                            paragraphs: ``re.split("\n{2,}")`` of the stripped text
+dolma     ``str.split("\n")``, as they stand             every copy; no paragraphs
+dclm      ``str.split("\n")`` without blank ones         every copy; paragraphs: ``str.split("\n\n")`` without
                                                           blank ones
 ========= =============================================== ==========================================================
 
@@ -251,7 +251,7 @@ def _datatrove(data, base, stop, starts, state, keys, copies, table, mask, out):
         if a < b:
             held += length + (paragraph != 0)
             paragraph = mix64(paragraph ^ key) | np.uint64(1)
-        if paragraph != 0 and (a == b or b == last):
+        if paragraph != 0 and b in (a, last):
             state = _add(paragraph, held, state, keys, copies, table, mask, False, out, _PARAGRAPHS)
             paragraph = np.uint64(0)
             held = 0

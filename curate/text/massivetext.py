@@ -54,7 +54,7 @@ def classes() -> npt.NDArray[np.uint8]:
         table[first:last] |= np.where(pc.utf8_is_alpha(signs).to_numpy(False), ALPHA | WORD, 0).astype(np.uint8)
         table[first:last] |= np.where(pc.utf8_is_alnum(signs).to_numpy(False), WORD, 0).astype(np.uint8)
     for span in _MARKS.split():
-        first, _, last = span.partition("-")
-        table[int(first, 16) : int(last or first, 16) + 1] |= MARK
+        begin, _, end = span.partition("-")
+        table[int(begin, 16) : int(end or begin, 16) + 1] |= MARK
     table.flags.writeable = False
     return table

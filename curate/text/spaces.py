@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN201 - numba infers the types of kernels; docstrings state them.
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 """White space and characters at the level of bytes, for kernels: what ``str.strip`` and ``len`` see."""
 

@@ -167,11 +167,8 @@ def main():
         document = json.loads(line)
         words.next(document["words"] if mode == "fed" else None)
         found = verdict(document["text"])
-        if mode == "own":
-            found = {"words": words.last or [], "rules": found}
-        else:
-            found = {"rules": found}
-        sys.stdout.write(json.dumps(found) + "\n")
+        shown = {"words": words.last or []} if mode == "own" else {}
+        sys.stdout.write(json.dumps({**shown, "rules": found}) + "\n")
 
 
 if __name__ == "__main__":

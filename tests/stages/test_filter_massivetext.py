@@ -10,7 +10,7 @@ from exchange import CONTEXT, batch
 from curate.stages.filter_massivetext import MassiveText
 from curate.text.massivetext import COUNTINGS
 
-WORDS = (
+WORDS = (  # noqa: SIM905 - a list of strings would be a page long
     "time person year way day thing man world life hand part child eye woman place work week case point number group "
     "problem fact house water room mother area money story month lot right study book eyes job word business issue side"
 ).split()
@@ -52,7 +52,9 @@ BROKEN = {
     "duplicate_paragraphs": "\n\n".join([*PROSE.split("\n"), *["see also and the next"] * 12]),
     "duplicate_line_chars": PROSE + "\n" + "\n".join(PROSE.split("\n")[:5]),
     "duplicate_paragraph_chars": PROSE.replace("\n", "\n\n") + "\n\n" + "\n\n".join(PROSE.split("\n")[:5]),
-    "top_2gram": PROSE.replace("The", "The extraordinary consideration").replace(" and", " extraordinary consideration"),
+    "top_2gram": PROSE.replace("The", "The extraordinary consideration").replace(
+        " and", " extraordinary consideration"
+    ),
     "top_3gram": PROSE.replace("The", "The extraordinary consideration notwithstanding"),
     "top_4gram": PROSE.replace("The", "The extraordinary consideration notwithstanding everything"),
     **{f"duplicate_{n}gram": runs(n, 12, n) for n in range(5, 11)},

@@ -105,7 +105,12 @@ def words_dclm(text: str, words: list[str]) -> dict[str, int]:
 
 def word_counts(counting: str, row: bytes, words: list[str]) -> dict[str, int]:
     text = text_of(row)
-    found = {"chars": size(text), "words": len(words), "word_chars": sizes(words), "alpha_words": sum(map(alpha, words))}
+    found = {
+        "chars": size(text),
+        "words": len(words),
+        "word_chars": sizes(words),
+        "alpha_words": sum(map(alpha, words)),
+    }
     return {**found, **globals()[f"words_{counting}"](text, words)}
 
 

@@ -23,8 +23,35 @@ KERNELS = settings(max_examples=150, deadline=None)  # the first example compile
 SMALL = ("a", "b", "ab", "aa", "ba", "aaa", "11", "1", "é", "中")
 PHRASES = (
     *("the cat sat on the mat and that", "to be with", "- x", "• y", "* z", "● q", "etc...", "so…", "a . . .", "..."),
-    *("\n", "\n\n", "\n\n\n", "\n \n", "\r\n", "\r", "\x0b", "\x1c", "\x85", "\u2028", " ", "\u3000", "\n- x", "\n\n- x"),
-    *("###", "#", "12 34 5", "1 2 3 4 5 6", "11 2 34 5 6", "don't", "word, word.", "中文中文 ", "é", "\udcff", "\udc80 "),
+    *(
+        "\n",
+        "\n\n",
+        "\n\n\n",
+        "\n \n",
+        "\r\n",
+        "\r",
+        "\x0b",
+        "\x1c",
+        "\x85",
+        "\u2028",
+        " ",
+        "\u3000",
+        "\n- x",
+        "\n\n- x",
+    ),
+    *(
+        "###",
+        "#",
+        "12 34 5",
+        "1 2 3 4 5 6",
+        "11 2 34 5 6",
+        "don't",
+        "word, word.",
+        "中文中文 ",
+        "é",
+        "\udcff",
+        "\udc80 ",
+    ),
     *("the cat sat on the mat and that one two three four five six\n", "HAVE", "That,", "x" * 40),
 )
 TEXT = st.lists(st.sampled_from(PHRASES), max_size=30).map(
@@ -51,9 +78,7 @@ def words_in(docs: Batch, words: Words, row: int) -> list[str]:
     offsets, data = docs.utf8
     base = int(offsets[row])
     spans = range(int(words.rows[row]), int(words.rows[row + 1]))
-    return [
-        twin.text_of(bytes(data[base + int(words.starts[i]) : base + int(words.stops[i])])) for i in spans
-    ]
+    return [twin.text_of(bytes(data[base + int(words.starts[i]) : base + int(words.stops[i])])) for i in spans]
 
 
 def counted(docs: Batch, counting: str, policy: str | None = None) -> tuple[list[dict[str, int]], list[list[str]]]:
@@ -105,7 +130,9 @@ def test_repetition_of_few_words(counting: str, rows: list[list[str]]) -> None:
 @pytest.mark.parametrize("counting", COUNTINGS)
 def test_one_batch_of_many_rows(counting: str) -> None:
     """A row's counts don't depend on the rows before it: tables are used again without being cleared."""
-    rows = [f"row {i % 7} of the {i % 3} same words in the same order as before\n".encode() * (i % 5) for i in range(60)]
+    rows = [
+        f"row {i % 7} of the {i % 3} same words in the same order as before\n".encode() * (i % 5) for i in range(60)
+    ]
     whole, _ = counted(batch(rows), counting)
     single = [counted(batch([row]), counting)[0][0] for row in rows]
     assert whole == single
