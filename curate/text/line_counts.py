@@ -27,7 +27,7 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
 from curate.text.hashing import _read64 as read64
-from curate.text.hashing import mix64, xxh64
+from curate.text.hashing import xxh64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.spaces import chars, stripped
 from curate.text.swar import fill, zeros
@@ -42,7 +42,7 @@ LINE_COUNTS: Final = (
     "duplicate_lines",
     "duplicate_line_chars",
     "line_chars",  # code points of ``units``
-    "paragraphs",
+    "paragraphs",  # from the first to the last character of their lines
     "duplicate_paragraphs",
     "duplicate_paragraph_chars",
     "paragraph_chars",
@@ -104,35 +104,6 @@ def _looks(data, start, stop, counting, out):
 
 
 @njit(nogil=True, cache=True)
-def _add(key, length, state, keys, copies, table, mask, every, out, at):
-    """Count a unit into ``out[at:at + 4]``: units, duplicates, their code points, all code points.
-
-    ``state`` is (mark, distinct units so far); table entries below the mark are of earlier rows.
-    """
-    mark, size = state
-    slot = np.int64(key >> np.uint64(7)) & mask
-    while True:
-        entry = np.int64(table[slot])
-        if entry < mark:
-            table[slot] = mark + size
-            keys[size] = key
-            copies[size] = 1
-            size += 1
-            break
-        index = entry - mark
-        if keys[index] == key:
-            again = 2 if every and copies[index] == 1 else 1
-            copies[index] = 2
-            out[at + 1] += again
-            out[at + 2] += again * length
-            break
-        slot = (slot + 1) & mask
-    out[at] += 1
-    out[at + 3] += length
-    return mark, size
-
-
-@njit(nogil=True, cache=True)
 def _odd_ends(data, start, stop):
     """Whether a line end of ``str.splitlines`` other than LF may be there: a control sign or byte pair of one."""
     found = np.uint64(0)
@@ -188,116 +159,147 @@ def _split_lines(data, start, stop, ended, out):
 
 
 @njit(nogil=True, cache=True)
-def _paper(data, base, stop, starts, state, keys, copies, table, mask, out):
-    """One row as the paper has it; ``starts`` are its lines' first bytes, from ``base``."""
-    solid = chars(data, base, stop) == stop - base
-    paragraph = np.uint64(0)
-    held = 0
-    for i in range(len(starts) + 1):
-        a = b = 0
-        if i < len(starts):
-            a = base + starts[i]
-            b = base + starts[i + 1] - 1 if i + 1 < len(starts) else stop
-            a, b = stripped(data, a, b)
-        if a == b:
-            if paragraph != 0:
-                state = _add(paragraph, held, state, keys, copies, table, mask, False, out, _PARAGRAPHS)
-            paragraph = np.uint64(0)
-            held = 0
-            continue
-        _looks(data, a, b, PAPER, out)
-        length = b - a if solid else chars(data, a, b)
-        key = xxh64(data, a, b, np.uint64(0))
-        state = _add(key, length, state, keys, copies, table, mask, False, out, _UNITS)
-        paragraph = mix64(paragraph ^ key) | np.uint64(1)
-        held += length
-    return state
+def _raw_line(data, base, stop, starts, i):
+    """Line ``i`` as ``str.split("\\n")`` has it."""
+    if i >= len(starts):
+        return stop, stop
+    if i + 1 < len(starts):
+        return base + starts[i], base + starts[i + 1] - 1
+    return base + starts[i], stop - 1 if data[stop - 1] == 10 else stop
 
 
 @njit(nogil=True, cache=True)
-def _datatrove(data, base, stop, starts, state, keys, copies, table, mask, out):
-    """One row as datatrove 0.10.1 has it."""
+def _paper(data, base, stop, starts, lines, paragraphs):
+    """Spans of a row's lines and paragraphs as the paper has them: how many of each."""
+    held = parts = 0
+    begin = end = np.int64(-1)
+    for i in range(len(starts)):
+        a, b = _raw_line(data, base, stop, starts, i)
+        a, b = stripped(data, a, b)
+        if a < b:
+            lines[held, 0], lines[held, 1] = a, b
+            held += 1
+            begin = a if begin < 0 else begin
+            end = b
+        if begin >= 0 and (a == b or i + 1 == len(starts)):
+            paragraphs[parts, 0], paragraphs[parts, 1] = begin, end
+            parts += 1
+            begin = np.int64(-1)
+    return held, parts
+
+
+@njit(nogil=True, cache=True)
+def _datatrove(data, base, stop, starts, lines, paragraphs):
+    """Spans of a row's lines and paragraphs as datatrove 0.10.1 has them: how many of each."""
+    held = parts = 0
     if base == stop:
-        return state
-    solid = chars(data, base, stop) == stop - base
-    odd = _odd_ends(data, base, stop)
-    first, last = stripped(data, base, stop)
-    paragraph = np.uint64(0)
-    held = 0
+        return held, parts
     if data[base] == 10:
-        state = _add(np.uint64(1), 0, state, keys, copies, table, mask, False, out, _UNITS)
+        lines[0, 0], lines[0, 1] = base, base
+        held = 1
+    first, last = stripped(data, base, stop)
+    begin = first
     for i in range(len(starts)):
-        a = base + starts[i]
-        ended = i + 1 < len(starts) or data[stop - 1] == 10
-        b = base + starts[i + 1] - 1 if i + 1 < len(starts) else (stop - 1 if ended else stop)
-        if odd:
-            _split_lines(data, a, b, ended, out)
-        else:
-            c, d = stripped(data, a, b)
-            _looks(data, c, d, DATATROVE, out)
-        key = np.uint64(0)
-        length = 0
+        a, b = _raw_line(data, base, stop, starts, i)
         if a < b:
-            length = b - a if solid else chars(data, a, b)
-            key = xxh64(data, a, b, np.uint64(0))
-            state = _add(key, length, state, keys, copies, table, mask, False, out, _UNITS)
-        # The same lines again, without the white space around the text, are paragraphs.
-        if b <= first or a >= last:
-            continue
-        if a < first or b > last:
-            a, b = max(a, first), min(b, last)
-            length = chars(data, a, b)
-            key = xxh64(data, a, b, np.uint64(0))
-        if a < b:
-            held += length + (paragraph != 0)
-            paragraph = mix64(paragraph ^ key) | np.uint64(1)
-        if paragraph != 0 and b in (a, last):
-            state = _add(paragraph, held, state, keys, copies, table, mask, False, out, _PARAGRAPHS)
-            paragraph = np.uint64(0)
-            held = 0
+            lines[held, 0], lines[held, 1] = a, b
+            held += 1
+        elif 0 <= begin < a < last:
+            # The first empty line ends a paragraph in front of the LF that ends the line above.
+            paragraphs[parts, 0], paragraphs[parts, 1] = begin, a - 1
+            parts += 1
+            begin = np.int64(-1)
+        if a < b and begin < 0:
+            begin = a
     if data[stop - 1] == 10:
-        state = _add(np.uint64(1), 0, state, keys, copies, table, mask, False, out, _UNITS)
-    if first == last:
-        out[_PARAGRAPHS] = 1
-    return state
+        lines[held, 0], lines[held, 1] = stop, stop
+        held += 1
+    paragraphs[parts, 0], paragraphs[parts, 1] = begin, last
+    return held, parts + 1
 
 
 @njit(nogil=True, cache=True)
-def _dolma(data, base, stop, starts, state, keys, copies, table, mask, out):
-    """One row as dolma 1.2.1's ``gopher_v1`` has it."""
-    solid = chars(data, base, stop) == stop - base
-    pieces = len(starts) + (base == stop or data[stop - 1] == 10)
-    for i in range(pieces):
-        a = base + starts[i] if i < len(starts) else stop
-        b = base + starts[i + 1] - 1 if i + 1 < len(starts) else (stop - 1 if i + 1 < pieces else stop)
-        _looks(data, a, b, DOLMA, out)
-        length = b - a if solid else chars(data, a, b)
-        state = _add(xxh64(data, a, b, np.uint64(0)), length, state, keys, copies, table, mask, True, out, _UNITS)
-    return state
+def _dolma(data, base, stop, starts, lines):
+    """Spans of a row's lines as dolma 1.2.1 has them: how many."""
+    held = len(starts) + (base == stop or data[stop - 1] == 10)
+    for i in range(held):
+        lines[i, 0], lines[i, 1] = _raw_line(data, base, stop, starts, i)
+    return held
 
 
 @njit(nogil=True, cache=True)
-def _dclm(data, base, stop, starts, state, keys, copies, table, mask, out):
-    """One row as DCLM has it."""
+def _dclm(data, base, stop, starts, lines, paragraphs):
+    """Spans of a row's lines and paragraphs as DCLM has them: how many of each."""
+    held = parts = 0
     for i in range(len(starts)):
-        a = base + starts[i]
-        b = base + starts[i + 1] - 1 if i + 1 < len(starts) else stop
-        b -= b > a and data[b - 1] == 10
+        a, b = _raw_line(data, base, stop, starts, i)
         c, d = stripped(data, a, b)
         if c < d:
-            _looks(data, a, b, DCLM, out)
-            key = xxh64(data, a, b, np.uint64(0))
-            state = _add(key, chars(data, a, b), state, keys, copies, table, mask, True, out, _UNITS)
+            lines[held, 0], lines[held, 1] = a, b
+            held += 1
     begin = at = base
     while begin < stop:
         while at < stop and not (data[at] == 10 and at + 1 < stop and data[at + 1] == 10):
             at += 1
         c, d = stripped(data, begin, at)
         if c < d:
-            key = xxh64(data, begin, at, np.uint64(1))
-            state = _add(key, chars(data, begin, at), state, keys, copies, table, mask, True, out, _PARAGRAPHS)
+            paragraphs[parts, 0], paragraphs[parts, 1] = begin, at
+            parts += 1
         begin = at = at + 2
-    return state
+    return held, parts
+
+
+@njit(nogil=True, cache=True)
+def _duplicates(data, spans, solid, every, table, mark, keys, copies, out):
+    """Count spans into ``out[0:4]``: how many, duplicates, their code points, all code points; returns the next mark.
+
+    An entry of the table is the mark plus a number of a distinct span; what is below the mark is of earlier uses.
+    """
+    mask = np.int64(15)
+    while mask + 1 < 2 * len(spans):
+        mask = 2 * mask + 1
+    size = 0
+    for i in range(len(spans)):
+        a, b = spans[i, 0], spans[i, 1]
+        length = b - a if solid else chars(data, a, b)
+        key = xxh64(data, a, b, np.uint64(0))
+        slot = np.int64(key >> np.uint64(7)) & mask
+        while True:
+            entry = np.int64(table[slot])
+            if entry < mark:
+                table[slot] = mark + size
+                keys[size] = key
+                copies[size] = 1
+                size += 1
+                break
+            index = entry - mark
+            if keys[index] == key:
+                again = 2 if every and copies[index] == 1 else 1
+                copies[index] = 2
+                out[1] += again
+                out[2] += again * length
+                break
+            slot = (slot + 1) & mask
+        out[3] += length
+    out[0] = len(spans)
+    return mark + size
+
+
+@njit(nogil=True, cache=True)
+def _looks_of(data, base, stop, starts, lines, counting, out):
+    """Count the bullets and ellipses of a row's lines."""
+    if counting != DATATROVE:
+        for i in range(len(lines)):
+            _looks(data, lines[i, 0], lines[i, 1], counting, out)
+        return
+    odd = _odd_ends(data, base, stop)
+    for i in range(len(starts)):
+        a, b = _raw_line(data, base, stop, starts, i)
+        if odd:
+            _split_lines(data, a, b, b < stop, out)
+        else:
+            a, b = stripped(data, a, b)
+            _looks(data, a, b, DATATROVE, out)
 
 
 @njit(nogil=True, cache=True)
@@ -307,36 +309,39 @@ def _line_counts(offsets, data, rows, starts, counting):
     most = np.int64(0)
     for row in range(count):
         most = max(most, rows[row + 1] - rows[row])
-    # Units of a row: lines, as many paragraphs, and the empty strings at both ends.
-    room = 2 * most + 4
+    room = most + 4  # an empty string at both ends
     size = np.int64(16)
     while size < 2 * room:
         size *= 2
-    # One table for all rows: an entry is the mark of its row plus the unit's number, and what is below the row's mark
-    # is of earlier rows, so that nothing is cleared between rows.
     table = np.zeros(size, np.uint32)
     keys = np.empty(room, np.uint64)
     copies = np.empty(room, np.uint8)
+    lines = np.empty((room, 2), np.int64)
+    paragraphs = np.empty((room, 2), np.int64)
     mark = np.int64(1)
+    every = counting in (DOLMA, DCLM)
     for row in range(count):
         own = starts[rows[row] : rows[row + 1]]
-        mask = np.int64(15)
-        while mask + 1 < 4 * len(own) + 8:
-            mask = 2 * mask + 1
-        if mark + 2 * len(own) + 4 > _MOST:
+        if mark + 2 * len(own) + 8 > _MOST:
             table[:] = 0
             mark = np.int64(1)
-        state = (mark, np.int64(0))
         base, stop = offsets[row], offsets[row + 1]
+        parts = 0
         if counting == PAPER:
-            state = _paper(data, base, stop, own, state, keys, copies, table, mask, out[row])
+            held, parts = _paper(data, base, stop, own, lines, paragraphs)
         elif counting == DATATROVE:
-            state = _datatrove(data, base, stop, own, state, keys, copies, table, mask, out[row])
+            held, parts = _datatrove(data, base, stop, own, lines, paragraphs)
         elif counting == DOLMA:
-            state = _dolma(data, base, stop, own, state, keys, copies, table, mask, out[row])
+            held = _dolma(data, base, stop, own, lines)
         else:
-            state = _dclm(data, base, stop, own, state, keys, copies, table, mask, out[row])
-        mark += state[1]
+            held, parts = _dclm(data, base, stop, own, lines, paragraphs)
+        solid = chars(data, base, stop) == stop - base
+        _looks_of(data, base, stop, own, lines[:held], counting, out[row])
+        # Lines first, then paragraphs, by one piece of code: compiled once.
+        for kind in range(2):
+            spans = paragraphs[:parts] if kind else lines[:held]
+            into = out[row, _PARAGRAPHS:] if kind else out[row, _UNITS:]
+            mark = _duplicates(data, spans, solid, every, table, mark, keys, copies, into)
     return out
 
 

@@ -136,7 +136,7 @@ def line_counts(counting: str, row: bytes) -> dict[str, int]:
     if counting == "paper":
         stripped = [line.strip() for line in text.split("\n")]
         looked = lines = [line for line in stripped if line]
-        paragraphs = [p for p in re.split(r"\n\n+", "\n".join(stripped).strip("\n")) if p]
+        paragraphs = [p.strip() for p in re.split(r"\n\s*\n", text) if p.strip()]
     elif counting == "datatrove":
         looked = [line.strip() for line in text.splitlines()]
         bullets = ("•", "-")
@@ -150,19 +150,13 @@ def line_counts(counting: str, row: bytes) -> dict[str, int]:
         paragraphs = [p for p in text.split("\n\n") if p.strip()]
         dots = ("...", "…", ". . .")
     every = counting in ("dolma", "dclm")
-    found = {
+    return {
         "lines": len(looked),
         "bullet_lines": sum(line.startswith(bullets) for line in looked),
         "ellipsis_lines": sum(line.endswith(dots) for line in looked),
         **_units("line", lines, every),
         **_units("paragraph", paragraphs, every),
     }
-    if counting == "paper":
-        # A paragraph's characters are those of its lines.
-        extra = Counter(paragraphs)
-        found["duplicate_paragraph_chars"] = sum(size(p.replace("\n", "")) * (c - 1) for p, c in extra.items())
-        found["paragraph_chars"] = found["line_chars"]
-    return found
 
 
 # -- n-grams ------------------------------------------------------------------------------------------------------
