@@ -1,0 +1,508 @@
+# ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+"""Words cut into tokens as spaCy's blank English tokenizer cuts them, which is what datatrove counts.
+
+The rules of spaCy 3.8 (``spacy.lang.punctuation``, ``spacy.lang.en``; MIT licence): signs come off both ends of a word,
+one after the other; what is left is one token if it is an exception or looks like a URL, else it is cut at signs between
+letters and digits. Letters, cases and other symbols are by Unicode's categories, where spaCy has lists.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from curate.text.arrow import Bytes, Offsets
+from curate.text.hashing import mix64, xxh64
+from curate.text.swar import letters, load, marks_in
+from curate.text.token_exceptions import CUT, WHOLE
+from curate.text.utf8 import decode
+
+__all__ = ["tokens"]
+
+_ALPHA: Final = 1
+_LOWER: Final = 2
+"""Lower case, or a letter without case."""
+_UPPER: Final = 4
+_PREFIX: Final = 8
+_SUFFIX: Final = 16
+_QUOTE: Final = 32
+_CURRENCY: Final = 64
+_ICON: Final = 128
+
+_PUNCTUATION: Final = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
+_QUOTES: Final = "\"'”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
+_MONEY: Final = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
+_UNITS: Final = (
+    "km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa "
+    "mbar mb MB kb KB gb GB tb TB T G M K %"
+)
+_LONGEST: Final = 29
+"""Bytes of the longest exception."""
+_SLOTS: Final = 8192
+_WHOLE: Final = 1
+_JOINS: Final = 2
+_UNIT: Final = 1 << 32
+_K: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit(nogil=True, cache=True)
+def _hash(data, start, stop):
+    """64 bits for the bytes ``data[start:stop]``: equal for equal bytes only, but for one chance in 2^64."""
+    if stop - start <= 8:
+        return mix64(load(data, start, stop) + np.uint64(stop - start) * _K)
+    return xxh64(data, start, stop, np.uint64(1))
+
+
+@cache
+def _table() -> npt.NDArray[np.uint8]:
+    """uint8[0x110000]: what each code point is to the rules."""
+    table = np.zeros(0x110000, np.uint8)
+    kind = {"Ll": _ALPHA | _LOWER, "Lu": _ALPHA | _UPPER, "So": _PREFIX | _SUFFIX | _ICON}
+    kind |= dict.fromkeys(("Lo", "Lm", "Lt"), _ALPHA | _LOWER | _UPPER)
+    for point in range(0x20000):
+        table[point] = kind.get(unicodedata.category(chr(point)), 0)
+    table[0x20000:0x32000] = _ALPHA | _LOWER | _UPPER
+    for signs, bits in (
+        (_PUNCTUATION, _PREFIX | _SUFFIX),
+        (_QUOTES, _PREFIX | _SUFFIX | _QUOTE),
+        (_MONEY, _PREFIX | _CURRENCY),
+        ("§%=—–", _PREFIX),
+        ("—–", _SUFFIX),
+    ):
+        for sign in signs:
+            table[ord(sign)] |= bits
+    table.flags.writeable = False
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _entry(key, keys, values):
+    """What is known of the string with this hash; 0: nothing."""
+    slot = np.int64(key & np.uint64(_SLOTS - 1))
+    while values[slot]:
+        if keys[slot] == key:
+            return values[slot]
+        slot = (slot + 1) & (_SLOTS - 1)
+    return np.int64(0)
+
+
+@njit(nogil=True, cache=True)
+def _exception(data, start, stop, keys, values, firsts, kind):
+    """The exception ``data[start:stop]`` if it is of the kind, or 0."""
+    if not 0 < stop - start <= _LONGEST:
+        return np.int64(0)
+    pair = np.int64(data[start]) | (np.int64(data[start + 1]) << 8 if stop - start > 1 else 0)
+    if not firsts[pair] & kind:
+        return np.int64(0)
+    value = _entry(_hash(data, start, stop), keys, values)
+    return value if value & kind else np.int64(0)
+
+
+@njit(nogil=True, cache=True)
+def _after(data, at, stop, table):
+    """(bits, width, code point) of the character at ``data[at]``; 0 bits at the end and for invalid bytes."""
+    if at >= stop:
+        return np.int64(0), 0, np.int64(-1)
+    point, width = decode(data, at, stop)
+    return (np.int64(table[point]) if point >= 0 else np.int64(0)), width, np.int64(point)
+
+
+@njit(nogil=True, cache=True)
+def _before(data, start, at, table):
+    """The same of the character that ends before ``data[at]``."""
+    if at <= start:
+        return np.int64(0), 0, np.int64(-1)
+    first = at - 1
+    while first > start and at - first < 4 and data[first] & 0xC0 == 0x80:
+        first -= 1
+    bits, width, point = _after(data, first, at, table)
+    if width == at - first:
+        return bits, width, point
+    return np.int64(0), 1, np.int64(-1)
+
+
+@njit(nogil=True, cache=True)
+def _digit(byte):
+    return 48 <= byte <= 57
+
+
+@njit(nogil=True, cache=True)
+def _prefix(data, start, stop, table):
+    """Bytes that come off the beginning."""
+    byte = data[start]
+    if byte == 46:
+        at = start
+        while at < stop and data[at] == 46:
+            at += 1
+        return at - start if at - start > 1 else 0
+    if byte == 43:
+        return 0 if start + 1 < stop and _digit(data[start + 1]) else 1
+    bits, width, _ = _after(data, start, stop, table)
+    return width if bits & _PREFIX else 0
+
+
+@njit(nogil=True, cache=True)
+def _dot(data, start, stop, table):
+    """Whether the dot before ``data[stop]`` comes off: behind a digit, a small letter, a sign, or two capitals."""
+    bits, width, point = _before(data, start, stop - 1, table)
+    if width == 0:
+        return False
+    if _digit(point) or point in (37, 0xB2, 45, 43) or bits & _LOWER:
+        return True
+    if bits & _SUFFIX and not bits & _ICON and point not in (0x2013, 0x2014):
+        return True
+    more, _, _ = _before(data, start, stop - 1 - width, table)
+    return bool(bits & _UPPER and more & _UPPER)
+
+
+@njit(nogil=True, cache=True)
+def _suffix(data, start, stop, table, keys, values):
+    """Bytes that come off the end."""
+    byte = data[stop - 1]
+    if byte == 46:
+        at = stop
+        while at > start and data[at - 1] == 46:
+            at -= 1
+        if stop - at > 1:
+            return stop - at
+        return 1 if _dot(data, start, stop, table) else 0
+    if byte | 32 == 115 and stop - start >= 2:
+        if data[stop - 2] == 39:
+            return 2
+        if stop - start >= 4 and data[stop - 4] == 0xE2 and data[stop - 3] == 0x80 and data[stop - 2] == 0x99:
+            return 4
+    bits, width, _ = _before(data, start, stop, table)
+    if bits & _SUFFIX:
+        return width
+    if stop - width > start and _digit(data[stop - width - 1]) and (byte == 43 or bits & _CURRENCY):
+        return width
+    # A unit behind a digit, the longest: of at most four characters.
+    at = max(start, stop - 6)
+    while at < stop:
+        if at > start and _digit(data[at - 1]) and _entry(_hash(data, at, stop), keys, values) >> 32:
+            return stop - at
+        at += 1
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def _label(byte):
+    return byte >= 0xC2 or 0x80 <= byte < 0xC0 or _digit(byte) or 97 <= (byte | 32) <= 122
+
+
+@njit(nogil=True, cache=True)
+def _host(data, start, stop, table):
+    """Whether ``data[start:stop]`` is a host name with a top level, or four numbers, with a port, path or query."""
+    at = start
+    dots = 0
+    begin = start
+    good = True
+    numbers = True
+    while at < stop and data[at] not in (47, 63, 35, 58):
+        byte = data[at]
+        if byte == 46:
+            good &= at > begin and _label(data[begin]) and _label(data[at - 1]) and at - begin <= 64
+            dots += 1
+            begin = at + 1
+        elif not (_label(byte) or byte in (45, 95)):
+            return False
+        numbers &= byte == 46 or _digit(byte)
+        at += 1
+    if not good or dots == 0:
+        return False
+    if numbers:
+        if dots != 3 or at == begin:
+            return False
+    else:
+        count = 0
+        place = begin
+        while place < at:
+            bits, width, _ = _after(data, place, at, table)
+            if not bits & _LOWER:
+                return False
+            place += width
+            count += 1
+        if not 2 <= count <= 63:
+            return False
+    if at < stop and data[at] == 58:
+        first = at + 1
+        at = first
+        while at < stop and _digit(data[at]):
+            at += 1
+        if not 2 <= at - first <= 5:
+            return False
+    return at == stop or data[at] in (47, 63, 35)
+
+
+@njit(nogil=True, cache=True)
+def _url(data, start, stop, table):
+    """Whether it looks like a URL, a host with a path, or a mail address."""
+    dotted = False
+    for at in range(start, stop):
+        dotted |= data[at] == 46
+    if not dotted:
+        return False
+    if _host(data, start, stop, table):
+        return True
+    tried = 0
+    for at in range(start + 1, stop):
+        scheme = data[at] == 47 and data[at - 1] == 47 and at - start >= 4 and data[at - 2] == 58
+        if scheme:
+            for k in range(start, at - 2):
+                scheme &= _label(data[k]) or data[k] in (43, 45, 46, 95)
+        if (scheme or (data[at] == 64 and tried < 4)) and at + 1 < stop:
+            tried += 1
+            if _host(data, at + 1, stop, table):
+                return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _infix(data, start, at, stop, table):
+    """Bytes of the sign at ``data[at]`` that cuts the word ``data[start:stop]``, or 0."""
+    byte = data[at]
+    if byte < 128 and (_digit(byte) or 97 <= (byte | 32) <= 122):
+        return 0
+    if byte == 46 and at + 1 < stop and data[at + 1] == 46:
+        end = at
+        while end < stop and data[end] == 46:
+            end += 1
+        return end - at
+    bits, width, point = _after(data, at, stop, table)
+    if bits & _ICON or point == 0x2026:
+        return width
+    left, _, before = _before(data, start, at, table)
+    right, _, behind = _after(data, at + width, stop, table)
+    alnum = left & _ALPHA or _digit(before)
+    if point in (43, 45, 42, 94) and _digit(before) and (_digit(behind) or behind == 45):
+        return 1
+    if point == 46:
+        return 1 if left & (_LOWER | _QUOTE) and right & (_UPPER | _QUOTE) else 0
+    if point == 44:
+        return 1 if left & _ALPHA and right & _ALPHA else 0
+    if point in (58, 60, 62, 61, 47):
+        return 1 if alnum and right & _ALPHA else 0
+    if point in (45, 0x2013, 0x2014, 126) and alnum:
+        if right & _ALPHA:
+            return width
+        most = 3 if point == 45 else (2 if point == 0x2014 else 1)
+        end = at + width
+        for _ in range(most - 1):
+            _, _, again = _after(data, end, stop, table)
+            if again != point:
+                break
+            end += width
+            right, _, _ = _after(data, end, stop, table)
+            if right & _ALPHA:
+                return end - at
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def _middle(data, start, stop, table, keys, values, firsts, cuts, size):
+    """Append the ends of the tokens of what is left in the middle to ``cuts``; returns their number."""
+    value = _exception(data, start, stop, keys, values, firsts, _WHOLE)
+    if value or _url(data, start, stop, table):
+        first, second = (value >> 8) & 255, (value >> 16) & 255
+        if first:
+            cuts[size] = start + first
+            size += 1
+        if second:
+            cuts[size] = start + first + second
+            size += 1
+        cuts[size] = stop
+        return size + 1
+    at = offset = start
+    while at < stop:
+        width = _infix(data, start, at, stop, table)
+        if width == 0:
+            at += 1
+            continue
+        if at > start:
+            if at > offset:
+                cuts[size] = at
+                size += 1
+            cuts[size] = at + width
+            size += 1
+            offset = at + width
+        at += width
+    if offset < stop:
+        cuts[size] = stop
+        size += 1
+    return size
+
+
+@njit(nogil=True, cache=True)
+def _cut(data, start, stop, table, keys, values, firsts, cuts, ends):
+    """Fill ``cuts`` with the ends of the tokens of the word ``data[start:stop]``; returns their number."""
+    size = held = 0
+    while start < stop and not _exception(data, start, stop, keys, values, firsts, _WHOLE):
+        front = _prefix(data, start, stop, table)
+        if front and _exception(data, start + front, stop, keys, values, firsts, _WHOLE):
+            start += front
+            cuts[size] = start
+            size += 1
+            break
+        back = _suffix(data, start, stop, table, keys, values)
+        if back and _exception(data, start, stop - back, keys, values, firsts, _WHOLE):
+            ends[held] = stop
+            held += 1
+            stop -= back
+            break
+        if front == 0 and back == 0:
+            break
+        if front and front + back > stop - start:
+            back = 0
+        if front:
+            start += front
+            cuts[size] = start
+            size += 1
+        if back:
+            ends[held] = stop
+            held += 1
+            stop -= back
+    if start < stop:
+        size = _middle(data, start, stop, table, keys, values, firsts, cuts, size)
+    while held:
+        held -= 1
+        cuts[size] = ends[held]
+        size += 1
+    return size
+
+
+@njit(nogil=True, cache=True)
+def _joined(data, start, cuts, size, keys, values, firsts, ends):
+    """Tokens next to each other that make an exception are cut as it is; fills ``ends``, returns their number."""
+    out = 0
+    i = 0
+    while i < size:
+        begin = cuts[i - 1] if i else start
+        value = np.int64(0)
+        last = min(i + 4, size)
+        while last > i:
+            value = _exception(data, begin, cuts[last - 1], keys, values, firsts, _JOINS)
+            if value:
+                break
+            last -= 1
+        if value == 0:
+            last = i + 1
+        first, second = (value >> 8) & 255, (value >> 16) & 255
+        if first:
+            ends[out] = begin + first
+            out += 1
+        if second:
+            ends[out] = begin + first + second
+            out += 1
+        ends[out] = cuts[last - 1]
+        out += 1
+        i = last
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _plain(data, start, stop):
+    """Whether it is all ASCII letters."""
+    while start < stop:
+        size = min(stop - start, 8)
+        if marks_in(letters(load(data, start, start + size))) < size:
+            return False
+        start += size
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
+    count = len(rows) - 1
+    out_rows = np.zeros(count + 1, np.int64)
+    longest = np.int64(0)
+    for i in range(len(starts)):
+        longest = max(longest, np.int64(stops[i]) - np.int64(starts[i]))
+    cuts = np.empty(longest + 4, np.int64)
+    ends = np.empty(longest + 4, np.int64)
+    room = len(starts) + len(starts) // 2 + longest + 16
+    hashes = np.empty(room, np.uint64)
+    firsts = np.empty(room, np.uint32)
+    lasts = np.empty(room, np.uint32)
+    size = np.int64(0)
+    for row in range(count):
+        base = offsets[row]
+        for i in range(rows[row], rows[row + 1]):
+            start, stop = base + np.int64(starts[i]), base + np.int64(stops[i])
+            if size + stop - start > room:
+                room += room // 2 + longest
+                grown, first, last = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
+                grown[:size], first[:size], last[:size] = hashes[:size], firsts[:size], lasts[:size]
+                hashes, firsts, lasts = grown, first, last
+            key = _hash(data, start, stop)
+            if _plain(data, start, stop) and not _entry(key, keys, values) & 1:
+                hashes[size] = key
+                firsts[size] = start - base
+                lasts[size] = stop - base
+                size += 1
+                continue
+            number = _cut(data, start, stop, table, keys, values, pairs, cuts, ends)
+            number = _joined(data, start, cuts, number, keys, values, pairs, ends)
+            for k in range(number):
+                end = ends[k]
+                hashes[size] = _hash(data, start, end)
+                firsts[size] = start - base
+                lasts[size] = end - base
+                size += 1
+                start = end
+        out_rows[row + 1] = size
+    return out_rows, hashes[:size].copy(), firsts[:size].copy(), lasts[:size].copy()
+
+
+@cache
+def _exceptions() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """A hash table of the exceptions and units: hashes uint64[_SLOTS], int64[_SLOTS] of what each is, and a filter.
+
+    0: no entry; else _WHOLE, with the two first tokens' sizes in the next bytes (0: not cut), and _JOINS if the other
+    rules would cut it; _UNIT. The filter, uint8[65536], has _WHOLE and _JOINS for the first two bytes of each.
+    """
+    keys = np.zeros(_SLOTS, np.uint64)
+    values = np.zeros(_SLOTS, np.int64)
+    entries: dict[bytes, int] = {}
+    for word in [*WHOLE.split(), *CUT.split()]:
+        parts = [word] if word in WHOLE.split() else word.split("|")
+        sizes = [len(part.encode()) for part in parts[:-1]] + [0, 0]
+        entries["".join(parts).encode()] = _WHOLE | sizes[0] << 8 | sizes[1] << 16
+    firsts = np.zeros(1 << 16, np.uint8)
+    for unit in _UNITS.split():
+        entries[unit.encode()] = entries.get(unit.encode(), 0) | _UNIT
+    for word, value in entries.items():
+        raw = np.frombuffer(word, np.uint8)
+        key = int(_hash(raw, 0, len(raw)))
+        slot = key & (_SLOTS - 1)
+        while values[slot]:
+            slot = (slot + 1) & (_SLOTS - 1)
+        keys[slot], values[slot] = key, value
+    for word, value in entries.items():
+        raw = np.frombuffer(word, np.uint8)
+        slot = int(np.flatnonzero(keys == _hash(raw, 0, len(raw)))[0])
+        affix = _prefix(raw, 0, len(raw), _table()) or _suffix(raw, 0, len(raw), _table(), keys, values)
+        if value & _WHOLE:
+            if affix or any(_infix(raw, 0, at, len(raw), _table()) for at in range(1, len(raw))):
+                values[slot] |= _JOINS
+            pair = word[0] | (word[1] << 8 if len(word) > 1 else 0)
+            firsts[pair] |= int(values[slot]) & (_WHOLE | _JOINS)
+    for array in (keys, values, firsts):
+        array.flags.writeable = False
+    return keys, values, firsts
+
+
+def tokens(
+    offsets: Offsets,
+    data: Bytes,
+    rows: Offsets,
+    starts: npt.NDArray[np.uint32],
+    stops: npt.NDArray[np.uint32],
+) -> tuple[Offsets, npt.NDArray[np.uint64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Tokens of every row, from its runs without white space: rows, hashes, starts, stops as in ``words.Words``."""
+    return _tokens(offsets, data, rows, starts, stops, _table(), *_exceptions())
