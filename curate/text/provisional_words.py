@@ -14,6 +14,7 @@ from curate.text.arrow import Offsets
 from curate.text.batch import Batch
 from curate.text.hashing import xxh64
 from curate.text.spaces import space_after
+from curate.text.tokens import tokens
 
 __all__ = ["Words", "words_of"]
 
@@ -28,12 +29,7 @@ class Words(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _sign(byte):
-    return 33 <= byte <= 47 or 58 <= byte <= 64 or 91 <= byte <= 96 or 123 <= byte <= 126
-
-
-@njit(nogil=True, cache=True)
-def _words(offsets, data, signs):
+def _words(offsets, data):
     count = len(offsets) - 1
     rows = np.zeros(count + 1, np.int64)
     room = offsets[count] - offsets[0] + 1
@@ -51,9 +47,6 @@ def _words(offsets, data, signs):
                 continue
             start = at
             while at < stop and space_after(data, at, stop) == 0:
-                if signs and _sign(data[at]):
-                    at += at == start
-                    break
                 at += 1
             hashes[size] = xxh64(data, start, at, np.uint64(0))
             starts[size] = start - base
@@ -64,5 +57,8 @@ def _words(offsets, data, signs):
 
 
 def words_of(docs: Batch, policy: Literal["gopher", "tokens"]) -> Words:
-    """Runs without white space, as ``str.split`` finds them; with ``tokens`` each ASCII sign is a word of its own."""
-    return Words(*_words(*docs.utf8, policy == "tokens"))
+    """Runs without white space, as ``str.split`` finds them, or the tokens in them."""
+    gopher = Words(*_words(*docs.utf8))
+    if policy == "gopher":
+        return gopher
+    return Words(*tokens(*docs.utf8, gopher.rows, gopher.starts, gopher.stops))

@@ -16,7 +16,19 @@ from numba.extending import intrinsic
 
 from curate.text.hashing import _read64 as read64
 
-__all__ = ["alnums", "continuations", "fill", "leading", "letters", "load", "marks_in", "trailing", "write64", "zeros"]
+__all__ = [
+    "alnums",
+    "continuations",
+    "digits",
+    "fill",
+    "leading",
+    "letters",
+    "load",
+    "marks_in",
+    "trailing",
+    "write64",
+    "zeros",
+]
 
 EACH: Final = np.uint64(0x0101010101010101)
 TOPS: Final = np.uint64(0x8080808080808080)
@@ -98,10 +110,16 @@ def letters(x):
 
 
 @njit(nogil=True, cache=True, inline="always")
+def digits(x):
+    """Marks of the ASCII digits."""
+    low = x & LOWS
+    return (low + fill(80)) & ~(low + fill(70)) & ~x & TOPS
+
+
+@njit(nogil=True, cache=True, inline="always")
 def alnums(x):
     """Marks of the ASCII letters and digits."""
-    low = x & LOWS
-    return letters(x) | ((low + fill(80)) & ~(low + fill(70)) & ~x & TOPS)
+    return letters(x) | digits(x)
 
 
 @njit(nogil=True, cache=True, inline="always")

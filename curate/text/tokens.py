@@ -19,7 +19,7 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
 from curate.text.hashing import mix64, xxh64
-from curate.text.swar import letters, load, marks_in
+from curate.text.swar import TOPS, alnums, digits, fill, letters, load, marks_in, trailing, zeros
 from curate.text.token_exceptions import CUT, WHOLE
 from curate.text.utf8 import decode
 
@@ -93,12 +93,17 @@ def _entry(key, keys, values):
 
 
 @njit(nogil=True, cache=True)
+def _shape(first, last, size):
+    """A number below 65536 of a string's first and last byte and its size."""
+    return (np.int64(first) | np.int64(last) << 8) ^ (np.int64(size) * 0x1357 & 0xFFFF)
+
+
+@njit(nogil=True, cache=True)
 def _exception(data, start, stop, keys, values, firsts, kind):
     """The exception ``data[start:stop]`` if it is of the kind, or 0."""
     if not 0 < stop - start <= _LONGEST:
         return np.int64(0)
-    pair = np.int64(data[start]) | (np.int64(data[start + 1]) << 8 if stop - start > 1 else 0)
-    if not firsts[pair] & kind:
+    if not firsts[_shape(data[start], data[stop - 1], stop - start)] & _WHOLE:
         return np.int64(0)
     value = _entry(_hash(data, start, stop), keys, values)
     return value if value & kind else np.int64(0)
@@ -136,6 +141,8 @@ def _digit(byte):
 def _prefix(data, start, stop, table):
     """Bytes that come off the beginning."""
     byte = data[start]
+    if _digit(byte) or 97 <= (byte | 32) <= 122:
+        return 0
     if byte == 46:
         at = start
         while at < stop and data[at] == 46:
@@ -177,13 +184,18 @@ def _suffix(data, start, stop, table, keys, values):
             return 2
         if stop - start >= 4 and data[stop - 4] == 0xE2 and data[stop - 3] == 0x80 and data[stop - 2] == 0x99:
             return 4
-    bits, width, _ = _before(data, start, stop, table)
-    if bits & _SUFFIX:
-        return width
-    if stop - width > start and _digit(data[stop - width - 1]) and (byte == 43 or bits & _CURRENCY):
-        return width
+    if _digit(byte):
+        return 0
+    if not 97 <= (byte | 32) <= 122:
+        bits, width, _ = _before(data, start, stop, table)
+        if bits & _SUFFIX:
+            return width
+        if stop - width > start and _digit(data[stop - width - 1]) and (byte == 43 or bits & _CURRENCY):
+            return width
     # A unit behind a digit, the longest: of at most four characters.
     at = max(start, stop - 6)
+    if not digits(load(data, at, stop)):
+        return 0
     while at < stop:
         if at > start and _digit(data[at - 1]) and _entry(_hash(data, at, stop), keys, values) >> 32:
             return stop - at
@@ -243,10 +255,10 @@ def _host(data, start, stop, table):
 @njit(nogil=True, cache=True)
 def _url(data, start, stop, table):
     """Whether it looks like a URL, a host with a path, or a mail address."""
-    dotted = False
-    for at in range(start, stop):
-        dotted |= data[at] == 46
-    if not dotted:
+    dots = np.uint64(0)
+    for at in range(start, stop, 8):
+        dots |= zeros(load(data, at, stop) ^ fill(46))
+    if not dots:
         return False
     if _host(data, start, stop, table):
         return True
@@ -320,6 +332,10 @@ def _middle(data, start, stop, table, keys, values, firsts, cuts, size):
         return size + 1
     at = offset = start
     while at < stop:
+        skipped = trailing(~alnums(load(data, at, stop)) & TOPS) >> 3
+        if skipped:
+            at += skipped
+            continue
         width = _infix(data, start, at, stop, table)
         if width == 0:
             at += 1
@@ -385,6 +401,9 @@ def _joined(data, start, cuts, size, keys, values, firsts, ends):
         begin = cuts[i - 1] if i else start
         value = np.int64(0)
         last = min(i + 4, size)
+        pair = np.int64(data[begin]) | (np.int64(data[begin + 1]) << 8 if begin + 1 < cuts[size - 1] else 0)
+        if not firsts[pair] & _JOINS:
+            last = i
         while last > i:
             value = _exception(data, begin, cuts[last - 1], keys, values, firsts, _JOINS)
             if value:
@@ -464,7 +483,8 @@ def _exceptions() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.ND
     """A hash table of the exceptions and units: hashes uint64[_SLOTS], int64[_SLOTS] of what each is, and a filter.
 
     0: no entry; else _WHOLE, with the two first tokens' sizes in the next bytes (0: not cut), and _JOINS if the other
-    rules would cut it; _UNIT. The filter, uint8[65536], has _WHOLE and _JOINS for the first two bytes of each.
+    rules would cut it; _UNIT. The filter, uint8[65536], has _WHOLE at each one's ``_shape``, _JOINS at its first two
+    bytes if the other rules would cut it.
     """
     keys = np.zeros(_SLOTS, np.uint64)
     values = np.zeros(_SLOTS, np.int64)
@@ -491,7 +511,8 @@ def _exceptions() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.ND
             if affix or any(_infix(raw, 0, at, len(raw), _table()) for at in range(1, len(raw))):
                 values[slot] |= _JOINS
             pair = word[0] | (word[1] << 8 if len(word) > 1 else 0)
-            firsts[pair] |= int(values[slot]) & (_WHOLE | _JOINS)
+            firsts[pair] |= int(values[slot]) & _JOINS
+            firsts[_shape(raw[0], raw[-1], len(raw))] |= _WHOLE
     for array in (keys, values, firsts):
         array.flags.writeable = False
     return keys, values, firsts
