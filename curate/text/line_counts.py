@@ -160,7 +160,7 @@ def _split_lines(data, start, stop, ended, out):
 
 @njit(nogil=True, cache=True)
 def _raw_line(data, base, stop, starts, i):
-    """Line ``i`` as ``str.split("\\n")`` has it."""
+    """Line ``i`` as a split at LF has it."""
     if i >= len(starts):
         return stop, stop
     if i + 1 < len(starts):

@@ -9,103 +9,54 @@ letters and digits. Letters, cases and other symbols are by Unicode's categories
 
 from __future__ import annotations
 
-import unicodedata
-from functools import cache
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import mix64, xxh64
 from curate.text.swar import TOPS, alnums, digits, fill, letters, load, marks_in, trailing, zeros
-from curate.text.token_exceptions import CUT, WHOLE
+from curate.text.token_tables import (
+    ALPHA,
+    CURRENCY,
+    ICON,
+    JOINS,
+    KNOWN,
+    LONGEST,
+    LOWER,
+    PREFIX,
+    QUOTE,
+    SLOTS,
+    SUFFIX,
+    UPPER,
+    characters,
+    exceptions,
+    shape,
+    token_hash,
+)
 from curate.text.utf8 import decode
 
 __all__ = ["tokens"]
-
-_ALPHA: Final = 1
-_LOWER: Final = 2
-"""Lower case, or a letter without case."""
-_UPPER: Final = 4
-_PREFIX: Final = 8
-_SUFFIX: Final = 16
-_QUOTE: Final = 32
-_CURRENCY: Final = 64
-_ICON: Final = 128
-
-_PUNCTUATION: Final = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
-_QUOTES: Final = "\"'”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
-_MONEY: Final = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
-_UNITS: Final = (
-    "km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa "
-    "mbar mb MB kb KB gb GB tb TB T G M K %"
-)
-_LONGEST: Final = 29
-"""Bytes of the longest exception."""
-_SLOTS: Final = 8192
-_WHOLE: Final = 1
-_JOINS: Final = 2
-_UNIT: Final = 1 << 32
-_K: Final = np.uint64(0x9E3779B97F4A7C15)
-
-
-@njit(nogil=True, cache=True)
-def _hash(data, start, stop):
-    """64 bits for the bytes ``data[start:stop]``: equal for equal bytes only, but for one chance in 2^64."""
-    if stop - start <= 8:
-        return mix64(load(data, start, stop) + np.uint64(stop - start) * _K)
-    return xxh64(data, start, stop, np.uint64(1))
-
-
-@cache
-def _table() -> npt.NDArray[np.uint8]:
-    """uint8[0x110000]: what each code point is to the rules."""
-    table = np.zeros(0x110000, np.uint8)
-    kind = {"Ll": _ALPHA | _LOWER, "Lu": _ALPHA | _UPPER, "So": _PREFIX | _SUFFIX | _ICON}
-    kind |= dict.fromkeys(("Lo", "Lm", "Lt"), _ALPHA | _LOWER | _UPPER)
-    for point in range(0x20000):
-        table[point] = kind.get(unicodedata.category(chr(point)), 0)
-    table[0x20000:0x32000] = _ALPHA | _LOWER | _UPPER
-    for signs, bits in (
-        (_PUNCTUATION, _PREFIX | _SUFFIX),
-        (_QUOTES, _PREFIX | _SUFFIX | _QUOTE),
-        (_MONEY, _PREFIX | _CURRENCY),
-        ("§%=—–", _PREFIX),
-        ("—–", _SUFFIX),
-    ):
-        for sign in signs:
-            table[ord(sign)] |= bits
-    table.flags.writeable = False
-    return table
 
 
 @njit(nogil=True, cache=True)
 def _entry(key, keys, values):
     """What is known of the string with this hash; 0: nothing."""
-    slot = np.int64(key & np.uint64(_SLOTS - 1))
+    slot = np.int64(key & np.uint64(SLOTS - 1))
     while values[slot]:
         if keys[slot] == key:
             return values[slot]
-        slot = (slot + 1) & (_SLOTS - 1)
+        slot = (slot + 1) & (SLOTS - 1)
     return np.int64(0)
-
-
-@njit(nogil=True, cache=True)
-def _shape(first, last, size):
-    """A number below 65536 of a string's first and last byte and its size."""
-    return (np.int64(first) | np.int64(last) << 8) ^ (np.int64(size) * 0x1357 & 0xFFFF)
 
 
 @njit(nogil=True, cache=True)
 def _exception(data, start, stop, keys, values, firsts, kind):
     """The exception ``data[start:stop]`` if it is of the kind, or 0."""
-    if not 0 < stop - start <= _LONGEST:
+    if not 0 < stop - start <= LONGEST:
         return np.int64(0)
-    if not firsts[_shape(data[start], data[stop - 1], stop - start)] & _WHOLE:
+    if not firsts[shape(data[start], data[stop - 1], stop - start)] & KNOWN:
         return np.int64(0)
-    value = _entry(_hash(data, start, stop), keys, values)
+    value = _entry(token_hash(data, start, stop), keys, values)
     return value if value & kind else np.int64(0)
 
 
@@ -151,7 +102,7 @@ def _prefix(data, start, stop, table):
     if byte == 43:
         return 0 if start + 1 < stop and _digit(data[start + 1]) else 1
     bits, width, _ = _after(data, start, stop, table)
-    return width if bits & _PREFIX else 0
+    return width if bits & PREFIX else 0
 
 
 @njit(nogil=True, cache=True)
@@ -160,12 +111,12 @@ def _dot(data, start, stop, table):
     bits, width, point = _before(data, start, stop - 1, table)
     if width == 0:
         return False
-    if _digit(point) or point in (37, 0xB2, 45, 43) or bits & _LOWER:
+    if _digit(point) or point in (37, 0xB2, 45, 43) or bits & LOWER:
         return True
-    if bits & _SUFFIX and not bits & _ICON and point not in (0x2013, 0x2014):
+    if bits & SUFFIX and not bits & ICON and point not in (0x2013, 0x2014):
         return True
     more, _, _ = _before(data, start, stop - 1 - width, table)
-    return bool(bits & _UPPER and more & _UPPER)
+    return bool(bits & UPPER and more & UPPER)
 
 
 @njit(nogil=True, cache=True)
@@ -188,16 +139,16 @@ def _suffix(data, start, stop, table, keys, values):
         return 0
     if not 97 <= (byte | 32) <= 122:
         bits, width, _ = _before(data, start, stop, table)
-        if bits & _SUFFIX:
+        if bits & SUFFIX:
             return width
-        if stop - width > start and _digit(data[stop - width - 1]) and (byte == 43 or bits & _CURRENCY):
+        if stop - width > start and _digit(data[stop - width - 1]) and (byte == 43 or bits & CURRENCY):
             return width
     # A unit behind a digit, the longest: of at most four characters.
     at = max(start, stop - 6)
     if not digits(load(data, at, stop)):
         return 0
     while at < stop:
-        if at > start and _digit(data[at - 1]) and _entry(_hash(data, at, stop), keys, values) >> 32:
+        if at > start and _digit(data[at - 1]) and _entry(token_hash(data, at, stop), keys, values) >> 32:
             return stop - at
         at += 1
     return 0
@@ -236,7 +187,7 @@ def _host(data, start, stop, table):
         place = begin
         while place < at:
             bits, width, _ = _after(data, place, at, table)
-            if not bits & _LOWER:
+            if not bits & LOWER:
                 return False
             place += width
             count += 1
@@ -287,21 +238,21 @@ def _infix(data, start, at, stop, table):
             end += 1
         return end - at
     bits, width, point = _after(data, at, stop, table)
-    if bits & _ICON or point == 0x2026:
+    if bits & ICON or point == 0x2026:
         return width
     left, _, before = _before(data, start, at, table)
     right, _, behind = _after(data, at + width, stop, table)
-    alnum = left & _ALPHA or _digit(before)
+    alnum = left & ALPHA or _digit(before)
     if point in (43, 45, 42, 94) and _digit(before) and (_digit(behind) or behind == 45):
         return 1
     if point == 46:
-        return 1 if left & (_LOWER | _QUOTE) and right & (_UPPER | _QUOTE) else 0
+        return 1 if left & (LOWER | QUOTE) and right & (UPPER | QUOTE) else 0
     if point == 44:
-        return 1 if left & _ALPHA and right & _ALPHA else 0
+        return 1 if left & ALPHA and right & ALPHA else 0
     if point in (58, 60, 62, 61, 47):
-        return 1 if alnum and right & _ALPHA else 0
+        return 1 if alnum and right & ALPHA else 0
     if point in (45, 0x2013, 0x2014, 126) and alnum:
-        if right & _ALPHA:
+        if right & ALPHA:
             return width
         most = 3 if point == 45 else (2 if point == 0x2014 else 1)
         end = at + width
@@ -311,7 +262,7 @@ def _infix(data, start, at, stop, table):
                 break
             end += width
             right, _, _ = _after(data, end, stop, table)
-            if right & _ALPHA:
+            if right & ALPHA:
                 return end - at
     return 0
 
@@ -319,7 +270,7 @@ def _infix(data, start, at, stop, table):
 @njit(nogil=True, cache=True)
 def _middle(data, start, stop, table, keys, values, firsts, cuts, size):
     """Append the ends of the tokens of what is left in the middle to ``cuts``; returns their number."""
-    value = _exception(data, start, stop, keys, values, firsts, _WHOLE)
+    value = _exception(data, start, stop, keys, values, firsts, KNOWN)
     if value or _url(data, start, stop, table):
         first, second = (value >> 8) & 255, (value >> 16) & 255
         if first:
@@ -358,15 +309,15 @@ def _middle(data, start, stop, table, keys, values, firsts, cuts, size):
 def _cut(data, start, stop, table, keys, values, firsts, cuts, ends):
     """Fill ``cuts`` with the ends of the tokens of the word ``data[start:stop]``; returns their number."""
     size = held = 0
-    while start < stop and not _exception(data, start, stop, keys, values, firsts, _WHOLE):
+    while start < stop and not _exception(data, start, stop, keys, values, firsts, KNOWN):
         front = _prefix(data, start, stop, table)
-        if front and _exception(data, start + front, stop, keys, values, firsts, _WHOLE):
+        if front and _exception(data, start + front, stop, keys, values, firsts, KNOWN):
             start += front
             cuts[size] = start
             size += 1
             break
         back = _suffix(data, start, stop, table, keys, values)
-        if back and _exception(data, start, stop - back, keys, values, firsts, _WHOLE):
+        if back and _exception(data, start, stop - back, keys, values, firsts, KNOWN):
             ends[held] = stop
             held += 1
             stop -= back
@@ -402,10 +353,10 @@ def _joined(data, start, cuts, size, keys, values, firsts, ends):
         value = np.int64(0)
         last = min(i + 4, size)
         pair = np.int64(data[begin]) | (np.int64(data[begin + 1]) << 8 if begin + 1 < cuts[size - 1] else 0)
-        if not firsts[pair] & _JOINS:
+        if not firsts[pair] & JOINS:
             last = i
         while last > i:
-            value = _exception(data, begin, cuts[last - 1], keys, values, firsts, _JOINS)
+            value = _exception(data, begin, cuts[last - 1], keys, values, firsts, JOINS)
             if value:
                 break
             last -= 1
@@ -458,7 +409,7 @@ def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
                 grown, first, last = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
                 grown[:size], first[:size], last[:size] = hashes[:size], firsts[:size], lasts[:size]
                 hashes, firsts, lasts = grown, first, last
-            key = _hash(data, start, stop)
+            key = token_hash(data, start, stop)
             if _plain(data, start, stop) and not _entry(key, keys, values) & 1:
                 hashes[size] = key
                 firsts[size] = start - base
@@ -469,53 +420,13 @@ def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
             number = _joined(data, start, cuts, number, keys, values, pairs, ends)
             for k in range(number):
                 end = ends[k]
-                hashes[size] = _hash(data, start, end)
+                hashes[size] = token_hash(data, start, end)
                 firsts[size] = start - base
                 lasts[size] = end - base
                 size += 1
                 start = end
         out_rows[row + 1] = size
     return out_rows, hashes[:size].copy(), firsts[:size].copy(), lasts[:size].copy()
-
-
-@cache
-def _exceptions() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """A hash table of the exceptions and units: hashes uint64[_SLOTS], int64[_SLOTS] of what each is, and a filter.
-
-    0: no entry; else _WHOLE, with the two first tokens' sizes in the next bytes (0: not cut), and _JOINS if the other
-    rules would cut it; _UNIT. The filter, uint8[65536], has _WHOLE at each one's ``_shape``, _JOINS at its first two
-    bytes if the other rules would cut it.
-    """
-    keys = np.zeros(_SLOTS, np.uint64)
-    values = np.zeros(_SLOTS, np.int64)
-    entries: dict[bytes, int] = {}
-    for word in [*WHOLE.split(), *CUT.split()]:
-        parts = [word] if word in WHOLE.split() else word.split("|")
-        sizes = [len(part.encode()) for part in parts[:-1]] + [0, 0]
-        entries["".join(parts).encode()] = _WHOLE | sizes[0] << 8 | sizes[1] << 16
-    firsts = np.zeros(1 << 16, np.uint8)
-    for unit in _UNITS.split():
-        entries[unit.encode()] = entries.get(unit.encode(), 0) | _UNIT
-    for word, value in entries.items():
-        raw = np.frombuffer(word, np.uint8)
-        key = int(_hash(raw, 0, len(raw)))
-        slot = key & (_SLOTS - 1)
-        while values[slot]:
-            slot = (slot + 1) & (_SLOTS - 1)
-        keys[slot], values[slot] = key, value
-    for word, value in entries.items():
-        raw = np.frombuffer(word, np.uint8)
-        slot = int(np.flatnonzero(keys == _hash(raw, 0, len(raw)))[0])
-        affix = _prefix(raw, 0, len(raw), _table()) or _suffix(raw, 0, len(raw), _table(), keys, values)
-        if value & _WHOLE:
-            if affix or any(_infix(raw, 0, at, len(raw), _table()) for at in range(1, len(raw))):
-                values[slot] |= _JOINS
-            pair = word[0] | (word[1] << 8 if len(word) > 1 else 0)
-            firsts[pair] |= int(values[slot]) & _JOINS
-            firsts[_shape(raw[0], raw[-1], len(raw))] |= _WHOLE
-    for array in (keys, values, firsts):
-        array.flags.writeable = False
-    return keys, values, firsts
 
 
 def tokens(
@@ -526,4 +437,4 @@ def tokens(
     stops: npt.NDArray[np.uint32],
 ) -> tuple[Offsets, npt.NDArray[np.uint64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """Tokens of every row, from its runs without white space: rows, hashes, starts, stops as in ``words.Words``."""
-    return _tokens(offsets, data, rows, starts, stops, _table(), *_exceptions())
+    return _tokens(offsets, data, rows, starts, stops, characters(), *exceptions())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from curate.text import tokens as kernel
-from curate.text.token_exceptions import CUT, WHOLE
+from curate.text import token_tables as tables
+from curate.text.token_exceptions import CUT, SIGNED, SIGNED_CUT, WHOLE
 
-CASES = {word: [word] for word in WHOLE.split()} | {c.replace("|", ""): c.split("|") for c in CUT.split()}
-CASES = {word: [word] if word in WHOLE.split() else parts for word, parts in CASES.items()}
-UNITS = sorted(kernel._UNITS.split(), key=len, reverse=True)
+CASES = {word: [word] for word in (WHOLE + SIGNED).split()}
+CASES |= {word.replace("|", ""): word.split("|") for word in (CUT + SIGNED_CUT).split()}
+UNITS = sorted(tables.UNITS.split(), key=len, reverse=True)
 LABEL = "A-Za-z0-9\u0080-\U0010ffff"
 HOST = re.compile(
     rf"((?:[{LABEL}][{LABEL}_-]{{0,62}})?[{LABEL}]\.)+(?P<top>[^.:/?#]{{2,63}})(:[0-9]{{2,5}})?([/?#].*)?", re.DOTALL
@@ -18,7 +18,7 @@ NUMBERS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(:[0-9]{2,5})?([/?#].*)?", 
 
 
 def bits(char: str) -> int:
-    return int(kernel._table()[ord(char)]) if char else 0
+    return int(tables.characters()[ord(char)]) if char else 0
 
 
 def digit(char: str) -> bool:
@@ -30,18 +30,18 @@ def prefix(s: str) -> int:
         return len(s) - len(s.lstrip("."))
     if s[0] == "+":
         return 0 if digit(s[1:2]) else 1
-    return 1 if bits(s[0]) & kernel._PREFIX else 0
+    return 1 if bits(s[0]) & tables.PREFIX else 0
 
 
 def dot_comes_off(left: str) -> bool:
     last = left[-1:]
     if not last:
         return False
-    if digit(last) or last in "%²-+" or bits(last) & kernel._LOWER:
+    if digit(last) or last in "%²-+" or bits(last) & tables.LOWER:
         return True
-    if bits(last) & kernel._SUFFIX and not bits(last) & kernel._ICON and last not in "–—":
+    if bits(last) & tables.SUFFIX and not bits(last) & tables.ICON and last not in "–—":
         return True
-    return bool(bits(last) & kernel._UPPER and bits(left[-2:-1]) & kernel._UPPER)
+    return bool(bits(last) & tables.UPPER and bits(left[-2:-1]) & tables.UPPER)
 
 
 def suffix(s: str) -> int:
@@ -51,9 +51,9 @@ def suffix(s: str) -> int:
         return int(dot_comes_off(s[:-1]))
     if s[-2:] in ("'s", "'S", "’s", "’S"):
         return 2
-    if bits(s[-1]) & kernel._SUFFIX:
+    if bits(s[-1]) & tables.SUFFIX:
         return 1
-    if digit(s[-2:-1]) and (s[-1] == "+" or bits(s[-1]) & kernel._CURRENCY):
+    if digit(s[-2:-1]) and (s[-1] == "+" or bits(s[-1]) & tables.CURRENCY):
         return 1
     for unit in UNITS:
         if s.endswith(unit) and digit(s[: -len(unit)][-1:]):
@@ -65,28 +65,28 @@ def infix(s: str, at: int) -> int:
     c = s[at]
     if s[at : at + 2] == "..":
         return len(s[at:]) - len(s[at:].lstrip("."))
-    if bits(c) & kernel._ICON or c == "…":
+    if bits(c) & tables.ICON or c == "…":
         return 1
     before, behind = s[at - 1 : at], s[at + 1 : at + 2]
     left, right = bits(before), bits(behind)
-    alnum = left & kernel._ALPHA or digit(before)
+    alnum = left & tables.ALPHA or digit(before)
     if c in "+-*^" and digit(before) and (digit(behind) or behind == "-"):
         return 1
     if c == ".":
-        return int(bool(left & (kernel._LOWER | kernel._QUOTE) and right & (kernel._UPPER | kernel._QUOTE)))
+        return int(bool(left & (tables.LOWER | tables.QUOTE) and right & (tables.UPPER | tables.QUOTE)))
     if c == ",":
-        return int(bool(left & kernel._ALPHA and right & kernel._ALPHA))
+        return int(bool(left & tables.ALPHA and right & tables.ALPHA))
     if c in ":<>=/":
-        return int(bool(alnum and right & kernel._ALPHA))
+        return int(bool(alnum and right & tables.ALPHA))
     for hyphen in ("-", "–", "—", "--", "---", "——", "~"):
-        if alnum and s.startswith(hyphen, at) and bits(s[at + len(hyphen) :][:1]) & kernel._ALPHA:
+        if alnum and s.startswith(hyphen, at) and bits(s[at + len(hyphen) :][:1]) & tables.ALPHA:
             return len(hyphen)
     return 0
 
 
 def host(s: str) -> bool:
     found = HOST.fullmatch(s)
-    if found and all(bits(c) & kernel._LOWER for c in found["top"]):
+    if found and all(bits(c) & tables.LOWER for c in found["top"]):
         return True
     return bool(NUMBERS.fullmatch(s))
 
