@@ -39,8 +39,8 @@ class MassiveText(Filter):
       white space at both ends and blank ones don't count, a paragraph ends at a blank line, a duplicate is what occurred
       before in the document, characters are those in words (in lines) and count once, an n-gram has to repeat to be the
       top one, stop words are different ones in any case, ASCII signs around them ignored.
-    - `datatrove`: as `GopherQualityFilter` and `GopherRepetitionFilter` of datatrove 0.10.1: words are tokens with
-      punctuation split off (close to spaCy's); see `curate.text.line_counts` and `curate.text.repetition`.
+    - `datatrove`: as `GopherQualityFilter` and `GopherRepetitionFilter` of datatrove 0.10.1: words are tokens as
+      spaCy's blank English tokenizer cuts them (`curate.text.tokens`); see `curate.text.line_counts`, `.repetition`.
     - `dolma`: as the tagger `gopher_v1` of dolma 1.2.1: median word length, one `symbols` rule for words with `#` or U+2026,
       stop words by occurrence, every copy of a line counts, n-grams overlap; it has no rules on paragraphs.
     - `dclm`: as the filters of DCLM's baseline, from a description of its code: tokens, of which those without a letter or

@@ -9,6 +9,8 @@ letters and digits. Letters, cases and other symbols are by Unicode's categories
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -36,6 +38,9 @@ from curate.text.token_tables import (
 from curate.text.utf8 import decode
 
 __all__ = ["tokens"]
+
+_REMEMBERED: Final = 1 << 15
+"""Words whose tokens are remembered."""
 
 
 @njit(nogil=True, cache=True)
@@ -205,7 +210,7 @@ def _host(data, start, stop, table):
 
 @njit(nogil=True, cache=True)
 def _url(data, start, stop, table):
-    """Whether it looks like a URL, a host with a path, or a mail address."""
+    """Whether it looks like a URL, a host with a path, or a mail address; a host is looked for behind four `@` at most."""
     dots = np.uint64(0)
     for at in range(start, stop, 8):
         dots |= zeros(load(data, at, stop) ^ fill(46))
@@ -399,6 +404,8 @@ def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
     hashes = np.empty(room, np.uint64)
     firsts = np.empty(room, np.uint32)
     lasts = np.empty(room, np.uint32)
+    known = np.zeros(_REMEMBERED, np.uint64)
+    remembered = np.zeros(_REMEMBERED, np.uint64)
     size = np.int64(0)
     for row in range(count):
         base = offsets[row]
@@ -416,8 +423,23 @@ def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
                 lasts[size] = stop - base
                 size += 1
                 continue
-            number = _cut(data, start, stop, table, keys, values, pairs, cuts, ends)
-            number = _joined(data, start, cuts, number, keys, values, pairs, ends)
+            # Words come again and again: how each was cut is remembered, by its hash, where a later one takes its place.
+            slot = np.int64(key >> np.uint64(40)) & (_REMEMBERED - 1)
+            if known[slot] == key:
+                packed = remembered[slot]
+                number = np.int64(packed & np.uint64(255))
+                for k in range(number):
+                    packed >>= np.uint64(8)
+                    ends[k] = start + np.int64(packed & np.uint64(255))
+            else:
+                number = _cut(data, start, stop, table, keys, values, pairs, cuts, ends)
+                number = _joined(data, start, cuts, number, keys, values, pairs, ends)
+                if number < 8 and stop - start < 256:
+                    packed = np.uint64(number)
+                    for k in range(number):
+                        packed |= np.uint64(ends[k] - start) << np.uint64(8 * k + 8)
+                    known[slot] = key
+                    remembered[slot] = packed
             for k in range(number):
                 end = ends[k]
                 hashes[size] = token_hash(data, start, end)
