@@ -1,0 +1,128 @@
+# ruff: noqa: ANN001, ANN201, ANN202, ARG001 - numba infers the types of kernels and passes intrinsics its typing context.
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+"""Eight bytes at a time in a uint64: marks of bytes, one bit each at the byte's top, for kernels.
+
+Bytes are in memory order from the lowest: the first one is ``x & 255``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+
+from curate.text.hashing import _read64 as read64
+
+__all__ = [
+    "alnums",
+    "continuations",
+    "digits",
+    "fill",
+    "leading",
+    "letters",
+    "load",
+    "marks_in",
+    "trailing",
+    "write64",
+    "zeros",
+]
+
+EACH: Final = np.uint64(0x0101010101010101)
+TOPS: Final = np.uint64(0x8080808080808080)
+LOWS: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
+CASE: Final = np.uint64(0x2020202020202020)
+_ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+_SEVEN: Final = np.uint64(7)
+_ONE: Final = np.uint64(1)
+
+
+@intrinsic
+def write64(typing, data, at, value):
+    """Eight bytes to any address, little-endian, in one store."""
+
+    def code(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        address = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
+        builder.store(args[2], address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64, types.uint64), code
+
+
+@intrinsic
+def trailing(typing, value):
+    """Zero bits below the lowest one; 64 for 0."""
+
+    def code(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), code
+
+
+@intrinsic
+def leading(typing, value):
+    """Zero bits above the highest one; 64 for 0."""
+
+    def code(context, builder, signature, args):
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), code
+
+
+@njit(nogil=True, cache=True, inline="always")
+def fill(byte):
+    """Eight times the same byte."""
+    return np.uint64(byte) * EACH
+
+
+@njit(nogil=True, cache=True, inline="always")
+def load(data, start, stop):
+    """The bytes ``data[start:stop]``, at most eight of them; zeros stand for those that are missing."""
+    size = min(stop - start, 8)
+    if start + 8 <= len(data):
+        return read64(data, start) & (_ALL >> np.uint64(64 - 8 * size)) if size > 0 else np.uint64(0)
+    value = np.uint64(0)
+    for i in range(size):
+        value |= np.uint64(data[start + i]) << np.uint64(8 * i)
+    return value
+
+
+@njit(nogil=True, cache=True, inline="always")
+def zeros(x):
+    """Marks of the bytes that are 0."""
+    return ~(((x & LOWS) + LOWS) | x | LOWS)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def continuations(x):
+    """Marks of the bytes that continue a UTF-8 sequence (0x80 to 0xBF)."""
+    return x & ~(x << _ONE) & TOPS
+
+
+@njit(nogil=True, cache=True, inline="always")
+def letters(x):
+    """Marks of the ASCII letters."""
+    low = (x | CASE) & LOWS
+    return (low + fill(31)) & ~(low + fill(5)) & ~x & TOPS
+
+
+@njit(nogil=True, cache=True, inline="always")
+def digits(x):
+    """Marks of the ASCII digits."""
+    low = x & LOWS
+    return (low + fill(80)) & ~(low + fill(70)) & ~x & TOPS
+
+
+@njit(nogil=True, cache=True, inline="always")
+def alnums(x):
+    """Marks of the ASCII letters and digits."""
+    return letters(x) | digits(x)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def marks_in(marks):
+    """How many marks there are."""
+    return np.int64(((marks >> _SEVEN) * EACH) >> np.uint64(56))
