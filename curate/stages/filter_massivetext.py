@@ -127,12 +127,11 @@ class MassiveText(Filter):
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Counts int64 and shares float64, one of each a row; ``word_length`` is null in a text without words."""
         from curate.text.line_counts import line_counts
-        from curate.text.provisional_words import words_of
         from curate.text.repetition import repetition
         from curate.text.word_counts import word_counts
 
         way = COUNTINGS.index(self.counting)
-        words = words_of(docs, "tokens" if self.counting in ("datatrove", "dclm") else "gopher")
+        words = docs.words("tokens" if self.counting in ("datatrove", "dclm") else "gopher")
         counts, lengths = word_counts(*docs.utf8, words.rows, words.starts, words.stops, way)
         lines = line_counts(*docs.utf8, docs.lines.rows, docs.lines.starts, way)
         grams = repetition(*docs.utf8, words.rows, words.hashes, words.starts, words.stops, lengths, way)

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 Atoms = npt.NDArray[np.uint64]
-"""uint64[8, blocks]: a row for each of the masks below; blocks = ceil(bytes / 64) + 1, bits behind the end are 0."""
+"""uint64[7, blocks]: a row for each of the masks below; blocks = ceil(bytes / 64) + 1, bits behind the end are 0."""
 
 WORD: Final = 0
 """Every byte of a letter, mark or number."""
@@ -54,15 +54,12 @@ HIGH: Final = 5
 """Bytes from 128 on."""
 BREAK: Final = 6
 """Where a word begins although the byte before belongs to a word: a character that is a word by itself, what follows it."""
-TOKEN: Final = 7
-"""The first byte of punctuation and symbols above ASCII, and the first byte behind."""
 _ASCII: Final = 6
 
 _WORD_KIND: Final = unicode.WORD
 _ALONE_KIND: Final = unicode.ALONE
 _SPACE_KIND: Final = unicode.SPACE
 _MARK_KIND: Final = unicode.MARK
-_SIGN_KIND: Final = unicode.PUNCTUATION | unicode.SYMBOL
 _POINTS: Final = unicode.POINTS
 
 
@@ -200,15 +197,12 @@ def _above_ascii(offsets, data, kinds, masks):
                     alone = False
                     if kind & _SPACE_KIND:
                         _set(masks, SPACE, at, width)
-                    elif kind & _SIGN_KIND:
-                        _set(masks, TOKEN, at, 1)
-                        _set(masks, TOKEN, until, 1)
 
 
 def atoms(offsets: Offsets, data: Bytes) -> Atoms:
     """The masks of a batch's bytes ``data[offsets[0]:offsets[n]]``."""
     first, stop = int(offsets[0]), int(offsets[-1])
-    masks = np.zeros((8, (stop - first + 63) // 64 + 1), np.uint64)
+    masks = np.zeros((7, (stop - first + 63) // 64 + 1), np.uint64)
     _ascii(data, first, stop, masks)
     if masks[HIGH].any():
         _above_ascii(offsets, data, unicode.kinds(), masks)

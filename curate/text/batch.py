@@ -57,10 +57,14 @@ class Batch:
 
     def words(self, policy: Policy) -> Words:
         """The text's words under a named policy (see ``curate.text.words``), computed once; each consumer names its own."""
-        from curate.text.words import words
+        from curate.text.words import tokenized, words
 
         if policy not in self._words:
-            self._words[policy] = words(*self.utf8, policy, self.atoms)
+            if policy == "tokens":
+                found = tokenized(*self.utf8, self.words("gopher"))
+            else:
+                found = words(*self.utf8, policy, self.atoms)
+            self._words[policy] = found
         return self._words[policy]
 
     @cached_property

@@ -26,11 +26,11 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import _read64 as read64
 from curate.text.hashing import xxh64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.spaces import chars, stripped
 from curate.text.swar import fill, zeros
+from curate.text.utf8 import read64
 
 __all__ = ["LINE_COUNTS", "line_counts"]
 

@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+
+from curate.text import unicode
 
 __all__ = ["ALPHA", "COUNTINGS", "DATATROVE", "DCLM", "DOLMA", "MARK", "PAPER", "WORD", "Counting", "classes"]
 
@@ -23,7 +23,6 @@ DATATROVE: Final = 1
 DOLMA: Final = 2
 DCLM: Final = 3
 
-POINTS: Final = 0x110000
 ALPHA: Final = 1
 """A letter, as ``str.isalpha`` says."""
 WORD: Final = 2
@@ -47,12 +46,9 @@ FF08-FF09 FF0C FF0E FF11 FF1A-FF1B FF1F FF5E FF61 10A56-10A57 10F55-10F59 10F86-
 @cache
 def classes() -> npt.NDArray[np.uint8]:
     """uint8[0x110000], read-only: ALPHA, WORD and MARK of each code point, or-ed."""
-    table = np.zeros(POINTS, np.uint8)
-    for first, last in ((0, 0xD800), (0xE000, POINTS)):
-        points = np.arange(first, last, dtype=np.uint32)
-        signs = pa.array(list(points.tobytes().decode("utf-32-le")), pa.large_string())
-        table[first:last] |= np.where(pc.utf8_is_alpha(signs).to_numpy(False), ALPHA | WORD, 0).astype(np.uint8)
-        table[first:last] |= np.where(pc.utf8_is_alnum(signs).to_numpy(False), WORD, 0).astype(np.uint8)
+    kind = unicode.kinds()
+    table = np.where(kind & unicode.ALPHA, ALPHA | WORD, 0).astype(np.uint8)
+    table |= np.where((kind & unicode.WORD > 0) & (kind & unicode.MARK == 0), WORD, 0).astype(np.uint8)
     for span in _MARKS.split():
         begin, _, end = span.partition("-")
         table[int(begin, 16) : int(end or begin, 16) + 1] |= MARK

@@ -32,9 +32,9 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import _read64 as read64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.swar import write64
+from curate.text.utf8 import read64
 
 __all__ = ["REPEATED", "TOP", "repetition"]
 

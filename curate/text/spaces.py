@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from curate.text.hashing import _read64 as read64
 from curate.text.swar import continuations, load, marks_in
+from curate.text.utf8 import read64
 
 __all__ = ["chars", "space_after", "space_before", "stripped"]
 

@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-from curate.text.hashing import _read64 as read64
+from curate.text.utf8 import read64
 
 __all__ = [
     "alnums",

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 from typing import Final
 
@@ -15,6 +14,7 @@ from numba import njit
 from curate.text.hashing import mix64, xxh64
 from curate.text.swar import load
 from curate.text.token_exceptions import CUT, SIGNED, SIGNED_CUT, WHOLE
+from curate.text.unicode import categories
 
 __all__ = ["characters", "exceptions", "shape", "token_hash"]
 
@@ -58,9 +58,8 @@ def characters() -> npt.NDArray[np.uint8]:
     table = np.zeros(0x110000, np.uint8)
     kind = {"Ll": ALPHA | LOWER, "Lu": ALPHA | UPPER, "So": PREFIX | SUFFIX | ICON}
     kind |= dict.fromkeys(("Lo", "Lm", "Lt"), ALPHA | LOWER | UPPER)
-    for point in range(0x20000):
-        table[point] = kind.get(unicodedata.category(chr(point)), 0)
-    table[0x20000:0x32000] = ALPHA | LOWER | UPPER
+    for first, last, category in categories():
+        table[first : last + 1] = kind.get(category, 0)
     for signs, bits in (
         (PUNCTUATION, PREFIX | SUFFIX),
         (QUOTES, PREFIX | SUFFIX | QUOTE),

@@ -48,6 +48,12 @@ def _lines(name: str) -> list[str]:
     return (assets.find("data", "unicode") / name).read_text(encoding="utf-8").splitlines()
 
 
+def categories() -> list[tuple[int, int, str]]:
+    """(first, last, general category) of every range of code points in the tables."""
+    rows = [line.split("\t") for line in _lines("unicode.tsv")[1:]]
+    return [(int(row[0], 16), int(row[1], 16), row[2]) for row in rows]
+
+
 def version() -> str:
     """The version of Unicode that the tables are from, as in ``15.0.0``."""
     return _lines("unicode.tsv")[0].split(":")[0].split()[-1]

@@ -14,9 +14,8 @@ n-grams of words work on them. Bytes that are no valid UTF-8 separate words unde
                   code and mathematics, where ``a[i] + b`` and ``a(i) - b`` differ
 ``gopher``        longest runs without white space, as Python's ``str.split`` finds them, hashed as they are. For
                   the counting rules of Gopher, RefinedWeb and most engines
-``tokens``        as a rule-based tokenizer splits English: signs are words of their own but for those within
-                  words and numbers; hashed as they are. For the counting rules as datatrove has them, which asks
-                  spaCy's blank tokenizer: lists of abbreviations and of URL endings are left out
+``tokens``        as spaCy's blank English tokenizer cuts them (``curate.text.tokens``), hashed as they are. For the
+                  counting rules as datatrove has them, which asks that tokenizer for words
 ``raw``           what fastText reads: runs without the bytes 9 to 13, 32 and 0; the hash is its 32-bit FNV-1a
                   (``Dictionary::hash``: bytes above 127 are sign-extended before the xor)
 """
@@ -36,7 +35,6 @@ from curate.text.atoms import (
     RAW,
     SIGN,
     SPACE,
-    TOKEN,
     WORD,
     Atoms,
     atoms,
@@ -44,10 +42,11 @@ from curate.text.atoms import (
     within,
     zeros,
 )
+from curate.text.tokens import tokens
 from curate.text.unicode import folding
 from curate.text.word_hashes import hashes_of, raw_hashes
 
-__all__ = ["POLICIES", "Policy", "Words", "words"]
+__all__ = ["POLICIES", "Policy", "Words", "tokenized", "words"]
 
 Policy = Literal["folded", "alphanumeric", "symbols", "gopher", "tokens", "raw"]
 POLICIES: Final[tuple[Policy, ...]] = ("folded", "alphanumeric", "symbols", "gopher", "tokens", "raw")
@@ -85,36 +84,6 @@ def _inside(masks, block, policy):
     return ~masks[RAW if policy == _RAW else SPACE, block]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _alnum(byte):
-    return byte >= 128 or 48 <= byte <= 57 or 97 <= (byte | 32) <= 122
-
-
-@njit(nogil=True, cache=True)
-def _splits(data, at, first, stop):
-    """How the sign at ``data[at]`` splits tokens: 1 before it, 2 behind it, or-ed; after spaCy's English rules."""
-    byte = data[at]
-    left = data[at - 1] if at > first else np.uint8(32)
-    right = data[at + 1] if at + 1 < stop else np.uint8(32)
-    if byte == 46 and (left == 46 or right == 46):  # dots in a row are one token
-        return (left != 46) + 2 * (right != 46)
-    if _alnum(left) and _alnum(right):
-        if byte == 39:  # do|n't, it|'s
-            return 1
-        letters = left | 32 >= 97 and right | 32 >= 97
-        if byte in (45, 44):
-            return 3 if letters else 0
-        if byte == 46:
-            return 3 if 97 <= left <= 122 and 65 <= right <= 90 else 0
-        if byte in (47, 58, 60, 61, 62):  # / : < = >
-            return 3 if right | 32 >= 97 else 0
-        return 0
-    # Not among spaCy's affixes: these stay with what they touch.
-    if byte in (45, 47, 64, 92, 94, 124, 126, 43):
-        return 0
-    return 3
-
-
 @njit(nogil=True, cache=True)
 def _sign_breaks(masks):
     """Each sign, and what follows it, begins a word."""
@@ -125,27 +94,6 @@ def _sign_breaks(masks):
         out[block] = masks[BREAK, block] | signs | (signs << _ONE) | carry
         carry = signs >> _TOP
     return out
-
-
-@njit(nogil=True, cache=True)
-def _token_breaks(offsets, data, masks):
-    """Breaks between tokens, uint64[blocks]: around signs as ``_splits`` says, and around signs above ASCII."""
-    breaks = masks[TOKEN].copy()
-    base = offsets[0]
-    for row in range(len(offsets) - 1):
-        first = offsets[row] - base
-        stop = offsets[row + 1] - base
-        for block in range(first >> 6, (stop + 63) >> 6):
-            signs = masks[SIGN, block] & within(block, first, stop)
-            while signs:
-                at = 64 * block + zeros(signs)
-                signs &= signs - _ONE
-                how = _splits(data, base + at, base + first, base + stop)
-                if how & 1:
-                    breaks[at >> 6] |= _ONE << np.uint64(at & 63)
-                if how & 2:
-                    breaks[(at + 1) >> 6] |= _ONE << np.uint64((at + 1) & 63)
-    return breaks
 
 
 @njit(nogil=True, cache=True)
@@ -226,13 +174,13 @@ def words(offsets: Offsets, data: Bytes, policy: Policy, masks: Atoms | None = N
         raise ValueError("a row of 4 GiB or more has no words view")
     if masks is None:
         masks = atoms(offsets, data)
+    if policy == "tokens":
+        return tokenized(offsets, data, words(offsets, data, "gopher", masks))
     number = POLICIES.index(policy)
     none = np.zeros(masks.shape[1], np.uint64)
     breaks = none
     if number <= _SYMBOLS:
         breaks = masks[BREAK] if number < _SYMBOLS else _sign_breaks(masks)
-    elif number == _TOKENS:
-        breaks = _token_breaks(offsets, data, masks)
     gaps = _escapes(offsets, data, masks) if number == _ALPHANUMERIC else none
     rows = _count(offsets, masks, breaks, gaps, number)
     total = int(rows[-1])
@@ -244,3 +192,8 @@ def words(offsets: Offsets, data: Bytes, policy: Policy, masks: Atoms | None = N
     else:
         hashes_of(offsets, data, rows, starts, stops, folding(), number <= _SYMBOLS, hashes)
     return Words(rows, hashes, starts, stops)
+
+
+def tokenized(offsets: Offsets, data: Bytes, runs: Words) -> Words:
+    """Words under ``tokens``, from those under ``gopher``, which no token crosses."""
+    return Words(*tokens(offsets, data, runs.rows, runs.starts, runs.stops))

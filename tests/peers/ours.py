@@ -13,7 +13,6 @@ import pyarrow as pa
 from curate.stages.base import Context, Filter
 from curate.stages.filter_massivetext import MassiveText
 from curate.text.batch import Batch
-from curate.text.provisional_words import words_of
 
 Verdicts = dict[str, list[object]]
 """By rule: one value a text, true for dropped, or what was measured."""
@@ -41,7 +40,7 @@ def batch(texts: list[str]) -> Batch:
 def words(texts: list[str], policy: str) -> list[list[str]]:
     """The words of each text as strings."""
     docs = batch(texts)
-    found = words_of(docs, policy)
+    found = docs.words(policy)
     raw = [text.encode() for text in texts]
     return [
         [raw[i][found.starts[j] : found.stops[j]].decode() for j in range(found.rows[i], found.rows[i + 1])]

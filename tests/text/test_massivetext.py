@@ -16,8 +16,8 @@ from twins import ROW, ROWS, strings
 from curate.text import line_counts, repetition, word_counts
 from curate.text.batch import Batch
 from curate.text.massivetext import ALPHA, COUNTINGS, MARK, WORD, classes
-from curate.text.provisional_words import Words, words_of
 from curate.text.spaces import chars, stripped
+from curate.text.words import Words
 
 KERNELS = settings(max_examples=150, deadline=None)  # the first example compiles
 SMALL = ("a", "b", "ab", "aa", "ba", "aaa", "11", "1", "é", "中")
@@ -84,12 +84,12 @@ def words_in(docs: Batch, words: Words, row: int) -> list[str]:
 def counted(docs: Batch, counting: str, policy: str | None = None) -> tuple[list[dict[str, int]], list[list[str]]]:
     """Everything counted in each row, and its words."""
     way = COUNTINGS.index(counting)  # type: ignore[arg-type]
-    words = words_of(docs, policy or ("tokens" if counting in ("datatrove", "dclm") else "gopher"))  # type: ignore[arg-type]
+    words = docs.words(policy or ("tokens" if counting in ("datatrove", "dclm") else "gopher"))  # type: ignore[arg-type]
     counts, lengths = word_counts.word_counts(*docs.utf8, words.rows, words.starts, words.stops, way)
     found = {
         **counts,
         **line_counts.line_counts(*docs.utf8, docs.lines.rows, docs.lines.starts, way),
-        **repetition.repetition(*docs.utf8, *words, lengths, way),
+        **repetition.repetition(*docs.utf8, words.rows, words.hashes, words.starts, words.stops, lengths, way),
     }
     rows = [{name: int(values[i]) for name, values in found.items()} for i in range(len(docs))]
     return rows, [words_in(docs, words, i) for i in range(len(docs))]

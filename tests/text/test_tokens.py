@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from twins import ROWS, strings
 
 from curate.text.batch import Batch
-from curate.text.provisional_words import words_of
 
 PIECES = (
     *(
@@ -123,7 +122,7 @@ TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 def split(rows: list[bytes]) -> list[list[str]]:
     docs = Batch(pa.RecordBatch.from_arrays([strings(list(rows))], ["text"]))
-    found = words_of(docs, "tokens")
+    found = docs.words("tokens")
     out = []
     for i, row in enumerate(rows):
         spans = range(int(found.rows[i]), int(found.rows[i + 1]))
@@ -169,7 +168,7 @@ def test_what_spacy_gives(text: str, expected: list[str]) -> None:
 def test_hashes_are_of_bytes() -> None:
     """Equal tokens have equal hashes wherever they stand, others do not."""
     docs = Batch(pa.RecordBatch.from_arrays([strings([b"a (a) The the \x00 aaaaaaaaaaaa aaaaaaaaaaaa."])], ["text"]))
-    found = words_of(docs, "tokens")
+    found = docs.words("tokens")
     names = split([b"a (a) The the \x00 aaaaaaaaaaaa aaaaaaaaaaaa."])[0]
     by_name: dict[str, set[int]] = {}
     for name, value in zip(names, found.hashes, strict=True):

@@ -18,6 +18,7 @@ from curate.text.arrow import buffers
 from curate.text.lines import lines, paragraphs
 from curate.text.words import POLICIES, words
 
+DERIVED = [policy for policy in POLICIES if policy != "tokens"]  # tokens are cut, and tested, on their own
 TEXT = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=80), max_size=6)
 HOSTILE = [
     b"",
@@ -115,11 +116,11 @@ def test_atoms(rows):
 
 
 @KERNELS
-@given(twins.ROWS, st.sampled_from(POLICIES))
+@given(twins.ROWS, st.sampled_from(DERIVED))
 @example([rb"a\nb\\tc\x \r", b"\\", rb"\n\n\nn"], "alphanumeric")
 @example([b"n", b"\\", b"n"], "alphanumeric")
 @example(["\u4e2d".encode(), b"a", "\u201c".encode(), b"b-c"], "folded")
-@example(["\u4e2d".encode(), b"a", "\u201c".encode(), b"b-c"], "tokens")
+@example(["\u4e2d".encode(), b"a", "\u201c".encode(), b"b-c"], "gopher")
 def test_words(rows, policy):
     """Ranges and hashes of words under each policy."""
     view = words(*buffers(sliced(rows)), policy)
@@ -129,7 +130,7 @@ def test_words(rows, policy):
     assert twins.as_lists(view.rows, view.hashes) == [[h for _, _, h in row] for row in want]
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", DERIVED)
 def test_words_of_hostile_documents(policy):
     """Nothing, one word, no end, no letter, no sense: as the twin sees them, all in one batch."""
     rows = [row if len(row) < 20_000 else row[:20_000] for row in HOSTILE]
@@ -198,15 +199,6 @@ def test_words_of_scripts_without_spaces():
     assert counts == [4, 4, 3, 2, 2, 2, 2, 2, 2]
 
 
-def test_tokens_as_a_tokenizer_splits_english():
-    """Signs are tokens but within words and numbers."""
-    text = 'Don\'t "well-known" 3.14 (1,000)... e.g. and/or end.Start caf\u00e9\u2019s \u201cq\u201d a_b x@y.z $5 50%'
-    view = words(*buffers(pa.array([text], pa.large_string())), "tokens")
-    got = [text.encode()[a:b].decode() for a, b in zip(view.starts, view.stops, strict=True)]
-    want = 'Don \'t " well - known " 3.14 ( 1,000 ) ... e.g . and / or end . Start caf\u00e9 \u2019 s \u201c q \u201d a_b x@y.z $ 5 50 %'
-    assert got == want.split()
-
-
 def test_one_huge_word_and_one_row_of_many_words():
     """Rows beyond any fixed buffer: 3 MB without a break, and a million words."""
     rows = ["x" * 3_000_000, "a " * 1_100_000, "b", "\u023a" * 1_000_000]
@@ -218,7 +210,7 @@ def test_one_huge_word_and_one_row_of_many_words():
 def test_a_row_of_4_gib_is_refused():
     """Positions are 32 bits wide: a larger row is an error, not a wrong answer."""
     with pytest.raises(ValueError, match="4 GiB"):
-        words(np.array([0, 1 << 32], np.int64), np.zeros(1, np.uint8), "folded", np.zeros((8, 1), np.uint64))
+        words(np.array([0, 1 << 32], np.int64), np.zeros(1, np.uint8), "folded", np.zeros((7, 1), np.uint64))
 
 
 @KERNELS
@@ -234,7 +226,7 @@ def test_lines_and_paragraphs(rows):
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.lists(st.sampled_from(HOSTILE[:9]), min_size=1, max_size=4), st.sampled_from(POLICIES))
+@given(st.lists(st.sampled_from(HOSTILE[:9]), min_size=1, max_size=4), st.sampled_from(DERIVED))
 def test_words_do_not_depend_on_neighbours(rows, policy):
     """A row alone, as plain string, and among others with nulls: the same words."""
     alone = [words(*buffers(twins.strings([row])), policy).hashes.tolist() for row in rows]

@@ -136,18 +136,8 @@ def words(row: bytes, policy: str) -> list[tuple[int, int, int]]:
         return [(m.start(), m.end(), fnv(m[0])) for m in re.finditer(rb"[^\x00\t-\r ]+", row)]
     seen = points(row)
     kinds = [kind(p) for p, _, _ in seen]
-    if policy in ("gopher", "tokens"):
-        breaks = {
-            i for i, (p, _, _) in enumerate(seen) if p >= 128 and kinds[i] & (unicode.PUNCTUATION | unicode.SYMBOL)
-        }
-        breaks |= {i + 1 for i in breaks}
-        for i, (point, at, _) in enumerate(seen):
-            if is_sign(point):
-                how = splits(row, at)
-                breaks |= ({i} if "before" in how else set()) | ({i + 1} if "behind" in how else set())
-        if policy == "gopher":
-            breaks = set()
-        found = _runs(seen, lambda _, p: not is_space(p), lambda i: i in breaks)
+    if policy == "gopher":
+        found = _runs(seen, lambda _, p: not is_space(p), lambda _: False)
         return [(a, b, word_hash(row[a:b])) for a, b in found]
 
     def in_word(i: int, point: int) -> bool:
@@ -167,31 +157,6 @@ def words(row: bytes, policy: str) -> list[tuple[int, int, int]]:
         return bool(kinds[i] & unicode.ALONE) or after_one
 
     return [(a, b, word_hash(folded(row[a:b]))) for a, b in _runs(seen, in_word, begins)]
-
-
-def splits(row: bytes, at: int) -> str:
-    """Whether tokens are split before and behind the ASCII sign at a byte; ``curate.text.words`` says what for."""
-    sign, left, right = row[at : at + 1], row[at - 1 : at] if at else b"", row[at + 1 : at + 2]
-
-    def alnum(b: bytes) -> bool:
-        return b > b"\x7f" or b.isalnum()
-
-    def letter(b: bytes) -> bool:
-        return b > b"\x7f" or b.isalpha()
-
-    if sign == b"." and b"." in (left, right):
-        return ("" if left == b"." else "before ") + ("" if right == b"." else "behind")
-    if alnum(left) and alnum(right):
-        if sign == b"'":
-            return "before"
-        if sign in b"-,":
-            return "before behind" if letter(left) and letter(right) else ""
-        if sign == b".":
-            return "before behind" if left.islower() and right.isupper() else ""
-        if sign in b"/:<=>":
-            return "before behind" if letter(right) else ""
-        return ""
-    return "" if sign in b"-/@\\^|~+" else "before behind"
 
 
 def ngrams(hashes: list[int], n: int) -> list[int]:
