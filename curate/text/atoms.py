@@ -28,7 +28,6 @@ __all__ = [
     "RAW",
     "SIGN",
     "SPACE",
-    "TOKEN",
     "WORD",
     "Atoms",
     "atoms",

@@ -36,6 +36,7 @@ from curate.text.token_tables import (
     token_hash,
 )
 from curate.text.utf8 import decode
+from curate.text.word_hashes import word_hash
 
 __all__ = ["tokens"]
 
@@ -392,7 +393,7 @@ def _plain(data, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
+def _tokens(offsets, data, rows, run_hashes, starts, stops, table, keys, values, pairs):
     count = len(rows) - 1
     out_rows = np.zeros(count + 1, np.int64)
     longest = np.int64(0)
@@ -416,8 +417,8 @@ def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
                 grown, first, last = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
                 grown[:size], first[:size], last[:size] = hashes[:size], firsts[:size], lasts[:size]
                 hashes, firsts, lasts = grown, first, last
-            key = token_hash(data, start, stop)
-            if _plain(data, start, stop) and not _entry(key, keys, values) & 1:
+            key = run_hashes[i]
+            if _plain(data, start, stop) and not _exception(data, start, stop, keys, values, pairs, KNOWN):
                 hashes[size] = key
                 firsts[size] = start - base
                 lasts[size] = stop - base
@@ -442,7 +443,7 @@ def _tokens(offsets, data, rows, starts, stops, table, keys, values, pairs):
                     remembered[slot] = packed
             for k in range(number):
                 end = ends[k]
-                hashes[size] = token_hash(data, start, end)
+                hashes[size] = word_hash(data, start, end)
                 firsts[size] = start - base
                 lasts[size] = end - base
                 size += 1
@@ -455,8 +456,9 @@ def tokens(
     offsets: Offsets,
     data: Bytes,
     rows: Offsets,
+    hashes: npt.NDArray[np.uint64],
     starts: npt.NDArray[np.uint32],
     stops: npt.NDArray[np.uint32],
 ) -> tuple[Offsets, npt.NDArray[np.uint64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """Tokens of every row, from its runs without white space: rows, hashes, starts, stops as in ``words.Words``."""
-    return _tokens(offsets, data, rows, starts, stops, characters(), *exceptions())
+    return _tokens(offsets, data, rows, hashes, starts, stops, characters(), *exceptions())

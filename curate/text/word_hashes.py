@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from curate.text.hashing import mix64
 from curate.text.utf8 import decode, read64
 
-__all__ = ["hashes_of", "raw_hashes"]
+__all__ = ["hashes_of", "raw_hashes", "word_hash"]
 
 _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
@@ -68,6 +68,15 @@ def _long(data, at, stop, fold):
 
 
 @njit(nogil=True, cache=True)
+def word_hash(data, at, stop):
+    """Hash of the exact bytes ``data[at:stop]``: what ``gopher`` and ``tokens`` have."""
+    size = stop - at
+    if size <= 8:
+        return _short(_upto8(data, at, size), size)
+    return _long(data, at, stop, False)[0]
+
+
+@njit(nogil=True, cache=True)
 def _hash_folded(data, at, stop, fold, buffer):
     """Hash of a word with code points above ASCII: of the UTF-8 of its folded code points."""
     size = 0
@@ -96,9 +105,7 @@ def _hash_folded(data, at, stop, fold, buffer):
             buffer[size + 2] = 0x80 | ((point >> 6) & 63)
             buffer[size + 3] = 0x80 | (point & 63)
             size += 4
-    if size <= 8:
-        return _short(_upto8(buffer, np.int64(0), np.int64(size)), size)
-    return _long(buffer, np.int64(0), np.int64(size), False)[0]
+    return word_hash(buffer, np.int64(0), np.int64(size))
 
 
 @njit(nogil=True, cache=True)

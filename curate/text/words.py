@@ -196,4 +196,4 @@ def words(offsets: Offsets, data: Bytes, policy: Policy, masks: Atoms | None = N
 
 def tokenized(offsets: Offsets, data: Bytes, runs: Words) -> Words:
     """Words under ``tokens``, from those under ``gopher``, which no token crosses."""
-    return Words(*tokens(offsets, data, runs.rows, runs.starts, runs.stops))
+    return Words(*tokens(offsets, data, runs.rows, runs.hashes, runs.starts, runs.stops))
