@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,8 @@ class FineWeb(Filter):
 
     After Penedo et al. 2024 (arXiv 2406.17557, section 3.6), counted as ``FineWebQualityFilter`` of datatrove 0.10.1 does:
     lines end at LF, those of white space alone do not count, a line's last character is its last, white space or not;
-    words are those of the policy ``tokens``, at least 1. Shares are float64.
+    a share of nothing counts as one of 1. What a word is, ``counting`` says; it bears on `list_ratio` alone. Shares are
+    float64.
     """
 
     revision: ClassVar[int] = 1
@@ -34,6 +35,9 @@ class FineWeb(Filter):
         "list_ratio": "more line ends a word than max_newlines: a list",
     }
 
+    counting: Literal["paper", "datatrove"] = Field(
+        "paper", description="words are runs without white space, or (datatrove) the tokens of spaCy's blank tokenizer"
+    )
     min_ended_lines: float = Field(
         0.12, ge=0, le=1, description="share of lines that end with one of line_ends, at least (FineWeb: 0.12)"
     )
@@ -48,7 +52,10 @@ class FineWeb(Filter):
     max_short_lines: float = Field(0.67, ge=0, le=1, description="share of short lines, at most (FineWeb: 0.67)")
     short_line_chars: int = Field(30, ge=0, description="characters of a short line, at most (FineWeb: 30)")
     max_duplicate_chars: float = Field(
-        0.01, ge=0, le=1, description="share of characters in repeated lines, at most (FineWeb: 0.01)"
+        0.01,
+        ge=0,
+        le=1,
+        description="share of characters in repeated lines, at most (FineWeb's code: 0.01; its paper: 0.1)",
     )
     max_newlines: float = Field(0.3, ge=0, description="line ends a word, at most (FineWeb: 0.3)")
 
@@ -74,7 +81,7 @@ class FineWeb(Filter):
 
         ends = tuple(map(ord, self.line_ends)) or TERMINAL_POINTS
         n = line_shapes(*docs.utf8, self.short_line_chars, ends)
-        words = np.diff(docs.words("tokens").rows)
+        words = np.diff(docs.words("tokens" if self.counting == "datatrove" else "gopher").rows)
         lines = np.maximum(n["lines"], 1)
         values = {
             "lines": n["lines"],

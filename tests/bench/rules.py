@@ -45,7 +45,11 @@ def compatible() -> list[Filter]:
     from curate.stages.filter_fineweb import FineWeb
     from curate.stages.filter_massivetext import MassiveText
 
-    return [MassiveText(counting="datatrove"), C4(counting="datatrove", require_terminal=False), FineWeb()]
+    return [
+        MassiveText(counting="datatrove"),
+        C4(counting="datatrove", terminal_punctuation=False),
+        FineWeb(counting="datatrove"),
+    ]
 
 
 def judged(stages: list[Filter]) -> Callable[[list[str]], Run]:

@@ -1,39 +1,26 @@
 """filter.c4 and filter.fineweb against datatrove's filters and dolma's taggers: ``python -m tests.peers.lines``.
 
 Twice on the same documents: with the peer fed our words and sentences every decision of every rule and every text that
-is left has to be the same; with the peer's own at least 98 % of each. Each peer runs in an environment of its own under
-``runs/peers``, made on first use; ``--python datatrove=PATH`` takes another Python that has the engine. Exit code 1 if a
-bound is missed.
+is left has to be the same; with the peer's own at least 98 % of each. Exit code 1 if a bound is missed.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import io
-import json
 import re
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import zstandard
 
 from curate.stages.base import Context
 from curate.stages.filter_c4 import C4
 from curate.stages.filter_fineweb import FineWeb
 from curate.text.arrow import buffers
 from curate.text.bad_words import bad_words, holds
-from curate.text.batch import Batch
 from curate.text.sentences import sentence_counts
+from tests.peers.environment import BOUND, ROOT, answers, arguments, drawn, environment, pythons
+from tests.peers.word_filters import batch
 
-ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = {"datatrove": ["datatrove[processing]==0.10.1", "orjson", "spacy"], "dolma": ["dolma==1.2.1"]}
-BOUND = {"fed": 1.0, "own": 0.98}
 BAD = ["password", "spam", "kill", "at the end", "e.g.", "damn", "hell", "c++"]
 """Stands for a list of bad words: common enough that the rule decides something."""
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
@@ -55,25 +42,6 @@ PLANTED = [
 Verdict = dict[str, dict[str, object]]
 
 
-def texts(path: Path) -> Iterator[str]:
-    """The ``text`` of each line of a JSONL file, zstd or plain."""
-    with path.open("rb") as file:
-        stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        for line in io.BufferedReader(stream) if path.suffix == ".zst" else file:
-            yield json.loads(line)["text"]
-
-
-def drawn(paths: list[Path], count: int, largest: int) -> list[str]:
-    """``count`` documents of at most ``largest`` bytes, those whose text has the smallest hash."""
-    keyed = []
-    for path in paths:
-        for text in texts(path):
-            raw = text.encode("utf-8", "replace")
-            if len(raw) <= largest:
-                keyed.append((hashlib.blake2b(raw, digest_size=8).digest(), raw.decode()))
-    return [text for _, text in sorted(keyed)[:count]]
-
-
 def planted(documents: list[str]) -> list[str]:
     """The documents, the first of them with one of PLANTED each as a line in the middle."""
     out = list(documents)
@@ -82,35 +50,6 @@ def planted(documents: list[str]) -> list[str]:
         lines.insert(len(lines) // 2, PLANTED[i % len(PLANTED)])
         out[i] = "\n".join(lines)
     return out
-
-
-def environment(engine: str) -> Path:
-    """The Python of an engine's environment, made if it is not there."""
-    folder = ROOT / "runs/peers" / engine
-    python = folder / "bin/python"
-    if not (folder / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS[engine]], check=True)
-        (folder / "ready").touch()
-    return python
-
-
-def peer(python: Path, engine: str, mode: str, sent: list[dict[str, object]]) -> tuple[list[Verdict], float]:
-    """The peer's verdict of each document, and the seconds it took."""
-    with tempfile.TemporaryFile() as there, tempfile.TemporaryFile() as back:
-        there.writelines(json.dumps(document).encode() + b"\n" for document in sent)
-        there.seek(0)
-        start = time.perf_counter()
-        script = Path(__file__).with_name("line_peer.py")
-        command = [python, script, engine, mode]
-        subprocess.run(command, stdin=there, stdout=back, stderr=subprocess.DEVNULL, check=True)
-        seconds = time.perf_counter() - start
-        back.seek(0)
-        return [json.loads(line) for line in back], seconds
-
-
-def batch(documents: list[str]) -> Batch:
-    return Batch(pa.RecordBatch.from_arrays([pa.array(documents, pa.large_string())], ["text"]))
 
 
 def document_of(text: str, words: int) -> dict[str, object]:
@@ -142,7 +81,7 @@ def ours_datatrove(documents: list[str]) -> list[Verdict]:
             rules["c4.too_few_paragraphs"] = few.to_pylist()
     edited = pa.array(left["c4.lines"], pa.large_string())
     rules["c4.bad_words"] = holds(*buffers(edited), bad_words(BAD)).tolist()
-    stage = FineWeb()
+    stage = FineWeb(counting="datatrove")
     for reason, broken in stage.rules(stage.measure(docs, context)):
         rules[f"fineweb.{reason}"] = broken.to_pylist()
     return verdicts(rules, left)
@@ -212,16 +151,11 @@ def sentences(theirs: list[Verdict], sent: list[dict[str, object]], show: int) -
 
 def main() -> int:
     """Compare; 1 if a bound is missed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.peers.lines", description=__doc__)
-    parser.add_argument("--corpus", nargs="+", type=Path, default=[ROOT / "data/samples/web.jsonl.zst"])
-    parser.add_argument("--documents", type=int, default=10_000)
-    parser.add_argument("--largest", type=int, default=20_000, help="bytes of the longest document")
-    parser.add_argument("--python", nargs="*", default=[], metavar="ENGINE=PATH")
+    parser = arguments("lines", __doc__)
+    parser.set_defaults(corpus=[ROOT / "data/samples/web.jsonl.zst"])
     parser.add_argument("--only", nargs="*", default=["datatrove", "dolma"])
-    parser.add_argument("--modes", nargs="*", default=["fed", "own"], choices=["fed", "own"])
     parser.add_argument("--show", type=int, default=0, help="differences to print of each row")
     asked = parser.parse_args()
-    pythons = dict(item.split("=", 1) for item in asked.python)
     documents = planted(drawn(asked.corpus, asked.documents, asked.largest))
     size = sum(len(text.encode()) for text in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB, from {', '.join(path.name for path in asked.corpus)}")
@@ -233,9 +167,9 @@ def main() -> int:
             continue
         modes = [mode for mode in modes if mode in asked.modes]
         ours = of(documents)
-        python = Path(pythons[engine]) if engine in pythons else environment(engine)
+        python = pythons(asked).get(engine) or environment(engine)
         for mode in modes:
-            theirs, seconds = peer(python, engine, mode, sent)
+            theirs, seconds = answers([python, Path(__file__).with_name("line_peer.py"), engine, mode], sent)
             what = {"fed": "fed our words and sentences", "own": "with its own words and sentences"}[mode]
             print(f"\n{engine}, {what if engine == 'datatrove' else 'which splits as we do'}: {seconds:.0f} s")
             good &= table(theirs, ours, mode, asked.show)

@@ -141,7 +141,7 @@ def words(row: bytes, policy: str) -> list[tuple[int, int, int]]:
         return [(a, b, word_hash(row[a:b])) for a, b in found]
 
     def in_word(i: int, point: int) -> bool:
-        if policy == "alphanumeric" and i and seen[i - 1][0] == 92 and point in b"nrt":
+        if policy == "alphanumeric" and i and seen[i - 1][0] == 92 and point in (110, 114, 116):
             return False
         return bool(kinds[i] & unicode.WORD) or (policy == "symbols" and is_sign(point))
 

@@ -1,6 +1,6 @@
 """Runs in a peer's own environment, not in ours: the peer's released filters on documents, one verdict per rule.
 
-``python peer.py FILTER fed|own < documents.jsonl > verdicts.jsonl``: a document is ``{"text": ..., "words": [...]}``; a
+``python word_peer.py FILTER fed|own < documents.jsonl > verdicts.jsonl``: a document is ``{"text": ..., "words": [...]}``; a
 verdict has the rules by the names of our reasons, each true (dropped), a measured value, or null where the peer raises.
 With ``fed`` the peer gets the document's words in place of its own; with ``own`` the verdict tells the peer's words.
 

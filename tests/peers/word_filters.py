@@ -1,6 +1,6 @@
 """Our side of the comparison: by name, the words a filter reads and its verdicts on many texts.
 
-To add a filter: put an Ours of the same name as in ``peer.FILTERS`` into FILTERS.
+To add a filter: put an Ours of the same name as in ``word_peer.FILTERS`` into FILTERS.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Ours:
     """A filter of ours beside a peer's.
 
     Attributes:
-        engine: the peer; a key of ``REQUIREMENTS`` in ``__main__``.
+        engine: the peer; a key of ``REQUIREMENTS``.
         words: the policy of the words that the peer is fed.
         verdicts: from texts to verdicts, with the peer's names of rules.
     """

@@ -1,0 +1,89 @@
+"""Documents for the comparisons, and an environment of its own for each peer."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = [ROOT / "data/samples/web.jsonl.zst", ROOT / "data/samples/code.jsonl.zst"]
+REQUIREMENTS = {
+    "datatrove": ["datatrove[processing]==0.10.1", "orjson", "spacy==3.8.18"],
+    "dolma": ["dolma==1.2.1"],
+    "nemo-curator": ["nemo-curator==1.4.0", "torch==2.13.0"],
+}
+"""What is installed into the environment of each engine."""
+BOUND = {"fed": 1.0, "own": 0.98}
+"""The least share of equal verdicts of a rule: with the peer fed our words, and with its own."""
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The ``text`` of each line of a JSONL file, zstd or plain."""
+    with path.open("rb") as file:
+        stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        for line in io.BufferedReader(stream) if path.suffix == ".zst" else file:
+            yield json.loads(line)["text"]
+
+
+def drawn(paths: list[Path], count: int, largest: int) -> list[str]:
+    """``count`` documents of at most ``largest`` bytes, those whose text has the smallest hash."""
+    keyed = []
+    for path in paths:
+        for text in texts(path):
+            raw = text.encode("utf-8", "replace")
+            if len(raw) <= largest:
+                keyed.append((hashlib.blake2b(raw, digest_size=8).digest(), raw.decode()))
+    return [text for _, text in sorted(keyed)[:count]]
+
+
+def environment(engine: str) -> Path:
+    """The Python of an engine's environment, made if it is not there."""
+    folder = ROOT / "runs/peers" / engine
+    python = folder / "bin/python"
+    if not (folder / "ready").exists():
+        print(f"making an environment for {engine} in {folder} (minutes the first time)", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        # Wheels where there are any: a resolver that builds old source packages to read their metadata takes hours.
+        install = [python, "-m", "pip", "install", "--quiet", "--prefer-binary", *REQUIREMENTS[engine]]
+        subprocess.run(install, check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def answers(command: list[Any], documents: Iterable[dict[str, Any]]) -> tuple[list[Any], float]:
+    """What a script says of each document, as JSON lines, and the seconds it took."""
+    with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as got:
+        sent.writelines(json.dumps(document).encode() + b"\n" for document in documents)
+        sent.seek(0)
+        start = time.perf_counter()
+        subprocess.run(command, stdin=sent, stdout=got, stderr=subprocess.DEVNULL, check=True)
+        seconds = time.perf_counter() - start
+        got.seek(0)
+        return [json.loads(line) for line in got], seconds
+
+
+def arguments(module: str, about: str | None) -> argparse.ArgumentParser:
+    """What every comparison takes."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.peers.{module}", description=about)
+    parser.add_argument("--corpus", nargs="+", type=Path, default=SAMPLES, help="JSONL or JSONL.zst with text")
+    parser.add_argument("--documents", type=int, default=10_000)
+    parser.add_argument("--largest", type=int, default=20_000, help="bytes of the largest document taken")
+    parser.add_argument("--python", nargs="*", default=[], metavar="ENGINE=PATH", help="another Python with the engine")
+    parser.add_argument("--modes", nargs="*", default=list(BOUND), choices=list(BOUND))
+    return parser
+
+
+def pythons(asked: argparse.Namespace) -> dict[str, Path]:
+    """The Pythons named on the command line, by engine."""
+    return {engine: Path(path) for engine, _, path in (item.partition("=") for item in asked.python)}
