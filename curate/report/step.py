@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,10 +36,11 @@ class Step:
     @cached_property
     def stage(self) -> type[Stage] | None:
         """Its stage, or None when this version of curate does not have it any more."""
-        try:
+        with suppress(ImportError):
             importlib.import_module(f"curate.stages.{self.use.replace('.', '_')}")
+        try:
             return stage_class(self.use)
-        except (ImportError, CurateError):
+        except CurateError:
             return None
 
     def is_a(self, *kinds: type[Stage]) -> bool:

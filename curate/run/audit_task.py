@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.run.segment import SAMPLE_KEY, RowStep, _needed, _with_columns, edited, text_bytes
+from curate.run.segment import SAMPLE_KEY, RowStep, edited, needed, text_bytes, with_columns
 from curate.run.task import Task
 from curate.stages.base import SetAside, Source, Split
+from curate.text.batch import Batch
 from curate.text.hashing import content_hash, keyed_hash
 
 Flags = npt.NDArray[np.bool_]
@@ -88,13 +89,13 @@ class AuditCounts:
     def add(self, task: AuditTask, rows: pa.RecordBatch) -> None:
         """Try all rules on a batch of documents."""
         n = rows.num_rows
-        after, alive = {task.source_id: rows}, {task.source_id: np.ones(n, bool)}
+        after, alive = {task.source_id: Batch(rows)}, {task.source_id: np.ones(n, bool)}
         names: list[tuple[str, str]] = []
         broken: list[Flags] = []
         for step, before in task.steps:
-            docs = _needed(after[before], step)
-            signals = step.stage.measure(docs, step.ctx)
-            after[step.id] = _edited(step, _with_columns(after[before], step, signals))
+            docs = after[before]
+            signals = step.stage.measure(needed(docs, step), step.ctx)
+            after[step.id] = _edited(step, docs.with_rows(with_columns(docs.rows, step, signals)))
             here = alive[before].copy()
             alive[step.id] = here
             if task.only not in (None, step.id):
@@ -111,8 +112,8 @@ class AuditCounts:
                 "broken": int(np.logical_or.reduce([f for _, f in tried]).sum()) if tried else 0,
                 "arrived": arrived,
                 "dropped": arrived - int(here.sum()),
-                "bytes_in": text_bytes(after[before]),
-                "bytes_out": text_bytes(after[step.id]),
+                "bytes_in": text_bytes(docs.rows),
+                "bytes_out": text_bytes(after[step.id].rows),
             }
             _into(self.steps.setdefault(step.id, {}), sums)
         self.documents += n
@@ -168,12 +169,12 @@ def _flags(condition: pa.Array) -> Flags:
     return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
 
 
-def _edited(step: RowStep, rows: pa.RecordBatch) -> pa.RecordBatch:
+def _edited(step: RowStep, docs: Batch) -> Batch:
     """Rows with the text that the step would give them."""
     if not step.stage.edits():
-        return rows
-    text = edited(step.stage, _needed(rows, step), step.ctx)
+        return docs
+    rows, text = docs.rows, edited(step.stage, needed(docs, step), step.ctx)
     for name, values in (("text", text), ("content_hash", content_hash(text))):
         at = rows.schema.get_field_index(name)
         rows = rows.set_column(at, rows.schema.field(at), values)
-    return rows
+    return Batch(rows)

@@ -224,52 +224,54 @@ class _Run:
     def _through(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
         """Rows that every step keeps, with the columns added, and their positions among the rows given."""
         position = np.arange(rows.num_rows, dtype=np.int64)
+        # One batch goes through all steps: words that one of them asked for are there for the next.
+        docs = Batch(rows)
         for step in self.task.steps:
             counts = self.counts[step.id]
-            size = text_bytes(rows)
-            counts.rows_in += rows.num_rows
+            size = text_bytes(docs.rows)
+            counts.rows_in += len(docs)
             counts.bytes_in += size
-            if rows.num_rows == 0:
-                rows = _with_columns(rows, step, None)
+            if len(docs) == 0:
+                docs = docs.with_rows(with_columns(docs.rows, step, None))
                 continue
-            signals = self._measured(step, rows, counts)
+            signals = self._measured(step, docs, counts)
             reasons = step.stage.decide(signals)
-            side = {"id": rows.column("id"), HASH: rows.column(HASH), **signals, REASON: reasons}
+            side = {"id": docs.column("id"), HASH: docs.column(HASH), **signals, REASON: reasons}
             self.signals[step.id].write(pa.RecordBatch.from_pydict(side))
-            rows = _with_columns(rows, step, signals)
+            docs = docs.with_rows(with_columns(docs.rows, step, signals))
             if reasons.null_count < len(reasons):
                 goes = pc.is_valid(reasons)
-                self._drop(step.id, rows.filter(goes), reasons.filter(goes), counts)
+                self._drop(step.id, docs.rows.filter(goes), reasons.filter(goes), counts)
                 stays = pc.invert(goes)
-                rows = rows.filter(stays)
+                docs = docs.filter(stays)
                 position = position[stays.to_numpy(zero_copy_only=False)]
-                size = text_bytes(rows)
-            if step.stage.edits() and rows.num_rows:
-                rows, size = self._edit(step, rows, size, counts)
-            counts.rows_out += rows.num_rows
+                size = text_bytes(docs.rows)
+            if step.stage.edits() and len(docs):
+                docs, size = self._edit(step, docs, size, counts)
+            counts.rows_out += len(docs)
             counts.bytes_out += size
-        return rows, position
+        return docs.rows, position
 
-    def _edit(self, step: RowStep, rows: pa.RecordBatch, size: int, counts: Counts) -> tuple[pa.RecordBatch, int]:
+    def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
         """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
-        old = rows.column("text")
-        text = edited(step.stage, _needed(rows, step), step.ctx)
-        changed = int(pc.sum(pc.not_equal(text, old)).as_py() or 0)
+        rows = docs.rows
+        text = edited(step.stage, needed(docs, step), step.ctx)
+        changed = int(pc.sum(pc.not_equal(text, docs.text)).as_py() or 0)
         if not changed:
-            return rows, size
+            return docs, size
         for name, values in (("text", text), (HASH, content_hash(text))):
             at = rows.schema.get_field_index(name)
             rows = rows.set_column(at, rows.schema.field(at), values)
         now = text_bytes(rows)
         counts.edited += changed
         counts.removed += size - now
-        return rows, now
+        return Batch(rows), now
 
-    def _measured(self, step: RowStep, rows: pa.RecordBatch, counts: Counts) -> Signals:
-        found = self.known[step.id].find(rows)
+    def _measured(self, step: RowStep, docs: Batch, counts: Counts) -> Signals:
+        found = self.known[step.id].find(docs.rows)
         if found is None:
-            counts.measured += rows.num_rows
-            return step.stage.measure(_needed(rows, step), step.ctx)
+            counts.measured += len(docs)
+            return step.stage.measure(needed(docs, step), step.ctx)
         missing = found < 0
         old = self.known[step.id].table
         assert old is not None
@@ -279,7 +281,7 @@ class _Run:
                 for name in old.schema.names
                 if name not in ("id", HASH, REASON)
             }
-        fresh = step.stage.measure(_needed(rows.filter(pa.array(missing)), step), step.ctx)
+        fresh = step.stage.measure(needed(docs.filter(pa.array(missing)), step), step.ctx)
         counts.measured += int(missing.sum())
         where = found.copy()
         where[missing] = old.num_rows + np.arange(int(missing.sum()))
@@ -353,15 +355,17 @@ class _Run:
         }
 
 
-def _needed(rows: pa.RecordBatch, step: RowStep) -> Batch:
+def needed(docs: Batch, step: RowStep) -> Batch:
     """What a step measures: the rows, with nulls for a column that only another branch has."""
+    rows = docs.rows
     for name, kind in step.reads:
         if name not in rows.schema.names:
             rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
-    return Batch(rows)
+    return docs.with_rows(rows)
 
 
-def _with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:
+def with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:
+    """Rows with the columns that a step adds, null where nothing was measured."""
     for name, kind in step.stage.adds().items():
         values = signals[name].cast(kind) if signals is not None else pa.nulls(rows.num_rows, kind)
         rows = rows.append_column(f"{step.id}.{name}", values)

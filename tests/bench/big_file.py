@@ -43,7 +43,7 @@ from tests.command import descendants
 ROOT = Path(__file__).resolve().parents[2]
 FORMATS = {"plain": "big.jsonl", "frames": "frames.jsonl.zst", "zst": "one.jsonl.zst", "gz": "big.jsonl.gz"}
 FRAME_BYTES = 4 << 20
-RULES = ("filter.text_rules", "filter.massivetext", "filter.c4", "filter.fineweb")
+RULES = ("filter.massivetext", "filter.c4", "filter.fineweb")
 """Those that this version has are run one after the other."""
 
 

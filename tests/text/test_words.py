@@ -15,6 +15,7 @@ from test_kernels import KERNELS, sliced
 
 from curate.text import atoms, unicode
 from curate.text.arrow import buffers
+from curate.text.batch import Batch
 from curate.text.lines import lines, paragraphs
 from curate.text.words import POLICIES, words
 
@@ -233,3 +234,23 @@ def test_words_do_not_depend_on_neighbours(rows, policy):
     array = twins.strings([None, *rows, None])
     view = words(*buffers(array), policy)
     assert twins.as_lists(view.rows, view.hashes) == [[], *alone, []]
+
+
+@KERNELS
+@given(twins.ROWS, st.lists(st.booleans(), min_size=8, max_size=8))
+def test_views_of_the_rows_that_stay_are_those_of_the_rows(rows, keep):
+    """A batch that was filtered knows the words and lines that it would find itself; one with other columns shares them."""
+    mask = pa.array(keep[: len(rows)], pa.bool_())
+    docs = Batch(pa.RecordBatch.from_arrays([sliced(rows)], ["text"]))
+    seen = [docs.words(policy) for policy in POLICIES] + [docs.lines, docs.paragraphs]
+    again = docs.with_rows(docs.rows.append_column("more", pa.nulls(len(rows))))
+    assert again.words("gopher") is docs.words("gopher")
+    part = docs.filter(mask)
+    fresh = Batch(part.rows)
+    views = [part.words(policy) for policy in POLICIES] + [part.lines, part.paragraphs]
+    found = [fresh.words(policy) for policy in POLICIES] + [fresh.lines, fresh.paragraphs]
+    for one, other in zip(views, found, strict=True):
+        for name, values in vars(one).items():
+            assert values.tolist() == getattr(other, name).tolist(), name
+            assert values.dtype == getattr(other, name).dtype
+    assert len(seen) == len(views)
