@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench peers docs clean
+.PHONY: help demo test check fix bench bigfile peers docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ fix: $(VENV)/ready-dev  ## what lint and format can mend by themselves
 
 bench: $(VENV)/ready-dev  ## speed and memory; only=rules runs one of them, BENCH_CORPUS=path another corpus
 	$(BIN)/python -m tests.bench $(only)
+
+bigfile: $(VENV)/ready-dev  ## one 4 GiB file in four formats, 1 and 2 workers, killed and resumed; BIGFILE="--mb 256" a smaller one
+	$(BIN)/python -m tests.bench.big_file $(BIGFILE)
 
 peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove and dolma; PEERS="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.words $(PEERS)

@@ -46,7 +46,7 @@ from tests.bench.measure import (
     slope,
     texts_of,
 )
-from tests.bench.rules import rules
+from tests.bench.rules import compiling, peers, rules
 from tests.exchange import CONTEXT
 
 # -- benches --------------------------------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline,
+        physical, rules, compiling, peers, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline,
     )
 }  # fmt: skip
 
@@ -351,12 +351,12 @@ def main() -> int:
         return max(codes)
     name = names[0]
     rows = []
-    print(f"{name:28} cores     MB/s  start-up s   per s  peak MB  ratio  reference", flush=True)
+    print(f"{name:30} cores     MB/s  start-up s   per s  peak MB  ratio  reference", flush=True)
     for row in BENCHES[name]():
         rows.append(row)
         cells = (row.get("mb_per_s"), row.get("startup_s"), row.get("per_s"), row["peak_rss_mb"], row.get("ratio"))
         speed, start, per, peak, ratio = map(_number, cells)
-        line = f"{row['name']:28} {row['cores']:5} {speed:>8} {start:>11} {per:>7} {peak:>8} {ratio:>6}"
+        line = f"{row['name']:30} {row['cores']:5} {speed:>8} {start:>11} {per:>7} {peak:>8} {ratio:>6}"
         print(f"{line}  {row.get('reference', '')}", flush=True)
     libraries = ("numpy", "pyarrow", "numba", "fasttext-modern", "sentencepiece", "datasets", "zstandard", "orjson")
     cpu = [x.partition(":")[2].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]

@@ -238,6 +238,8 @@ def big_file(megabytes: float, formats: list[str], folder: Path, texts: list[str
         }
         if form != "plain":
             path.unlink()
+    for rows, digest in known:
+        yield {"name": "every run gave", "rows": rows, "digest": digest[:32]}
 
 
 def main() -> int:
@@ -254,6 +256,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         for one in big_file(asked.mb, asked.formats.split(","), Path(name), corpus(1e9)):
             rows.append(one)
+            if "digest" in one:
+                print(f"{one['name']} the same {one['rows']:,} rows, digest {one['digest']}")
+                continue
             ratio = f"{one['ratio']:.2f} to {one['reference']}" if "ratio" in one else ""
             kept = f", {one['kept']} of {one['tasks']} commits kept" if "kept" in one else ""
             cpu = " ".join(map(str, one["cpu"]))

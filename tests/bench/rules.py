@@ -124,7 +124,7 @@ def _peer(engine: str, script: str, texts: list[str]) -> float | None:
     return slope((size(quarter), taken["small"]), (size(texts), taken["all"]))[0]
 
 
-def compile_times() -> Iterator[Row]:
+def compiling() -> Iterator[Row]:
     """Seconds until a profile's first result in a new process: with an empty cache of kernels, and with a full one."""
     names = {
         "words": "b.words('raw'), b.words('folded'), b.lines",
@@ -158,9 +158,9 @@ def compile_times() -> Iterator[Row]:
 
 
 def rules() -> Iterator[Row]:
-    """Words, lines, the profiles and code rules, on one thread and on two; datatrove and NeMo Curator beside them.
+    """Words, lines, the profiles and code rules, on one thread and on two.
 
-    ``BENCH_CORPUS`` is the prose, ``BENCH_CODE`` the code. Peers' environments are made on first use.
+    ``BENCH_CORPUS`` is the prose, ``BENCH_CODE`` the code.
     """
     from curate.stages.filter_code_rules import CodeRules
     from curate.stages.filter_python_syntax import PythonSyntax
@@ -187,6 +187,11 @@ def rules() -> Iterator[Row]:
     yield case("python-syntax", code[: len(code) // 4], decided(PythonSyntax()), repeats=3)
     yield case("prose_profile", texts, on_batch(lambda b: normal.prose_profile(b.text)))
     yield case("code_profile", texts, on_batch(lambda b: normal.code_profile(b.text)))
+
+
+def peers() -> Iterator[Row]:
+    """FineWeb's rules, counted as datatrove counts them, against the peers' own; environments are made on first use."""
+    texts = corpus(16, SAMPLES[:1])
     few = texts[: max(8, int(len(texts) * PEER_MB / size(texts)))]
     for name, engine, script in (
         ("fineweb-vs-datatrove", "datatrove", "datatrove"),
@@ -201,4 +206,3 @@ def rules() -> Iterator[Row]:
             "reference_mb_per_s": theirs,
             "ratio": row["mb_per_s"] / theirs if row["mb_per_s"] and theirs else None,
         }
-    yield from compile_times()
