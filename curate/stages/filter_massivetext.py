@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import Context, Filter, Signals
+from curate.stages.bounds import Bound, Threshold
 from curate.stages.registry import register
 from curate.text.batch import Batch
 from curate.text.massivetext import COUNTINGS, Counting
@@ -107,14 +108,24 @@ class MassiveText(Filter):
     max_duplicate_9gram: float = _limit(0.11, "share of characters (Gopher: 0.11)")
     max_duplicate_10gram: float = _limit(0.10, "share of characters (Gopher: 0.10)")
 
-    decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("min_words", "max_words", "min_word_length", "max_word_length", "max_symbol_ratio", "max_bullet_lines"),
-            *("max_ellipsis_lines", "min_alpha_words", "min_stop_words", "max_duplicate_lines"),
-            *("max_duplicate_paragraphs", "max_duplicate_line_chars", "max_duplicate_paragraph_chars"),
-            *(f"max_top_{n}gram" for n in (2, 3, 4)),
-            *(f"max_duplicate_{n}gram" for n in range(5, 11)),
-        }
+    bounds: ClassVar[Sequence[Bound]] = (
+        Bound("too_short", "words", "<", "min_words"),
+        Bound("too_long", "words", ">", "max_words"),
+        Bound("short_words", "word_length", "<", "min_word_length"),
+        Bound("long_words", "word_length", ">", "max_word_length"),
+        Bound("hashes", "hash_ratio", ">", "max_symbol_ratio"),
+        Bound("ellipses", "ellipsis_ratio", ">", "max_symbol_ratio"),
+        Bound("symbols", "symbol_ratio", ">", "max_symbol_ratio"),
+        Bound("bullets", "bullet_lines", ">", "max_bullet_lines"),
+        Bound("ellipsis_lines", "ellipsis_lines", ">", "max_ellipsis_lines"),
+        Bound("few_alpha_words", "alpha_words", "<", "min_alpha_words"),
+        Bound("no_stop_words", "stop_words", "<", "min_stop_words"),
+        Bound("duplicate_lines", "duplicate_lines", ">", "max_duplicate_lines"),
+        Bound("duplicate_paragraphs", "duplicate_paragraphs", ">", "max_duplicate_paragraphs"),
+        Bound("duplicate_line_chars", "duplicate_line_chars", ">", "max_duplicate_line_chars"),
+        Bound("duplicate_paragraph_chars", "duplicate_paragraph_chars", ">", "max_duplicate_paragraph_chars"),
+        *(Bound(f"top_{n}gram", f"top_{n}gram", ">", f"max_top_{n}gram") for n in (2, 3, 4)),
+        *(Bound(f"duplicate_{n}gram", f"duplicate_{n}gram", ">", f"max_duplicate_{n}gram") for n in range(5, 11)),
     )
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {
@@ -176,33 +187,15 @@ class MassiveText(Filter):
         }
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Each reason's rule, in the order of ``reasons``."""
-        together = self.counting in ("dolma", "dclm")
-        line_chars = self.max_duplicate_line_chars
-        if line_chars is None:
-            line_chars = 0.3 if self.counting == "dolma" else 0.2
-        above = [
-            *([] if together else [("hashes", "hash_ratio", self.max_symbol_ratio)]),
-            *([] if together else [("ellipses", "ellipsis_ratio", self.max_symbol_ratio)]),
-            *([("symbols", "symbol_ratio", self.max_symbol_ratio)] if together else []),
-            ("bullets", "bullet_lines", self.max_bullet_lines),
-            ("ellipsis_lines", "ellipsis_lines", self.max_ellipsis_lines),
-        ]
-        repeated = [
-            ("duplicate_lines", self.max_duplicate_lines),
-            ("duplicate_paragraphs", self.max_duplicate_paragraphs),
-            ("duplicate_line_chars", line_chars),
-            ("duplicate_paragraph_chars", self.max_duplicate_paragraph_chars),
-            *((f"top_{n}gram", getattr(self, f"max_top_{n}gram")) for n in (2, 3, 4)),
-            *((f"duplicate_{n}gram", getattr(self, f"max_duplicate_{n}gram")) for n in range(5, 11)),
-        ]
-        return [
-            ("too_short", pc.less(signals["words"], self.min_words)),
-            ("too_long", pc.greater(signals["words"], self.max_words)),
-            ("short_words", pc.less(signals["word_length"], self.min_word_length)),
-            ("long_words", pc.greater(signals["word_length"], self.max_word_length)),
-            *((reason, pc.greater(signals[name], bound)) for reason, name, bound in above),
-            ("few_alpha_words", pc.less(signals["alpha_words"], self.min_alpha_words)),
-            ("no_stop_words", pc.less(signals["stop_words"], self.min_stop_words)),
-            *((name, pc.greater(signals[name], bound)) for name, bound in repeated),
-        ]
+        """The table's, without those on signs that the counting does not have."""
+        found = dict(super().rules(signals))
+        if self.max_duplicate_line_chars is None:
+            usual = 0.3 if self.counting == "dolma" else 0.2
+            found["duplicate_line_chars"] = pc.greater(signals["duplicate_line_chars"], usual)
+        gone = {"hashes", "ellipses"} if self.counting in ("dolma", "dclm") else {"symbols"}
+        return [(reason, found[reason]) for reason in self.reasons if reason in found and reason not in gone]
+
+    def thresholds(self) -> Sequence[Threshold]:
+        """Those of the rules that the counting has."""
+        gone = {"hashes", "ellipses"} if self.counting in ("dolma", "dclm") else {"symbols"}
+        return [threshold for threshold in super().thresholds() if threshold.reason not in gone]

@@ -16,7 +16,7 @@ from curate.stages.bounds import Threshold
 from curate.stages.registry import register, stage_class
 from curate.text.batch import Batch
 
-PROSE: Final = ("filter.text_rules",)
+PROSE: Final = ("filter.massivetext", "filter.c4", "filter.fineweb", "filter.refinedweb")
 """Filters for prose, which are measured unless ``of`` says otherwise."""
 
 
@@ -114,7 +114,7 @@ def _filter(name: str, settings: Mapping[str, Any]) -> Filter:
         raise ValueError(f"{name} {said}") from None
     if not isinstance(stage, Filter) or stage.name == SignalsText.name:
         raise ValueError(f"{name} is no filter that measures text")
-    if stage.asset_settings:
+    if any(getattr(stage, setting) is not None for setting in stage.asset_settings):
         raise ValueError(f"{name} needs files of its own; make it a step, its signals can be looked at there")
     return stage
 

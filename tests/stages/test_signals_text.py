@@ -61,7 +61,10 @@ def test_defaults_are_filters_that_exist() -> None:
         ({"of": ["signals.text"]}, "signals.text is no filter that measures text"),
         ({"of": ["score.classifier"]}, "'classifier'"),
         ({"of": ["decontaminate"], "settings": {"decontaminate": {"against": ["humaneval"]}}}, "make it a step"),
-        ({"settings": {"filter.text_rules": {"min_word": 1}}}, "filter.text_rules has no setting 'min_word'"),
+        (
+            {"of": BOTH, "settings": {"filter.text_rules": {"min_word": 1}}},
+            "filter.text_rules has no setting 'min_word'",
+        ),
         ({"settings": {"filter.code_rules": {}}}, "settings for 'filter.code_rules', which is not in 'of'"),
         ({"of": []}, "at least 1"),
     ],
