@@ -3,6 +3,9 @@
 """One word cut into tokens by the rules of spaCy's English tokenizer.
 
 ``strings`` is what ``token_tables.exceptions`` gives, ``table`` what ``token_tables.characters`` gives.
+
+The kernels allocate nothing, so numba's counting of references (an atomic operation for each array of each call) is
+switched off: it took most of their time.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def _marked(strings, base, number):
     return (strings[base + np.int64(number >> 6)] >> np.uint64(number & 63)) & np.uint64(1) != 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _find(key, strings):
     slot = np.int64(key & np.uint64(SLOTS - 1))
     while strings[SLOTS + slot]:
@@ -67,7 +70,7 @@ def _exception(data, start, stop, strings, kind):
     return value
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _after(data, at, stop, table):
     """(bits, width, code point) of the character at ``data[at]``; 0 bits at the end and for invalid bytes."""
     if at >= stop:
@@ -76,7 +79,7 @@ def _after(data, at, stop, table):
     return (np.int64(table[point]) if point >= 0 else np.int64(0)), width, np.int64(point)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _before(data, start, at, table):
     """The same of the character that ends before ``data[at]``."""
     if at <= start:
@@ -119,7 +122,7 @@ def _digit(byte):
     return 48 <= byte <= 57
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _prefix(data, start, stop, table):
     """Bytes that come off the beginning."""
     byte = data[start]
@@ -138,7 +141,7 @@ def _prefix(data, start, stop, table):
     return width if bits & PREFIX else 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _dot(data, start, stop, table):
     """Whether the dot before ``data[stop]`` comes off: behind a digit, a small letter, a sign, or two capitals."""
     last = data[stop - 2] if stop - 1 > start else np.uint8(0)
@@ -155,7 +158,7 @@ def _dot(data, start, stop, table):
     return bool(bits & UPPER and more & UPPER)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _suffix(data, start, stop, table, strings):
     """Bytes that come off the end."""
     byte = data[stop - 1]
@@ -201,7 +204,7 @@ def _label(byte):
     return byte >= 0xC2 or 0x80 <= byte < 0xC0 or _digit(byte) or 97 <= (byte | 32) <= 122
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _host(data, start, stop, table):
     """Whether ``data[start:stop]`` is a host name with a top level, or four numbers, with a port, path or query."""
     at = start
@@ -245,7 +248,7 @@ def _host(data, start, stop, table):
     return at == stop or data[at] in (47, 63, 35)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _url(data, start, stop, table):
     """Whether it looks like a URL, a host with a path, or a mail address; a host is looked for behind four `@` at most."""
     dots = np.uint64(0)
@@ -275,7 +278,7 @@ def _url(data, start, stop, table):
     return False
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _dashes(data, at, stop, point, width, table):
     """Bytes of the dash at ``data[at]`` behind a letter or digit, if it and its like have a letter behind them."""
     most = 3 if point == 45 else (2 if point == 0x2014 else 1)
@@ -290,7 +293,7 @@ def _dashes(data, at, stop, point, width, table):
     return 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _infix(data, start, at, stop, table):
     """(bytes of the sign at ``data[at]`` that cuts the word ``data[start:stop]`` or 0, bytes to go on behind)."""
     byte = data[at]
@@ -327,7 +330,7 @@ def _infix(data, start, at, stop, table):
     return width, 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _middle(data, start, stop, table, value, cuts, size):
     """Append the ends of the tokens of what is left in the middle to ``cuts``; returns their number."""
     if value or _url(data, start, stop, table):
@@ -365,7 +368,7 @@ def _middle(data, start, stop, table, value, cuts, size):
     return size
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _pieces(data, start, stop, table, strings, cuts, ends):
     """Fill ``cuts`` with the ends of the tokens of ``data[start:stop]``, not yet put together; returns their number."""
     size = held = 0
@@ -410,7 +413,7 @@ def _pieces(data, start, stop, table, strings, cuts, ends):
     return size
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _joined(data, start, cuts, size, strings, ends):
     """Tokens next to each other that make an exception are cut as it is; fills ``ends``, returns their number."""
     out = 0
@@ -442,7 +445,7 @@ def _joined(data, start, cuts, size, strings, ends):
     return out
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def cut(data, start, stop, table, strings, cuts, ends):
     """Fill ``ends`` with the ends of the tokens of the word ``data[start:stop]``; returns their number.
 

@@ -40,7 +40,7 @@ def _whole(data, start, stop):
     return whole
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _whole_long(data, start, stop):
     figures = np.uint64(0)
     for at in range(start, stop, 8):
@@ -51,32 +51,28 @@ def _whole_long(data, start, stop):
     return figures == 0 or 48 <= data[stop - 1] <= 57
 
 
-@njit(nogil=True, cache=True)
-def _tokens(offsets, data, rows, run_hashes, starts, stops, table, strings):
-    count = len(rows) - 1
-    out_rows = np.zeros(count + 1, np.int64)
+@njit(nogil=True, cache=True, _nrt=False)
+def _longest(starts, stops):
+    """Bytes of the longest run."""
     longest = np.int64(0)
     for i in range(len(starts)):
         longest = max(longest, np.int64(stops[i]) - np.int64(starts[i]))
-    cuts = np.empty(longest + 4, np.int64)
-    ends = np.empty(longest + 4, np.int64)
-    room = len(starts) + len(starts) // 2 + longest + 16
-    hashes = np.empty(room, np.uint64)
-    firsts = np.empty(room, np.uint32)
-    lasts = np.empty(room, np.uint32)
-    # Words come again and again: how each was cut is remembered, by its hash, where a later one takes its place.
-    known = np.zeros(_REMEMBERED, np.uint64)
-    remembered = np.empty(_REMEMBERED * _ENDS, np.uint8)
-    size = np.int64(0)
-    for row in range(count):
+    return longest
+
+
+# Nothing is allocated in kernels without counts of references (see ``token_cuts``): their caller does.
+@njit(nogil=True, cache=True, _nrt=False)
+def _fill(
+    offsets, data, rows, run_hashes, starts, stops, table, strings, cuts, ends, known, remembered, row, out_rows, hashes, firsts, lasts
+):
+    """Write the tokens of the rows from ``row`` on; returns the row that there is no room for, or the number of rows."""
+    size = out_rows[row]
+    while row < len(rows) - 1:
         base = offsets[row]
         for i in range(rows[row], rows[row + 1]):
             start, stop = base + np.int64(starts[i]), base + np.int64(stops[i])
-            if size + stop - start > room:
-                room += room // 2 + longest
-                grown, first, last = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
-                grown[:size], first[:size], last[:size] = hashes[:size], firsts[:size], lasts[:size]
-                hashes, firsts, lasts = grown, first, last
+            if size + stop - start > len(hashes):
+                return row
             key = run_hashes[i]
             if _whole(data, start, stop) and not entry(key, strings) & KNOWN:
                 hashes[size] = key
@@ -104,8 +100,9 @@ def _tokens(offsets, data, rows, run_hashes, starts, stops, table, strings):
                 lasts[size] = end - base
                 size += 1
                 start = end
-        out_rows[row + 1] = size
-    return out_rows, hashes[:size].copy(), firsts[:size].copy(), lasts[:size].copy()
+        row += 1
+        out_rows[row] = size
+    return row
 
 
 def tokens(
@@ -117,4 +114,24 @@ def tokens(
     stops: npt.NDArray[np.uint32],
 ) -> tuple[Offsets, npt.NDArray[np.uint64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """Tokens of every row, from its runs without white space: rows, hashes, starts, stops as in ``words.Words``."""
-    return _tokens(offsets, data, rows, hashes, starts, stops, characters(), exceptions())
+    longest = int(_longest(starts, stops))
+    cuts, ends = np.empty(longest + 4, np.int64), np.empty(longest + 4, np.int64)
+    # Words come again and again: how each was cut is remembered, by its hash, where a later one takes its place.
+    known, remembered = np.zeros(_REMEMBERED, np.uint64), np.empty(_REMEMBERED * _ENDS, np.uint8)
+    out_rows = np.zeros(len(rows), np.int64)
+    room = len(starts) + len(starts) // 2 + longest + 16
+    found = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
+    row = 0
+    while True:
+        row = _fill(
+            *(offsets, data, rows, hashes, starts, stops, characters(), exceptions()),
+            *(cuts, ends, known, remembered, row, out_rows, *found),
+        )
+        size = int(out_rows[row])
+        if row == len(rows) - 1:
+            return out_rows, found[0][:size].copy(), found[1][:size].copy(), found[2][:size].copy()
+        room += room // 2 + int(rows[row + 1] - rows[row]) + longest
+        grown = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
+        for new, old in zip(grown, found, strict=True):
+            new[:size] = old[:size]
+        found = grown
