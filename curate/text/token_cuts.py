@@ -4,7 +4,7 @@
 
 ``strings`` is what ``token_tables.exceptions`` gives, ``table`` what ``token_tables.characters`` gives.
 
-The kernels allocate nothing, so numba's counting of references (an atomic operation for each array of each call) is
+``data`` has eight bytes or more. The kernels allocate nothing, so numba's counting of references (an atomic operation for each array of each call) is
 switched off: it took most of their time.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from curate.text.swar import TOPS, alnums, digits, fill, load, trailing, zeros
+from curate.text.swar import TOPS, alnums, digits, fill, near, trailing, zeros
 from curate.text.token_tables import (
     ALPHA,
     CURRENCY,
@@ -33,7 +33,7 @@ from curate.text.token_tables import (
     shape,
 )
 from curate.text.utf8 import decode
-from curate.text.word_hashes import word_hash
+from curate.text.word_hashes import near_hash
 
 __all__ = ["cut", "entry"]
 
@@ -65,7 +65,7 @@ def _exception(data, start, stop, strings, kind):
     """The exception ``data[start:stop]`` if it is of the kind, or 0."""
     value = np.int64(0)
     if 0 < stop - start <= LONGEST and _marked(strings, SHAPES, shape(data, start, stop)):
-        value = entry(word_hash(data, start, stop), strings)
+        value = entry(near_hash(data, start, stop), strings)
         value = value if value & kind else np.int64(0)
     return value
 
@@ -190,10 +190,10 @@ def _suffix(data, start, stop, table, strings):
             return 0
     # A unit behind a digit, the longest: of at most four characters.
     at = max(start, stop - 6)
-    if not digits(load(data, at, stop)):
+    if not digits(near(data, at, stop)):
         return 0
     while at < stop:
-        if at > start and _digit(data[at - 1]) and entry(word_hash(data, at, stop), strings) >> 32:
+        if at > start and _digit(data[at - 1]) and entry(near_hash(data, at, stop), strings) >> 32:
             return stop - at
         at += 1
     return 0
@@ -253,14 +253,14 @@ def _url(data, start, stop, table):
     """Whether it looks like a URL, a host with a path, or a mail address; a host is looked for behind four `@` at most."""
     dots = np.uint64(0)
     for at in range(start, stop, 8):
-        dots |= zeros(load(data, at, stop) ^ fill(46))
+        dots |= zeros(near(data, at, stop) ^ fill(46))
     if not dots:
         return False
     if _host(data, start, stop, table):
         return True
     tried = 0
     for base in range(start, stop, 8):
-        chunk = load(data, base, stop)
+        chunk = near(data, base, stop)
         marks = zeros(chunk ^ fill(47)) | zeros(chunk ^ fill(64))
         while marks:
             at = base + (trailing(marks) >> 3)
@@ -345,7 +345,7 @@ def _middle(data, start, stop, table, value, cuts, size):
         return size + 1
     at = offset = start
     for base in range(start, stop, 8):
-        marks = ~alnums(load(data, base, stop)) & TOPS
+        marks = ~alnums(near(data, base, stop)) & TOPS
         while marks:
             place = base + (trailing(marks) >> 3)
             marks &= marks - np.uint64(1)

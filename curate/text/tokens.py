@@ -16,10 +16,10 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.swar import TOPS, alnums, digits, letters, load, trailing
+from curate.text.swar import TOPS, digits, letters, near, trailing
 from curate.text.token_cuts import cut, entry
 from curate.text.token_tables import KNOWN, characters, exceptions
-from curate.text.word_hashes import word_hash
+from curate.text.word_hashes import near_hash
 
 __all__ = ["tokens"]
 
@@ -32,23 +32,17 @@ _ENDS: Final = 32
 @njit(nogil=True, cache=True, inline="always")
 def _whole(data, start, stop):
     """Whether it is all ASCII letters and digits, and no digit has a unit behind it: one token, if no exception."""
-    size = min(stop - start, 8)
-    chunk = load(data, start, stop)
-    whole = trailing(~letters(chunk) & TOPS) >> 3 >= size
-    if not whole or stop - start > 8:
-        whole = _whole_long(data, start, stop)
-    return whole
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def _whole_long(data, start, stop):
-    figures = np.uint64(0)
-    for at in range(start, stop, 8):
-        chunk = load(data, at, stop)
-        if trailing(~alnums(chunk) & TOPS) >> 3 < min(stop - at, 8):
-            return False
-        figures |= digits(chunk)
-    return figures == 0 or 48 <= data[stop - 1] <= 57
+    chunk = near(data, start, stop)
+    figures = digits(chunk)
+    whole = trailing(~(letters(chunk) | figures) & TOPS) >> 3 >= min(stop - start, 8)
+    at = start + 8
+    while whole and at < stop:
+        chunk = near(data, at, stop)
+        more = digits(chunk)
+        whole = trailing(~(letters(chunk) | more) & TOPS) >> 3 >= min(stop - at, 8)
+        figures |= more
+        at += 8
+    return whole and (figures == 0 or 48 <= data[stop - 1] <= 57)
 
 
 @njit(nogil=True, cache=True, _nrt=False)
@@ -83,19 +77,24 @@ def _fill(
             slot = np.int64(key >> np.uint64(40)) & (_REMEMBERED - 1)
             memory = slot * _ENDS
             if known[slot] == key:
-                number = np.int64(remembered[memory])
+                begin = start
+                for k in range(memory + 1, memory + 1 + np.int64(remembered[memory])):
+                    end = start + np.int64(remembered[k])
+                    hashes[size] = near_hash(data, begin, end)
+                    firsts[size] = begin - base
+                    lasts[size] = end - base
+                    size += 1
+                    begin = end
+                continue
+            number = cut(data, start, stop, table, strings, cuts, ends)
+            if number < _ENDS and stop - start < 256:
+                known[slot] = key
+                remembered[memory] = number
                 for k in range(number):
-                    ends[k] = start + np.int64(remembered[memory + 1 + k])
-            else:
-                number = cut(data, start, stop, table, strings, cuts, ends)
-                if number < _ENDS and stop - start < 256:
-                    known[slot] = key
-                    remembered[memory] = number
-                    for k in range(number):
-                        remembered[memory + 1 + k] = ends[k] - start
+                    remembered[memory + 1 + k] = ends[k] - start
             for k in range(number):
                 end = ends[k]
-                hashes[size] = word_hash(data, start, end)
+                hashes[size] = near_hash(data, start, end)
                 firsts[size] = start - base
                 lasts[size] = end - base
                 size += 1
@@ -114,6 +113,9 @@ def tokens(
     stops: npt.NDArray[np.uint32],
 ) -> tuple[Offsets, npt.NDArray[np.uint64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """Tokens of every row, from its runs without white space: rows, hashes, starts, stops as in ``words.Words``."""
+    if len(data) < 8:
+        data = np.concatenate([data, np.zeros(8, np.uint8)])
+        data.flags.writeable = False
     longest = int(_longest(starts, stops))
     cuts, ends = np.empty(longest + 4, np.int64), np.empty(longest + 4, np.int64)
     # Words come again and again: how each was cut is remembered, by its hash, where a later one takes its place.
