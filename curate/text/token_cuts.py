@@ -122,7 +122,7 @@ def _digit(byte):
     return 48 <= byte <= 57
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _prefix(data, start, stop, table):
     """Bytes that come off the beginning."""
     byte = data[start]
@@ -158,7 +158,7 @@ def _dot(data, start, stop, table):
     return bool(bits & UPPER and more & UPPER)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _suffix(data, start, stop, table, strings):
     """Bytes that come off the end."""
     byte = data[stop - 1]
@@ -293,7 +293,7 @@ def _dashes(data, at, stop, point, width, table):
     return 0
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _infix(data, start, at, stop, table):
     """(bytes of the sign at ``data[at]`` that cuts the word ``data[start:stop]`` or 0, bytes to go on behind)."""
     byte = data[at]
@@ -330,7 +330,7 @@ def _infix(data, start, at, stop, table):
     return width, 1
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _middle(data, start, stop, table, value, cuts, size):
     """Append the ends of the tokens of what is left in the middle to ``cuts``; returns their number."""
     if value or _url(data, start, stop, table):
@@ -368,7 +368,7 @@ def _middle(data, start, stop, table, value, cuts, size):
     return size
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _pieces(data, start, stop, table, strings, cuts, ends):
     """Fill ``cuts`` with the ends of the tokens of ``data[start:stop]``, not yet put together; returns their number."""
     size = held = 0
@@ -413,7 +413,7 @@ def _pieces(data, start, stop, table, strings, cuts, ends):
     return size
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _joined(data, start, cuts, size, strings, ends):
     """Tokens next to each other that make an exception are cut as it is; fills ``ends``, returns their number."""
     out = 0
