@@ -9,6 +9,7 @@ letters and digits. Letters, cases and other symbols are by Unicode's categories
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,20 @@ _REMEMBERED: Final = 1 << 14
 """Words whose tokens are remembered."""
 _ENDS: Final = 32
 """Bytes for the number of a remembered word's tokens and where each ends."""
+
+
+class _Memory(threading.local):
+    """How words were cut, one for each thread, by their hashes: words come again and again, within a batch and in the next.
+
+    A later word takes the place of another. ``ends`` has the number of a word's tokens and where each ends.
+    """
+
+    def __init__(self) -> None:
+        self.known = np.zeros(_REMEMBERED, np.uint64)
+        self.ends = np.zeros(_REMEMBERED * _ENDS, np.uint8)
+
+
+_memory = _Memory()
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -76,7 +91,8 @@ def _fill(
                 continue
             slot = np.int64(key >> np.uint64(40)) & (_REMEMBERED - 1)
             memory = slot * _ENDS
-            if known[slot] == key:
+            # Its last end is checked, so that words of different sizes are never mistaken for each other.
+            if known[slot] == key and np.int64(remembered[memory + np.int64(remembered[memory])]) == stop - start:
                 begin = start
                 for k in range(memory + 1, memory + 1 + np.int64(remembered[memory])):
                     end = start + np.int64(remembered[k])
@@ -118,8 +134,6 @@ def tokens(
         data.flags.writeable = False
     longest = int(_longest(starts, stops))
     cuts, ends = np.empty(longest + 4, np.int64), np.empty(longest + 4, np.int64)
-    # Words come again and again: how each was cut is remembered, by its hash, where a later one takes its place.
-    known, remembered = np.zeros(_REMEMBERED, np.uint64), np.empty(_REMEMBERED * _ENDS, np.uint8)
     out_rows = np.zeros(len(rows), np.int64)
     room = len(starts) + len(starts) // 2 + longest + 16
     found = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
@@ -127,11 +141,12 @@ def tokens(
     while True:
         row = _fill(
             *(offsets, data, rows, hashes, starts, stops, characters(), exceptions()),
-            *(cuts, ends, known, remembered, row, out_rows, *found),
+            *(cuts, ends, _memory.known, _memory.ends, row, out_rows, *found),
         )
         size = int(out_rows[row])
         if row == len(rows) - 1:
-            return out_rows, found[0][:size].copy(), found[1][:size].copy(), found[2][:size].copy()
+            # No copies: room that nothing was written to takes no memory.
+            return out_rows, found[0][:size], found[1][:size], found[2][:size]
         room += room // 2 + int(rows[row + 1] - rows[row]) + longest
         grown = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
         for new, old in zip(grown, found, strict=True):
