@@ -10,10 +10,12 @@ switched off: it took most of their time.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 
-from curate.text.swar import TOPS, alnums, digits, fill, near, trailing, zeros
+from curate.text.swar import TOPS, alnums, digits, near, trailing
 from curate.text.token_tables import (
     ALPHA,
     CURRENCY,
@@ -30,12 +32,22 @@ from curate.text.token_tables import (
     SLOTS,
     SUFFIX,
     UPPER,
+    after,
+    before,
+    bits_at,
+    bits_before,
+    is_digit,
     shape,
 )
-from curate.text.utf8 import decode
+from curate.text.token_urls import looks_like_url
 from curate.text.word_hashes import near_hash
 
 __all__ = ["cut", "entry"]
+
+_INFIXES: Final = tuple(
+    np.uint64(sum(1 << (ord(sign) & 63) for sign in ".,:<>=/+-*^~" if ord(sign) >> 6 == half)) for half in (0, 1)
+)
+"""The ASCII signs that may cut a word, 128 bits."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -70,63 +82,11 @@ def _exception(data, start, stop, strings, kind):
     return value
 
 
-@njit(nogil=True, cache=True, _nrt=False)
-def _after(data, at, stop, table):
-    """(bits, width, code point) of the character at ``data[at]``; 0 bits at the end and for invalid bytes."""
-    if at >= stop:
-        return np.int64(0), 0, np.int64(-1)
-    point, width = decode(data, at, stop)
-    return (np.int64(table[point]) if point >= 0 else np.int64(0)), width, np.int64(point)
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def _before(data, start, at, table):
-    """The same of the character that ends before ``data[at]``."""
-    if at <= start:
-        return np.int64(0), 0, np.int64(-1)
-    first = at - 1
-    while first > start and at - first < 4 and data[first] & 0xC0 == 0x80:
-        first -= 1
-    bits, width, point = _after(data, first, at, table)
-    if width == at - first:
-        return bits, width, point
-    return np.int64(0), 1, np.int64(-1)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _bits_before(data, start, at, table):
-    """What the character that ends before ``data[at]`` is."""
-    if at <= start:
-        bits = np.int64(0)
-    elif data[at - 1] < 128:
-        bits = np.int64(table[data[at - 1]])
-    else:
-        bits = _before(data, start, at, table)[0]
-    return bits
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _bits_at(data, at, stop, table):
-    """What the character at ``data[at]`` is."""
-    if at >= stop:
-        bits = np.int64(0)
-    elif data[at] < 128:
-        bits = np.int64(table[data[at]])
-    else:
-        bits = _after(data, at, stop, table)[0]
-    return bits
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _digit(byte):
-    return 48 <= byte <= 57
-
-
 @njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _prefix(data, start, stop, table):
     """Bytes that come off the beginning."""
     byte = data[start]
-    if _digit(byte) or 97 <= (byte | 32) <= 122:
+    if is_digit(byte) or 97 <= (byte | 32) <= 122:
         return 0
     if byte == 46:
         at = start
@@ -134,10 +94,10 @@ def _prefix(data, start, stop, table):
             at += 1
         return at - start if at - start > 1 else 0
     if byte == 43:
-        return 0 if start + 1 < stop and _digit(data[start + 1]) else 1
+        return 0 if start + 1 < stop and is_digit(data[start + 1]) else 1
     if byte < 128:
         return 1 if table[byte] & PREFIX else 0
-    bits, width, _ = _after(data, start, stop, table)
+    bits, width, _ = after(data, start, stop, table)
     return width if bits & PREFIX else 0
 
 
@@ -145,16 +105,16 @@ def _prefix(data, start, stop, table):
 def _dot(data, start, stop, table):
     """Whether the dot before ``data[stop]`` comes off: behind a digit, a small letter, a sign, or two capitals."""
     last = data[stop - 2] if stop - 1 > start else np.uint8(0)
-    if 97 <= last <= 122 or _digit(last):
+    if 97 <= last <= 122 or is_digit(last):
         return True
-    bits, width, point = _before(data, start, stop - 1, table)
+    bits, width, point = before(data, start, stop - 1, table)
     if width == 0:
         return False
-    if _digit(point) or point in (37, 0xB2, 45, 43) or bits & LOWER:
+    if is_digit(point) or point in (37, 0xB2, 45, 43) or bits & LOWER:
         return True
     if bits & SUFFIX and not bits & ICON and point not in (0x2013, 0x2014):
         return True
-    more, _, _ = _before(data, start, stop - 1 - width, table)
+    more, _, _ = before(data, start, stop - 1 - width, table)
     return bool(bits & UPPER and more & UPPER)
 
 
@@ -174,17 +134,17 @@ def _suffix(data, start, stop, table, strings):
             return 2
         if stop - start >= 4 and data[stop - 4] == 0xE2 and data[stop - 3] == 0x80 and data[stop - 2] == 0x99:
             return 4
-    if _digit(byte):
+    if is_digit(byte):
         return 0
     if not 97 <= (byte | 32) <= 122:
         width = 1
         if byte < 128:
             bits = np.int64(table[byte])
         else:
-            bits, width, _ = _before(data, start, stop, table)
+            bits, width, _ = before(data, start, stop, table)
         if bits & SUFFIX:
             return width
-        if stop - width > start and _digit(data[stop - width - 1]) and (byte == 43 or bits & CURRENCY):
+        if stop - width > start and is_digit(data[stop - width - 1]) and (byte == 43 or bits & CURRENCY):
             return width
         if byte < 128 and byte != 37:
             return 0
@@ -193,89 +153,10 @@ def _suffix(data, start, stop, table, strings):
     if not digits(near(data, at, stop)):
         return 0
     while at < stop:
-        if at > start and _digit(data[at - 1]) and entry(near_hash(data, at, stop), strings) >> 32:
+        if at > start and is_digit(data[at - 1]) and entry(near_hash(data, at, stop), strings) >> 32:
             return stop - at
         at += 1
     return 0
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _label(byte):
-    return byte >= 0xC2 or 0x80 <= byte < 0xC0 or _digit(byte) or 97 <= (byte | 32) <= 122
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def _host(data, start, stop, table):
-    """Whether ``data[start:stop]`` is a host name with a top level, or four numbers, with a port, path or query."""
-    at = start
-    dots = 0
-    begin = start
-    good = True
-    numbers = True
-    while at < stop and data[at] not in (47, 63, 35, 58):
-        byte = data[at]
-        if byte == 46:
-            good &= at > begin and _label(data[begin]) and _label(data[at - 1]) and at - begin <= 64
-            dots += 1
-            begin = at + 1
-        elif not (_label(byte) or byte in (45, 95)):
-            return False
-        numbers &= byte == 46 or _digit(byte)
-        at += 1
-    if not good or dots == 0:
-        return False
-    if numbers:
-        if dots != 3 or at == begin:
-            return False
-    else:
-        count = 0
-        place = begin
-        while place < at:
-            bits, width, _ = _after(data, place, at, table)
-            if not bits & LOWER:
-                return False
-            place += width
-            count += 1
-        if not 2 <= count <= 63:
-            return False
-    if at < stop and data[at] == 58:
-        first = at + 1
-        at = first
-        while at < stop and _digit(data[at]):
-            at += 1
-        if not 2 <= at - first <= 5:
-            return False
-    return at == stop or data[at] in (47, 63, 35)
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def _url(data, start, stop, table):
-    """Whether it looks like a URL, a host with a path, or a mail address; a host is looked for behind four `@` at most."""
-    dots = np.uint64(0)
-    for at in range(start, stop, 8):
-        dots |= zeros(near(data, at, stop) ^ fill(46))
-    if not dots:
-        return False
-    if _host(data, start, stop, table):
-        return True
-    tried = 0
-    for base in range(start, stop, 8):
-        chunk = near(data, base, stop)
-        marks = zeros(chunk ^ fill(47)) | zeros(chunk ^ fill(64))
-        while marks:
-            at = base + (trailing(marks) >> 3)
-            marks &= marks - np.uint64(1)
-            if at == start or at + 1 >= stop:
-                continue
-            scheme = data[at] == 47 and data[at - 1] == 47 and at - start >= 4 and data[at - 2] == 58
-            if scheme:
-                for k in range(start, at - 2):
-                    scheme &= _label(data[k]) or data[k] in (43, 45, 46, 95)
-            if scheme or (data[at] == 64 and tried < 4):
-                tried += 1
-                if _host(data, at + 1, stop, table):
-                    return True
-    return False
 
 
 @njit(nogil=True, cache=True, _nrt=False)
@@ -284,7 +165,7 @@ def _dashes(data, at, stop, point, width, table):
     most = 3 if point == 45 else (2 if point == 0x2014 else 1)
     end = at + width
     for _ in range(most):
-        right, _, again = _after(data, end, stop, table)
+        right, _, again = after(data, end, stop, table)
         if right & ALPHA:
             return end - at
         if again != point:
@@ -298,32 +179,30 @@ def _infix(data, start, at, stop, table):
     """(bytes of the sign at ``data[at]`` that cuts the word ``data[start:stop]`` or 0, bytes to go on behind)."""
     byte = data[at]
     if byte >= 128:
-        bits, width, point = _after(data, at, stop, table)
+        bits, width, point = after(data, at, stop, table)
         if bits & ICON or point == 0x2026:
             return width, width
-        if point in (0x2013, 0x2014) and at > start:
-            if _bits_before(data, start, at, table) & ALPHA or _digit(data[at - 1]):
-                return _dashes(data, at, stop, point, width, table), width
-        return 0, width
+        if point not in (0x2013, 0x2014) or at == start:
+            return 0, width
+        behind = bits_before(data, start, at, table) & ALPHA or is_digit(data[at - 1])
+        return (_dashes(data, at, stop, point, width, table) if behind else 0), width
     if byte == 46 and at + 1 < stop and data[at + 1] == 46:
         end = at
         while end < stop and data[end] == 46:
             end += 1
         return end - at, 1
-    if at == start or byte in (95, 40, 41, 34, 39, 91, 93):
-        return 0, 1
-    left = _bits_before(data, start, at, table)
-    right = _bits_at(data, at + 1, stop, table)
+    left = bits_before(data, start, at, table)
+    right = bits_at(data, at + 1, stop, table)
     width = 0
     if byte == 46:
         width = 1 if left & (LOWER | QUOTE) and right & (UPPER | QUOTE) else 0
     elif byte == 44:
         width = 1 if left & right & ALPHA else 0
     else:
-        figure = _digit(data[at - 1])
+        figure = is_digit(data[at - 1])
         if byte in (58, 60, 62, 61, 47):
             width = 1 if (left & ALPHA or figure) and right & ALPHA else 0
-        elif byte in (43, 45, 42, 94) and figure and at + 1 < stop and (_digit(data[at + 1]) or data[at + 1] == 45):
+        elif byte in (43, 45, 42, 94) and figure and at + 1 < stop and (is_digit(data[at + 1]) or data[at + 1] == 45):
             width = 1
         elif byte in (45, 126) and (left & ALPHA or figure):
             width = _dashes(data, at, stop, np.int64(byte), 1, table)
@@ -333,7 +212,7 @@ def _infix(data, start, at, stop, table):
 @njit(nogil=True, cache=True, _nrt=False, forceinline=True)
 def _middle(data, start, stop, table, value, cuts, size):
     """Append the ends of the tokens of what is left in the middle to ``cuts``; returns their number."""
-    if value or _url(data, start, stop, table):
+    if value or looks_like_url(data, start, stop, table):
         first, second = (value >> 8) & 255, (value >> 16) & 255
         if first:
             cuts[size] = start + first
@@ -354,6 +233,12 @@ def _middle(data, start, stop, table, value, cuts, size):
             if place < at:
                 continue
             at = place
+            byte = data[at]
+            if byte < 128 and (
+                (at == start and byte != 46) or not _INFIXES[byte >> 6] >> np.uint64(byte & 63) & np.uint64(1)
+            ):
+                at += 1
+                continue
             width, step = _infix(data, start, at, stop, table)
             if width and at > start:
                 if at > offset:

@@ -13,9 +13,10 @@ from numba import njit
 
 from curate.text.token_exceptions import CUT, SIGNED, SIGNED_CUT, WHOLE
 from curate.text.unicode import categories
+from curate.text.utf8 import decode
 from curate.text.word_hashes import word_hash
 
-__all__ = ["characters", "exceptions", "shape"]
+__all__ = ["after", "before", "bits_at", "bits_before", "characters", "exceptions", "is_digit", "shape"]
 
 ALPHA: Final = 1
 LOWER: Final = 2
@@ -66,12 +67,69 @@ def characters() -> npt.NDArray[np.uint8]:
     return table
 
 
+@njit(nogil=True, cache=True, _nrt=False)
+def after(data, at, stop, table):
+    """(bits, width, code point) of the character at ``data[at]``; 0 bits at the end and for invalid bytes."""
+    if at >= stop:
+        return np.int64(0), 0, np.int64(-1)
+    point, width = decode(data, at, stop)
+    return (np.int64(table[point]) if point >= 0 else np.int64(0)), width, np.int64(point)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def before(data, start, at, table):
+    """The same of the character that ends before ``data[at]``."""
+    if at <= start:
+        return np.int64(0), 0, np.int64(-1)
+    first = at - 1
+    while first > start and at - first < 4 and data[first] & 0xC0 == 0x80:
+        first -= 1
+    bits, width, point = after(data, first, at, table)
+    if width == at - first:
+        return bits, width, point
+    return np.int64(0), 1, np.int64(-1)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def bits_before(data, start, at, table):
+    """What the character that ends before ``data[at]`` is."""
+    if at <= start:
+        bits = np.int64(0)
+    elif data[at - 1] < 128:
+        bits = np.int64(table[data[at - 1]])
+    else:
+        bits = before(data, start, at, table)[0]
+    return bits
+
+
+@njit(nogil=True, cache=True, inline="always")
+def bits_at(data, at, stop, table):
+    """What the character at ``data[at]`` is."""
+    if at >= stop:
+        bits = np.int64(0)
+    elif data[at] < 128:
+        bits = np.int64(table[data[at]])
+    else:
+        bits = after(data, at, stop, table)[0]
+    return bits
+
+
+@njit(nogil=True, cache=True, inline="always")
+def is_digit(byte):
+    return 48 <= byte <= 57
+
+
 @njit(nogil=True, cache=True, inline="always")
 def shape(data, start, stop):
     """A number below 65536 of the string ``data[start:stop]``: of its first two bytes, its last one and its size."""
     last = stop - 1
     first, second = np.uint64(data[start]), np.uint64(data[min(start + 1, last)])
-    mixed = first | second << np.uint64(8) | np.uint64(data[last]) << np.uint64(16) | np.uint64(stop - start) << np.uint64(24)
+    mixed = (
+        first
+        | second << np.uint64(8)
+        | np.uint64(data[last]) << np.uint64(16)
+        | np.uint64(stop - start) << np.uint64(24)
+    )
     return np.int64((mixed * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48))
 
 

@@ -72,7 +72,23 @@ def _longest(starts, stops):
 # Nothing is allocated in kernels without counts of references (see ``token_cuts``): their caller does.
 @njit(nogil=True, cache=True, _nrt=False)
 def _fill(
-    offsets, data, rows, run_hashes, starts, stops, table, strings, cuts, ends, known, remembered, row, out_rows, hashes, firsts, lasts
+    offsets,
+    data,
+    rows,
+    run_hashes,
+    starts,
+    stops,
+    table,
+    strings,
+    cuts,
+    ends,
+    known,
+    remembered,
+    row,
+    out_rows,
+    hashes,
+    firsts,
+    lasts,
 ):
     """Write the tokens of the rows from ``row`` on; returns the row that there is no room for, or the number of rows."""
     size = out_rows[row]
@@ -149,6 +165,5 @@ def tokens(
             return out_rows, found[0][:size], found[1][:size], found[2][:size]
         room += room // 2 + int(rows[row + 1] - rows[row]) + longest
         grown = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint32)
-        for new, old in zip(grown, found, strict=True):
-            new[:size] = old[:size]
+        grown[0][:size], grown[1][:size], grown[2][:size] = found[0][:size], found[1][:size], found[2][:size]
         found = grown
