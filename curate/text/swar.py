@@ -25,6 +25,7 @@ __all__ = [
     "letters",
     "load",
     "marks_in",
+    "near",
     "trailing",
     "write64",
     "zeros",
@@ -88,6 +89,14 @@ def load(data, start, stop):
     for i in range(size):
         value |= np.uint64(data[start + i]) << np.uint64(8 * i)
     return value
+
+
+@njit(nogil=True, cache=True, inline="always")
+def near(data, start, stop):
+    """The same as ``load`` where ``start < stop`` and ``data`` has eight bytes or more: without branches."""
+    at = min(start, len(data) - 8)
+    value = read64(data, at) >> np.uint64(8 * (start - at))
+    return value & (_ALL >> np.uint64(64 - 8 * min(stop - start, 8)))
 
 
 @njit(nogil=True, cache=True, inline="always")

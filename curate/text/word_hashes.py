@@ -12,9 +12,10 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from curate.text.hashing import mix64
+from curate.text.swar import near
 from curate.text.utf8 import decode, read64
 
-__all__ = ["hashes_of", "raw_hashes", "word_hash"]
+__all__ = ["hashes_of", "near_hash", "raw_hashes", "word_hash"]
 
 _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
@@ -74,6 +75,18 @@ def word_hash(data, at, stop):
     if size <= 8:
         return _short(_upto8(data, at, size), size)
     return _long(data, at, stop, False)[0]
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _long_hash(data, at, stop):
+    return _long(data, at, stop, False)[0]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def near_hash(data, at, stop):
+    """The same as ``word_hash`` where ``at < stop`` and ``data`` has eight bytes or more: in place, for hot loops."""
+    size = stop - at
+    return _short(near(data, at, stop), size) if size <= 8 else _long_hash(data, at, stop)
 
 
 @njit(nogil=True, cache=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twins import ROWS, strings
 
 from curate.text.batch import Batch
+from curate.text.word_hashes import word_hash
 
 PIECES = (
     *(
@@ -133,6 +134,7 @@ def split(rows: list[bytes]) -> list[list[str]]:
 @settings(max_examples=600, deadline=None)  # the first example compiles
 @given(texts=st.lists(TEXT, max_size=6))
 @example(texts=["a." * 40, "(" * 50, "x.y" * 30, "--" * 20])
+@example(texts=["(" * 50, "a(b " * 9, "[" * 200] * 9)  # more tokens than there is room for at first
 def test_tokens_are_the_twins(texts: list[str]) -> None:
     """Words made of what the rules are about."""
     assert split([text.encode() for text in texts]) == [token_twins.tokens(text) for text in texts]
@@ -175,3 +177,22 @@ def test_hashes_are_of_bytes() -> None:
         by_name.setdefault(name, set()).add(int(value))
     assert all(len(values) == 1 for values in by_name.values())
     assert len(np.unique(found.hashes)) == len(by_name)
+
+
+def test_words_of_different_sizes_with_one_hash() -> None:
+    """How a word is cut is remembered by its hash; a word of another size that has the same one is cut on its own."""
+    sizes = (5 * 0x9E3779B97F4A7C15 ^ 8 * 0x9E3779B97F4A7C15) & (1 << 64) - 1
+    pairs = []
+    for short in (b"(ab).", b"$5km)", b"x-y-z", b"it's!"):
+        other = (int.from_bytes(short, "little") ^ sizes).to_bytes(8, "little")
+        hashes = [word_hash(np.frombuffer(word, np.uint8), 0, len(word)) for word in (short, other)]
+        assert hashes[0] == hashes[1]
+        pairs += [short, other, short]
+    for rows in (pairs, pairs[::-1]):
+        assert split(rows) == [token_twins.tokens(row.decode("utf-8", "surrogateescape")) for row in rows]
+
+
+@pytest.mark.parametrize("text", ["", "a", "a.", "it's", "(b)", "5km", "1234567"])
+def test_text_of_less_than_eight_bytes(text: str) -> None:
+    """A batch that is shorter than what kernels read at once."""
+    assert split([text.encode()]) == [token_twins.tokens(text)]
