@@ -132,6 +132,17 @@ def _equal(stream, a, b, size):
 
 
 @njit(nogil=True, cache=True)
+def _not_alone(places, edges, alone, size, n):
+    """Keep the places whose n-gram may have an equal: how many."""
+    kept = np.uint32(0)
+    for c in range(size):
+        at = np.uint32(places[c])
+        places[kept] = at
+        kept += np.uint32(edges[at + np.uint32(n)] - edges[at] < alone[at])
+    return np.int64(kept)
+
+
+@njit(nogil=True, cache=True)
 def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held, keys):
     """(characters of n-grams that occurred before, n-grams held): datatrove's ``find_all_duplicate``.
 
@@ -141,11 +152,9 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
     mask = table_mask(size)
     total = np.int64(0)
     count = 0
-    going_on = 0
-    for c in range(size):
+    c = 0
+    while c < size:
         at = candidates[c]
-        if at < going_on:
-            continue
         start = np.int64(edges[at])
         length = np.int64(edges[at + n]) - start
         if length <= _TURN:
@@ -161,6 +170,7 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
                 held[count] = at
                 keys[count] = key
                 count += 1
+                c += 1
                 break
             found = entry - mark
             if keys[found] == key:
@@ -168,7 +178,10 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
                 other = np.int64(edges[held[found] + n]) - begin
                 if other == length and _equal(stream, start, begin, length):
                     total += ends[at + n] - ends[at]
-                    going_on = at + n
+                    # On to the first candidate behind: it is at most n further.
+                    c = min(c + n, size)
+                    while candidates[c - 1] >= at + n:
+                        c -= 1
                     break
             slot = (slot + 1) & mask
     return total, count
@@ -191,13 +204,9 @@ def glued_ngrams(
     for i in range(words):
         places[i] = i
     for n in range(5, LAST + 1):
-        kept = 0
-        for c in range(size):
-            at = places[c]
-            if at + n <= words:
-                places[kept] = at
-                kept += edges[at + n] - edges[at] < alone[at]
-        size = kept
+        while size and places[size - 1] + n > words:
+            size -= 1
+        size = _not_alone(places, edges, alone, size, n)
         total, count = _skipping(stream, edges, sums, places, size, n, ends, table, mark, held, keys)
         out[n - 2] = total
         mark += count

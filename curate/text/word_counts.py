@@ -18,7 +18,7 @@ from curate.text.arrow import Bytes, Offsets
 from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, WORD, classes
 from curate.text.rules import STOP_WORDS
 from curate.text.spaces import chars as chars_between
-from curate.text.swar import CASE, TOPS, alnums, continuations, fill, leading, letters, load, marks_in, trailing, zeros
+from curate.text.swar import CASE, TOPS, alnums, continuations, digits, fill, leading, letters, load, marks_in, trailing, zeros
 from curate.text.utf8 import decode, read64
 
 __all__ = ["WORD_COUNTS", "WordCounts", "word_counts"]
@@ -136,6 +136,16 @@ def _only_marks(data, start, stop, table):
             return False
         at += width
     return True
+
+
+@njit(nogil=True, cache=True)
+def _kinds(data, start, stop, x, table, counting):
+    """(whether a word has a letter, whether it is not only punctuation); it begins with the bytes ``x``."""
+    if letters(x) or _has(data, start, stop, table, ALPHA):
+        return True, True
+    if counting == DATATROVE:
+        return False, not _only_marks(data, start, stop, table)
+    return False, counting != DCLM or _has(data, start, stop, table, WORD)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -256,22 +266,25 @@ def _row(data, base, stop, starts, stops, lengths, table, counting, tally, out):
         size = end - start
         x = load(data, start, end)
         length = size
-        if not solid:
-            length = size - marks_in(continuations(x)) if size <= 8 else chars_between(data, start, end)
+        if size <= 8 and not x & TOPS:
+            # Most words: nothing in here is a branch that is hard to foresee.
+            signs = letters(x)
+            alpha = signs > 0
+            plain = True
+            if tokens:
+                signs |= digits(x)
+                if counting == DATATROVE:
+                    signs |= zeros(x ^ fill(9)) | zeros(x ^ fill(10)) | zeros(x ^ fill(32))
+                plain = signs > 0
+        else:
+            if not solid:
+                length = size - marks_in(continuations(x)) if size <= 8 else chars_between(data, start, end)
+            alpha, plain = _kinds(data, start, end, x, table, counting)
         lengths[i] = length
         word_chars += length
-        alpha = letters(x) > 0
-        if not alpha and (size > 8 or x & TOPS):
-            alpha = _has(data, start, end, table, ALPHA)
         alpha_words += alpha
-        plain = True
-        if tokens and not alpha:
-            if counting == DATATROVE:
-                plain = not _only_marks(data, start, end, table)
-            else:
-                plain = _has(data, start, end, table, WORD)
         plain_words += plain
-        plain_chars += length if plain else 0
+        plain_chars += length * plain
         plain_alpha += alpha
         bit = _stop(data, start, end, x, lower, trim)
         seen |= bit
