@@ -18,7 +18,7 @@ from curate.text.arrow import Bytes, Offsets
 from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, WORD, classes
 from curate.text.rules import STOP_WORDS
 from curate.text.spaces import chars as chars_between
-from curate.text.swar import CASE, TOPS, alnums, continuations, digits, fill, leading, letters, load, marks_in, trailing, zeros
+from curate.text.swar import CASE, TOPS, alnums, continuations, fill, leading, letters, load, marks_in, trailing, zeros
 from curate.text.utf8 import decode, read64
 
 __all__ = ["WORD_COUNTS", "WordCounts", "word_counts"]
@@ -91,6 +91,21 @@ def _stop(data, start, stop, x, lower, trim):
     elif stop - start > 4:
         return 0
     return _stop_word(x | (CASE & ((x & fill(0x40)) >> _ONE)) if lower else x)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _short_stop(x, size, inner, lower, trim):
+    """As ``_stop`` for at most eight ASCII bytes; ``inner`` marks the letters and digits. Without branches."""
+    fits = size <= 4
+    if trim:
+        first = trailing(inner) >> 3
+        behind = leading(inner) >> 3
+        x = (x << np.uint64((8 * behind) & 63)) >> np.uint64((8 * (behind + first)) & 63)
+        fits = (inner > 0) & (first + behind >= 4)
+    if lower:
+        x |= CASE & ((x & fill(0x40)) >> _ONE)
+    bit = _stop_word(x)
+    return bit if fits else 0
 
 
 @njit(nogil=True, cache=True)
@@ -268,29 +283,31 @@ def _row(data, base, stop, starts, stops, lengths, table, counting, tally, out):
         length = size
         if size <= 8 and not x & TOPS:
             # Most words: nothing in here is a branch that is hard to foresee.
-            signs = letters(x)
-            alpha = signs > 0
-            plain = True
-            if tokens:
-                signs |= digits(x)
-                if counting == DATATROVE:
-                    signs |= zeros(x ^ fill(9)) | zeros(x ^ fill(10)) | zeros(x ^ fill(32))
-                plain = signs > 0
+            alpha = letters(x) > 0
+            inner = alnums(x)
+            plain = not tokens
+            if counting == DATATROVE:
+                plain = inner | zeros(x ^ fill(9)) | zeros(x ^ fill(10)) | zeros(x ^ fill(32)) > 0
+            elif counting == DCLM:
+                plain = inner > 0
+            bit = _short_stop(x, size, inner, lower, trim)
+            symbols += (counting == DOLMA) & (zeros(x ^ fill(35)) > 0)
         else:
             if not solid:
                 length = size - marks_in(continuations(x)) if size <= 8 else chars_between(data, start, end)
             alpha, plain = _kinds(data, start, end, x, table, counting)
+            bit = _stop(data, start, end, x, lower, trim)
+            if marked and counting == DOLMA:
+                symbols += _symbol(data, start, end)
         lengths[i] = length
         word_chars += length
         alpha_words += alpha
         plain_words += plain
         plain_chars += length * plain
         plain_alpha += alpha
-        bit = _stop(data, start, end, x, lower, trim)
         seen |= bit
         stop_words += bit > 0
         if counting == DOLMA:
-            symbols += marked and _symbol(data, start, end)
             tally[min(length, len(tally) - 1)] += length < len(tally)
     if counting in (PAPER, DATATROVE):
         stop_words = 0
