@@ -78,8 +78,8 @@ def _glue(data, base, starts, stops, stream, edges, sums):
 
 
 @njit(nogil=True, cache=True)
-def _alone(stream, edges, words, tallies, near, far, alone):
-    """``alone[i]``: how many bytes from word i on are found from no other word on, in steps; an n-gram that is at
+def _alone(stream, edges, words, tallies, near, far, alone, places):
+    """Places whose 5-gram may have an equal: how many. ``alone[i]``: how many bytes from word i on are found from no other word on, in steps; an n-gram that is at
     least as long has no equal. _NEVER if more than DEEPEST may be common: counted by hashes, without comparison.
     """
     mask = np.uint64(4 * table_mask(words) + 3)
@@ -97,9 +97,14 @@ def _alone(stream, edges, words, tallies, near, far, alone):
         near[i], far[i] = one, two
         close[one] = (close[one] << 1) | 1
         deep[two] = (deep[two] << 1) | 1
-    for i in range(words):
+    kept = 0
+    for i in range(words - 4):
         reach = _NEVER if deep[far[i]] > 1 else DEEPEST
-        alone[i] = reach if close[near[i]] > 1 else _STEP
+        reach = reach if close[near[i]] > 1 else _STEP
+        alone[i] = reach
+        places[kept] = i
+        kept += edges[i + 5] - edges[i] < reach
+    return kept
 
 
 @njit(nogil=True, cache=True)
@@ -199,14 +204,12 @@ def glued_ngrams(
     if words <= 5:
         return mark
     _glue(data, base, starts, stops, stream, edges, sums)
-    _alone(stream, edges, words, tallies, held, counts, alone)
-    size = words
-    for i in range(words):
-        places[i] = i
+    size = _alone(stream, edges, words, tallies, held, counts, alone, places)
     for n in range(5, LAST + 1):
         while size and places[size - 1] + n > words:
             size -= 1
-        size = _not_alone(places, edges, alone, size, n)
+        if n == 7:
+            size = _not_alone(places, edges, alone, size, n)
         total, count = _skipping(stream, edges, sums, places, size, n, ends, table, mark, held, keys)
         out[n - 2] = total
         mark += count

@@ -239,15 +239,17 @@ def _dclm(data, base, stop, starts, lines, paragraphs):
         if c < d:
             lines[held, 0], lines[held, 1] = a, b
             held += 1
-    begin = at = base
-    while begin < stop:
-        while at < stop and not (data[at] == 10 and at + 1 < stop and data[at + 1] == 10):
-            at += 1
-        c, d = stripped(data, begin, at)
-        if c < d:
-            paragraphs[parts, 0], paragraphs[parts, 1] = begin, at
-            parts += 1
-        begin = at = at + 2
+    begin = base
+    for i in range(len(starts)):
+        a, b = _raw_line(data, base, stop, starts, i)
+        if b >= begin and (i + 1 == len(starts) or (b + 1 < stop and data[b + 1] == 10)):
+            # A paragraph ends in front of two LF, or with the text: its last LF is the paragraph's own.
+            end = b if b + 1 < stop and data[b + 1] == 10 else stop
+            c, d = stripped(data, begin, end)
+            if c < d:
+                paragraphs[parts, 0], paragraphs[parts, 1] = begin, end
+                parts += 1
+            begin = end + 2
     return held, parts
 
 
