@@ -208,7 +208,7 @@ def glued_ngrams(
     for n in range(5, LAST + 1):
         while size and places[size - 1] + n > words:
             size -= 1
-        if n == 7:
+        if n > 5:
             size = _not_alone(places, edges, alone, size, n)
         total, count = _skipping(stream, edges, sums, places, size, n, ends, table, mark, held, keys)
         out[n - 2] = total
