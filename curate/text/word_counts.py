@@ -96,7 +96,7 @@ def _stop(data, start, stop, x, lower, trim):
 @njit(nogil=True, cache=True, inline="always")
 def _short_stop(x, size, inner, lower, trim):
     """As ``_stop`` for at most eight ASCII bytes; ``inner`` marks the letters and digits. Without branches."""
-    fits = size <= 4
+    fits = size + (leading(x) >> 3) == 8  # a NUL at the word's end is not what stands for missing bytes
     if trim:
         first = trailing(inner) >> 3
         behind = leading(inner) >> 3
