@@ -14,7 +14,7 @@ dclm      ``str.split("\n")`` without blank ones         every copy; paragraphs:
                                                           blank ones
 ========= =============================================== ==========================================================
 
-Lines are told apart by 64-bit hashes of their bytes.
+Lines are equal when their bytes are.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.hashing import xxh64
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.spaces import chars, stripped
-from curate.text.swar import fill, zeros
+from curate.text.swar import fill, load, zeros
 from curate.text.utf8 import read64
 
 __all__ = ["LINE_COUNTS", "line_counts"]
@@ -55,6 +54,9 @@ _ELLIPSES: Final = 2
 _UNITS: Final = 3
 _PARAGRAPHS: Final = 7
 _MOST: Final = 0xFFFFFFF0
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
+_NEXT_FACTOR: Final = np.uint64(0x632BE59BD9B4E01A)
+"""Even, so that factors stay odd; any would do."""
 
 
 @njit(nogil=True, cache=True)
@@ -237,20 +239,47 @@ def _dclm(data, base, stop, starts, lines, paragraphs):
         if c < d:
             lines[held, 0], lines[held, 1] = a, b
             held += 1
-    begin = at = base
-    while begin < stop:
-        while at < stop and not (data[at] == 10 and at + 1 < stop and data[at + 1] == 10):
-            at += 1
-        c, d = stripped(data, begin, at)
-        if c < d:
-            paragraphs[parts, 0], paragraphs[parts, 1] = begin, at
-            parts += 1
-        begin = at = at + 2
+    begin = base
+    for i in range(len(starts)):
+        a, b = _raw_line(data, base, stop, starts, i)
+        if b >= begin and (i + 1 == len(starts) or (b + 1 < stop and data[b + 1] == 10)):
+            # A paragraph ends in front of two LF, or with the text: its last LF is the paragraph's own.
+            end = b if b + 1 < stop and data[b + 1] == 10 else stop
+            c, d = stripped(data, begin, end)
+            if c < d:
+                paragraphs[parts, 0], paragraphs[parts, 1] = begin, end
+                parts += 1
+            begin = end + 2
     return held, parts
 
 
 @njit(nogil=True, cache=True)
-def _duplicates(data, spans, solid, every, table, mark, keys, copies, out):
+def _hash(data, start, stop):
+    """A quick hash of ``data[start:stop]``, for a table that compares."""
+    value = np.uint64(stop - start)
+    factor = _FACTOR
+    while start + 8 <= stop:
+        value += read64(data, start) * factor
+        factor += _NEXT_FACTOR
+        start += 8
+    value += load(data, start, stop) * factor
+    return (value ^ (value >> np.uint64(32))) * _FACTOR
+
+
+@njit(nogil=True, cache=True)
+def _equal(data, a, b, size):
+    """Whether ``size`` bytes at a and at b are the same."""
+    end = a + size
+    while a + 8 <= end:
+        if read64(data, a) != read64(data, b):
+            return False
+        a += 8
+        b += 8
+    return load(data, a, end) == load(data, b, b + end - a)
+
+
+@njit(nogil=True, cache=True)
+def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, copies, out):
     """Count spans into ``out[0:4]``: how many, duplicates, their code points, all code points; returns the next mark.
 
     An entry of the table is the mark plus a number of a distinct span; what is below the mark is of earlier uses.
@@ -262,18 +291,20 @@ def _duplicates(data, spans, solid, every, table, mark, keys, copies, out):
     for i in range(len(spans)):
         a, b = spans[i, 0], spans[i, 1]
         length = b - a if solid else chars(data, a, b)
-        key = xxh64(data, a, b, np.uint64(0))
-        slot = np.int64(key >> np.uint64(7)) & mask
+        key = _hash(data, a, b) if len(spans) > 1 else np.uint64(0)
+        slot = np.int64(key >> np.uint64(32)) & mask
         while True:
             entry = np.int64(table[slot])
             if entry < mark:
                 table[slot] = mark + size
                 keys[size] = key
+                places[size] = a
+                sizes[size] = b - a
                 copies[size] = 1
                 size += 1
                 break
             index = entry - mark
-            if keys[index] == key:
+            if keys[index] == key and sizes[index] == b - a and _equal(data, places[index], a, b - a):
                 again = 2 if every and copies[index] == 1 else 1
                 copies[index] = 2
                 out[1] += again
@@ -315,6 +346,8 @@ def _line_counts(offsets, data, rows, starts, counting):
         size *= 2
     table = np.zeros(size, np.uint32)
     keys = np.empty(room, np.uint64)
+    places = np.empty(room, np.int64)
+    sizes = np.empty(room, np.int64)
     copies = np.empty(room, np.uint8)
     lines = np.empty((room, 2), np.int64)
     paragraphs = np.empty((room, 2), np.int64)
@@ -341,7 +374,7 @@ def _line_counts(offsets, data, rows, starts, counting):
         for kind in range(2):
             spans = paragraphs[:parts] if kind else lines[:held]
             into = out[row, _PARAGRAPHS:] if kind else out[row, _UNITS:]
-            mark = _duplicates(data, spans, solid, every, table, mark, keys, copies, into)
+            mark = _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, copies, into)
     return out
 
 

@@ -64,6 +64,8 @@ def space_before(data, start, at):
 @njit(nogil=True, cache=True)
 def stripped(data, start, stop):
     """(start, stop) without the white space on both sides, as ``str.strip``."""
+    if start < stop and 32 < data[start] < 128 and 32 < data[stop - 1] < 128:
+        return start, stop
     while start < stop:
         width = space_after(data, start, stop)
         if width == 0:

@@ -93,6 +93,21 @@ def _stop(data, start, stop, x, lower, trim):
     return _stop_word(x | (CASE & ((x & fill(0x40)) >> _ONE)) if lower else x)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _short_stop(x, size, inner, lower, trim):
+    """As ``_stop`` for at most eight ASCII bytes; ``inner`` marks the letters and digits. Without branches."""
+    fits = size + (leading(x) >> 3) == 8  # a NUL at the word's end is not what stands for missing bytes
+    if trim:
+        first = trailing(inner) >> 3
+        behind = leading(inner) >> 3
+        x = (x << np.uint64((8 * behind) & 63)) >> np.uint64((8 * (behind + first)) & 63)
+        fits = (inner > 0) & (first + behind >= 4)
+    if lower:
+        x |= CASE & ((x & fill(0x40)) >> _ONE)
+    bit = _stop_word(x)
+    return bit if fits else 0
+
+
 @njit(nogil=True, cache=True)
 def _alnum(byte):
     return 97 <= (byte | 32) <= 122 or 48 <= byte <= 57
@@ -136,6 +151,16 @@ def _only_marks(data, start, stop, table):
             return False
         at += width
     return True
+
+
+@njit(nogil=True, cache=True)
+def _kinds(data, start, stop, x, table, counting):
+    """(whether a word has a letter, whether it is not only punctuation); it begins with the bytes ``x``."""
+    if letters(x) or _has(data, start, stop, table, ALPHA):
+        return True, True
+    if counting == DATATROVE:
+        return False, not _only_marks(data, start, stop, table)
+    return False, counting != DCLM or _has(data, start, stop, table, WORD)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -256,28 +281,33 @@ def _row(data, base, stop, starts, stops, lengths, table, counting, tally, out):
         size = end - start
         x = load(data, start, end)
         length = size
-        if not solid:
-            length = size - marks_in(continuations(x)) if size <= 8 else chars_between(data, start, end)
+        if size <= 8 and not x & TOPS:
+            # Most words: nothing in here is a branch that is hard to foresee.
+            alpha = letters(x) > 0
+            inner = alnums(x)
+            plain = not tokens
+            if counting == DATATROVE:
+                plain = inner | zeros(x ^ fill(9)) | zeros(x ^ fill(10)) | zeros(x ^ fill(32)) > 0
+            elif counting == DCLM:
+                plain = inner > 0
+            bit = _short_stop(x, size, inner, lower, trim)
+            symbols += (counting == DOLMA) & (zeros(x ^ fill(35)) > 0)
+        else:
+            if not solid:
+                length = size - marks_in(continuations(x)) if size <= 8 else chars_between(data, start, end)
+            alpha, plain = _kinds(data, start, end, x, table, counting)
+            bit = _stop(data, start, end, x, lower, trim)
+            if marked and counting == DOLMA:
+                symbols += _symbol(data, start, end)
         lengths[i] = length
         word_chars += length
-        alpha = letters(x) > 0
-        if not alpha and (size > 8 or x & TOPS):
-            alpha = _has(data, start, end, table, ALPHA)
         alpha_words += alpha
-        plain = True
-        if tokens and not alpha:
-            if counting == DATATROVE:
-                plain = not _only_marks(data, start, end, table)
-            else:
-                plain = _has(data, start, end, table, WORD)
         plain_words += plain
-        plain_chars += length if plain else 0
+        plain_chars += length * plain
         plain_alpha += alpha
-        bit = _stop(data, start, end, x, lower, trim)
         seen |= bit
         stop_words += bit > 0
         if counting == DOLMA:
-            symbols += marked and _symbol(data, start, end)
             tally[min(length, len(tally) - 1)] += length < len(tally)
     if counting in (PAPER, DATATROVE):
         stop_words = 0
