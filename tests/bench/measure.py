@@ -7,15 +7,18 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import zstandard
 
 from curate.stages.base import PART, ROW
+from curate.stages.reading import BATCH_BYTES
 from curate.text.batch import Batch
 from tests.exchange import CONTEXT, documents
 
@@ -166,13 +169,23 @@ def counted(name: str, count: int, run: Run, reference: tuple[str, int, Run] | N
 
 
 def on_batch(work: Callable[[Batch], object]) -> Callable[[list[str]], Run]:
-    """A case over one batch, made before the clock starts; each repeat sees it without cached views."""
+    """A case over batches as large as sources read them, made before the clock starts; each repeat sees them without views."""
 
     def make(texts: list[str]) -> Run:
-        rows = batch(texts).rows
-        return lambda: work(Batch(rows))
+        slices = cut(batch(texts).rows)
+        return lambda: [work(Batch(rows)) for rows in slices]
 
     return make
+
+
+def cut(rows: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """Slices of about BATCH_BYTES of text."""
+    ends = np.cumsum(pc.binary_length(rows.column("text")).to_numpy(zero_copy_only=False))
+    edges = np.unique(
+        np.searchsorted(ends, np.arange(BATCH_BYTES, ends[-1] + BATCH_BYTES, BATCH_BYTES)).clip(0, len(rows))
+    )
+    edges = [0, *(int(e) for e in edges if 0 < e < rows.num_rows), rows.num_rows]
+    return [rows.slice(a, b - a) for a, b in pairwise(edges)]
 
 
 def decided(stage: Any) -> Callable[[list[str]], Run]:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
+import pyarrow as pa
 
 from curate.stages.base import Filter
 from curate.text.batch import Batch
-from tests.bench.measure import ROOT, SAMPLES, Row, Run, batch, case, corpus, decided, on_batch, size, slope
+from tests.bench.measure import ROOT, SAMPLES, Row, Run, batch, case, corpus, cut, decided, on_batch, size, slope
 from tests.exchange import CONTEXT
 
 PEER_MB = 3.0
@@ -71,12 +72,15 @@ def views(docs: Batch) -> None:
 
 def threads(name: str, texts: list[str], work: Callable[[Batch], object]) -> Row:
     """Two threads, each on its half, against one on all; the ratio is of wall times, medians of five."""
-    whole = batch(texts).rows
-    middle = whole.num_rows // 2
-    halves = [whole.slice(0, middle), whole.slice(middle)]
+    slices = cut(batch(texts).rows)
+    halves = [slices[::2], slices[1::2]]
+
+    def through(some: list[pa.RecordBatch]) -> None:
+        for rows in some:
+            work(Batch(rows))
 
     def two() -> None:
-        pair = [threading.Thread(target=lambda rows=rows: work(Batch(rows))) for rows in halves]
+        pair = [threading.Thread(target=through, args=(half,)) for half in halves]
         for thread in pair:
             thread.start()
         for thread in pair:
@@ -91,7 +95,7 @@ def threads(name: str, texts: list[str], work: Callable[[Batch], object]) -> Row
             taken.append(time.perf_counter() - begin)
         return sorted(taken)
 
-    one, both = wall(lambda: work(Batch(whole))), wall(two)
+    one, both = wall(lambda: through(slices)), wall(two)
     mb = size(texts)
     return {
         "name": name,
