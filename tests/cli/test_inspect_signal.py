@@ -123,7 +123,7 @@ def test_many_columns_do_not_crowd_the_overview(curate: Curate, tmp_path: Path) 
     """What signals.text adds is named in one line and shown where it is asked for; a dropped row shows what decided."""
     write_run(tmp_path)
     made = steps()
-    made.insert(1, step("sig", "signals.text"))
+    made.insert(1, step("sig", "signals.text", of=["filter.text_rules"]))
     curate.run(write(tmp_path / "recipe.yaml", made[:3], name="small"), tmp_path / "run").ok()
     out = curate("inspect", "--plain", tmp_path / "run", "-n", 500).ok().out
     assert "16 signals of step sig: curate inspect" in out and "sig.words" not in out

@@ -79,7 +79,7 @@ def branched(*, edits: bool = False) -> list[dict[str, Any]]:
         step("rules", "filter.text_rules", max_symbol_ratio=0.02),
         step("two", "read.jsonl", paths=["two.jsonl"]),
         step("code", "filter.code_rules", max_line_chars=90),
-        step("sig", "signals.text", "rules"),
+        step("sig", "signals.text", "rules", of=["filter.text_rules"]),
         step("few", "select.where", "sig", column="sig.words", at_most=150),
         step("labels", "label.contrast", ["rules", "code"], positive=["a"], negative=["nothing"]),
         step("unique", "dedup.exact", "labels"),
