@@ -233,7 +233,7 @@ class Runner:
                 silence_logs=logging.CRITICAL,
             )
             self._client = Client(self._cluster)
-            self._client.register_plugin(_deaf_plugin(), name="deaf-to-ctrl-c")
+            self._client.register_plugin(_our_worker(), name="our-worker")
             return self._client
         try:
             self._client = Client(_scheduler(self._address), timeout="10s")
@@ -247,15 +247,19 @@ class Runner:
         return self._client
 
 
-def _deaf_plugin() -> Any:
-    """Ctrl-C goes to all processes of a terminal; the driver's word is enough, and workers would print tracebacks."""
+def _our_worker() -> Any:
+    """What a worker process of ours is told once: not to hear Ctrl-C, and which allocator Arrow takes."""
     from distributed import WorkerPlugin
 
-    class Deaf(WorkerPlugin):
+    class OurWorker(WorkerPlugin):
         def setup(self, worker: Any) -> None:
+            # Ctrl-C goes to all processes of a terminal; the driver's word is enough, and workers would print tracebacks.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # Arrow's default, mimalloc, keeps 30 to 40 MiB more of what a worker has freed; wheels for Linux have jemalloc.
+            if "jemalloc" in pa.supported_memory_backends():
+                pa.set_memory_pool(pa.jemalloc_memory_pool())
 
-    return Deaf()
+    return OurWorker()
 
 
 def _scheduler(address: str) -> str:
