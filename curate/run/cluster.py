@@ -249,6 +249,7 @@ class Runner:
 
 def _our_worker() -> Any:
     """What a worker process of ours is told once: not to hear Ctrl-C, and which allocator Arrow takes."""
+    import pyarrow as pa
     from distributed import WorkerPlugin
 
     class OurWorker(WorkerPlugin):
