@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 import yaml
 import zstandard
 
+from curate.run.versions import library_versions
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.text.batch import Batch
 from tests.bench.measure import (
@@ -358,7 +359,7 @@ def main() -> int:
         speed, start, per, peak, ratio = map(_number, cells)
         line = f"{row['name']:30} {row['cores']:5} {speed:>8} {start:>11} {per:>7} {peak:>8} {ratio:>6}"
         print(f"{line}  {row.get('reference', '')}", flush=True)
-    libraries = ("numpy", "pyarrow", "numba", "fasttext-modern", "sentencepiece", "datasets", "zstandard", "orjson")
+    libraries = library_versions() | {x: version(x) for x in ("zstandard", "orjson")}
     cpu = [x.partition(":")[2].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
     machine = {
         "system": platform.system(),
@@ -367,7 +368,7 @@ def main() -> int:
         "cores": os.cpu_count(),
         "load": os.getloadavg(),
         "python": platform.python_version(),
-        "libraries": {x: version(x) for x in libraries},
+        "libraries": libraries,
     }
     named = None if name == "pipeline" else os.environ.get("BENCH_CORPUS")
     result = {"bench": name, "machine": machine, "corpus": Path(named).name if named else "data/samples", "rows": rows}
