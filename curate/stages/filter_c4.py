@@ -142,6 +142,10 @@ class C4(Filter):
         return found
 
     def _edited(self, docs: Batch) -> Edited:
+        # Measured and edited at once; the batch keeps it from one to the other.
+        return docs.view(f"edited {self.measure_fingerprint()}", lambda: self._without_lines(docs))
+
+    def _without_lines(self, docs: Batch) -> Edited:
         from curate.text.line_rules import c4_lines, unpunctuated_lines
 
         min_words = _LINE_WORDS[self.counting] if self.min_line_words is None else self.min_line_words

@@ -94,6 +94,10 @@ class RefinedWeb(Filter):
         return {name: pa.array(values[name]) for name in self.signals}
 
     def _edited(self, docs: Batch) -> Edited:
+        # Measured and edited at once; the batch keeps it from one to the other.
+        return docs.view(f"edited {self.measure_fingerprint()}", lambda: self._without_lines(docs))
+
+    def _without_lines(self, docs: Batch) -> Edited:
         from curate.text.line_corrections import corrected_lines
 
         return corrected_lines(

@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from curate.text import unicode
 from curate.text.arrow import Bytes, Offsets
+from curate.text.swar import trailing
 from curate.text.utf8 import decode
 
 __all__ = [
@@ -31,9 +32,7 @@ __all__ = [
     "WORD",
     "Atoms",
     "atoms",
-    "ones",
     "within",
-    "zeros",
 ]
 
 Atoms = npt.NDArray[np.uint64]
@@ -97,27 +96,6 @@ def _classify(typing, data, at):  # noqa: ARG001 - numba passes its typing conte
     return result(data, types.int64), code
 
 
-def _counting(name):
-    """An intrinsic over one of LLVM's bit counting operations on 64 bits."""
-
-    @intrinsic
-    def count(typing, value):  # noqa: ARG001
-        def code(context, builder, signature, args):  # noqa: ARG001
-            if name == "ctpop":
-                return builder.ctpop(args[0])
-            return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-        return types.int64(types.uint64), code
-
-    return count
-
-
-zeros = _counting("cttz")
-"""Zeros below the lowest bit that is set, 64 if none is: kernels walk a mask with it."""
-ones = _counting("ctpop")
-"""Bits that are set."""
-
-
 @njit(nogil=True, cache=True, inline="always")
 def within(block, first, stop):
     """Mask of the bits of a block that lie in bytes ``first`` to ``stop`` (exclusive), counted from the batch's first."""
@@ -174,7 +152,7 @@ def _above_ascii(offsets, data, kinds, masks):
         for block in range(first >> 6, (stop + 63) >> 6):
             high = masks[HIGH, block] & within(block, first, stop)
             while high:
-                at = 64 * block + zeros(high)
+                at = 64 * block + trailing(high)
                 high &= high - np.uint64(1)
                 if at < until:
                     continue

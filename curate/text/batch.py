@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from curate.text.arrow import Bytes, Offsets
     from curate.text.atoms import Atoms
     from curate.text.lines import Lines
     from curate.text.words import Policy, Words
+
+V = TypeVar("V")
 
 
 class Batch:
@@ -39,13 +43,20 @@ class Batch:
         return made
 
     def filter(self, keep: pa.BooleanArray) -> Batch:
-        """The rows where ``keep`` is true, with what is known of their words and lines."""
-        from curate.text.rows import kept
-
+        """The rows where ``keep`` is true, with what is known of each row's words, lines and the like."""
         made = Batch(self.rows.filter(keep))
-        mask = keep.to_numpy(zero_copy_only=False)
-        made._views = {name: kept(view, mask) for name, view in self._views.items() if name != "atoms"}
+        made._views = {name: view.kept(keep) for name, view in self._views.items() if hasattr(view, "kept")}
         return made
+
+    def view(self, name: str, make: Callable[[], V]) -> V:
+        """What ``make`` finds of the texts, found once; ``name`` says what of, settings included.
+
+        A view with a method ``kept(keep)`` goes with the rows that ``filter`` keeps; others are found anew.
+        """
+        if name not in self._views:
+            self._views[name] = make()
+        found: V = self._views[name]
+        return found
 
     def column(self, name: str) -> pa.Array:
         """One column by name; raises KeyError when the batch has none of that name."""
@@ -69,39 +80,26 @@ class Batch:
         """What each byte of the text is, as bit masks; the one pass that words and lines are derived from."""
         from curate.text.atoms import atoms
 
-        if "atoms" not in self._views:
-            self._views["atoms"] = atoms(*self.utf8)
-        found: Atoms = self._views["atoms"]
-        return found
+        return self.view("atoms", lambda: atoms(*self.utf8))
 
     def words(self, policy: Policy) -> Words:
         """The text's words under a named policy (see ``curate.text.words``), computed once; each consumer names its own."""
         from curate.text.words import tokenized, words
 
-        if policy not in self._views:
-            if policy == "tokens":
-                self._views[policy] = tokenized(*self.utf8, self.words("gopher"))
-            else:
-                self._views[policy] = words(*self.utf8, policy, self.atoms)
-        found: Words = self._views[policy]
-        return found
+        if policy == "tokens":
+            return self.view(policy, lambda: tokenized(*self.utf8, self.words("gopher")))
+        return self.view(policy, lambda: words(*self.utf8, policy, self.atoms))
 
     @property
     def lines(self) -> Lines:
         """The text's lines as byte ranges, computed once."""
         from curate.text.lines import lines
 
-        if "lines" not in self._views:
-            self._views["lines"] = lines(*self.utf8, self.atoms)
-        found: Lines = self._views["lines"]
-        return found
+        return self.view("lines", lambda: lines(*self.utf8, self.atoms))
 
     @property
     def paragraphs(self) -> Lines:
         """The text's paragraphs (runs of lines that are not empty) as byte ranges, computed once."""
         from curate.text.lines import paragraphs
 
-        if "paragraphs" not in self._views:
-            self._views["paragraphs"] = paragraphs(self.lines)
-        found: Lines = self._views["paragraphs"]
-        return found
+        return self.view("paragraphs", lambda: paragraphs(self.lines))

@@ -12,8 +12,8 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, from_text
 from curate.text.capitals import capitals
-from curate.text.line_edges import chars, line_end, space_at, space_before, stripped
 from curate.text.line_rules import Edited
+from curate.text.spaces import chars, line_end, space_at, space_before, stripped
 from curate.text.unicode import kinds
 from curate.text.utf8 import decode
 

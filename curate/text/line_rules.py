@@ -17,9 +17,9 @@ import pyarrow as pa
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, from_text
-from curate.text.line_edges import chars, line_end, space_at, stripped
 from curate.text.line_phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, copy, copy_uncited, phrases
 from curate.text.sentences import sentence_count
+from curate.text.spaces import chars, line_end, space_at, stripped
 from curate.text.unicode import kinds
 
 __all__ = ["C4_COUNTS", "Edited", "c4_lines", "unpunctuated_lines"]
@@ -59,6 +59,10 @@ class Edited:
 
     text: pa.LargeStringArray
     counts: npt.NDArray[np.int64]
+
+    def kept(self, keep: pa.BooleanArray) -> Edited:
+        """The same of the rows where ``keep`` is true."""
+        return Edited(self.text.filter(keep), self.counts[keep.to_numpy(zero_copy_only=False)])
 
     def columns(self, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.int64]]:
         """The columns of ``counts`` by name, contiguous."""

@@ -16,7 +16,7 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
 from curate.text.hashing import xxh64
-from curate.text.line_edges import chars, line_end, space_at, stripped
+from curate.text.spaces import chars, line_end, space_at, stripped
 from curate.text.utf8 import decode
 
 __all__ = ["SHAPE_COUNTS", "TERMINAL_POINTS", "line_shapes"]

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.atoms import NEWLINE, Atoms, atoms, ones, within, zeros
+from curate.text.atoms import NEWLINE, Atoms, atoms, within
+from curate.text.rows import RowAligned
+from curate.text.swar import ones, trailing
 
 __all__ = ["Lines", "lines", "paragraphs"]
 
@@ -19,7 +21,7 @@ _ONE = np.uint64(1)
 
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(RowAligned):
     """Lines, or paragraphs, of n rows.
 
     Attributes:
@@ -59,7 +61,7 @@ def _lines(offsets, data, masks, starts, stops):
         for block in range(first >> 6, (stop + 63) >> 6):
             ends = masks[NEWLINE, block] & within(block, first, stop)
             while ends:
-                at = 64 * block + zeros(ends)
+                at = 64 * block + trailing(ends)
                 ends &= ends - _ONE
                 starts[line] = begin - first
                 stops[line] = at - first - (at > begin and data[base + at - 1] == 13)

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 from numba import njit
 
-__all__ = ["kept"]
+__all__ = ["RowAligned"]
 
 
 @njit(nogil=True, cache=True)
@@ -37,13 +37,18 @@ def _values(rows, keep, values, out):
             to += size
 
 
-def kept(view: Any, keep: npt.NDArray[np.bool_]) -> Any:
-    """A Words or Lines of the rows where ``keep``, bool[n], is true: ranges are the row's own, so they stay as they are."""
-    rows = _rows(view.rows, keep)
-    changed = {"rows": rows}
-    for each in fields(view):
-        if each.name != "rows":
-            values = getattr(view, each.name)
-            changed[each.name] = np.empty(int(rows[-1]), values.dtype)
-            _values(view.rows, keep, values, changed[each.name])
-    return replace(view, **changed)
+class RowAligned:
+    """A dataclass of arrays that belong to rows: ``rows``, int64[n + 1], says which of the other fields' values."""
+
+    def kept(self, keep: pa.BooleanArray) -> Self:
+        """The same of the rows where ``keep`` is true: ranges are the row's own, so they stay as they are."""
+        view: Any = self
+        mask = keep.to_numpy(zero_copy_only=False)
+        rows = _rows(view.rows, mask)
+        changed = {"rows": rows}
+        for each in fields(view):
+            if each.name != "rows":
+                values = getattr(view, each.name)
+                changed[each.name] = np.empty(int(rows[-1]), values.dtype)
+                _values(view.rows, mask, values, changed[each.name])
+        return replace(view, **changed)

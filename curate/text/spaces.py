@@ -1,15 +1,25 @@
 # ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""White space and characters at the level of bytes, for kernels: what ``str.strip`` and ``len`` see."""
+"""White space, line ends and characters in kernels: what ``str.strip``, ``str.splitlines`` and ``len`` see.
+
+White space is what ``str.isspace`` says: 29 code points, the same in every version of Unicode since 6.3.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
 from numba import njit
 
 from curate.text.swar import continuations, load, marks_in
 from curate.text.utf8 import read64
 
-__all__ = ["chars", "space_after", "space_before", "stripped"]
+__all__ = ["chars", "line_end", "space_at", "space_before", "stripped"]
+
+_BREAKS: Final = np.zeros(256, np.bool_)
+"""Bytes that begin one of the ten signs where ``str.splitlines`` ends a line."""
+_BREAKS[[10, 11, 12, 13, 28, 29, 30, 0xC2, 0xE2]] = True
 
 
 @njit(nogil=True, cache=True)
@@ -36,7 +46,7 @@ def _wide_space(a, b, c):
 
 
 @njit(nogil=True, cache=True)
-def space_after(data, at, stop):
+def space_at(data, at, stop):
     """Bytes of the white space (as ``str.isspace`` has it) that begins at ``data[at]``, or 0; ``at < stop``."""
     byte = data[at]
     if byte < 128:
@@ -67,7 +77,7 @@ def stripped(data, start, stop):
     if start < stop and 32 < data[start] < 128 and 32 < data[stop - 1] < 128:
         return start, stop
     while start < stop:
-        width = space_after(data, start, stop)
+        width = space_at(data, start, stop)
         if width == 0:
             break
         start += width
@@ -77,3 +87,29 @@ def stripped(data, start, stop):
             break
         stop -= width
     return start, stop
+
+
+@njit(nogil=True, cache=True)
+def line_end(data, at, stop, every):
+    """(end of the line that begins at ``at``, begin of the next; ``stop`` for the last).
+
+    Lines end at LF, or, if ``every``, at each of the ten signs (and CRLF) where ``str.splitlines`` ends one.
+    """
+    rest = data[at:stop]
+    for i in range(len(rest)):
+        byte = rest[i]
+        if not _BREAKS[byte]:
+            continue
+        if byte == 10:
+            return at + i, at + i + 1
+        if not every:
+            continue
+        if byte == 13:
+            return at + i, at + i + (2 if i + 1 < len(rest) and rest[i + 1] == 10 else 1)
+        if byte < 32:
+            return at + i, at + i + 1
+        if byte == 0xC2 and i + 1 < len(rest) and rest[i + 1] == 0x85:
+            return at + i, at + i + 2
+        if byte == 0xE2 and i + 2 < len(rest) and rest[i + 1] == 0x80 and rest[i + 2] in (0xA8, 0xA9):
+            return at + i, at + i + 3
+    return stop, stop

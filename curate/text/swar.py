@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "marks_in",
     "near",
+    "ones",
     "trailing",
     "write64",
     "zeros",
@@ -59,6 +60,16 @@ def trailing(typing, value):
 
     def code(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), code
+
+
+@intrinsic
+def ones(typing, value):
+    """Bits that are set."""
+
+    def code(context, builder, signature, args):
+        return builder.ctpop(args[0])
 
     return types.int64(types.uint64), code
 

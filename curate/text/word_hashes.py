@@ -12,12 +12,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from curate.text.hashing import mix64
-from curate.text.swar import near
+from curate.text.swar import load, near
 from curate.text.utf8 import decode, read64
 
 __all__ = ["hashes_of", "near_hash", "raw_hashes", "word_hash"]
 
-_ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio, odd: what a chunk is multiplied with before the next one is mixed in."""
@@ -29,18 +28,6 @@ def _lower8(chunk):
     above = chunk + np.uint64(0x3F3F3F3F3F3F3F3F)  # bit 7 of each byte: at least 'A'
     beyond = chunk + np.uint64(0x2525252525252525)  # bit 7: behind 'Z'
     return chunk | ((above & ~beyond & _HIGH_BITS) >> np.uint64(2))
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _upto8(data, at, size):
-    """The ``size`` (0 to 8) bytes at ``data[at]`` as a little-endian number."""
-    if at + 8 <= len(data):
-        chunk = read64(data, at)
-        return chunk & (_ALL >> np.uint64(64 - 8 * size)) if size else np.uint64(0)
-    chunk = np.uint64(0)
-    for i in range(size):
-        chunk |= np.uint64(data[at + i]) << np.uint64(8 * i)
-    return chunk
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -73,7 +60,7 @@ def word_hash(data, at, stop):
     """Hash of the exact bytes ``data[at:stop]``: what ``gopher`` and ``tokens`` have."""
     size = stop - at
     if size <= 8:
-        return _short(_upto8(data, at, size), size)
+        return _short(load(data, at, stop), size)
     return _long(data, at, stop, False)[0]
 
 
@@ -132,7 +119,7 @@ def hashes_of(offsets, data, rows, starts, stops, fold, folds, hashes):
             stop = first + np.int64(stops[i])
             size = stop - at
             if size <= 8:
-                seen = _upto8(data, at, size)
+                seen = load(data, at, stop)
                 hashes[i] = _short(_lower8(seen) if folds else seen, size)
             else:
                 hashes[i], seen = _long(data, at, stop, folds)

@@ -38,10 +38,10 @@ from curate.text.atoms import (
     WORD,
     Atoms,
     atoms,
-    ones,
     within,
-    zeros,
 )
+from curate.text.rows import RowAligned
+from curate.text.swar import ones, trailing
 from curate.text.tokens import tokens
 from curate.text.unicode import folding
 from curate.text.word_hashes import hashes_of, raw_hashes
@@ -59,7 +59,7 @@ _LONGEST: Final = 1 << 32
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(RowAligned):
     """Words of n rows.
 
     Attributes:
@@ -108,7 +108,7 @@ def _escapes(offsets, data, masks):
             # The last byte of a row escapes nothing.
             signs = masks[SIGN, block] & within(block, first, stop - 1)
             while signs:
-                at = 64 * block + zeros(signs)
+                at = 64 * block + trailing(signs)
                 signs &= signs - _ONE
                 if data[base + at] == 92 and data[base + at + 1] in (110, 114, 116):
                     out[(at + 1) >> 6] |= _ONE << np.uint64((at + 1) & 63)
@@ -151,11 +151,11 @@ def _bounds(offsets, masks, breaks, gaps, policy, starts, stops):
             ends = before & (~inside | begins)
             at = 64 * block - first
             while begins:
-                starts[begun] = at + zeros(begins)
+                starts[begun] = at + trailing(begins)
                 begun += 1
                 begins &= begins - _ONE
             while ends:
-                stops[ended] = at + zeros(ends)
+                stops[ended] = at + trailing(ends)
                 ended += 1
                 ends &= ends - _ONE
         if ended < begun:

@@ -402,6 +402,12 @@ def test_edit_is_of_each_row_alone(stage: Filter, tiny: dict[str, Path]) -> None
         assert edits(stage, rows.slice(0, cut), ctx) + edits(stage, rows.slice(cut), ctx) == whole, f"cut at {cut}"
     assert [edits(stage, rows.slice(i, 1), ctx)[0] for i in range(len(texts))] == whole
     assert edits(pickle.loads(pickle.dumps(stage)), rows, ctx) == whole
+    # What was found while measuring goes with the rows that stay.
+    docs, keep = Batch(rows), [i % 3 != 0 for i in range(len(texts))]
+    stage.measure(docs, ctx)
+    assert stage.edit(docs.filter(pa.array(keep)), ctx).to_pylist() == [
+        t for t, k in zip(whole, keep, strict=True) if k
+    ]
 
 
 @pytest.mark.parametrize("name", stages(Filter))
