@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from curate.text.swar import load, write64
+from curate.text.swar import load, quick_hash, same, write64
 from curate.text.utf8 import read64
 
 __all__ = ["DEEPEST", "LAST", "glued_ngrams", "table_mask"]
@@ -26,8 +26,6 @@ DEEPEST: Final = 32
 _STEP: Final = 16
 _NEVER: Final = 1 << 30
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
-_NEXT_FACTOR: Final = np.uint64(0x632BE59BD9B4E01A)
-"""Even, so that factors stay odd; any would do."""
 _PRIME: Final = np.uint64((1 << 61) - 1)
 _TURN: Final = 61
 """Bytes after which a byte counts the same in a sum again: 256^61 is 1 modulo 2^61 - 1. Longer strings are hashed."""
@@ -108,35 +106,6 @@ def _alone(stream, edges, words, tallies, near, far, alone, places):
 
 
 @njit(nogil=True, cache=True)
-def _hash(stream, start, stop):
-    """A hash of ``stream[start:stop]``, which has eight more bytes behind it; for tables that compare."""
-    value = np.uint64(stop - start)
-    factor = _FACTOR
-    while start + 8 <= stop:
-        value += read64(stream, start) * factor
-        factor += _NEXT_FACTOR
-        start += 8
-    left = np.uint64(64 - 8 * (stop - start))
-    if start < stop:
-        value += (read64(stream, start) << left) * factor
-    return value ^ (value >> np.uint64(32))
-
-
-@njit(nogil=True, cache=True)
-def _equal(stream, a, b, size):
-    """Whether ``size`` bytes at a and at b are the same; eight more lie behind them."""
-    at = np.int64(0)
-    while at + 8 <= size:
-        if read64(stream, a + at) != read64(stream, b + at):
-            return False
-        at += 8
-    if at < size:
-        left = np.uint64(64 - 8 * (size - at))
-        return (read64(stream, a + at) << left) == (read64(stream, b + at) << left)
-    return True
-
-
-@njit(nogil=True, cache=True)
 def _not_alone(places, edges, alone, size, n):
     """Keep the places whose n-gram may have an equal: how many."""
     kept = np.uint32(0)
@@ -166,7 +135,7 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
             # Both sums are at most 2^61 - 1: the difference is, too, and turned back to where the string begins.
             key = _shifted(_reduced(sums[at + n] + _PRIME - sums[at]), _TURN - start % _TURN) % _PRIME
         else:
-            key = _hash(stream, start, start + length)
+            key = quick_hash(stream, start, start + length)
         slot = np.int64((key * _FACTOR) >> np.uint64(32)) & mask
         while True:
             entry = np.int64(table[slot])
@@ -181,7 +150,7 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
             if keys[found] == key:
                 begin = np.int64(edges[held[found]])
                 other = np.int64(edges[held[found] + n]) - begin
-                if other == length and _equal(stream, start, begin, length):
+                if other == length and same(stream, start, begin, length):
                     total += ends[at + n] - ends[at]
                     # On to the first candidate behind: it is at most n further.
                     c = min(c + n, size)

@@ -28,7 +28,7 @@ from numba import njit
 from curate.text.arrow import Bytes, Offsets
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.spaces import chars, stripped
-from curate.text.swar import fill, load, zeros
+from curate.text.swar import fill, quick_hash, same, zeros
 from curate.text.utf8 import read64
 
 __all__ = ["LINE_COUNTS", "line_counts"]
@@ -54,9 +54,6 @@ _ELLIPSES: Final = 2
 _UNITS: Final = 3
 _PARAGRAPHS: Final = 7
 _MOST: Final = 0xFFFFFFF0
-_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
-_NEXT_FACTOR: Final = np.uint64(0x632BE59BD9B4E01A)
-"""Even, so that factors stay odd; any would do."""
 
 
 @njit(nogil=True, cache=True)
@@ -254,31 +251,6 @@ def _dclm(data, base, stop, starts, lines, paragraphs):
 
 
 @njit(nogil=True, cache=True)
-def _hash(data, start, stop):
-    """A quick hash of ``data[start:stop]``, for a table that compares."""
-    value = np.uint64(stop - start)
-    factor = _FACTOR
-    while start + 8 <= stop:
-        value += read64(data, start) * factor
-        factor += _NEXT_FACTOR
-        start += 8
-    value += load(data, start, stop) * factor
-    return (value ^ (value >> np.uint64(32))) * _FACTOR
-
-
-@njit(nogil=True, cache=True)
-def _equal(data, a, b, size):
-    """Whether ``size`` bytes at a and at b are the same."""
-    end = a + size
-    while a + 8 <= end:
-        if read64(data, a) != read64(data, b):
-            return False
-        a += 8
-        b += 8
-    return load(data, a, end) == load(data, b, b + end - a)
-
-
-@njit(nogil=True, cache=True)
 def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, copies, out):
     """Count spans into ``out[0:4]``: how many, duplicates, their code points, all code points; returns the next mark.
 
@@ -291,7 +263,7 @@ def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, cop
     for i in range(len(spans)):
         a, b = spans[i, 0], spans[i, 1]
         length = b - a if solid else chars(data, a, b)
-        key = _hash(data, a, b) if len(spans) > 1 else np.uint64(0)
+        key = quick_hash(data, a, b) if len(spans) > 1 else np.uint64(0)
         slot = np.int64(key >> np.uint64(32)) & mask
         while True:
             entry = np.int64(table[slot])
@@ -304,7 +276,7 @@ def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, cop
                 size += 1
                 break
             index = entry - mark
-            if keys[index] == key and sizes[index] == b - a and _equal(data, places[index], a, b - a):
+            if keys[index] == key and sizes[index] == b - a and same(data, places[index], a, b - a):
                 again = 2 if every and copies[index] == 1 else 1
                 copies[index] = 2
                 out[1] += again

@@ -27,6 +27,8 @@ __all__ = [
     "marks_in",
     "near",
     "ones",
+    "quick_hash",
+    "same",
     "trailing",
     "write64",
     "zeros",
@@ -39,6 +41,9 @@ CASE: Final = np.uint64(0x2020202020202020)
 _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _SEVEN: Final = np.uint64(7)
 _ONE: Final = np.uint64(1)
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
+_NEXT_FACTOR: Final = np.uint64(0x632BE59BD9B4E01A)
+"""Even, so that factors stay odd; any would do."""
 
 
 @intrinsic
@@ -146,3 +151,28 @@ def alnums(x):
 def marks_in(marks):
     """How many marks there are."""
     return np.int64(((marks >> _SEVEN) * EACH) >> np.uint64(56))
+
+
+@njit(nogil=True, cache=True)
+def quick_hash(data, start, stop):
+    """A quick hash of ``data[start:stop]``, for a table that compares."""
+    value = np.uint64(stop - start)
+    factor = _FACTOR
+    while start + 8 <= stop:
+        value += read64(data, start) * factor
+        factor += _NEXT_FACTOR
+        start += 8
+    value += load(data, start, stop) * factor
+    return (value ^ (value >> np.uint64(32))) * _FACTOR
+
+
+@njit(nogil=True, cache=True)
+def same(data, a, b, size):
+    """Whether ``size`` bytes at a and at b are the same."""
+    end = a + size
+    while a + 8 <= end:
+        if read64(data, a) != read64(data, b):
+            return False
+        a += 8
+        b += 8
+    return load(data, a, end) == load(data, b, b + end - a)
