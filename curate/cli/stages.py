@@ -68,8 +68,9 @@ def _conditions(stage: type[Any]) -> dict[str, str]:
 
 def _kind(stage: type[Any]) -> str:
     from curate.stages import base
+    from curate.stages.source import Source
 
-    for kind in (base.Source, base.Filter, base.Global, base.Trainer, base.Generator, base.Writer):
+    for kind in (Source, base.Filter, base.Global, base.Trainer, base.Generator, base.Writer):
         if issubclass(stage, kind):
             return kind.__name__.lower()
     return "stage"

@@ -13,7 +13,8 @@ from curate import assets, schema
 from curate.errors import RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
-from curate.stages.base import Filter, Generator, Source, Stage, Trainer, Writer
+from curate.stages.base import Filter, Generator, Stage, Trainer, Writer
+from curate.stages.source import Source
 
 
 @dataclass(frozen=True)

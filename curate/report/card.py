@@ -18,7 +18,8 @@ from curate.report.explain import json_object
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
-from curate.stages.base import Generator, Source, Writer
+from curate.stages.base import Generator, Writer
+from curate.stages.source import Source
 from curate.store.files import Store
 
 _HUB_LICENCES: Final = """

@@ -15,7 +15,8 @@ from curate.report.plain import lines, one_line
 from curate.report.read_back import answer_of, read_back
 from curate.report.run_folder import Row, RunFolder
 from curate.report.step import Step
-from curate.stages.base import Filter, Generator, Source, Trainer, Writer
+from curate.stages.base import Filter, Generator, Trainer, Writer
+from curate.stages.source import Source
 
 DIFF_WIDTH: Final = 92
 _DIFF_LINES: Final = 1500

@@ -15,7 +15,7 @@ from curate import schema
 from curate.errors import CurateError
 from curate.report.edits import editing, texts_of
 from curate.report.run_folder import Row, RunFolder, recipe_path
-from curate.stages.base import SetAside, Source, Split
+from curate.stages.source import SetAside, Source, Split
 from curate.text.hashing import content_hash
 
 MOST_BYTES: Final = 1 << 30

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.errors import DamagedError, RecipeError
 from curate.report.step import Step
-from curate.stages.base import Generator, Source, Writer
+from curate.stages.base import Generator, Writer
+from curate.stages.source import Source
 from curate.store.files import Store
 from curate.store.parts import HIDDEN
 from curate.store.records import Counts, Part, StepRecord

@@ -20,7 +20,7 @@ from curate.quality import classifier
 from curate.report.inspect import Distribution, distribution
 from curate.report.plain import one_line
 from curate.report.run_folder import open_run
-from curate.stages.base import SetAside, Source, Split
+from curate.stages.source import SetAside, Source, Split
 from curate.store.files import storage_errors
 
 _SPLIT_BYTES: Final = 64 << 20

@@ -18,8 +18,9 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run.audit_task import AuditCounts, AuditTask
 from curate.run.cluster import Runner
-from curate.run.segment import RowStep
-from curate.stages.base import Context, Filter, Generator, Global, Source, Split
+from curate.run.row_step import RowStep
+from curate.stages.base import Context, Filter, Generator, Global
+from curate.stages.source import Source, Split
 from curate.store.files import Store
 
 AIM_BYTES: Final = 64 << 20

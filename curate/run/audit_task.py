@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.run.segment import SAMPLE_KEY, RowStep, edited, needed, text_bytes, with_columns
+from curate.run.row_step import RowStep, edited, needed, text_bytes, with_columns
+from curate.run.segment import SAMPLE_KEY
 from curate.run.task import Task
-from curate.stages.base import SetAside, Source, Split
+from curate.stages.source import SetAside, Source, Split
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, keyed_hash
 

@@ -21,14 +21,16 @@ from curate.run.cluster import Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
 from curate.run.progress import Reporter
-from curate.run.segment import RowStep, SegmentTask
+from curate.run.row_step import RowStep
+from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
-from curate.stages.base import Context, Filter, Generator, Global, Source, Span, Split, Trainer, Writer
+from curate.stages.base import Context, Filter, Generator, Global, Span, Trainer, Writer
+from curate.stages.source import Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import part_schema
-from curate.store.records import Counts, Part, StepRecord, total
+from curate.store.records import Counts, Part, StepRecord, counts_of, total
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Engine:
         self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
         for task, receipt in self.runner.run(tasks, follow):
             receipts[task.key] = receipt
-            self.reporter.advance(task.size, _counts(receipt))
+            self.reporter.advance(task.size, counts_of(receipt))
         return receipts
 
     # -- segments ------------------------------------------------------------------------------------------
@@ -395,12 +397,3 @@ class Engine:
         record.counts = Counts(rows, rows, size, size)
         record.shards = [{k: v for k, v in s.items() if k != "file"} for s in shards]
         return record
-
-
-def _counts(receipt: Any) -> dict[str, Counts]:
-    """Counts by step in a receipt, if it has any."""
-    if isinstance(receipt, dict) and isinstance(receipt.get("counts"), dict):
-        counts = receipt["counts"]
-        if counts and all(isinstance(v, dict) and "rows_in" in v for v in counts.values()):
-            return {name: Counts.load(value) for name, value in counts.items()}
-    return {}

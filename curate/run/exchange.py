@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.errors import InputError
-from curate.run.segment import conform, text_bytes
+from curate.run.row_step import text_bytes
+from curate.run.segment import conform
 from curate.run.task import Task
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Writer
 from curate.store.files import Store

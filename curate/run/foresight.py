@@ -13,7 +13,7 @@ from curate.run.cluster import Runner
 from curate.run.engine import Engine
 from curate.run.inputs import split_identity
 from curate.run.progress import Silent
-from curate.stages.base import Source
+from curate.stages.source import Source
 from curate.store.files import Store
 
 

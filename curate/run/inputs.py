@@ -13,7 +13,7 @@ import zstandard
 from curate.errors import InputError
 from curate.fingerprint import content_digest, fingerprint
 from curate.run.task import Task
-from curate.stages.base import Source, Split
+from curate.stages.source import Source, Split
 from curate.store.files import Store, crash_point, storage_errors, sync_file
 
 Stamp = tuple[str, int, int, int]

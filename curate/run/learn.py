@@ -11,7 +11,8 @@ import pyarrow as pa
 from curate import schema
 from curate.fingerprint import fingerprint, tree_digest
 from curate.llm.request import Answer, Request
-from curate.run.segment import batches_of, text_bytes
+from curate.run.row_step import text_bytes
+from curate.run.segment import batches_of
 from curate.run.task import Task
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
 from curate.store.files import sync_file, sync_folder

@@ -12,7 +12,8 @@ import curate
 from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
-from curate.stages.base import Filter, Source
+from curate.stages.base import Filter
+from curate.stages.source import Source
 from curate.store.files import crash_point, encode_json
 from curate.store.records import StepRecord
 

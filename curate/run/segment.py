@@ -20,8 +20,11 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.run.inputs import Stamp, check_unchanged
 from curate.run.measured import HASH, REASON, Known, signals_folder
+from curate.run.row_step import RowStep, edited, needed, no_rows, text_bytes, with_columns
 from curate.run.task import Task
-from curate.stages.base import Context, Filter, SetAside, Signals, Source, Split
+from curate.run.warm import warm
+from curate.stages.base import Signals
+from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
 from curate.store.records import Counts, Part
@@ -31,27 +34,6 @@ from curate.text.hashing import content_hash, keyed_hash
 
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
-
-
-@dataclass(frozen=True)
-class RowStep:
-    """A filter inside a segment.
-
-    Attributes:
-        measure: identity of what it measures.
-        reads: columns that it needs and some of its rows may lack, where ``from`` joins branches: null there.
-    """
-
-    id: str
-    stage: Filter
-    ctx: Context
-    measure: str
-    reads: tuple[tuple[str, pa.DataType], ...] = ()
-
-
-def text_bytes(rows: pa.RecordBatch) -> int:
-    """Bytes of UTF-8 text in a batch."""
-    return int(pc.sum(pc.binary_length(rows.column("text"))).as_py() or 0)
 
 
 @dataclass(frozen=True)
@@ -94,6 +76,7 @@ class SegmentTask(Task):
 
     def work(self) -> dict[str, Any]:
         """Stream the batches; returns the receipt: the part, counts by step, side tables."""
+        warm(self.steps)
         with ExitStack() as stack:
             run = _Run(self, stack)
             if self.source is not None and self.split is not None:
@@ -178,7 +161,7 @@ class _Run:
         self._set_aside(aside, counts)
         self._flush()
         if self.data.writer is None:
-            self.data.write(_no_rows(schema.DOCUMENT, self.task.steps))
+            self.data.write(no_rows(schema.DOCUMENT, self.task.steps))
 
     def from_part(self, part: Part) -> None:
         anew = self.task.writes_text
@@ -193,7 +176,7 @@ class _Run:
         if anew:
             self._flush()
             if self.data.writer is None:
-                self.data.write(_no_rows(part_schema(self.task.store, part), self.task.steps))
+                self.data.write(no_rows(part_schema(self.task.store, part), self.task.steps))
 
     def _sampled(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
         """The rows that belong to the sample, and their places in the batch."""
@@ -353,39 +336,6 @@ class _Run:
             "dropped": self.dropped.key,
             "signals": {name: out.key for name, out in self.signals.items() if out.key},
         }
-
-
-def needed(docs: Batch, step: RowStep) -> Batch:
-    """What a step measures: the rows, with nulls for a column that only another branch has."""
-    rows = docs.rows
-    for name, kind in step.reads:
-        if name not in rows.schema.names:
-            rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
-    return docs.with_rows(rows)
-
-
-def with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:
-    """Rows with the columns that a step adds, null where nothing was measured."""
-    for name, kind in step.stage.adds().items():
-        values = signals[name].cast(kind) if signals is not None else pa.nulls(rows.num_rows, kind)
-        rows = rows.append_column(f"{step.id}.{name}", values)
-    return rows
-
-
-def _no_rows(before: pa.Schema, steps: tuple[RowStep, ...]) -> pa.RecordBatch:
-    """An empty batch with the columns that rows have after the steps."""
-    for step in steps:
-        for name, kind in step.stage.adds().items():
-            before = before.append(pa.field(f"{step.id}.{name}", kind))
-    return pa.RecordBatch.from_pylist([], schema=before)
-
-
-def edited(stage: Filter, docs: Batch, ctx: Context) -> pa.Array:
-    """What a stage's ``edit`` makes of some rows; raises TypeError when that is not one large_string for each."""
-    text = stage.edit(docs, ctx)
-    if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
-        raise TypeError(f"{stage.name}: edit must give a large_string without nulls for every row")
-    return text
 
 
 def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run.inputs import CutTask, split_identity
-from curate.run.segment import RowStep, SegmentTask
+from curate.run.row_step import RowStep
+from curate.run.segment import SegmentTask
 from curate.run.task import Task
-from curate.stages.base import Source, Split
+from curate.stages.source import Source, Split
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine

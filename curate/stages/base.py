@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate import assets
 from curate.fingerprint import fingerprint
 from curate.llm.request import Answer, Request
+from curate.schema import DOCUMENT
 from curate.stages.bounds import Bound, Threshold, first_reason, rules_of, thresholds_of
 from curate.text.batch import Batch
 
@@ -105,87 +106,6 @@ class Stage(BaseModel):
         return fingerprint(self.name, self.revision, self.model_dump(mode="python"))
 
 
-# -- sources ------------------------------------------------------------------------------------------------
-
-
-SPLIT_BYTES: Final = 64 << 20
-"""Bytes of input that a split aims at. Output never depends on it."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """A piece of input that one task reads; independent of the number of workers.
-
-    Attributes:
-        path: file or folder to read now (absolute; never part of any identity).
-        name: the file's path relative to the source's root, with ``/``: part of row ids.
-        start, stop: the range in units of the format (bytes, row groups, record batches); stop -1 = to the end.
-        digest: digest of content and range: part of the task's key.
-        bytes: about how many bytes of input it stands for, for progress.
-        offset: position of the first byte of ``path`` in the original, for pieces that ``Source.cut`` made.
-        sequential: can only be read from its beginning (gz, one zst frame) and is large: the engine calls
-            ``Source.cut`` and reads the pieces instead.
-        members: for a split that is many small files: their names relative to ``path``.
-    """
-
-    path: str
-    name: str
-    start: int
-    stop: int
-    digest: str
-    bytes: int
-    offset: int = 0
-    sequential: bool = False
-    members: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A row that could not become a document.
-
-    Attributes:
-        origin: where it stands, as a document's origin would say it.
-        reason: one of the source's reasons.
-        detail: what exactly is wrong, one line.
-        after: how many rows of the batch that follows stand before it: ``--limit`` counts to a document, not a batch.
-    """
-
-    origin: str
-    reason: str
-    detail: str
-    after: int = field(default=0, compare=False)
-
-
-class Source(Stage):
-    """Reads documents from files."""
-
-    seeded: ClassVar[bool] = False
-
-    def fingerprint(self) -> str:
-        """Settings without places: what was read is known by the splits' digests, wherever it lies."""
-        return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path"}))
-
-    def splits(self, base: Path, digest: Callable[[Path], str], split_bytes: int) -> list[Split]:
-        """All splits in input order.
-
-        Args:
-            base: the recipe's folder, for relative paths.
-            digest: content digest of a file, cached by the engine.
-            split_bytes: what a split aims at.
-
-        Raises InputError for a path that is missing, matches nothing, or is not what its name says.
-        """
-        raise NotImplementedError
-
-    def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
-        """Pieces of a sequential split: (position in the decompressed original, whole lines of about split_bytes)."""
-        raise NotImplementedError
-
-    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
-        """The split's rows in order, as batches in schema.DOCUMENT, and the rows set aside, in between."""
-        raise NotImplementedError
-
-
 # -- row-local ----------------------------------------------------------------------------------------------
 
 
@@ -211,6 +131,13 @@ class Filter(Stage):
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Row-aligned signals of a batch, a pure function of the rows. Those named in ``adds`` become columns."""
         raise NotImplementedError
+
+    def warm(self, ctx: Context) -> None:
+        """Load what ``measure`` needs (kernels, a model, an index), by measuring two rows; once a process, before the first."""
+        columns = {name: pa.nulls(2, kind) for name, kind in zip(DOCUMENT.names, DOCUMENT.types, strict=True)}
+        columns |= {name: pa.nulls(2, pa.float64()) for name in self.reads() if name not in columns}
+        columns["text"] = pa.array(["", "def caf\u00e9(x):\n    return x\n"], pa.large_string())
+        self.measure(Batch(pa.RecordBatch.from_pydict(columns)), ctx)
 
     def rules(self, signals: Signals) -> Sequence[tuple[str, pa.Array]]:
         """Each rule's reason and a boolean array of the rows that break it, in the order in which rules are tried.

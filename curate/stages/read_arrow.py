@@ -10,11 +10,11 @@ from typing import ClassVar, Final
 import pyarrow as pa
 
 from curate.errors import InputError
-from curate.stages.base import SetAside, Split
 from curate.stages.reading import REASONS, FileSource, RecordSource
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import Digest, InputFile, find_files, group_sizes, head, not_what_it_says, split_digest
 from curate.stages.registry import register
+from curate.stages.source import SetAside, Split
 
 _FILE: Final = b"ARROW1"
 _STREAM: Final = b"\xff\xff\xff\xff"

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from curate.errors import InputError
 from curate.fingerprint import fingerprint
-from curate.stages.base import SetAside, Source, Split
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
 from curate.stages.reading_files import Digest, check_name, expand_inputs, listing
 from curate.stages.registry import register
+from curate.stages.source import SetAside, Source, Split
 
 _GROUP_MASK: Final = (1 << 11) - 1
 """A group of files ends after about 2,048 files: 16 MB at 8 KB each."""

@@ -14,12 +14,12 @@ from pydantic import Field
 
 from curate.assets import locate
 from curate.errors import CurateError, EndpointError, InputError
-from curate.stages.base import SetAside, Split
 from curate.stages.read_arrow import arrow_splits, read_arrow
 from curate.stages.reading import REASONS, RecordSource
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import Digest, InputFile, did_you_mean, split_digest
 from curate.stages.registry import register
+from curate.stages.source import SetAside, Split
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")

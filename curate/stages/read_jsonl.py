@@ -10,7 +10,6 @@ import orjson
 import pyarrow as pa
 
 from curate.errors import InputError
-from curate.stages.base import SetAside, Split
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, FileSource, Rows, meta_json, strings
 from curate.stages.reading_files import (
     Digest,
@@ -24,6 +23,7 @@ from curate.stages.reading_files import (
 from curate.stages.reading_lines import Lines, gz_blocks, kind_of, pieces, plain_blocks, whole_lines, zst_blocks
 from curate.stages.reading_zstd import frames
 from curate.stages.registry import register
+from curate.stages.source import SetAside, Split
 
 _NAMES: Final = (".jsonl", ".ndjson", ".json")
 _SUFFIXES: Final = tuple(f"{name}{packed}" for name in _NAMES for packed in ("", ".gz", ".zst"))

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
-from curate.stages.base import SetAside, Split
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, FileSource
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import Digest, InputFile, find_files, group_sizes, head, not_what_it_says, split_digest
 from curate.stages.registry import register
+from curate.stages.source import SetAside, Split
 
 _MAGIC = b"PAR1"
 

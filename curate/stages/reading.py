@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.schema import DOCUMENT
-from curate.stages.base import SetAside, Source, Split
+from curate.stages.source import SetAside, Source, Split
 from curate.text.hashing import content_hash, hash128
 
 BATCH_ROWS: Final = 4096

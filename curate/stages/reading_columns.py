@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import InputError
-from curate.stages.base import SetAside
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, RecordSource, Rows, meta_json, strings, take
 from curate.stages.reading_files import did_you_mean
+from curate.stages.source import SetAside
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -68,6 +68,9 @@ class VerifyExecute(Filter):
         """What a program may use; the wall clock leaves a busy machine ten times the CPU time and more."""
         return Limits(self.memory_mb, self.cpu_seconds, wall_seconds=20.0 + 10.0 * self.cpu_seconds)
 
+    def warm(self, ctx: Context) -> None:
+        """Nothing: a sandbox is started when there is something to run."""
+
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``verdict``, ``asserts`` (executed, int32), ``detail`` (one line)."""
         code = _bytes(docs, self.column)

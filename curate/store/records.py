@@ -72,6 +72,15 @@ class Counts:
         return Counts(**value)
 
 
+def counts_of(receipt: Any) -> dict[str, Counts]:
+    """Counts by step in a receipt, if it has any."""
+    if isinstance(receipt, dict) and isinstance(receipt.get("counts"), dict):
+        counts = receipt["counts"]
+        if counts and all(isinstance(v, dict) and "rows_in" in v for v in counts.values()):
+            return {name: Counts.load(value) for name, value in counts.items()}
+    return {}
+
+
 @dataclass
 class StepRecord:
     """A finished step.

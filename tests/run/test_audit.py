@@ -29,8 +29,9 @@ from curate.run.audit import Audit, Auditor
 from curate.run.audit_task import AuditCounts
 from curate.run.cluster import Runner
 from curate.stages import registry
-from curate.stages.base import Context, Filter, SetAside, Signals, Source
+from curate.stages.base import Context, Filter, Signals
 from curate.stages.bounds import Bound
+from curate.stages.source import SetAside, Source
 from curate.text.batch import Batch
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curate.fingerprint import content_digest
 from curate.schema import DOCUMENT
-from curate.stages.base import SetAside, Source, Split
+from curate.stages.source import SetAside, Source, Split
 
 
 def everything(stage: Source, base: Path, split_bytes: int = 1 << 20, step: str = "step"):

@@ -12,8 +12,8 @@ from reading_cases import everything, texts
 from curate.errors import InputError
 from curate.fingerprint import content_digest
 from curate.run.inputs import read_files
-from curate.stages.base import SetAside
 from curate.stages.read_code import ReadCode, decode, glob_pattern
+from curate.stages.source import SetAside
 
 
 def tree(root, files):

@@ -13,9 +13,9 @@ from reading_cases import everything, texts
 
 from curate.errors import InputError
 from curate.fingerprint import content_digest
-from curate.stages.base import SetAside
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.read_parquet import ReadParquet
+from curate.stages.source import SetAside
 
 
 def write(path, table, form, rows=1000):

@@ -18,9 +18,9 @@ from reading_cases import everything, texts
 
 from curate.errors import InputError
 from curate.fingerprint import content_digest
-from curate.stages.base import SetAside
 from curate.stages.read_jsonl import ReadJsonl
 from curate.stages.reading_zstd import frames
+from curate.stages.source import SetAside
 
 
 def lines(*rows: object) -> bytes:

@@ -1,0 +1,65 @@
+"""One filter inside a segment, and what is done with rows around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.stages.base import Context, Filter, Signals
+from curate.text.batch import Batch
+
+
+@dataclass(frozen=True)
+class RowStep:
+    """A filter inside a segment.
+
+    Attributes:
+        measure: identity of what it measures.
+        reads: columns that it needs and some of its rows may lack, where ``from`` joins branches: null there.
+    """
+
+    id: str
+    stage: Filter
+    ctx: Context
+    measure: str
+    reads: tuple[tuple[str, pa.DataType], ...] = ()
+
+
+def text_bytes(rows: pa.RecordBatch) -> int:
+    """Bytes of UTF-8 text in a batch."""
+    return int(pc.sum(pc.binary_length(rows.column("text"))).as_py() or 0)
+
+
+def needed(docs: Batch, step: RowStep) -> Batch:
+    """What a step measures: the rows, with nulls for a column that only another branch has."""
+    rows = docs.rows
+    for name, kind in step.reads:
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+    return docs.with_rows(rows)
+
+
+def with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:
+    """Rows with the columns that a step adds, null where nothing was measured."""
+    for name, kind in step.stage.adds().items():
+        values = signals[name].cast(kind) if signals is not None else pa.nulls(rows.num_rows, kind)
+        rows = rows.append_column(f"{step.id}.{name}", values)
+    return rows
+
+
+def no_rows(before: pa.Schema, steps: tuple[RowStep, ...]) -> pa.RecordBatch:
+    """An empty batch with the columns that rows have after the steps."""
+    for step in steps:
+        for name, kind in step.stage.adds().items():
+            before = before.append(pa.field(f"{step.id}.{name}", kind))
+    return pa.RecordBatch.from_pylist([], schema=before)
+
+
+def edited(stage: Filter, docs: Batch, ctx: Context) -> pa.Array:
+    """What a stage's ``edit`` makes of some rows; raises TypeError when that is not one large_string for each."""
+    text = stage.edit(docs, ctx)
+    if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
+        raise TypeError(f"{stage.name}: edit must give a large_string without nulls for every row")
+    return text
