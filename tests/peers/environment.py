@@ -20,10 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = [ROOT / "data/samples/web.jsonl.zst", ROOT / "data/samples/code.jsonl.zst"]
 REQUIREMENTS = {
     "datatrove": ["datatrove[processing]==0.10.1", "orjson", "spacy==3.8.18"],
-    "dolma": ["dolma==1.2.1"],
+    # Without what its readers of web archives and of clouds need: the taggers import these alone, and a resolver that is
+    # asked for all of it is busy for minutes.
+    "dolma": [
+        *("--no-deps", "dolma==1.2.1", "anyascii==0.3.3", "fasttext-numpy2-wheel==0.9.2", "fsspec==2026.9.0"),
+        *("msgspec==0.22.0", "necessary==0.4.3", "nltk==3.10.4", "numpy==2.4.6", "omegaconf==2.4.0", "packaging==26.4"),
+        *("platformdirs==4.14.8", "PyYAML==6.0.4", "regex==2026.11.19", "requirements-parser==0.13.1"),
+        *("smart_open==9.0.2", "tokenizers==0.23.3", "typing_extensions==4.16.0", "uniseg==0.10.1", "urllib3==2.8.0"),
+        *("wrapt==2.5.2", "zstandard==0.25.0"),
+    ],
     "nemo-curator": ["nemo-curator==1.4.0", "torch==2.13.0"],
 }
-"""What is installed into the environment of each engine."""
+"""What pip installs into the environment of each engine."""
 BOUND = {"fed": 1.0, "own": 0.98}
 """The least share of equal verdicts of a rule: with the peer fed our words, and with its own."""
 
