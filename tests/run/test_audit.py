@@ -272,7 +272,7 @@ def test_what_a_person_sees(curate: Curate, tmp_path: Path) -> None:
     assert line
     assert [int(line[i]) for i in (1, 3, 5)] == [short["broken"], short["only"], short["first"]]
     assert float(line[2]) == pytest.approx(100 * short["broken"] / documents, abs=0.051)
-    assert re.search(r"encoded_run > 1000 or .*\n +encoded > 0\.\d+$", out, re.MULTILINE)
+    assert re.search(r"chars > 1,000,000 or .*\n +lines > 100,000$", out, re.MULTILINE)
     assert "unique (dedup.exact): it compares documents with each other" in out
     assert "sig " not in out, "a step without rules has no place in the table"
     assert max(map(len, out.splitlines())) <= 100
