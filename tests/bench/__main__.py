@@ -232,7 +232,7 @@ def _engine(name: str, middle: list[dict[str, Any]]) -> Iterator[Row]:
 
 
 def engine() -> Iterator[Row]:
-    """read, rules, exact, write.text through the engine in this process."""
+    """read, massivetext, exact, write.text through the engine in this process."""
     yield from _engine("engine", [{"id": "rules", "use": "filter.massivetext"}, {"id": "one", "use": "dedup.exact"}])
 
 
