@@ -42,7 +42,7 @@ def everything(folder: Path | str = "in") -> Steps:
     prose = [f"{folder}/prose.jsonl", f"{folder}/prose-more.jsonl.zst"]
     steps = [
         step("prose", "read.jsonl", paths=prose),
-        step("prose-rules", "filter.text_rules", min_words=40, max_symbol_ratio=0.02),
+        step("prose-rules", "filter.massivetext", min_words=40, max_symbol_ratio=0.02),
         step("code", "read.jsonl", paths=[f"{folder}/code.jsonl.zst", f"{folder}/code-more.jsonl.gz"]),
         step("code-rules", "filter.code_rules", max_line_chars=90),
         step("table", "read.parquet", paths=[f"{folder}/table.parquet"]),

@@ -12,6 +12,13 @@ from recipes import step, write
 ROOT: Final = Path(__file__).resolve().parents[1]
 HOSTILE: Final = "\x1b[2J\x1b[31mred\x1b]0;title\x07 <script>alert(1)</script> \u202egnp.exe\u202c \x9b5A \u200bhidden | `code` [bold]markup[/bold]"
 """What a stranger may put into a text: escape sequences, HTML, marks that reorder and hide, rich's own markup."""
+MAY_REPEAT: Final = {
+    "max_duplicate_lines": 1,
+    "max_duplicate_line_chars": 1,
+    **{f"max_top_{n}gram": 1 for n in (2, 3, 4)},
+    **{f"max_duplicate_{n}gram": 1 for n in range(5, 11)},
+}
+"""Settings of filter.massivetext that keep the huge line, which is one phrase over and over."""
 _WORDS: Final = """
 the of and to in that is for it as with on be by this are from at or an function value list loop name string
 number class return object module method index tuple key file line text code test error call example reader
@@ -64,7 +71,7 @@ def steps() -> list[dict[str, Any]]:
     """Rules, both kinds of duplicates, decontamination, a classifier, a selection, two writers."""
     return [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
-        step("rules", "filter.text_rules", min_words=20, max_duplicate_lines=1, max_duplicate_chars=1),
+        step("rules", "filter.massivetext", min_words=20, **MAY_REPEAT),
         step("unique", "dedup.exact"),
         step("near", "dedup.near"),
         step("clean", "decontaminate", against=["humaneval"]),

@@ -53,7 +53,7 @@ def _quantiles(out: Console, found: Signal) -> None:
 def _marks(out: Console, found: Signal) -> None:
     if not found.marks:
         return
-    made = table("reason", "goes if", "rows", "share", right=("rows", "share"))
+    made = table("reason", "goes if", "rows", "share", right=("rows", "share"), fold=("goes if",))
     for mark in found.marks:
         flag = mark.op == "is"
         rule = f"{found.name}, {mark.setting} is on" if flag else f"{found.name} {mark.op} {number(mark.value)}"

@@ -26,8 +26,8 @@ class SignalsText(Filter):
 
     For choosing thresholds: look at a column with ``curate inspect RUN --signal STEP.COLUMN``, cut on it with
     ``select.where`` (flags are 0 and 1 there). A signal that one filter of ``of`` measures is a column of its own name
-    (``words``); one that several measure has each filter's name before it (``text_rules_words``,
-    ``code_rules_words``). Signals that are text are left out. A signal that is null stays null.
+    (``words``); one that several measure has each filter's name before it (``massivetext_words``,
+    ``fineweb_words``). Signals that are text are left out. A signal that is null stays null.
     """
 
     revision: ClassVar[int] = 1

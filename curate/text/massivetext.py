@@ -1,4 +1,4 @@
-"""What the ways of counting share: their numbers in kernels, and what each code point is to them.
+"""What the ways of counting share: their numbers in kernels, words and signs, and what each code point is to them.
 
 The same rules of Gopher (Rae et al. 2021, appendix A1.1) are counted in different ways by different engines. Kernels
 take the way as a small number: ``PAPER``, ``DATATROVE``, ``DOLMA`` or ``DCLM``.
@@ -14,7 +14,20 @@ import numpy.typing as npt
 
 from curate.text import unicode
 
-__all__ = ["ALPHA", "COUNTINGS", "DATATROVE", "DCLM", "DOLMA", "MARK", "PAPER", "WORD", "Counting", "classes"]
+__all__ = [
+    "ALPHA",
+    "BULLETS",
+    "COUNTINGS",
+    "DATATROVE",
+    "DCLM",
+    "DOLMA",
+    "MARK",
+    "PAPER",
+    "STOP_WORDS",
+    "WORD",
+    "Counting",
+    "classes",
+]
 
 Counting = Literal["paper", "datatrove", "dolma", "dclm"]
 COUNTINGS: Final[tuple[Counting, ...]] = ("paper", "datatrove", "dolma", "dclm")
@@ -22,6 +35,11 @@ PAPER: Final = 0
 DATATROVE: Final = 1
 DOLMA: Final = 2
 DCLM: Final = 3
+
+STOP_WORDS: Final = ("the", "be", "to", "of", "and", "that", "have", "with")
+"""Gopher's eight (Rae et al. 2021, appendix A1.1)."""
+BULLETS: Final = ("*", "-", "\u2022", "\u25cf")
+"""Signs that begin a bullet point; engines take fewer of them, see ``line_counts``."""
 
 ALPHA: Final = 1
 """A letter, as ``str.isalpha`` says."""

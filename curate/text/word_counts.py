@@ -15,8 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
-from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, WORD, classes
-from curate.text.rules import STOP_WORDS
+from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, STOP_WORDS, WORD, classes
 from curate.text.spaces import chars as chars_between
 from curate.text.swar import CASE, TOPS, alnums, continuations, fill, leading, letters, load, marks_in, trailing, zeros
 from curate.text.utf8 import decode, read64

@@ -183,11 +183,11 @@ def _through_engine(source: Path, middle: list[dict[str, Any]], folder: Path) ->
 def _in_a_loop(source: Path, out: Path, *, filters: bool) -> None:
     """The same kernels with all rows in memory: nothing committed, hashed for a receipt, or spilled."""
     from curate.stages.dedup_exact import DedupExact
-    from curate.stages.filter_text_rules import TextRules
+    from curate.stages.filter_massivetext import MassiveText
     from curate.stages.read_jsonl import ReadJsonl
     from curate.stages.write_text import WriteText
 
-    stage, rules_stage = ReadJsonl(paths=[str(source)]), TextRules()
+    stage, rules_stage = ReadJsonl(paths=[str(source)]), MassiveText()
     kept = []
     for split in stage.splits(source.parent, lambda _: "0", 64 << 20):
         for rows in stage.read(split, "docs"):
@@ -232,8 +232,8 @@ def _engine(name: str, middle: list[dict[str, Any]]) -> Iterator[Row]:
 
 
 def engine() -> Iterator[Row]:
-    """read, rules, exact, write.text through the engine in this process."""
-    yield from _engine("engine", [{"id": "rules", "use": "filter.text_rules"}, {"id": "one", "use": "dedup.exact"}])
+    """read, massivetext, exact, write.text through the engine in this process."""
+    yield from _engine("engine", [{"id": "rules", "use": "filter.massivetext"}, {"id": "one", "use": "dedup.exact"}])
 
 
 def shuffle() -> Iterator[Row]:

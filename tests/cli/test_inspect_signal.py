@@ -92,7 +92,7 @@ def test_a_scorers_column_and_a_selections_threshold(curate: Curate, small_run: 
         (("--signal", "pages.words"), "step 'pages' measures no numbers"),
         (("--signal", "clean.item"), "there are: clean.containment, clean.matched, clean.exact"),
         (("--signal", "zzz"), "no step measures 'zzz'"),
-        (("--signal", "rules"), "rules.words, rules.chars"),
+        (("--signal", "rules"), "rules.words, rules.stop_words"),
         (("--signal", "rules.words", "--at", "101%"), "give a quantile (0.95 or 95%)"),
         (("--signal", "rules.words", "--at", "max_word"), "or its threshold max_words"),
         (("--at", "0.5"), "--at needs --signal"),
@@ -112,7 +112,7 @@ def test_a_signal_of_one_step_needs_no_step(curate: Curate, small_run: Path) -> 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_it_fits_the_terminal(small_run: Path, columns: int) -> None:
     """Nothing is wider but the command to copy."""
-    for signal in ("rules.words", "rules.duplicate_chars"):
+    for signal in ("rules.words", "rules.duplicate_line_chars"):
         out = on_terminal("inspect", small_run, "--signal", signal, "--at", "0.5", columns=columns, NO_COLOR="1")
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         assert [line for line in lines if len(line) > columns and "curate explain" not in line] == []
@@ -123,10 +123,10 @@ def test_many_columns_do_not_crowd_the_overview(curate: Curate, tmp_path: Path) 
     """What signals.text adds is named in one line and shown where it is asked for; a dropped row shows what decided."""
     write_run(tmp_path)
     made = steps()
-    made.insert(1, step("sig", "signals.text", of=["filter.text_rules"]))
+    made.insert(1, step("sig", "signals.text", of=["filter.massivetext"]))
     curate.run(write(tmp_path / "recipe.yaml", made[:3], name="small"), tmp_path / "run").ok()
     out = curate("inspect", "--plain", tmp_path / "run", "-n", 500).ok().out
-    assert "16 signals of step sig: curate inspect" in out and "sig.words" not in out
+    assert "22 signals of step sig: curate inspect" in out and "sig.words" not in out
     assert re.search(r"rules: too_short  words \d+$", out, re.MULTILINE)
     one = curate("inspect", "--plain", tmp_path / "run", "--step", "sig", "-n", 0).ok().out
     assert re.search(r"^words +\d", one, re.MULTILINE)

@@ -25,7 +25,7 @@ def ids(curate: Curate, run: Path) -> dict[str, str]:
 def test_inspect_shows_counts_scores_and_rows(curate: Curate, small_run: Path) -> None:
     """The table of reasons with shares, the scores' distribution, rows; nothing wider than 100 columns."""
     out = curate("inspect", "--plain", small_run, "-n", 6).ok().out
-    assert re.search(r"rules +filter\.text_rules +127 +125 +2 +1\.6%", out)
+    assert re.search(r"rules +filter\.massivetext +127 +125 +2 +1\.6%", out)
     assert re.search(r"^ +2 +1\.6% +too_short *$", out, re.MULTILINE)
     assert re.search(r"^scored\.score .* 0 [ ▁▂▃▄▅▆▇█]{24} 1 *$", out, re.MULTILINE)
     assert "6 of 128 rows" in out
@@ -150,7 +150,7 @@ def test_a_guard_on_a_run_that_had_finished_before(curate: Curate, tmp_path: Pat
     write(recipe, strict, name="small")
     assert curate.run(recipe, tmp_path / "run").code == 7
     out = curate("inspect", "--plain", tmp_path / "run", "-n", 0).ok().out
-    assert re.search(r"rules +filter\.text_rules +127 +1 +126", out)
+    assert re.search(r"rules +filter\.massivetext +127 +1 +126", out)
 
 
 def test_python_m_curate_is_the_command() -> None:

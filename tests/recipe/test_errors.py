@@ -16,10 +16,10 @@ GOOD = """steps:
     use: read.jsonl
     with: {paths: [docs.jsonl]}
   - id: rules
-    use: filter.text_rules
+    use: filter.massivetext
     with:
       min_words: 1
-      min_ended_lines: 0
+      min_word_length: 0
       min_alpha_words: 0
       min_stop_words: 0
   - id: out
@@ -46,15 +46,15 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
         ("'uze'", "did you mean 'use'?"),
     ),
     "stage": (
-        HEAD + GOOD.replace("filter.text_rules", "filter.text_rule"),
+        HEAD + GOOD.replace("filter.massivetext", "filter.massivetex"),
         8,
-        ("'filter.text_rule'", "did you mean 'filter.text_rules'?"),
+        ("'filter.massivetex'", "did you mean 'filter.massivetext'?"),
     ),
-    "unlike any stage": (HEAD + GOOD.replace("filter.text_rules", "qqqq"), 8, ("no stage 'qqqq'", "curate stages")),
+    "unlike any stage": (HEAD + GOOD.replace("filter.massivetext", "qqqq"), 8, ("no stage 'qqqq'", "curate stages")),
     "setting": (
         HEAD + GOOD.replace("min_words", "min_word"),
         10,
-        ("filter.text_rules has no setting 'min_word'", "did you mean 'min_words'?"),
+        ("filter.massivetext has no setting 'min_word'", "did you mean 'min_words'?"),
     ),
     "setting without stage": (
         HEAD + GOOD.replace("      min_words: 1\n", "      colour: red\n"),
@@ -123,7 +123,7 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
         16,
         ("reads no earlier step",),
     ),
-    "nothing to read": (HEAD + "steps:\n  - {id: rules, use: filter.text_rules}\n", 4, ("nothing to read", "read.")),
+    "nothing to read": (HEAD + "steps:\n  - {id: rules, use: filter.massivetext}\n", 4, ("nothing to read", "read.")),
     "after a trainer": (
         HEAD + GOOD.replace("  - id: out\n", TRAINED + "  - id: out\n"),
         18,

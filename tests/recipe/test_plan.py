@@ -22,12 +22,12 @@ def test_segments(tmp_path: Path) -> None:
     """Neighbouring filters are one segment; a branch, a global step, a trainer ends it."""
     steps = [
         step("docs", "read.jsonl", paths=["a.jsonl"]),
-        step("rules", "filter.text_rules"),
+        step("rules", "filter.massivetext"),
         step("more", "filter.code_rules"),
-        step("left", "filter.text_rules", "more"),
+        step("left", "filter.massivetext", "more"),
         step("right", "filter.code_rules", "more"),
         step("unique", "dedup.exact", ["left", "right"]),
-        step("late", "filter.text_rules"),
+        step("late", "filter.massivetext"),
         step("last", "filter.code_rules"),
         step("out", "write.text"),
     ]

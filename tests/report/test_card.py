@@ -36,7 +36,7 @@ def test_counts_are_those_of_the_rows(text: str) -> None:
     cells = [c.strip() for c in row.strip("|").split("|")]
     # 60 of `notes`, and the huge line; one of the two p0 may have gone as a copy.
     assert cells[1] in ("61", "60") and cells[5].startswith("CC-BY-4.0 98%, not stated 2%")
-    assert "| `rules` | filter.text_rules | docs | 127 | 125 | 2 | too_short 2 |" in text
+    assert "| `rules` | filter.massivetext | docs | 127 | 125 | 2 | too_short 2 |" in text
     assert "- `too_short`: fewer words than min_words" in text
     assert "compared 123 documents with humaneval" in text
     assert "trained here by step `words`, 512 pieces" in text

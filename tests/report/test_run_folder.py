@@ -153,7 +153,7 @@ def test_distributions_are_of_the_rows_that_were_measured(run: RunFolder) -> Non
     assert set(found) == {"label", "score"}
     score = found["score"]
     assert score.rows == sum(score.bins) and 0 <= score.quantiles["0"] <= score.quantiles["100"] <= 1
-    assert {"words", "chars"} <= {d.name for d in inspect(run, Wanted(step="rules")).distributions}
+    assert {"words", "word_length"} <= {d.name for d in inspect(run, Wanted(step="rules")).distributions}
 
 
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:

@@ -77,14 +77,14 @@ def branched(*, edits: bool = False) -> list[dict[str, Any]]:
     return [
         step("one", "read.jsonl", paths=["one.jsonl"]),
         *([step("spam", "filter.no_spam")] if edits else []),
-        step("rules", "filter.text_rules", max_symbol_ratio=0.02),
+        step("rules", "filter.massivetext", max_symbol_ratio=0.02),
         step("two", "read.jsonl", paths=["two.jsonl"]),
         step("code", "filter.code_rules", max_line_chars=90),
-        step("sig", "signals.text", "rules", of=["filter.text_rules"]),
+        step("sig", "signals.text", "rules", of=["filter.massivetext"]),
         step("few", "select.where", "sig", column="sig.words", at_most=150),
         step("labels", "label.contrast", ["rules", "code"], positive=["a"], negative=["nothing"]),
         step("unique", "dedup.exact", "labels"),
-        step("late", "filter.text_rules", "unique"),
+        step("late", "filter.massivetext", "unique"),
         step("out", "write.text", "late"),
     ]
 
@@ -273,7 +273,7 @@ def test_what_a_person_sees(curate: Curate, tmp_path: Path) -> None:
     assert line
     assert [int(line[i]) for i in (1, 3, 5)] == [short["broken"], short["only"], short["first"]]
     assert float(line[2]) == pytest.approx(100 * short["broken"] / documents, abs=0.051)
-    assert re.search(r"word_length < 3 or .*\n +word_length > 10$", out, re.MULTILINE)
+    assert re.search(r"chars > 1,000,000 or .*\n +lines > 100,000$", out, re.MULTILINE)
     assert "unique (dedup.exact): it compares documents with each other" in out
     assert "sig " not in out, "a step without rules has no place in the table"
     assert max(map(len, out.splitlines())) <= 100
@@ -305,7 +305,7 @@ def test_nothing_to_audit(curate: Curate, tmp_path: Path) -> None:
     write_documents(tmp_path)
     only = [step("one", "read.jsonl", paths=["one.jsonl"]), step("out", "write.text")]
     assert "no filter comes" in curate("audit", write(tmp_path / "r.yaml", only)).line
-    missing = [step("one", "read.jsonl", paths=["no.jsonl"]), step("rules", "filter.text_rules")]
+    missing = [step("one", "read.jsonl", paths=["no.jsonl"]), step("rules", "filter.massivetext")]
     done = curate("audit", write(tmp_path / "r.yaml", missing))
     assert done.code == 3 and "r.yaml:4" in done.line
 

@@ -22,7 +22,7 @@ def steps(*paths: str) -> Steps:
     """Read, a filter, exact duplicates, write."""
     return [
         step("docs", "read.jsonl", paths=list(paths)),
-        step("rules", "filter.text_rules", min_words=100),
+        step("rules", "filter.massivetext", min_words=100),
         step("unique", "dedup.exact"),
         step("out", "write.text", documents_per_shard=20),
     ]
@@ -283,7 +283,7 @@ def test_removed_measurements(curate: Curate, home: Path) -> None:
     for path in store.glob("signals/*/*/*.arrow"):
         path.write_bytes(path.read_bytes()[:100])
     write(
-        home / "r.yaml", [*steps("good.jsonl")[:1], step("rules", "filter.text_rules", min_words=120), *steps("")[2:]]
+        home / "r.yaml", [*steps("good.jsonl")[:1], step("rules", "filter.massivetext", min_words=120), *steps("")[2:]]
     )
     done = curate.run(home / "r.yaml", store)
     assert done.code == 9

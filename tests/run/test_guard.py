@@ -15,7 +15,7 @@ from small_run import prose
 from curate.errors import GuardError
 from curate.recipe.recipe import Guard, Step
 from curate.run.guard import check_guard
-from curate.stages.filter_text_rules import TextRules
+from curate.stages.filter_massivetext import MassiveText
 from curate.store.records import Counts
 
 LONG = 20
@@ -36,7 +36,7 @@ def steps(guards: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
     """A source, rules, a global step, a writer; with guards."""
     made = [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
-        step("rules", "filter.text_rules", min_words=20, max_duplicate_lines=1, max_duplicate_chars=1),
+        step("rules", "filter.massivetext", min_words=20),
         step("unique", "dedup.exact", "docs"),
         step("out", "write.text", ["rules"]),
     ]
@@ -98,7 +98,7 @@ def test_another_threshold_goes_on_without_measuring_again(curate: Curate, mine:
     strict = steps({"rules": {"max_drop": 0.1}})
     assert curate.run(write(mine / "r.yaml", strict), store).code == 7
     assert record(store, "rules")["counts"]["measured"] == 25
-    loose = changed(strict, "rules", min_words=1, min_stop_words=0, min_ended_lines=0)
+    loose = changed(strict, "rules", min_words=1, min_stop_words=0)
     curate.run(write(mine / "r.yaml", loose), store).ok()
     found = record(store, "rules")["counts"]
     assert (found["measured"], found["rows_out"]) == (0, 25)
@@ -129,7 +129,7 @@ def test_what_is_no_guard(curate: Curate, mine: Path, guard: dict, said: str) ->
 
 def guarded(**guard: float) -> Step:
     """A step with a guard."""
-    return Step("rules", TextRules(), None, Guard(**guard), "r.yaml:3")
+    return Step("rules", MassiveText(), None, Guard(**guard), "r.yaml:3")
 
 
 def test_text_taken_out_of_rows_that_stay_counts() -> None:

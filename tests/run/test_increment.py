@@ -21,10 +21,10 @@ def steps() -> Steps:
     """Three filters in a row and one after a global step, without and with a seed."""
     return [
         step("docs", "read.jsonl", paths=["in"]),
-        step("short", "filter.text_rules", min_words=225),
+        step("short", "filter.massivetext", min_words=225),
         step("code-like", "filter.code_rules", max_line_chars=85, max_constant_lines=1.0),
         step("unique", "dedup.exact"),
-        step("late", "filter.text_rules", max_symbol_ratio=0.02, min_stop_words=0),
+        step("late", "filter.massivetext", max_symbol_ratio=0.02, min_stop_words=0),
         step("labels", "label.contrast", positive=["docs"], negative=["nothing"]),
         step("top", "select.where", column="labels.label", top=0.9),
         step("out", "write.text", documents_per_shard=25),
@@ -103,7 +103,7 @@ def test_threshold_where_an_id_repeats(curate: Curate, mine: Path) -> None:
     for words in (10, 11):
         recipe = [
             step("docs", "read.jsonl", paths=["twice.jsonl"]),
-            step("rules", "filter.text_rules", min_words=words),
+            step("rules", "filter.massivetext", min_words=words),
         ]
         write(mine / "r.yaml", [*recipe, step("out", "write.text")])
         curate.run(mine / "r.yaml", mine / "twice").ok()

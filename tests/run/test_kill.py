@@ -63,7 +63,7 @@ def steps() -> Steps:
     """Small, but with every kind of task."""
     return [
         step("prose", "read.jsonl", paths=["prose.jsonl"]),
-        step("rules", "filter.text_rules", min_words=30, max_symbol_ratio=0.02),
+        step("rules", "filter.massivetext", min_words=30, max_symbol_ratio=0.02),
         step("code", "read.jsonl", paths=["code.jsonl.zst"]),
         step("unique", "dedup.exact", ["rules", "code"]),
         step("labels", "label.contrast", positive=["prose"], negative=["code"]),

@@ -14,7 +14,7 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from curate.stages.bounds import Bound, beyond, conditions, first_reason, rules_of, thresholds_of
-from curate.stages.filter_text_rules import TextRules
+from curate.stages.filter_massivetext import MassiveText
 
 OPS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 VALUES = st.one_of(st.none(), st.floats(-2, 2), st.just(math.nan), st.sampled_from([0.1, 0.3, 1.0]))
@@ -86,12 +86,12 @@ def test_whole_numbers_and_fractions():
 def test_settings_of_a_table_are_for_deciding():
     """A filter's author does not list them again; further ones that he lists are kept."""
 
-    class Mine(TextRules):
+    class Mine(MassiveText):
         decide_settings = frozenset({"extra"})
         bounds = (Bound("too_short", "words", "<", "min_words"),)
 
     assert Mine.decide_settings == {"extra", "min_words"}
-    assert "max_upper" in TextRules.decide_settings
+    assert "max_symbol_ratio" in MassiveText.decide_settings
 
 
 def test_conditions_read_well():

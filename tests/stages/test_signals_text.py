@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -14,35 +15,36 @@ from rule_breakers import TEXTS
 
 from curate.stages import load_all
 from curate.stages.filter_code_rules import CodeRules
-from curate.stages.filter_text_rules import TextRules
+from curate.stages.filter_fineweb import FineWeb
+from curate.stages.filter_massivetext import MassiveText
 from curate.stages.signals_text import PROSE, SignalsText
 from curate.store.files import Store
 from curate.store.parts import read_part
 from curate.store.records import Part
 
 load_all()
-BOTH = ["filter.text_rules", "filter.code_rules"]
+STAGES = (MassiveText, FineWeb, CodeRules)
+THREE = ["filter.massivetext", "filter.fineweb", "filter.code_rules"]
 
 
 def test_one_filter_gives_its_own_names() -> None:
     """Exactly what the filter measures, by the same names."""
     docs = batch([*TEXTS, None])
-    stage = SignalsText(of=["filter.text_rules"])
-    assert dict(stage.measure(docs, CONTEXT)) == dict(TextRules().measure(docs, CONTEXT))
-    assert stage.adds() == TextRules.signals
+    stage = SignalsText(of=["filter.massivetext"])
+    assert dict(stage.measure(docs, CONTEXT)) == dict(MassiveText().measure(docs, CONTEXT))
+    assert stage.adds() == MassiveText.signals
     assert stage.decide(stage.measure(docs, CONTEXT)).null_count == len(docs)
 
 
 def test_names_that_two_filters_share_carry_the_filters_names() -> None:
     """Each signal once, under a name that says whose it is; those of one filter alone stay short."""
     docs = batch(list(TEXTS))
-    found = SignalsText(of=BOTH).measure(docs, CONTEXT)
-    prose, code = TextRules().measure(docs, CONTEXT), CodeRules().measure(docs, CONTEXT)
-    shared = set(prose) & set(code)
-    assert {"chars", "lines", "digits"} <= shared
-    expected = {s: v for s, v in {**prose, **code}.items() if s not in shared}
+    found = SignalsText(of=THREE).measure(docs, CONTEXT)
+    every = [(each.name.removeprefix("filter."), each().measure(docs, CONTEXT)) for each in STAGES]
+    shared = {s for (_, one), (_, other) in itertools.combinations(every, 2) for s in set(one) & set(other)}
+    assert shared == {"words", "lines"}
+    expected = {f"{name}_{s}" if s in shared else s: v for name, signals in every for s, v in signals.items()}
     del expected["extension"]  # a text is no column
-    expected |= {f"text_rules_{s}": prose[s] for s in shared} | {f"code_rules_{s}": code[s] for s in shared}
     assert dict(found) == expected
 
 
@@ -55,15 +57,15 @@ def test_defaults_are_filters_that_exist() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"of": ["filter.text_rule"]}, "did you mean 'filter.text_rules'?"),
-        ({"of": ["filter.text_rules"] * 2}, "names a filter twice"),
+        ({"of": ["filter.massivetex"]}, "did you mean 'filter.massivetext'?"),
+        ({"of": ["filter.massivetext"] * 2}, "names a filter twice"),
         ({"of": ["dedup.exact"]}, "dedup.exact is no filter that measures text"),
         ({"of": ["signals.text"]}, "signals.text is no filter that measures text"),
         ({"of": ["score.classifier"]}, "'classifier'"),
         ({"of": ["decontaminate"], "settings": {"decontaminate": {"against": ["humaneval"]}}}, "make it a step"),
         (
-            {"of": BOTH, "settings": {"filter.text_rules": {"min_word": 1}}},
-            "filter.text_rules has no setting 'min_word'",
+            {"of": THREE, "settings": {"filter.massivetext": {"min_word": 1}}},
+            "filter.massivetext has no setting 'min_word'",
         ),
         ({"settings": {"filter.code_rules": {}}}, "settings for 'filter.code_rules', which is not in 'of'"),
         ({"of": []}, "at least 1"),
@@ -78,18 +80,18 @@ def test_what_it_refuses(settings: dict, said: str) -> None:
 
 def test_identity_is_that_of_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds change nothing, another order or a filter's new revision does."""
-    one = SignalsText(of=BOTH).fingerprint()
-    assert SignalsText(of=BOTH, settings={"filter.text_rules": {"min_words": 3}}).fingerprint() == one
-    assert SignalsText(of=BOTH[::-1]).fingerprint() != one
-    monkeypatch.setattr(TextRules, "revision", TextRules.revision + 1)
-    assert SignalsText(of=BOTH).fingerprint() != one
+    one = SignalsText(of=THREE).fingerprint()
+    assert SignalsText(of=THREE, settings={"filter.massivetext": {"min_words": 3}}).fingerprint() == one
+    assert SignalsText(of=THREE[::-1]).fingerprint() != one
+    monkeypatch.setattr(MassiveText, "revision", MassiveText.revision + 1)
+    assert SignalsText(of=THREE).fingerprint() != one
 
 
 def test_thresholds_are_those_of_the_filters() -> None:
     """By column: the defaults, or the settings given."""
-    stage = SignalsText(of=BOTH, settings={"filter.text_rules": {"min_words": 3}})
+    stage = SignalsText(of=THREE, settings={"filter.massivetext": {"min_words": 3}})
     found = {(t.signal, t.op, t.value) for t in stage.thresholds()}
-    assert {("words", "<", 3), ("text_rules_digits", ">", 0.3)} <= found
+    assert {("massivetext_words", "<", 3), ("digits", ">", 0.3)} <= found
 
 
 def test_a_run_cuts_on_a_signal(curate: Curate, tmp_path: Path) -> None:
@@ -98,9 +100,9 @@ def test_a_run_cuts_on_a_signal(curate: Curate, tmp_path: Path) -> None:
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     steps = [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
-        step("sig", "signals.text", of=BOTH),
+        step("sig", "signals.text", of=THREE),
         step("handmade", "select.where", column="sig.generated", at_most=0),
-        step("long", "select.where", column="sig.words", at_least=40),
+        step("long", "select.where", column="sig.massivetext_words", at_least=40),
     ]
     curate.run(write(tmp_path / "r.yaml", steps), tmp_path / "run").ok()
     made = manifest(tmp_path / "run")["steps"]
@@ -111,5 +113,5 @@ def test_a_run_cuts_on_a_signal(curate: Curate, tmp_path: Path) -> None:
     (part,) = [Part.load(p) for p in record(tmp_path / "run", "long")["parts"]]
     for visible in read_part(Store(tmp_path / "run"), part):
         for row in visible.rows.to_pylist():
-            assert row["sig.words"] == len(row["text"].split())
+            assert row["sig.massivetext_words"] == row["sig.fineweb_words"] == len(row["text"].split())
             assert row["sig.generated"] is False

@@ -9,8 +9,7 @@ import re
 from collections import Counter
 from statistics import median
 
-from curate.text.massivetext import _MARKS, ALPHA, WORD, classes
-from curate.text.rules import BULLETS, STOP_WORDS
+from curate.text.massivetext import _MARKS, ALPHA, BULLETS, STOP_WORDS, WORD, classes
 
 MARKS = {
     chr(c)

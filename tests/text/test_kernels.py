@@ -14,9 +14,10 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text import hashing, minhash, normal, overlap, pairs, rules, unicode
+from curate.text import hashing, minhash, normal, overlap, pairs, unicode
 from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
+from curate.text.line_shapes import line_shapes
 from curate.text.lines import lines
 from curate.text.ngrams import ngrams
 from curate.text.words import words
@@ -183,22 +184,6 @@ def test_estimate_is_unbiased(jaccard):
 
 
 @KERNELS
-@given(twins.ROWS)
-def test_prose_counts(rows):
-    """Every count of every row."""
-    got = rules.prose_counts(*buffers(sliced(rows)))
-    for i, row in enumerate(rows):
-        assert {name: int(column[i]) for name, column in got.items()} == twins.prose(row)
-
-
-def test_prose_counts_of_more_lines_than_the_set_begins_with():
-    """The set of lines grows, and forgets between rows."""
-    many = "\n".join(f"line {i}" for i in range(5000))
-    text = pa.array([many, many + "\n" + many, "line 1\nline 2"], pa.large_string())
-    assert rules.prose_counts(*buffers(text))["duplicate_lines"].tolist() == [0, 5000, 0]
-
-
-@KERNELS
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2)), max_size=30), st.integers(2, 5))
 def test_similar_pairs(rows, bound):
     """All pairs of small buckets, the first rows with the others in large ones; short rows meet only their equals."""
@@ -252,7 +237,7 @@ def test_every_kernel_takes_an_empty_batch():
     view = words(offsets, data, "folded")
     assert view.hashes.size == lines(offsets, data).starts.size == ngrams(view, 5).hashes.size == 0
     assert minhash.signatures(view, 1).bands.shape == (0, 14)
-    assert all(c.size == 0 for c in rules.prose_counts(offsets, data).values())
+    assert all(c.size == 0 for c in line_shapes(offsets, data, 30).values())
     assert len(hashing.content_hash(nothing)) == len(normal.folded(nothing)) == len(normal.code_profile(nothing)) == 0
 
 
@@ -280,5 +265,5 @@ def test_random_bytes_do_not_crash():
     batch = Batch(pa.RecordBatch.from_arrays([text], names=["text"]))
     minhash.signatures(batch.words("symbols"), 1)
     assert len(batch.lines.rows) == 301
-    rules.prose_counts(*batch.utf8)
+    assert all(len(c) == 300 for c in line_shapes(*batch.utf8, 30).values())
     assert len(hashing.content_hash(text)) == 300

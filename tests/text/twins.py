@@ -9,7 +9,6 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from curate.text import unicode
-from curate.text.rules import STOP_WORDS
 
 M64 = (1 << 64) - 1
 BASE = 0x9E3779B97F4A7C15
@@ -204,42 +203,6 @@ def signature(hashes: list[int], a: list[int], b: list[int], n: int = 5):
             key = mix64((key * BASE + value) & M64)
         bands.append(key)
     return bands, [mix64(value) >> 56 for value in minima]
-
-
-def _chars(text: bytes) -> int:
-    return sum(byte & 0xC0 != 0x80 for byte in text)
-
-
-def prose(row: bytes) -> dict[str, int]:
-    """What rules.prose_counts counts."""
-    tokens = row.split()
-    kept = [line.strip() for line in row.split(b"\n") if line.strip()]
-    sign = "".join(chr(c) for c in range(128) if not chr(c).isalnum()).encode()
-    stops = {token.strip(sign).lower() for token in tokens} & {w.encode() for w in STOP_WORDS}
-    ends = tuple(c.encode() for c in ".!?:\"')\u2018\u2019\u201a\u201b\u201c\u201d\u2026\u3002\uff01\uff1f")
-    seen: set[bytes] = set()
-    repeats = [line for line in kept if line in seen or seen.add(line)]
-    return {
-        "chars": _chars(row),
-        "words": len(tokens),
-        "word_chars": sum(map(_chars, tokens)),
-        "alpha_words": sum(bool(re.search(rb"[A-Za-z\x80-\xff]", t)) for t in tokens),
-        "stop_words": len(stops),
-        "hashes": row.count(b"#"),
-        "ellipses": row.count(b"...") + row.count("…".encode()),
-        "lines": len(kept),
-        "bullet_lines": sum(x.startswith((b"*", b"-", "•".encode(), "●".encode())) for x in kept),
-        "ellipsis_lines": sum(x.endswith((b"...", "…".encode())) for x in kept),
-        "ended_lines": sum(x.endswith(ends) for x in kept),
-        "short_lines": sum(_chars(x) <= 30 for x in kept),
-        "duplicate_lines": len(repeats),
-        "duplicate_chars": sum(map(_chars, repeats)),
-        "line_chars": sum(map(_chars, kept)),
-        "longest_line": max(map(_chars, kept), default=0),
-        "digits": len(re.findall(rb"[0-9]", row)),
-        "letters": len(re.findall(rb"[A-Za-z]", row)),
-        "upper": len(re.findall(rb"[A-Z]", row)),
-    }
 
 
 def code_profile(row: bytes) -> bytes:
