@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import Context, Filter, Signals
@@ -94,9 +93,7 @@ class MassiveText(Filter):
     )
     max_duplicate_lines: float = _limit(0.3, "share of lines (Gopher: 0.3)")
     max_duplicate_paragraphs: float = _limit(0.3, "share of paragraphs (Gopher: 0.3)")
-    max_duplicate_line_chars: float | None = Field(
-        None, ge=0, description="share of characters; none: 0.2 (Gopher), with dolma 0.3 (its mixing configs)"
-    )
+    max_duplicate_line_chars: float = _limit(0.2, "share of characters (Gopher: 0.2; dolma's mixing configs: 0.3)")
     max_duplicate_paragraph_chars: float = _limit(0.2, "share of characters (Gopher: 0.2)")
     max_top_2gram: float = _limit(0.2, "share of characters (Gopher: 0.2)")
     max_top_3gram: float = _limit(0.18, "share of characters (Gopher: 0.18)")
@@ -188,14 +185,12 @@ class MassiveText(Filter):
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """The table's, without those on signs that the counting does not have."""
-        found = dict(super().rules(signals))
-        if self.max_duplicate_line_chars is None:
-            usual = 0.3 if self.counting == "dolma" else 0.2
-            found["duplicate_line_chars"] = pc.greater(signals["duplicate_line_chars"], usual)
-        gone = {"hashes", "ellipses"} if self.counting in ("dolma", "dclm") else {"symbols"}
-        return [(reason, found[reason]) for reason in self.reasons if reason in found and reason not in gone]
+        return [rule for rule in super().rules(signals) if rule[0] not in self._left_out()]
 
     def thresholds(self) -> Sequence[Threshold]:
         """Those of the rules that the counting has."""
-        gone = {"hashes", "ellipses"} if self.counting in ("dolma", "dclm") else {"symbols"}
-        return [threshold for threshold in super().thresholds() if threshold.reason not in gone]
+        return [threshold for threshold in super().thresholds() if threshold.reason not in self._left_out()]
+
+    def _left_out(self) -> set[str]:
+        """One rule on all signs, or one for each kind of them."""
+        return {"hashes", "ellipses"} if self.counting in ("dolma", "dclm") else {"symbols"}
