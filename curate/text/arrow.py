@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Bytes", "Offsets", "buffers", "fixed", "from_fixed", "from_text"]
+__all__ = ["Bytes", "Offsets", "buffers", "fixed", "from_fixed", "from_text", "padded"]
 
 Offsets = npt.NDArray[np.int64]
 """int64[n + 1]: row ``i`` is ``data[offsets[i]:offsets[i + 1]]``; need not begin at 0 (slices)."""
@@ -45,6 +45,15 @@ def buffers(array: pa.Array | pa.ChunkedArray) -> tuple[Offsets, Bytes]:
         offsets = np.frombuffer(ends, np.int64, rows + 1, 8 * array.offset)
     view = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
     return _frozen(offsets), _frozen(view)  # type: ignore[return-value]
+
+
+def padded(offsets: Offsets, data: Bytes, room: int) -> tuple[Offsets, Bytes]:
+    """Offsets from 0 and a copy of their bytes with ``room`` zeros behind it, for kernels that read (or write) ahead."""
+    size = int(offsets[-1] - offsets[0])
+    copied = np.empty(size + room, np.uint8)
+    copied[:size] = data[offsets[0] : offsets[-1]]
+    copied[size:] = 0
+    return offsets - offsets[0], copied
 
 
 def from_text(offsets: Offsets, data: Bytes) -> pa.LargeStringArray:

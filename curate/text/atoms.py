@@ -9,16 +9,15 @@ once and looked up in the committed Unicode tables. Bytes that are no valid UTF-
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from curate.text import unicode
 from curate.text.arrow import Bytes, Offsets
+from curate.text.blocks import Block, block_masks
 from curate.text.swar import trailing
 from curate.text.utf8 import decode
 
@@ -61,39 +60,23 @@ _MARK_KIND: Final = unicode.MARK
 _POINTS: Final = unicode.POINTS
 
 
-@intrinsic
-def _classify(typing, data, at):  # noqa: ARG001 - numba passes its typing context
-    """The six ASCII masks of the 64 bytes at ``at``, as a tuple of uint64."""
-    result = types.UniTuple(types.uint64, _ASCII)
+def _word(block: Block) -> Any:
+    return block.any(block.letters(), block.among(48, 57))
 
-    def code(context, builder, signature, args):
-        byte, lanes = ir.IntType(8), ir.VectorType(ir.IntType(8), 64)
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.bitcast(builder.gep(array.data, [args[1]]), lanes.as_pointer())
-        text = builder.load(address, align=1)
 
-        def same(value):
-            return ir.Constant(lanes, [ir.Constant(byte, value)] * 64)
+def _blank(block: Block) -> Any:
+    return block.any(block.among(9, 13), block.among(32, 32))
 
-        def among(vector, first, last):  # first <= byte <= last, unsigned
-            return builder.icmp_unsigned("<=", builder.sub(vector, same(first)), same(last - first))
 
-        letters = among(builder.or_(text, same(32)), 97, 122)
-        word = builder.or_(letters, among(text, 48, 57))
-        visible = among(text, 33, 126)
-        blank = builder.or_(among(text, 9, 13), among(text, 32, 32))
-        found = (
-            word,
-            builder.and_(visible, builder.not_(word)),
-            builder.or_(blank, among(text, 28, 31)),
-            builder.or_(blank, among(text, 0, 0)),
-            among(text, 10, 10),
-            among(text, 128, 255),
-        )
-        values = [builder.bitcast(mask, ir.IntType(64)) for mask in found]
-        return context.make_tuple(builder, signature.return_type, values)
-
-    return result(data, types.int64), code
+_classify = block_masks(
+    _word,
+    lambda block: block.without(block.among(33, 126), _word(block)),
+    lambda block: block.any(_blank(block), block.among(28, 31)),
+    lambda block: block.any(_blank(block), block.among(0, 0)),
+    lambda block: block.among(10, 10),
+    lambda block: block.among(128, 255),
+)
+"""The six ASCII masks of 64 bytes."""
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from curate.text.swar import load, quick_hash, same, write64
+from curate.text.swar import load, same, write64
 from curate.text.utf8 import read64
 
 __all__ = ["DEEPEST", "LAST", "glued_ngrams", "table_mask"]
@@ -28,10 +28,10 @@ _NEVER: Final = 1 << 30
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _PRIME: Final = np.uint64((1 << 61) - 1)
 _TURN: Final = 61
-"""Bytes after which a byte counts the same in a sum again: 256^61 is 1 modulo 2^61 - 1. Longer strings are hashed."""
+"""Bytes after which a byte counts the same in a sum again: 256^61 is 1 modulo 2^61 - 1."""
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def table_mask(size):
     """One less than the size of a table for that many names."""
     mask = np.int64(15)
@@ -47,35 +47,42 @@ def _reduced(x):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _shifted(x, places):
-    """The product of x and 256^places modulo 2^61 - 1, which is a turn of its 61 bits; x is at most 2^61 - 1."""
-    bits = np.uint64((8 * places) % _TURN)
-    return ((x << bits) & _PRIME) | (x >> (np.uint64(_TURN) - bits))
+def _turned(x, bits):
+    """The product of x and 2^bits modulo 2^61 - 1, which is a turn of its 61 bits; x is at most 2^61 - 1, bits below 61."""
+    return ((x << np.uint64(bits)) & _PRIME) | (x >> np.uint64(_TURN - bits))
 
 
-@njit(nogil=True, cache=True)
-def _glue(data, base, starts, stops, stream, edges, sums):
-    """A row's words, put together, into ``stream``; word i begins at ``edges[i]``, ``sums[i]`` is of all before it."""
+@njit(nogil=True, cache=True, _nrt=False)
+def _glue(data, base, starts, stops, stream, edges, sums, turns):
+    """A row's words, put together, into ``stream``; word i begins at ``edges[i]``, ``sums[i]`` is of all before it.
+
+    ``turns[i]`` bits, turned, take a sum from where word i begins to the stream's beginning.
+    """
     at = np.int64(0)
     total = np.uint64(0)
+    bits = 0
     for i in range(len(starts)):
         edges[i] = at
         sums[i] = total
+        turns[i] = _TURN - bits if bits else 0
         start = base + np.int64(starts[i])
         stop = base + np.int64(stops[i])
         while start < stop:
             x = load(data, start, stop)
             write64(stream, at, x)
-            total = _reduced(total + _shifted(_reduced(_reduced(x)), at))
+            total = _reduced(total + _turned(_reduced(_reduced(x)), bits))
             size = min(stop - start, 8)
             at += size
             start += size
+            bits += 8 * size
+            bits -= _TURN if bits >= _TURN else 0
+            bits -= _TURN if bits >= _TURN else 0
     edges[len(starts)] = at
     sums[len(starts)] = total
     stream[at : at + DEEPEST + 8] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _alone(stream, edges, words, tallies, near, far, alone, places):
     """Places whose 5-gram may have an equal: how many. ``alone[i]``: how many bytes from word i on are found from no other word on, in steps; an n-gram that is at
     least as long has no equal. _NEVER if more than DEEPEST may be common: counted by hashes, without comparison.
@@ -105,7 +112,7 @@ def _alone(stream, edges, words, tallies, near, far, alone, places):
     return kept
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _not_alone(places, edges, alone, size, n):
     """Keep the places whose n-gram may have an equal: how many."""
     kept = np.uint32(0)
@@ -116,12 +123,43 @@ def _not_alone(places, edges, alone, size, n):
     return np.int64(kept)
 
 
-@njit(nogil=True, cache=True)
-def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held, keys):
+@njit(nogil=True, cache=True, inline="always")
+def _place(key, mask):
+    """Where a key belongs in a table."""
+    return np.int64((key * _FACTOR) >> np.uint64(32)) & mask
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _again(sums, turns, candidates, size, n, tally, again, keys):
+    """Candidates whose n-gram has an equal one, or one of the same place in the tally: how many.
+
+    ``again`` gets them and ``keys`` what they are looked up by. Counted by places first, without branches: most have none.
+    """
+    mask = 4 * table_mask(size) + 3
+    tally[: mask + 1] = 0
+    for c in range(size):
+        at = np.uint32(candidates[c])
+        # Both sums are at most 2^61 - 1: the difference is, too, and turned back to where the string begins.
+        key = _turned(_reduced(sums[at + np.uint32(n)] + _PRIME - sums[at]), turns[at])
+        key = np.uint64(0) if key == _PRIME else key
+        keys[c] = key
+        place = _place(key, mask)
+        tally[place] = (tally[place] << 1) | 1
+    kept = 0
+    for c in range(size):
+        key = keys[c]
+        again[kept] = candidates[c]
+        keys[kept] = key
+        kept += tally[_place(key, mask)] > 1
+    return kept
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _skipping(stream, edges, candidates, size, n, ends, table, mark, held, keys):
     """(characters of n-grams that occurred before, n-grams held): datatrove's ``find_all_duplicate``.
 
-    Only n-grams of candidates, words in order, are looked up: all others have no equal. ``held`` gets those in the
-    table, and ``keys`` what they are looked up by.
+    Only n-grams of candidates, words in order, are looked up by their ``keys``: all others have no equal. ``held`` gets
+    those in the table, and the first of ``keys`` are theirs then.
     """
     mask = table_mask(size)
     total = np.int64(0)
@@ -131,12 +169,8 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
         at = candidates[c]
         start = np.int64(edges[at])
         length = np.int64(edges[at + n]) - start
-        if length <= _TURN:
-            # Both sums are at most 2^61 - 1: the difference is, too, and turned back to where the string begins.
-            key = _shifted(_reduced(sums[at + n] + _PRIME - sums[at]), _TURN - start % _TURN) % _PRIME
-        else:
-            key = quick_hash(stream, start, start + length)
-        slot = np.int64((key * _FACTOR) >> np.uint64(32)) & mask
+        key = keys[c]
+        slot = _place(key, mask)
         while True:
             entry = np.int64(table[slot])
             if entry < mark:
@@ -161,9 +195,26 @@ def _skipping(stream, edges, sums, candidates, size, n, ends, table, mark, held,
     return total, count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def glued_ngrams(
-    data, base, starts, stops, ends, table, mark, places, held, counts, keys, sums, alone, tallies, stream, edges, out
+    data,
+    base,
+    starts,
+    stops,
+    ends,
+    table,
+    mark,
+    places,
+    held,
+    counts,
+    keys,
+    sums,
+    turns,
+    alone,
+    tallies,
+    stream,
+    edges,
+    out,
 ):
     """Fill ``out[n - 2]`` for n = 5 to 10 with the characters of repeated n-grams; returns the table's next mark.
 
@@ -172,14 +223,15 @@ def glued_ngrams(
     words = len(starts)
     if words <= 5:
         return mark
-    _glue(data, base, starts, stops, stream, edges, sums)
+    _glue(data, base, starts, stops, stream, edges, sums, turns)
     size = _alone(stream, edges, words, tallies, held, counts, alone, places)
     for n in range(5, LAST + 1):
         while size and places[size - 1] + n > words:
             size -= 1
         if n > 5:
             size = _not_alone(places, edges, alone, size, n)
-        total, count = _skipping(stream, edges, sums, places, size, n, ends, table, mark, held, keys)
+        some = _again(sums, turns, places, size, n, tallies[0], counts, keys)
+        total, count = _skipping(stream, edges, counts, some, n, ends, table, mark, held, keys)
         out[n - 2] = total
         mark += count
     return mark

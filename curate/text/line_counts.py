@@ -56,7 +56,7 @@ _PARAGRAPHS: Final = 7
 _MOST: Final = 0xFFFFFFF0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _bullet(data, start, stop, counting):
     """Whether ``data[start:stop]`` begins with one of the counting's bullets."""
     if start >= stop:
@@ -72,7 +72,7 @@ def _bullet(data, start, stop, counting):
     return (a == 0x80 and b == 0xA2) or (counting != DATATROVE and a == 0x97 and b == 0x8F)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _ellipsis(data, start, stop, counting):
     """Whether ``data[start:stop]`` ends with one of the counting's ellipses."""
     if stop - start < 3:
@@ -94,7 +94,7 @@ def _ellipsis(data, start, stop, counting):
     )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _looks(data, start, stop, counting, out):
     """Count a line's bullet and ellipsis."""
     out[_LINES] += 1
@@ -102,7 +102,7 @@ def _looks(data, start, stop, counting, out):
     out[_ELLIPSES] += _ellipsis(data, start, stop, counting)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _odd_ends(data, start, stop):
     """Whether a line end of ``str.splitlines`` other than LF may be there: a control sign or byte pair of one."""
     found = np.uint64(0)
@@ -124,7 +124,7 @@ def _odd_ends(data, start, stop):
     return False
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _end_width(data, at, stop):
     """Bytes of the line end, other than LF, at ``data[at]``: CR, VT, FF, U+001C-1E, 0085, 2028, 2029; else 0."""
     byte = data[at]
@@ -137,7 +137,7 @@ def _end_width(data, at, stop):
     return 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _split_lines(data, start, stop, ended, out):
     """Look at the lines of ``str.splitlines`` in ``data[start:stop]``, which holds no LF; ``ended``: one follows."""
     if ended and stop > start and data[stop - 1] == 13:
@@ -157,7 +157,7 @@ def _split_lines(data, start, stop, ended, out):
         _looks(data, a, b, DATATROVE, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _raw_line(data, base, stop, starts, i):
     """Line ``i`` as a split at LF has it."""
     if i >= len(starts):
@@ -167,7 +167,7 @@ def _raw_line(data, base, stop, starts, i):
     return base + starts[i], stop - 1 if data[stop - 1] == 10 else stop
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _paper(data, base, stop, starts, lines, paragraphs):
     """Spans of a row's lines and paragraphs as the paper has them: how many of each."""
     held = parts = 0
@@ -187,7 +187,7 @@ def _paper(data, base, stop, starts, lines, paragraphs):
     return held, parts
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _datatrove(data, base, stop, starts, lines, paragraphs):
     """Spans of a row's lines and paragraphs as datatrove 0.10.1 has them: how many of each."""
     held = parts = 0
@@ -217,7 +217,7 @@ def _datatrove(data, base, stop, starts, lines, paragraphs):
     return held, parts + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _dolma(data, base, stop, starts, lines):
     """Spans of a row's lines as dolma 1.2.1 has them: how many."""
     held = len(starts) + (base == stop or data[stop - 1] == 10)
@@ -226,7 +226,7 @@ def _dolma(data, base, stop, starts, lines):
     return held
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _dclm(data, base, stop, starts, lines, paragraphs):
     """Spans of a row's lines and paragraphs as DCLM has them: how many of each."""
     held = parts = 0
@@ -250,7 +250,7 @@ def _dclm(data, base, stop, starts, lines, paragraphs):
     return held, parts
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, copies, out):
     """Count spans into ``out[0:4]``: how many, duplicates, their code points, all code points; returns the next mark.
 
@@ -288,7 +288,7 @@ def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, cop
     return mark + size
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _looks_of(data, base, stop, starts, lines, counting, out):
     """Count the bullets and ellipses of a row's lines."""
     if counting != DATATROVE:

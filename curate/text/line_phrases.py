@@ -9,14 +9,16 @@ Phrases are found from their rarest letter outwards, whatever their case: ``j`` 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
+from curate.text.blocks import BLOCK, Block, before, block_masks, move_block
+from curate.text.swar import trailing
 from curate.text.utf8 import decode
 
-__all__ = ["CURLY_BRACKET", "JAVASCRIPT", "LOREM_IPSUM", "POLICY", "copy", "copy_uncited", "phrases"]
+__all__ = ["CURLY_BRACKET", "JAVASCRIPT", "LOREM_IPSUM", "POLICY", "ROOM", "copy", "copy_uncited", "phrases"]
 
 LOREM_IPSUM, JAVASCRIPT, POLICY, CURLY_BRACKET = 1, 2, 4, 8
 """Bits of what ``phrases`` finds."""
@@ -47,11 +49,25 @@ _FIRST[0xE2] = _KELVIN
 _BITS: Final = np.array([bit for *_, bit in _PHRASES])
 _K: Final = int(_FIRST[ord("k")])
 _K_PHRASES: Final = sum(letter == "k" for letter, *_ in _PHRASES)
+ROOM: Final = BLOCK + 1
+"""Bytes behind a line that are read and written over."""
+
+
+def _rare_letters(block: Block) -> Any:
+    """Where a phrase's rare letter may be: the letter behind it, which it shares with few words, fits."""
+    found = [block.among(123, 123), block.both(block.among(0xE2, 0xE2), block.among(0x84, 0x84, 1))]
+    for letter, behind in sorted({(letter, behind[:1]) for letter, _, behind, _ in _PHRASES if behind}):
+        found.append(block.both(block.letter(letter), block.letter(behind, 1)))
+    return block.any(*found)
+
+
+_rare = block_masks(_rare_letters)
+_opened = block_masks(lambda block: block.among(91, 91))
 _EDIT: Final = np.frombuffer(b"[edit]", np.uint8)
 _NEEDED: Final = np.frombuffer(b"[citation needed]", np.uint8)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _is_phrase(data, start, at, behind, stop, i):
     """Whether phrase ``i`` is in ``data[start:stop]``, its rare letter at ``data[at:behind]``."""
     begin, letter, end = _ENTRIES[i]
@@ -66,31 +82,43 @@ def _is_phrase(data, start, at, behind, stop, i):
     return True
 
 
-@njit(nogil=True, cache=True)
-def phrases(data, start, stop):
-    """Bits of what ``data[start:stop]`` holds: 1 lorem ipsum, 2 javascript, 4 a policy's phrase, 8 a curly bracket."""
+@njit(nogil=True, cache=True, _nrt=False)
+def _phrases_at(data, start, at, stop):
+    """Bits of the phrases in ``data[start:stop]`` whose rare letter is at ``data[at]``."""
+    i = np.int64(_FIRST[data[at]])
+    behind = at + 1
+    if i == _KELVIN:
+        if at + 2 >= stop or data[at + 2] != 0xAA:
+            return 0
+        behind = at + 3
+        i = _K
+    letter = i
     found = 0
-    line = data[start:stop]
-    for place in range(len(line)):
-        i = np.int64(_FIRST[line[place]])
-        if i == 0:
-            continue
-        at = start + place
-        behind = at + 1
-        letter = i
-        if i == _KELVIN:
-            if at + 2 >= stop or data[at + 1] != 0x84 or data[at + 2] != 0xAA:
-                continue
-            behind = at + 3
-            i = letter = _K
-        while i == letter or (letter == _K and i < _K + _K_PHRASES):
-            if _is_phrase(data, start, at, behind, stop, i - 1):
-                found |= _BITS[i - 1]
-            i += 1
+    while i == letter or (letter == _K and i < _K + _K_PHRASES):
+        if _is_phrase(data, start, at, behind, stop, i - 1):
+            found |= _BITS[i - 1]
+        i += 1
     return found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
+def phrases(data, start, stop):
+    """Bits of what ``data[start:stop]`` holds: 1 lorem ipsum, 2 javascript, 4 a policy's phrase, 8 a curly bracket.
+
+    ``data`` goes on for ROOM bytes behind ``stop``.
+    """
+    found = 0
+    at = start
+    while at < stop:
+        marks = _rare(data, at)[0] & before(at, stop)
+        while marks:
+            found |= _phrases_at(data, start, at + trailing(marks), stop)
+            marks &= marks - np.uint64(1)
+        at += BLOCK
+    return found
+
+
+@njit(nogil=True, cache=True, _nrt=False)
 def _same(data, at, stop, phrase):
     """Whether ``data[at:stop]`` begins with exactly a phrase."""
     if stop - at < len(phrase):
@@ -101,7 +129,7 @@ def _same(data, at, stop, phrase):
     return same
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _citation(data, at, stop, table):
     """Bytes of the citation that begins at the bracket at ``data[at]``: ``[``, digits or none, ``]``; or 0 for none."""
     if _same(data, at, stop, _EDIT):
@@ -125,29 +153,29 @@ def _citation(data, at, stop, table):
     return 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def copy(text, start, stop, out, to):
-    """Write ``text[start:stop]`` at ``out[to:]``: its end there."""
-    source, target = text[start:stop], out[to : to + stop - start]
-    for i in range(len(source)):
-        target[i] = source[i]
-    return to + stop - start
+    """Write ``text[start:stop]`` at ``out[to:]``: its end there. Both go on for ROOM bytes, which are written over."""
+    end = to + stop - start
+    while to < end:
+        move_block(text, start, out, to)
+        to += BLOCK
+        start += BLOCK
+    return end
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def copy_uncited(text, start, stop, out, to, table):
-    """Write ``text[start:stop]`` without its citations at ``out[to:]``: its end there."""
-    brackets = 0
-    line = text[start:stop]
-    for i in range(len(line)):
-        brackets += np.int64(line[i] == np.uint8(91))
-    if not brackets:
-        return copy(text, start, stop, out, to)
-    behind = start
-    for i in range(len(line)):
-        if line[i] == 91 and start + i >= behind:
-            width = _citation(text, start + i, stop, table)
+    """Write ``text[start:stop]`` without its citations at ``out[to:]``, as ``copy`` does: its end there."""
+    behind = at = start
+    while at < stop:
+        marks = _opened(text, at)[0] & before(at, stop)
+        while marks:
+            place = at + trailing(marks)
+            marks &= marks - np.uint64(1)
+            width = _citation(text, place, stop, table) if place >= behind else 0
             if width:
-                to = copy(text, behind, start + i, out, to)
-                behind = start + i + width
+                to = copy(text, behind, place, out, to)
+                behind = place + width
+        at += BLOCK
     return copy(text, behind, stop, out, to)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets, from_text
-from curate.text.line_phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, copy, copy_uncited, phrases
+from curate.text.arrow import Bytes, Offsets, from_text, padded
+from curate.text.line_phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, ROOM, copy, copy_uncited, phrases
 from curate.text.sentences import sentence_count
 from curate.text.spaces import chars, line_end, space_at, stripped
 from curate.text.unicode import kinds
@@ -44,7 +44,6 @@ C4_COUNTS: Final = (
 
 _LINES, _REMOVED, _REMOVED_CHARS, _LONG, _CITED, _UNENDED, _SHORT, _JS, _POLICY = range(9)
 _SENTENCES, _PARAGRAPHS, _HAS_LOREM, _HAS_JS, _HAS_BRACE = range(9, 14)
-_LONGEST: Final = 1 << 32
 _TERMINAL, _APOSTROPHE, _RECOUNT, _CITATIONS, _JAVASCRIPT, _POLICIES = range(6)
 
 
@@ -69,7 +68,7 @@ class Edited:
         return {name: np.ascontiguousarray(self.counts[:, i]) for i, name in enumerate(names)}
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _word_count(data, at, stop):
     """Runs without white space."""
     count = 0
@@ -83,7 +82,7 @@ def _word_count(data, at, stop):
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _ended(data, start, stop, apostrophe):
     """Whether a line ends with . ? ! or a quotation mark, and not with three full stops."""
     if stop == start:
@@ -94,7 +93,7 @@ def _ended(data, start, stop, apostrophe):
     return last in (63, 33, 34) or (apostrophe and last == 39)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _judge(text, start, stop, words, cited, rules, min_words, n):
     """The index of the count that the line ``text[start:stop]`` goes to, or -1 where it stays."""
     if rules[_TERMINAL] and not _ended(text, start, stop, rules[_APOSTROPHE]):
@@ -114,16 +113,25 @@ def _judge(text, start, stop, words, cited, rules, min_words, n):
     return -1
 
 
-@njit(nogil=True, cache=True)
-def _words_of(text, base, stop, word, last_word, starts, stops, max_word):
-    """(words that begin before ``stop``, whether one is too long), from word ``word`` of the row at ``base`` on."""
-    first = word
-    long = False
-    while word < last_word and base + starts[word] < stop:
-        if stops[word] - starts[word] > max_word:
-            long |= chars(text, base + starts[word], base + stops[word]) > max_word
+@njit(nogil=True, cache=True, _nrt=False)
+def _words_before(end, word, last_word, starts):
+    """The first word of the row, from ``word`` on, that begins at ``end`` or behind it."""
+    while word < last_word and starts[word] < end:
         word += 1
-    return word - first, long
+    return word
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _long_word(text, base, starts, stops, word, last_word, most):
+    """Whether one of the row's words ``word:last_word`` has more than ``most`` characters."""
+    widest = np.uint32(0)
+    for i in range(word, last_word):
+        widest = max(widest, np.uint32(stops[i] - starts[i]))
+    if widest > most:
+        for i in range(word, last_word):
+            if chars(text, base + starts[i], base + stops[i]) > most:
+                return True
+    return False
 
 
 @njit(nogil=True, cache=True)
@@ -133,25 +141,28 @@ def _c4(offsets, text, word_rows, starts, stops, table, rules, limits):
     rows = len(offsets) - 1
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
     ends = np.zeros(rows + 1, np.int64)
-    out = np.empty(len(text) + 1, np.uint8)
+    out = np.empty(len(text) + ROOM, np.uint8)
     size = 0
     for row in range(rows):
-        at, stop = offsets[row], offsets[row + 1]
-        word = word_rows[row]
+        base = at = offsets[row]
+        stop = offsets[row + 1]
+        word, last_word = word_rows[row], word_rows[row + 1]
         n = counts[row]
         begun = size
         kept = False
+        some_long = _long_word(text, base, starts, stops, word, last_word, max_word)
         while at < stop:
             line_stop, following = line_end(text, at, stop, True)
-            words, long = _words_of(text, offsets[row], line_stop, word, word_rows[row + 1], starts, stops, max_word)
-            word += words
+            begun_at = word
+            word = _words_before(line_stop - base, word, last_word, starts)
+            words = word - begun_at
             first, last = stripped(text, at, line_stop)
             at = following
             n[_LINES] += last > first
             size_of = chars(text, first, last)
             goes = _LONG
             new = last
-            if not long:
+            if not (some_long and _long_word(text, base, starts, stops, begun_at, word, max_word)):
                 to = size + kept
                 if rules[_CITATIONS]:
                     new = copy_uncited(text, first, last, out, to, table)
@@ -182,11 +193,6 @@ def _c4(offsets, text, word_rows, starts, stops, table, rules, limits):
         size = begun + last - first
         ends[row + 1] = size
     return ends, out[:size].copy(), counts
-
-
-def _writable(offsets: Offsets, data: Bytes) -> tuple[Offsets, Bytes]:
-    """Offsets from 0 and a copy of their bytes: kernels are compiled once, for arrays that may be written to."""
-    return offsets - offsets[0], data[offsets[0] : offsets[-1]].copy()
 
 
 def c4_lines(
@@ -222,27 +228,29 @@ def c4_lines(
     """
     rules = np.array([terminal, apostrophe, recount, citations, javascript, policy])
     limits = np.array([min_words, max_word_chars, paragraph_chars], np.int64)
-    offsets, text = _writable(offsets, data)
+    offsets, text = padded(offsets, data, ROOM)
     ends, left, counts = _c4(offsets, text, *words, kinds(), rules, limits)
     return Edited(from_text(ends, left), counts)
 
 
 @njit(nogil=True, cache=True)
-def _unpunctuated(offsets, text, word_rows, starts, stops, table, terminal, min_words, paragraph):
+def _unpunctuated(offsets, text, word_rows, starts, table, terminal, min_words, paragraph):
     """(offsets of what is left, its bytes, counts)"""
     rows = len(offsets) - 1
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
     ends = np.zeros(rows + 1, np.int64)
-    out = np.empty(len(text), np.uint8)
+    out = np.empty(len(text) + ROOM, np.uint8)
     size = 0
     for row in range(rows):
-        at, stop = offsets[row], offsets[row + 1]
-        word = word_rows[row]
+        base = at = offsets[row]
+        stop = offsets[row + 1]
+        word, last_word = word_rows[row], word_rows[row + 1]
         n = counts[row]
         while at < stop:
             line_stop, following = line_end(text, at, stop, False)
-            words, _ = _words_of(text, offsets[row], line_stop, word, word_rows[row + 1], starts, stops, _LONGEST)
-            word += words
+            begun_at = word
+            word = _words_before(line_stop - base, word, last_word, starts)
+            words = word - begun_at
             first, last = stripped(text, at, line_stop)
             n[_LINES] += last > first
             has = phrases(text, at, line_stop)
@@ -283,6 +291,6 @@ def unpunctuated_lines(
     quotation mark go, white space aside (three full stops are an end); ``min_words``: those with fewer words go.
     ``words``: as for ``c4_lines``.
     """
-    offsets, text = _writable(offsets, data)
-    ends, left, counts = _unpunctuated(offsets, text, *words, kinds(), terminal, min_words, paragraph_chars)
+    offsets, text = padded(offsets, data, ROOM)
+    ends, left, counts = _unpunctuated(offsets, text, *words[:2], kinds(), terminal, min_words, paragraph_chars)
     return Edited(from_text(ends, left), counts)

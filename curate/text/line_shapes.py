@@ -46,7 +46,7 @@ TERMINAL_POINTS: Final = tuple(int(point, 16) for point in _TERMINAL.split())
 """Code points that end a sentence in any script: TERMINAL_PUNCTUATION of datatrove 0.10.1 (Apache-2.0)."""
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _last_point(data, start, stop):
     """The code point that ends ``data[start:stop]``, not empty; -1 where no valid one does."""
     at = stop - 1

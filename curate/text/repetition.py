@@ -44,7 +44,7 @@ _MOST: Final = 0xFFFFFFF0
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _name_pairs(hashes, size, table, mark, first, counts):
     """Name the 2-grams of a row: ``first[i]`` is where the words ``i``, ``i + 1`` stand first, ``counts`` how often.
 
@@ -75,7 +75,7 @@ def _name_pairs(hashes, size, table, mark, first, counts):
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _name(keys, size, table, mark, first, counts):
     """Name candidates by their keys as ``_name_pairs`` names words; returns the highest count."""
     mask = table_mask(size)
@@ -102,7 +102,7 @@ def _name(keys, size, table, mark, first, counts):
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _top(places, first, counts, size, best, n, ends, counting):
     """Characters of the most frequent n-gram, in the counting's way; ``places[c]`` is the word candidate c begins at."""
     tied = counting in (PAPER, DCLM)
@@ -130,7 +130,7 @@ def _top(places, first, counts, size, best, n, ends, counting):
     return np.int64(longest) * best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _repeated(places, first, counts, size, n, ends, counting):
     """Characters in repeated n-grams, in the counting's way."""
     total = reached = np.int64(0)
@@ -146,7 +146,7 @@ def _repeated(places, first, counts, size, n, ends, counting):
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _longer(places, first, counts, size, keys):
     """Candidates for n + 1, pairs of neighbours that both repeat: how many, with ``places`` and ``keys`` of each.
 
@@ -165,7 +165,7 @@ def _longer(places, first, counts, size, keys):
     return found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _grams(hashes, ends, counting, last, table, mark, places, first, counts, keys, out):
     """Fill ``out[n - 2]`` for n = 2 to ``last``; returns the mark for the next use of the table."""
     words = len(hashes)
@@ -185,7 +185,7 @@ def _grams(hashes, ends, counting, last, table, mark, places, first, counts, key
     return mark
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _every(ends, words, n):
     """Characters of all n-grams: the sum of ``ends[i + n] - ends[i]`` over all i."""
     total = np.int64(0)
@@ -215,6 +215,7 @@ def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
     keys = np.empty(most + 1, np.uint64)
     glued = counting == DATATROVE
     sums = np.empty(most + 1 if glued else 0, np.uint64)
+    turns = np.empty(most if glued else 0, np.uint8)
     alone = np.empty(most if glued else 0, np.int32)
     tallies = np.empty((2, 4 * len(table) if glued else 0), np.uint8)
     stream = np.empty(widest + 2 * DEEPEST if glued else 0, np.uint8)
@@ -233,7 +234,7 @@ def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
         if glued:
             mark = glued_ngrams(
                 *(data, offsets[row], starts[a:b], stops[a:b], ends, table, mark),
-                *(places, first, counts, keys, sums, alone, tallies, stream, edges, out[row]),
+                *(places, first, counts, keys, sums, turns, alone, tallies, stream, edges, out[row]),
             )
         if counting == DOLMA:
             for n in range(5, LAST + 1):

@@ -22,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, padded
+from curate.text.blocks import BLOCK, before, block_masks
+from curate.text.swar import trailing
 from curate.text.unicode import kinds
 from curate.text.utf8 import decode
 
@@ -47,9 +49,8 @@ def _packed(word: str) -> int:
 _PACKED: Final = np.array(sorted(map(_packed, ABBREVIATIONS.split())), np.uint64)
 
 
-_SIGNS: Final = np.zeros(256, np.bool_)
+_terminators = block_masks(lambda block: block.any(*(block.among(byte, byte) for byte in (33, 46, 63, 0xE3, 0xEF))))
 """Bytes that may begin a terminator: ``. ! ?`` and those of U+3002, U+FF01, U+FF1F."""
-_SIGNS[[33, 46, 63, 0xE3, 0xEF]] = True
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -57,7 +58,7 @@ def _letter(byte):
     return 97 <= (byte | 32) <= 122
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _opens(data, start, at):
     """Whether only ASCII punctuation is between ``at`` and the white space before it, or the start."""
     limit = at - _REACH
@@ -73,7 +74,7 @@ def _opens(data, start, at):
     return True
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _abbreviated(data, start, at):
     """Whether the full stop at ``data[at]`` ends one of the ABBREVIATIONS or a single letter."""
     first = at
@@ -89,7 +90,7 @@ def _abbreviated(data, start, at):
     return at - first == 1 or (place < len(_PACKED) and _PACKED[place] == packed)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _closes(data, at, stop, table):
     """Whether only punctuation is between ``at`` and the next white space, or the end."""
     limit = at + _REACH
@@ -114,7 +115,7 @@ def _closes(data, at, stop, table):
     return True
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _full_stop(data, start, at, stop, table):
     """Whether the full stop at ``data[at]`` ends a sentence."""
     left = data[at - 1] if at > start else np.uint8(32)
@@ -134,34 +135,53 @@ def _full_stop(data, start, at, stop, table):
     return not (small and _abbreviated(data, start, at))
 
 
-@njit(nogil=True, cache=True)
-def sentence_count(data, start, stop, table):
-    """Sentences of ``data[start:stop]``, a line without white space around it; at least 1. ``table``: ``kinds()``."""
-    count = np.int64(1)
-    ended = False
-    behind = 0
-    line = data[start:stop]
-    for i in range(len(line)):
-        byte = line[i]
-        if (not ended and not _SIGNS[byte]) or i < behind:
-            continue
+@njit(nogil=True, cache=True, _nrt=False)
+def _ends(data, start, at, stop, table):
+    """Whether a sentence ends with what begins at ``data[at]``."""
+    byte = data[at]
+    if byte == 46:
+        return _full_stop(data, start, at, stop, table)
+    if byte < 128:
+        return _closes(data, at + 1, stop, table) or _opens(data, start, at)
+    point, width = decode(data, at, stop)
+    return point in (0x3002, 0xFF01, 0xFF1F) and _closes(data, at + width, stop, table)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _begins(data, at, stop, table):
+    """Where behind ``data[at]`` the next letter, digit or symbol stands, or ``stop``."""
+    while at < stop:
+        byte = data[at]
+        width = 1
         if byte < 128:
-            if byte == 46:
-                ended |= _full_stop(data, start, start + i, stop, table)
-            elif byte in (33, 63):
-                ended |= _closes(data, start + i + 1, stop, table) or _opens(data, start, start + i)
             # $ + < = > ^ ` | ~ are symbols, other signs punctuation
-            elif _letter(byte) or 48 <= byte <= 57 or byte in (36, 43, 60, 61, 62, 94, 96, 124, 126):
-                count += 1
-                ended = False
-            continue
-        point, width = decode(data, start + i, stop)
-        behind = i + width
-        if point in (0x3002, 0xFF01, 0xFF1F):
-            ended |= _closes(data, start + behind, stop, table)
-        elif ended and (point < 0 or not table[point] & 12):
-            count += 1
-            ended = False
+            if _letter(byte) or 48 <= byte <= 57 or byte in (36, 43, 60, 61, 62, 94, 96, 124, 126):
+                return at
+        else:
+            point, width = decode(data, at, stop)
+            if point not in (0x3002, 0xFF01, 0xFF1F) and (point < 0 or not table[point] & 12):
+                return at
+        at += width
+    return stop
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def sentence_count(data, start, stop, table):
+    """Sentences of ``data[start:stop]``, a line without white space around it; at least 1. ``table``: ``kinds()``.
+
+    ``data`` goes on for BLOCK bytes behind ``stop``.
+    """
+    count = np.int64(1)
+    behind = at = start
+    while at < stop:
+        marks = _terminators(data, at)[0] & before(at, stop)
+        while marks:
+            place = at + trailing(marks)
+            marks &= marks - np.uint64(1)
+            if place >= behind and _ends(data, start, place, stop, table):
+                behind = _begins(data, place + (1 if data[place] < 128 else 3), stop, table)
+                count += behind < stop
+        at += BLOCK
     return count
 
 
@@ -175,4 +195,4 @@ def _counts(offsets, data, table):
 
 def sentence_counts(offsets: Offsets, data: Bytes) -> npt.NDArray[np.int64]:
     """Sentences of each row, int64[n], each row read as one line."""
-    return _counts(offsets - offsets[0], data[offsets[0] : offsets[-1]].copy(), kinds())
+    return _counts(*padded(offsets, data, BLOCK), kinds())

@@ -153,7 +153,7 @@ def marks_in(marks):
     return np.int64(((marks >> _SEVEN) * EACH) >> np.uint64(56))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def quick_hash(data, start, stop):
     """A quick hash of ``data[start:stop]``, for a table that compares."""
     value = np.uint64(stop - start)
@@ -166,7 +166,7 @@ def quick_hash(data, start, stop):
     return (value ^ (value >> np.uint64(32))) * _FACTOR
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def same(data, a, b, size):
     """Whether ``size`` bytes at a and at b are the same."""
     end = a + size

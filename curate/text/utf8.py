@@ -24,7 +24,7 @@ def read64(typing, data, at):  # noqa: ARG001 - numba passes its typing context
     return types.uint64(data, types.int64), code
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def decode(data, at, stop):
     """(code point, width) of the UTF-8 sequence at ``data[at]``, or (-1, 1) where no valid one begins.
 

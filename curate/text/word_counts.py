@@ -107,12 +107,12 @@ def _short_stop(x, size, inner, lower, trim):
     return bit if fits else 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _alnum(byte):
     return 97 <= (byte | 32) <= 122 or 48 <= byte <= 57
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _trimmed(data, start, stop):
     """(start, stop) without the ASCII signs at both ends."""
     while start < stop and data[start] < 128 and not _alnum(data[start]):
@@ -122,7 +122,7 @@ def _trimmed(data, start, stop):
     return start, stop
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _has(data, start, stop, table, kind):
     """Whether a code point of ``data[start:stop]`` is of the kind; invalid bytes are of none."""
     at = start
@@ -137,7 +137,7 @@ def _has(data, start, stop, table, kind):
     return False
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _only_marks(data, start, stop, table):
     """Whether each code point is in datatrove's punctuation; invalid bytes are not."""
     at = start
@@ -152,7 +152,7 @@ def _only_marks(data, start, stop, table):
     return True
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _kinds(data, start, stop, x, table, counting):
     """(whether a word has a letter, whether it is not only punctuation); it begins with the bytes ``x``."""
     if letters(x) or _has(data, start, stop, table, ALPHA):
@@ -170,7 +170,7 @@ def _sum(bytewise):
     return np.int64((both * np.uint64(0x0001000100010001)) >> np.uint64(48))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _signs(data, start, stop):
     """(code points, '#' signs, U+2026 signs, places with '...', places with '. .') of ``data[start:stop]``."""
     seven = np.uint64(7)
@@ -208,7 +208,7 @@ def _signs(data, start, stop):
     return points, hashes, ellipses, dots, spaced
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _occurrences(data, start, stop, step):
     """How often '...' (step 1) or '. . .' (step 2) occurs without overlap, from the left, as ``str.count``."""
     count = 0
@@ -227,7 +227,7 @@ def _occurrences(data, start, stop, step):
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _symbol(data, start, stop):
     for at in range(start, stop):
         if data[at] == 35:
