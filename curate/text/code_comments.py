@@ -25,7 +25,7 @@ Languages = npt.NDArray[np.int64]
 """int64[n]: index into LANGUAGES, or -1."""
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _stands(data, at, stop, signs, length):
     """Whether a sign of that length stands at ``at``."""
     if length == 0 or at + length > stop:
@@ -36,7 +36,7 @@ def _stands(data, at, stop, signs, length):
     return same
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _string_end(data, at, stop):
     """First byte after the string whose quote is at ``at``."""
     quote = data[at]
@@ -54,7 +54,7 @@ def _string_end(data, at, stop):
     return stop
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _comment(data, at, stop, signs, lengths):
     """First byte after the comment that begins at ``at``; at where none does."""
     # The block's sign first: Lua's "--[[" begins with the sign of its line comments.
@@ -108,7 +108,7 @@ _SCRIPT: Final = np.frombuffer(b"script", np.uint8)
 _STYLE: Final = np.frombuffer(b"style", np.uint8)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _is_tag(data, at, stop, name):
     """Whether the tag whose name begins at ``at`` has this name (lower case)."""
     if at + len(name) > stop:
@@ -120,7 +120,7 @@ def _is_tag(data, at, stop, name):
     return end == stop or not (97 <= (data[end] | 32) <= 122)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _after_closing(data, at, stop, name):
     """First byte of the closing tag of this name from ``at`` on, or stop."""
     while at < stop:

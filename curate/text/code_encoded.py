@@ -45,7 +45,7 @@ _HEX: Final = _table(_DIGITS + b"abcdefABCDEF")
 _WORD: Final = _table(_DIGITS + _LETTERS + b"_")
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _next_run(data, at, stop, table, least):
     """(first, end) of the next run of ``least`` or more bytes of the table from ``at`` on; first is stop if none."""
     while at + least <= stop:
@@ -62,7 +62,7 @@ def _next_run(data, at, stop, table, least):
     return stop, stop
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _base64(data, start, stop):
     total = longest = 0
     end = start
@@ -80,7 +80,7 @@ def _base64(data, start, stop):
                 break
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _unit(data, at, base, stop):
     """Bytes of the hexadecimal unit at ``at`` (0: none), negative when it has neither a prefix nor a letter."""
     if at + 4 <= stop and data[at] == 92 and data[at + 1] == 120 and _HEX[data[at + 2]] and _HEX[data[at + 3]]:
@@ -98,7 +98,7 @@ def _unit(data, at, base, stop):
     return -size
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _hex_run(data, at, base, stop):
     """(end, counts) of the longest sequence of units at ``at``; end is at where there are fewer than ESCAPES."""
     units = 0
@@ -123,7 +123,7 @@ def _hex_run(data, at, base, stop):
     return end, counts
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _unicode_run(data, at, stop):
     """End of the escapes at ``at``; at where there are fewer than ESCAPES."""
     end = at
@@ -134,7 +134,7 @@ def _unicode_run(data, at, stop):
     return end if end - at >= 48 else at
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _escaped(data, start, stop):
     total = longest = 0
     end = start

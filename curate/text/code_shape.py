@@ -88,7 +88,7 @@ def _fields() -> npt.NDArray[np.uint64]:
 _FIELDS: Final = _fields()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _phrase(data, start, stop, phrases, only_start):
     """Whether one of the phrases stands in ``data[start:stop]``; only_start: with no letter before it in its line."""
     begin = 0
@@ -121,7 +121,7 @@ def _phrase(data, start, stop, phrases, only_start):
     return False
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _generated(data, start, stop):
     """Whether the header in ``data[start:stop]`` says that a program wrote the file."""
     stop = min(stop, start + 2000)
@@ -149,7 +149,7 @@ def _generated(data, start, stop):
     return _phrase(data, start, end, _STARTS, True) or _phrase(data, start, end, _PHRASES, True)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _xml_header(data, start, stop):
     chars = 0
     end = start

@@ -50,7 +50,7 @@ def _table(phrases: list[str]) -> tuple[npt.NDArray[np.int64], Bytes]:
 _COUNTED_ENDS, _COUNTED_TEXT = _table(COUNTED.split())
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _at_phrase(text, at, stop, phrase, begin, end):
     """Whether ``text[at:stop]`` begins with ``phrase[begin:end]``, whatever the case of ASCII letters."""
     if stop - at < end - begin:
@@ -64,7 +64,7 @@ def _at_phrase(text, at, stop, phrase, begin, end):
     return True
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _word_sign(text, at, stop, table):
     """(whether a letter, digit or underscore is at ``at``, its bytes): ``str.isalnum`` or ``_``."""
     byte = text[at]
@@ -74,7 +74,7 @@ def _word_sign(text, at, stop, table):
     return point >= 0 and table[point] & 129 == 1, width
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _counter(text, start, stop, table):
     """Whether a line is a number, perhaps with k, m or b behind it, and what it counts, with signs around them."""
     at = start
@@ -117,7 +117,7 @@ _ASCII: Final = np.array(
 """Of each byte: 1 no white space, 2 a letter or digit, 4 a digit, 8 a capital."""
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _measured(text, start, stop, table, capital):
     """(characters, capitals, digits, words, words that begin with a letter or digit) of a line."""
     size = upper = digits = words = begun = inside = np.int64(0)
@@ -150,7 +150,7 @@ def _measured(text, start, stop, table, capital):
     return size, upper, digits, words, begun
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _cut(text, start, stop, ends, phrases, place):
     """Cut phrases, and a white space before (behind, at the beginning), out of a line in place: its new end."""
     for i in range(len(ends) - 1):
