@@ -84,8 +84,10 @@ def _glue(data, base, starts, stops, stream, edges, sums, turns):
 
 @njit(nogil=True, cache=True, _nrt=False)
 def _alone(stream, edges, words, tallies, near, far, alone, places):
-    """Places whose 5-gram may have an equal: how many. ``alone[i]``: how many bytes from word i on are found from no other word on, in steps; an n-gram that is at
-    least as long has no equal. _NEVER if more than DEEPEST may be common: counted by hashes, without comparison.
+    """Places whose 5-gram may have an equal: how many.
+
+    ``alone[i]``: how many bytes from word i on are found from no other word on, in steps; an n-gram that is at least as
+    long has no equal. _NEVER if more than DEEPEST may be common: counted by hashes, without comparison.
     """
     mask = np.uint64(4 * table_mask(words) + 3)
     close, deep = tallies[0], tallies[1]

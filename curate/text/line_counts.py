@@ -26,10 +26,10 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
+from curate.text.blocks import BLOCK, before, block_masks
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
-from curate.text.spaces import chars, stripped
-from curate.text.swar import fill, quick_hash, same, zeros
-from curate.text.utf8 import read64
+from curate.text.spaces import chars, end_width, stripped
+from curate.text.swar import quick_hash, same
 
 __all__ = ["LINE_COUNTS", "line_counts"]
 
@@ -102,39 +102,28 @@ def _looks(data, start, stop, counting, out):
     out[_ELLIPSES] += _ellipsis(data, start, stop, counting)
 
 
+_odd_marks = block_masks(
+    lambda block: block.any(
+        block.among(11, 13),
+        block.among(28, 30),
+        block.both(block.among(0xC2, 0xC2), block.among(0x85, 0x85, 1)),
+        block.both(block.among(0x80, 0x80), block.among(0xA8, 0xA9, 1)),
+    )
+)
+
+
 @njit(nogil=True, cache=True, _nrt=False)
 def _odd_ends(data, start, stop):
     """Whether a line end of ``str.splitlines`` other than LF may be there: a control sign or byte pair of one."""
     found = np.uint64(0)
     at = start
-    while at + 16 <= stop:
-        # Bytes 8-15 and 24-31 but for TAB and LF; 0xC2 0x85; 0x80 0xA8 or 0x80 0xA9.
-        x = read64(data, at)
-        y = read64(data, at + 1)
-        odd = zeros((x & fill(0xE8)) ^ fill(8)) & ~zeros(x ^ fill(9)) & ~zeros(x ^ fill(10))
-        pair = zeros((x ^ fill(0xC2)) | (y ^ fill(0x85))) | zeros((x ^ fill(0x80)) | ((y & fill(0xFE)) ^ fill(0xA8)))
-        found |= odd | pair
-        at += 8
-    if found:
-        return True
-    while at < stop:
-        if _end_width(data, at, stop):
-            return True
+    while at < stop and at + BLOCK < len(data):
+        found |= _odd_marks(data, at)[0] & before(at, stop)
+        at += BLOCK
+    while at < stop and not found:
+        found |= np.uint64(data[at] != 10 and end_width(data, at, stop) > 0)
         at += 1
-    return False
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def _end_width(data, at, stop):
-    """Bytes of the line end, other than LF, at ``data[at]``: CR, VT, FF, U+001C-1E, 0085, 2028, 2029; else 0."""
-    byte = data[at]
-    if 11 <= byte <= 13 or 28 <= byte <= 30:
-        return 1
-    if byte == 0xC2:
-        return 2 if at + 2 <= stop and data[at + 1] == 0x85 else 0
-    if byte == 0xE2 and at + 3 <= stop and data[at + 1] == 0x80 and data[at + 2] in (0xA8, 0xA9):
-        return 3
-    return 0
+    return found != 0
 
 
 @njit(nogil=True, cache=True, _nrt=False)
@@ -144,7 +133,7 @@ def _split_lines(data, start, stop, ended, out):
         stop -= 1
     begin = at = start
     while at < stop:
-        width = _end_width(data, at, stop)
+        width = end_width(data, at, stop)
         if width == 0:
             at += 1
             continue

@@ -15,7 +15,7 @@ from numba import njit
 from curate.text.blocks import BLOCK, before, block_masks
 from curate.text.swar import continuations, load, marks_in, ones, trailing
 
-__all__ = ["chars", "line_end", "space_at", "space_before", "stripped"]
+__all__ = ["chars", "end_width", "line_end", "space_at", "space_before", "stripped"]
 
 _BREAKS: Final = np.zeros(256, np.bool_)
 """Bytes that begin one of the ten signs where ``str.splitlines`` ends a line."""
@@ -96,16 +96,18 @@ def stripped(data, start, stop):
 
 
 @njit(nogil=True, cache=True, _nrt=False)
-def _end_width(data, at, stop):
-    """Bytes of the line end at ``data[at]``, CRLF is one; 0 where a sign only begins like one."""
+def end_width(data, at, stop):
+    """Bytes of the line end (as ``str.splitlines`` has it, CRLF is one) that begins at ``data[at]``, or 0; ``at < stop``."""
     byte = data[at]
-    if byte == 13:
-        return 2 if at + 1 < stop and data[at + 1] == 10 else 1
     if byte < 32:
-        return 1
+        if byte == 13:
+            return 2 if at + 1 < stop and data[at + 1] == 10 else 1
+        return 1 if 10 <= byte <= 12 or 28 <= byte <= 30 else 0
     if byte == 0xC2:
         return 2 if at + 1 < stop and data[at + 1] == 0x85 else 0
-    return 3 if at + 2 < stop and data[at + 1] == 0x80 and data[at + 2] in (0xA8, 0xA9) else 0
+    if byte == 0xE2 and at + 2 < stop and data[at + 1] == 0x80 and data[at + 2] in (0xA8, 0xA9):
+        return 3
+    return 0
 
 
 @njit(nogil=True, cache=True, _nrt=False)
@@ -124,7 +126,7 @@ def line_end(data, at, stop, every):
         while marks:
             end = at + trailing(marks)
             marks &= marks - np.uint64(1)
-            width = _end_width(data, end, stop)
+            width = end_width(data, end, stop)
             if width and (every or data[end] == 10):
                 return end, end + width
         at += BLOCK
