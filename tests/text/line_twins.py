@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from hypothesis import strategies as st
+from twins import judged
 
 from curate.text.capitals import capitals
 from curate.text.line_corrections import COUNTED
@@ -135,12 +136,16 @@ PIECES = (
     ),
 )
 BYTES = (b"\xff", b"\x80", b"\xc2", b"\xe2\x80", b"\xe2", b"\xed\xa0\x80", b"\xf0\x9f", b"\x00", b"\xc0\x80")
-ROW = st.lists(
-    st.one_of(
-        st.sampled_from([p.encode() for p in PIECES]), st.sampled_from(BYTES), st.text(max_size=4).map(str.encode)
-    ),
-    max_size=40,
-).map(b"".join)
+ROW = (
+    st.lists(
+        st.one_of(
+            st.sampled_from([p.encode() for p in PIECES]), st.sampled_from(BYTES), st.text(max_size=4).map(str.encode)
+        ),
+        max_size=40,
+    )
+    .map(b"".join)
+    .filter(judged)
+)
 ROWS = st.lists(ROW, max_size=6)
 
 

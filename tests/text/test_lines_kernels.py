@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twins import strings
+from twins import beside, strings
 
 from curate.text.arrow import buffers
 from curate.text.bad_words import bad_words, holds
@@ -50,13 +50,8 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def sliced(rows: list[bytes]) -> pa.Array:
-    """The rows as a slice, so that offsets do not begin at 0."""
-    return strings([b"before. ", *rows, b"{ behind"]).slice(1, len(rows))
-
-
 def c4(rows: list[bytes], counting: str, **asked: Any) -> Edited:
-    array = sliced(rows)
+    array = beside(rows)
     given = {
         "terminal": True,
         "min_words": 5 if counting == "paper" else 3,
@@ -97,7 +92,7 @@ def check_corrected(rows: list[bytes], **asked: Any) -> None:
         for k, v in (("anywhere", ["items in cart"]), ("end", ["read more..."]), ("begin", ["sign-in"]))
     }
     numbers = {"max_upper": 0.5, "max_numeric": 0.999999, "short_words": 10}
-    edited = corrected_lines(*buffers(sliced(rows)), **{k: asked.get(k, v) for k, v in numbers.items()}, **lists)
+    edited = corrected_lines(*buffers(beside(rows)), **{k: asked.get(k, v) for k, v in numbers.items()}, **lists)
     found = edited.columns(CORRECTION_COUNTS)
     for i, (row, text) in enumerate(zip(rows, left(edited), strict=True)):
         expected, counts = twins.corrected(row, **asked)
@@ -107,7 +102,7 @@ def check_corrected(rows: list[bytes], **asked: Any) -> None:
 
 def check_shapes(rows: list[bytes], **asked: Any) -> None:
     found = line_shapes(
-        *buffers(sliced(rows)), asked.get("short", 30), **{k: v for k, v in asked.items() if k == "ends"}
+        *buffers(beside(rows)), asked.get("short", 30), **{k: v for k, v in asked.items() if k == "ends"}
     )
     for i, row in enumerate(rows):
         assert {k: int(v[i]) for k, v in found.items()} == twins.shapes(row, **{"short": 30, **asked})
@@ -144,7 +139,7 @@ def test_shapes(rows: list[bytes]) -> None:
 @settings(max_examples=300, deadline=None)
 def test_bad_words(rows: list[bytes], entries: list[str]) -> None:
     """An entry is found where the twin's expression finds it."""
-    found = holds(*buffers(sliced(rows)), bad_words(entries))
+    found = holds(*buffers(beside(rows)), bad_words(entries))
     assert found.tolist() == [twins.bad_words(row, entries) for row in rows]
 
 

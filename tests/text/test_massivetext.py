@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twins import ROW, ROWS, strings
+from twins import ROW, ROWS, beside
 
 from curate.text import line_counts, repetition, word_counts
 from curate.text.batch import Batch
@@ -71,7 +71,7 @@ LONG = [
 
 
 def batch(rows: Sequence[bytes]) -> Batch:
-    return Batch(pa.RecordBatch.from_arrays([strings(list(rows))], ["text"]))
+    return Batch(pa.RecordBatch.from_arrays([beside(list(rows))], ["text"]))
 
 
 def words_in(docs: Batch, words: Words, row: int) -> list[str]:
