@@ -155,6 +155,7 @@ def test_tokens_of_any_bytes(rows: list[bytes]) -> None:
     ("text", "expected"),
     [
         ('He said: "don\'t!"', ["He", "said", ":", '"', "do", "n't", "!", '"']),
+        ("@the-example.com me@the-example.com", ["@the", "-", "example.com", "me@the-example.com"]),
         ("(see http://a.org/x(1)).", ["(", "see", "http://a.org/x(1", ")", ")", "."]),
         ("well-known U.S. rules, e.g. 5km/h", ["well", "-", "known", "U.S.", "rules", ",", "e.g.", "5", "km/h"]),
         ("end.Start lower.lower a/b 1-2", ["end", ".", "Start", "lower.lower", "a", "/", "b", "1", "-", "2"]),

@@ -97,7 +97,8 @@ def url(s: str) -> bool:
     starts = [0]
     for found in re.finditer("//|@", s):
         scheme = found.group() == "//" and re.fullmatch(rf"[{LABEL}+._-]{{2,}}:", s[: found.start()])
-        if s[found.end() :] and (scheme or (found.group() == "@" and len(starts) < 5)):
+        # Someone stands before an @: "@a-b.org" is no address.
+        if found.start() and s[found.end() :] and (scheme or (found.group() == "@" and len(starts) < 5)):
             starts.append(found.end())
     return any(host(s[at:]) for at in starts if s[at:])
 
