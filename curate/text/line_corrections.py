@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets, from_text
+from curate.text.arrow import Bytes, Offsets, from_text, padded
 from curate.text.capitals import capitals
 from curate.text.line_rules import Edited
 from curate.text.spaces import chars, line_end, space_at, space_before, stripped
@@ -266,7 +266,7 @@ def corrected_lines(
     stay. Lines of at most ``short_words`` words lose the phrases ``anywhere`` in them, at their ``end``, at their
     ``begin``, whatever the case of ASCII letters, and go where nothing else is left.
     """
-    offsets, text = offsets - offsets[0], data[offsets[0] : offsets[-1]].copy()
+    offsets, text = padded(offsets, data, 0)
     tables = [_table(phrases) for phrases in (anywhere, end, begin)]
     limits = np.array([max_upper, max_numeric])
     ends = tuple(table[0] for table in tables)

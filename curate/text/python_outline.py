@@ -31,10 +31,10 @@ from curate.text.python_statements import (
     is_word,
     literal,
     name_end,
-    points,
     read_statement,
     statement_kind,
 )
+from curate.text.spaces import chars
 
 __all__ = ["GUI_CALLS", "LONG_FUNCTION", "OUTLINE", "python_outline"]
 
@@ -177,7 +177,7 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
             first = at
             while at < stop and data[at] != 10:
                 at += 1
-            out[2] += points(data, first, at)
+            out[2] += chars(data, first, at)
             for i in range(held - 1, -1, -1):
                 if indents[i] < indent:
                     flags[i] = True
@@ -192,7 +192,7 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
         lines = found[0]
         out[2] += found[2]
         if found[1]:
-            out[3] += points(data, first, found[7])
+            out[3] += chars(data, first, found[7])
             if held:
                 flags[held - 1] = True
             out[5] += wants == 2

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from curate.text.spaces import chars
+
 __all__ = [
     "ALL", "CLASS", "FROM", "FUNCTION", "IMPORT", "KIND", "PLAIN", "SPACE", "WORD",
-    "is_word", "literal", "name_end", "points", "read_statement", "statement_kind",
+    "is_word", "literal", "name_end", "read_statement", "statement_kind",
 ]  # fmt: skip
 
 SPACE, WORD, _OTHER, _QUOTE, _HASH, _LINE, _BACKSLASH, _OPEN, _CLOSE, _EQUALS = range(10)
@@ -25,8 +27,8 @@ def _kinds() -> npt.NDArray[np.uint8]:
     table = np.full(256, _OTHER, np.uint8)
     table[[32, 9, 12, 13]] = SPACE
     table[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = WORD
-    for chars, kind in ((b"\"'", _QUOTE), (b"#", _HASH), (b"\n", _LINE), (b"\\", _BACKSLASH), (b"=", _EQUALS)):
-        table[list(chars)] = kind
+    for signs, kind in ((b"\"'", _QUOTE), (b"#", _HASH), (b"\n", _LINE), (b"\\", _BACKSLASH), (b"=", _EQUALS)):
+        table[list(signs)] = kind
     table[list(b"([{")] = _OPEN
     table[list(b")]}")] = _CLOSE
     return table
@@ -92,41 +94,24 @@ def statement_kind(data, at, stop):
 def _string(data, at, stop):
     """(end, line ends inside) of the string whose quote is at ``at``."""
     quote = data[at]
+    triple = at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote
     lines = 0
-    if at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote:
-        at += 3
-        while at < stop:
-            byte = data[at]
-            if byte == 92:
-                lines += at + 1 < stop and data[at + 1] == 10
-                at += 2
-                continue
-            if byte == quote and at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote:
-                return at + 3, lines
-            lines += byte == 10
-            at += 1
-        return stop, lines
-    at += 1
+    at += 3 if triple else 1
     while at < stop:
         byte = data[at]
         if byte == 92:
             lines += at + 1 < stop and data[at + 1] == 10
             at += 2
             continue
-        if byte == quote:
+        if byte == quote and not triple:
             return at + 1, lines
-        if byte == 10:
+        if byte == quote and at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote:
+            return at + 3, lines
+        if byte == 10 and not triple:
             return at, lines
+        lines += byte == 10
         at += 1
     return stop, lines
-
-
-@njit(nogil=True, cache=True)
-def points(data, start, stop):
-    chars = 0
-    for at in range(start, stop):
-        chars += data[at] & 0xC0 != 0x80
-    return chars
 
 
 @njit(nogil=True, cache=True)
@@ -186,7 +171,7 @@ def read_statement(data, at, stop, found):
             first = at
             while at < stop and data[at] != 10:
                 at += 1
-            comment += points(data, first, at)
+            comment += chars(data, first, at)
             continue
         if fresh:
             lines += 1
