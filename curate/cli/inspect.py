@@ -65,6 +65,13 @@ def inspect(
     if at is not None and signal is None:
         raise RecipeError("--at needs --signal", cure="say on which signal, as in --signal rules.words --at 0.95")
     if signal is not None:
+        others = {"--step": step, "--reason": reason, "--source": source, "--dropped": dropped, "--kept": kept}
+        given = [name for name, value in others.items() if value]
+        if given:
+            raise RecipeError(
+                f"--signal looks at all documents that its step measured, so {given[0]} says nothing to it",
+                cure=f"leave out {' and '.join(given)}, or --signal",
+            )
         _signal(run, signal, at, rows, as_json=as_json)
         return
     if not plain and not as_json:

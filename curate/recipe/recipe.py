@@ -13,7 +13,7 @@ from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
 from curate.stages import load_all
-from curate.stages.base import Stage
+from curate.stages.base import Filter, Global, Stage
 from curate.stages.registry import stage_class
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -150,6 +150,14 @@ def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:
         stage = kind.model_validate(raw.with_).concrete()
     except ValidationError as error:
         raise explained(error, kind, source, (*where, "with"), raw.use) from None
+    if raw.guard is not None and not isinstance(stage, Filter | Global):
+        texts = [name for name in ("max_drop_text", "min_drop_text") if getattr(raw.guard, name) is not None]
+        if texts:
+            raise RecipeError(
+                f"guard: {texts[0]} is for steps that documents pass, and {raw.use} is none",
+                place=source.place((*where, "guard")),
+                cure="use max_drop or min_drop, which count rows",
+            )
     inputs = (raw.from_,) if isinstance(raw.from_, str) else tuple(raw.from_) if raw.from_ is not None else None
     for wanted in inputs or ():
         if wanted not in earlier:

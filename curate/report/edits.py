@@ -36,12 +36,7 @@ class Texts:
 
 def editing(run: RunFolder) -> list[str]:
     """The steps of a run that edit text."""
-    found = []
-    for step in run.steps.values():
-        stage = _filter(step)
-        if stage is not None and stage.edits():
-            found.append(step.id)
-    return found
+    return [step.id for step in run.steps.values() if step.filter is not None and step.filter.edits()]
 
 
 def way_of(run: RunFolder, row: Row) -> dict[str, tuple[str | None, bool]]:
@@ -89,18 +84,9 @@ def texts_of(run: RunFolder, row: Row) -> Texts:
     return result
 
 
-def _filter(step: Step) -> Filter | None:
-    if step.stage is None or not issubclass(step.stage, Filter):
-        return None
-    try:
-        return step.stage.model_validate(step.settings)
-    except ValueError:
-        return None
-
-
 def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
     """What a step's edit makes of one text."""
-    stage = _filter(step)
+    stage = step.filter
     assert stage is not None
     value = pa.array([text], pa.large_string())
     columns: dict[str, pa.Array] = {
@@ -113,7 +99,7 @@ def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
     }
     for column in sorted(stage.reads() - set(schema.DOCUMENT.names)):
         owner, _, short = column.partition(".")
-        maker = _filter(run.steps[owner])
+        maker = run.steps[owner].filter
         kind = maker.adds()[short] if maker is not None else None
         known = row.signals.get(owner, {}).get(short, row.columns.get(column))
         columns[column] = pa.array([known], kind)

@@ -15,12 +15,11 @@ from curate import schema
 from curate.errors import CurateError
 from curate.report.edits import editing, texts_of
 from curate.report.run_folder import Row, RunFolder, recipe_path
-from curate.stages.source import SetAside, Source, Split
+from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.text.hashing import content_hash
 
 MOST_BYTES: Final = 1 << 30
 """Input that is read again at most; more is left to the user, who knows from the origin where to look."""
-_SPLIT_BYTES: Final = 64 << 20
 
 
 class _Known:
@@ -93,7 +92,7 @@ def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> 
         if not isinstance(stage, Source) or stage.name != run.steps[name].use:
             return f"the recipe has no step '{name}' any more that reads as this run did"
         known = _Known(run)
-        splits = _chosen(stage.splits(path.parent, known, _SPLIT_BYTES), [row.origin for row in rows])
+        splits = _chosen(stage.splits(path.parent, known, SPLIT_BYTES), [row.origin for row in rows])
         if sum(s.bytes for s in splits) > most_bytes:
             return f"finding it would read more than {most_bytes >> 20} MB of input again"
         for split in splits:

@@ -20,10 +20,9 @@ from curate.quality import classifier
 from curate.report.inspect import Distribution, distribution
 from curate.report.plain import one_line
 from curate.report.run_folder import open_run
-from curate.stages.source import SetAside, Source, Split
+from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.store.files import storage_errors
 
-_SPLIT_BYTES: Final = 64 << 20
 _FORMATS: Final = (
     ("read.jsonl", (".jsonl", ".ndjson", ".json")),
     ("read.parquet", (".parquet",)),
@@ -121,7 +120,7 @@ def _use(path: Path) -> str:
 
 def splits_of(stage: Source) -> list[Split]:
     """All splits; nothing is hashed, since nothing is kept."""
-    return stage.splits(Path.cwd(), lambda path: fingerprint(str(path)), _SPLIT_BYTES)
+    return stage.splits(Path.cwd(), lambda path: fingerprint(str(path)), SPLIT_BYTES)
 
 
 def score_files(

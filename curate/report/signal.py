@@ -18,7 +18,6 @@ from curate.report.plain import one_line
 from curate.report.read_back import read_back
 from curate.report.run_folder import REASON, RunFolder
 from curate.report.step import Step
-from curate.stages.base import Filter
 from curate.stages.bounds import Threshold, beyond
 from curate.text.hashing import keyed_hash
 
@@ -136,7 +135,7 @@ def signal(run: RunFolder, wanted: str, at: str | None = None, examples: int = 1
         quantiles=dict(zip(map(str, QUANTILES), np.percentile(known, QUANTILES).tolist(), strict=True)),
         axis=axis,
         bins=bins,
-        marks=[_mark(t, column) for t in _thresholds(step) if t.signal == name],
+        marks=[_mark(t, column) for t in (step.filter.thresholds() if step.filter else ()) if t.signal == name],
     )
     if at is None:
         return found
@@ -218,17 +217,6 @@ def _batches(run: RunFolder, step: Step, name: str, share: float) -> Iterator[pa
             yield batch
 
 
-def _thresholds(step: Step) -> list[Threshold]:
-    if step.stage is None:
-        return []
-    try:
-        stage = step.stage.model_validate(step.settings)
-    except ValueError:
-        # Made by another version, whose settings this one does not know.
-        return []
-    return list(stage.thresholds()) if isinstance(stage, Filter) else []
-
-
 def _mark(threshold: Threshold, column: pa.Array) -> Mark:
     rows = pc.sum(beyond(column, threshold.op, threshold.value)).as_py() or 0
     return Mark(threshold.reason, threshold.op, threshold.setting, float(threshold.value), int(rows))
@@ -303,7 +291,7 @@ def _target(at: str, known: Floats, found: Signal) -> float:
     if mark is not None:
         return mark.value
     try:
-        number = float(at.removeprefix("=").removesuffix("%"))
+        number = float(at[1:] if at.startswith("=") else at.removesuffix("%"))
     except ValueError:
         number = math.nan
     quantile = not at.startswith("=") and (at.endswith("%") or 0 <= number <= 1)

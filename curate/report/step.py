@@ -64,12 +64,18 @@ class Step:
         return found or self.settings
 
     @cached_property
-    def _added(self) -> tuple[str, ...]:
+    def made(self) -> Stage | None:
+        """Its stage with the step's settings, or None where this version does not know the stage or its settings."""
         try:
-            return tuple(self.stage.model_validate(self.settings).adds()) if self.stage is not None else ()
+            return self.stage.model_validate(self.settings) if self.stage is not None else None
         except ValueError:
-            return ()
+            return None
+
+    @property
+    def filter(self) -> Filter | None:
+        """The same, where it is a filter."""
+        return self.made if isinstance(self.made, Filter) else None
 
     def added(self) -> list[str]:
         """Columns it adds to rows, by short name."""
-        return list(self._added)
+        return list(self.made.adds()) if self.made is not None else []

@@ -20,7 +20,7 @@ from curate.run.audit_task import AuditCounts, AuditTask
 from curate.run.cluster import Runner
 from curate.run.row_step import RowStep
 from curate.stages.base import Context, Filter, Generator, Global
-from curate.stages.source import Source, Split
+from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store
 
 AIM_BYTES: Final = 64 << 20
@@ -221,7 +221,7 @@ class Auditor:
     def _read(self, step: PlannedStep) -> list[Split]:
         assert isinstance(step.stage, Source)
         try:
-            return step.stage.splits(self._plan.recipe.path.parent, _stamp, 64 << 20)
+            return step.stage.splits(self._plan.recipe.path.parent, _stamp, SPLIT_BYTES)
         except InputError as error:
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
@@ -231,8 +231,8 @@ class Auditor:
         counts, told = AuditCounts(), advance or (lambda _: None)
         with tempfile.TemporaryDirectory(prefix="curate-audit-") as folder:
             for tree in self._trees:
-                tasks = [self._task(Store(Path(folder)), tree, s, self._limit) for s in self._splits[tree.source.id]]
                 if self._limit is None:
+                    tasks = [self._task(Store(Path(folder)), tree, s, None) for s in self._splits[tree.source.id]]
                     for task, receipt in runner.run(tasks):
                         counts.merge(receipt)
                         told(task.size)
@@ -256,7 +256,18 @@ class Auditor:
             assert isinstance(step.stage, Filter)
             seed = self._plan.recipe.seed if step.stage.seeded else None
             ctx = Context(step.id, seed, dict(step.assets))
-            steps.append((RowStep(step.id, step.stage, ctx, "", self._plan.column_types(step.id)), before))
+            steps.append(
+                (
+                    RowStep(
+                        step.id,
+                        step.stage,
+                        ctx,
+                        self._plan.measure_identity(step.id, {}),
+                        self._plan.column_types(step.id),
+                    ),
+                    before,
+                )
+            )
         key = fingerprint(tree.source.id, vars(split))
         return AuditTask(
             store, "audit", key, stage, split, tree.source.id, tuple(steps), self._only, self.sample, limit

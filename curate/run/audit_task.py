@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.run.row_step import RowStep, edited, needed, text_bytes, with_columns
-from curate.run.segment import SAMPLE_KEY
+from curate.run.documents import documents
+from curate.run.row_step import RowStep, edited, text_bytes, with_columns
 from curate.run.task import Task
-from curate.stages.source import SetAside, Source, Split
+from curate.run.warm import measure
+from curate.stages.source import Source, Split
 from curate.text.batch import Batch
-from curate.text.hashing import content_hash, keyed_hash
 
 Flags = npt.NDArray[np.bool_]
 
@@ -51,31 +50,11 @@ class AuditTask(Task):
     def work(self) -> dict[str, Any]:
         """Counts by step and rule."""
         counts = AuditCounts()
-        for rows, aside in self._documents():
-            counts.set_aside += aside
+        for rows, aside in documents(self.source, self.split, self.source_id, self.sample, self.limit):
+            counts.set_aside += len(aside)
             if rows.num_rows:
                 counts.add(self, rows)
         return counts.receipt()
-
-    def _documents(self) -> Iterator[tuple[pa.RecordBatch, int]]:
-        """Batches of the sample, and how many records were set aside before each."""
-        left, aside = self.limit, 0
-        for item in self.source.read(self.split, self.source_id):
-            if isinstance(item, SetAside):
-                aside += 1
-                continue
-            rows = item
-            if self.sample < 1:
-                bound = np.uint64(min(int(self.sample * 2.0**64), 2**64 - 1))
-                rows = rows.filter(pa.array(keyed_hash(rows.column("id"), SAMPLE_KEY) < bound))
-            if left is not None:
-                rows = rows.slice(0, left)
-                left -= rows.num_rows
-            yield rows, aside
-            aside = 0
-            if left == 0:
-                return
-        yield pa.RecordBatch.from_pylist([], schema=pa.schema([])), aside
 
 
 class AuditCounts:
@@ -95,8 +74,9 @@ class AuditCounts:
         broken: list[Flags] = []
         for step, before in task.steps:
             docs = after[before]
-            signals = step.stage.measure(needed(docs, step), step.ctx)
-            after[step.id] = _edited(step, docs.with_rows(with_columns(docs.rows, step, signals)))
+            signals = measure(step, docs)
+            seen = docs.with_rows(with_columns(docs.rows, step, signals))
+            after[step.id] = edited(step, seen) if step.stage.edits() else seen
             here = alive[before].copy()
             alive[step.id] = here
             if task.only not in (None, step.id):
@@ -168,14 +148,3 @@ def _into(sums: dict[str, int], more: dict[str, int]) -> None:
 
 def _flags(condition: pa.Array) -> Flags:
     return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
-
-
-def _edited(step: RowStep, docs: Batch) -> Batch:
-    """Rows with the text that the step would give them."""
-    if not step.stage.edits():
-        return docs
-    rows, text = docs.rows, edited(step.stage, needed(docs, step), step.ctx)
-    for name, values in (("text", text), ("content_hash", content_hash(text))):
-        at = rows.schema.get_field_index(name)
-        rows = rows.set_column(at, rows.schema.field(at), values)
-    return Batch(rows)

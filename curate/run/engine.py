@@ -27,7 +27,7 @@ from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Span, Trainer, Writer
-from curate.stages.source import Source, Split
+from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import part_schema
 from curate.store.records import Counts, Part, StepRecord, counts_of, total
@@ -42,7 +42,7 @@ class Settings:
         partitions: partitions of every exchange; None chooses by size.
     """
 
-    split_bytes: int = 64 << 20
+    split_bytes: int = SPLIT_BYTES
     partitions: int | None = None
 
 

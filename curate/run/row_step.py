@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from curate.stages.base import Context, Filter, Signals
 from curate.text.batch import Batch
+from curate.text.hashing import content_hash
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,16 @@ def no_rows(before: pa.Schema, steps: tuple[RowStep, ...]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=before)
 
 
-def edited(stage: Filter, docs: Batch, ctx: Context) -> pa.Array:
-    """What a stage's ``edit`` makes of some rows; raises TypeError when that is not one large_string for each."""
-    text = stage.edit(docs, ctx)
+def edited(step: RowStep, docs: Batch) -> Batch:
+    """Rows with the text that a step that edits makes of theirs; ids stay, content hashes follow.
+
+    Raises TypeError when that is not one large_string for each.
+    """
+    text = step.stage.edit(needed(docs, step), step.ctx)
     if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
-        raise TypeError(f"{stage.name}: edit must give a large_string without nulls for every row")
-    return text
+        raise TypeError(f"{step.stage.name}: edit must give a large_string without nulls for every row")
+    rows = docs.rows
+    for name, values in (("text", text), ("content_hash", content_hash(text))):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), values)
+    return Batch(rows)

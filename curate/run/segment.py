@@ -11,18 +11,19 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
+from curate.run.documents import documents
 from curate.run.inputs import Stamp, check_unchanged
 from curate.run.measured import HASH, REASON, Known, signals_folder
-from curate.run.row_step import RowStep, edited, needed, no_rows, text_bytes, with_columns
+from curate.run.row_step import RowStep, edited, no_rows, text_bytes, with_columns
 from curate.run.task import Task
-from curate.run.warm import warm
+from curate.run.warm import measure
 from curate.stages.base import Signals
 from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
@@ -30,10 +31,6 @@ from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
 from curate.store.records import Counts, Part
 from curate.store.tables import BATCH_BYTES, TableWriter
 from curate.text.batch import Batch
-from curate.text.hashing import content_hash, keyed_hash
-
-SAMPLE_KEY: Final = 0x73616D706C65
-"""The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,6 @@ class SegmentTask(Task):
 
     def work(self) -> dict[str, Any]:
         """Stream the batches; returns the receipt: the part, counts by step, side tables."""
-        warm(self.steps)
         with ExitStack() as stack:
             run = _Run(self, stack)
             if self.source is not None and self.split is not None:
@@ -135,20 +131,8 @@ class _Run:
 
     def from_source(self, source: Source, split: Split) -> None:
         counts = self.counts[self.task.source_id]
-        left = self.task.limit
-        aside: list[SetAside] = []
-        for item in source.read(split, self.task.source_id):
-            if isinstance(item, SetAside):
-                aside.append(item)
-                continue
-            rows, place = self._sampled(item)
-            if left is not None and len(place) >= left:
-                # The last document: what was set aside behind it was not read, however the input is cut.
-                rows, aside = rows.slice(0, left), [a for a in aside if a.after <= place[left - 1]]
-            if left is not None:
-                left -= rows.num_rows
+        for rows, aside in documents(source, split, self.task.source_id, self.task.sample, self.task.limit):
             self._set_aside(aside, counts)
-            aside = []
             size = text_bytes(rows)
             counts.rows_in += rows.num_rows
             counts.rows_out += rows.num_rows
@@ -156,9 +140,6 @@ class _Run:
             counts.bytes_out += size
             survivors, _ = self._through(rows)
             self._keep(survivors)
-            if left == 0:
-                break
-        self._set_aside(aside, counts)
         self._flush()
         if self.data.writer is None:
             self.data.write(no_rows(schema.DOCUMENT, self.task.steps))
@@ -177,14 +158,6 @@ class _Run:
             self._flush()
             if self.data.writer is None:
                 self.data.write(no_rows(part_schema(self.task.store, part), self.task.steps))
-
-    def _sampled(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
-        """The rows that belong to the sample, and their places in the batch."""
-        if self.task.sample >= 1:
-            return rows, np.arange(rows.num_rows)
-        bound = np.uint64(min(int(self.task.sample * 2.0**64), 2**64 - 1))
-        chosen = keyed_hash(rows.column("id"), SAMPLE_KEY) < bound
-        return rows.filter(pa.array(chosen)), np.flatnonzero(chosen)
 
     def _set_aside(self, items: list[SetAside], counts: Counts) -> None:
         if not items:
@@ -237,24 +210,20 @@ class _Run:
 
     def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
         """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
-        rows = docs.rows
-        text = edited(step.stage, needed(docs, step), step.ctx)
-        changed = int(pc.sum(pc.not_equal(text, docs.text)).as_py() or 0)
+        after = edited(step, docs)
+        changed = int(pc.sum(pc.not_equal(after.text, docs.text)).as_py() or 0)
         if not changed:
             return docs, size
-        for name, values in (("text", text), (HASH, content_hash(text))):
-            at = rows.schema.get_field_index(name)
-            rows = rows.set_column(at, rows.schema.field(at), values)
-        now = text_bytes(rows)
+        now = text_bytes(after.rows)
         counts.edited += changed
         counts.removed += size - now
-        return Batch(rows), now
+        return after, now
 
     def _measured(self, step: RowStep, docs: Batch, counts: Counts) -> Signals:
         found = self.known[step.id].find(docs.rows)
         if found is None:
             counts.measured += len(docs)
-            return step.stage.measure(needed(docs, step), step.ctx)
+            return measure(step, docs)
         missing = found < 0
         old = self.known[step.id].table
         assert old is not None
@@ -264,7 +233,7 @@ class _Run:
                 for name in old.schema.names
                 if name not in ("id", HASH, REASON)
             }
-        fresh = step.stage.measure(needed(docs.filter(pa.array(missing)), step), step.ctx)
+        fresh = measure(step, docs.filter(pa.array(missing)))
         counts.measured += int(missing.sum())
         where = found.copy()
         where[missing] = old.num_rows + np.arange(int(missing.sum()))

@@ -1,4 +1,4 @@
-"""What a stage is: a frozen, validated value with pure methods, in six kinds that the engine knows how to run.
+"""What a stage is: a frozen, validated value with pure methods, in six kinds that the engine knows how to run (Source: ``source.py``).
 
 ========== =========================== ===================================================================
 kind       works on                    the engine
@@ -120,13 +120,15 @@ class Filter(Stage):
     """Its rules as a table, one line each; reports read from it which threshold belongs to which signal."""
     decide_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that only ``rules`` reads: a change of them re-uses what was measured. Those of ``bounds`` are added."""
+    measure_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings of ``bounds`` that ``measure`` reads too."""
     signals: ClassVar[Mapping[str, pa.DataType]] = {}
     """Everything that ``measure`` gives, by name; checked by the contract tests."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **how: Any) -> None:
         super().__pydantic_init_subclass__(**how)
-        cls.decide_settings = cls.decide_settings | {bound.setting for bound in cls.bounds}
+        cls.decide_settings |= {bound.setting for bound in cls.bounds} - cls.measure_settings
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """Row-aligned signals of a batch, a pure function of the rows. Those named in ``adds`` become columns."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from curate import assets
 from curate.stages.base import Context, Filter, Signals
-from curate.stages.bounds import Bound
+from curate.stages.bounds import Bound, Threshold, rules_of, thresholds_of
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
@@ -134,7 +135,7 @@ class C4(Filter):
         edited = self._edited(docs)
         found: dict[str, pa.Array] = {name: pa.array(column) for name, column in edited.columns(C4_COUNTS).items()}
         if self.bad_words is None:
-            found["bad_words"] = pa.array([0] * len(docs), pa.int64())
+            found["bad_words"] = pa.array(np.zeros(len(docs), np.int64))
         else:
             found["bad_words"] = pa.array(
                 holds(*buffers(edited.text), read_bad_words(ctx.assets["bad_words"])).astype(int)
@@ -148,7 +149,8 @@ class C4(Filter):
     def _without_lines(self, docs: Batch) -> Edited:
         from curate.text.line_rules import c4_lines, unpunctuated_lines
 
-        min_words = _LINE_WORDS[self.counting] if self.min_line_words is None else self.min_line_words
+        min_words = self._settled().min_line_words
+        assert min_words is not None
         words = docs.words("gopher")
         if self.counting == "dolma":
             return unpunctuated_lines(
@@ -172,6 +174,15 @@ class C4(Filter):
             paragraph_chars=self.paragraph_chars,
         )
 
+    def thresholds(self) -> Sequence[Threshold]:
+        """Those of ``bounds``, with what ``counting`` says where nothing is set."""
+        return thresholds_of(self.bounds, self._settled())
+
+    def _settled(self) -> C4:
+        """With numbers for the settings that leave them to ``counting``."""
+        ours = {"min_line_words": _LINE_WORDS[self.counting], "min_sentences": _SENTENCES[self.counting]}
+        return self.model_copy(update={name: n for name, n in ours.items() if getattr(self, name) is None})
+
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """Each reason's rule, in the order of ``reasons``."""
         none = pa.array([False] * len(signals["lines"]), pa.bool_())
@@ -179,13 +190,12 @@ class C4(Filter):
         def some(name: str, asked: bool) -> pa.Array:
             return pc.greater(signals[name], 0) if asked else none
 
-        sentences = _SENTENCES[self.counting] if self.min_sentences is None else self.min_sentences
+        tried = dict(rules_of(self.bounds, self._settled(), signals))
         return [
             ("lorem_ipsum", some("lorem_ipsum", self.lorem_ipsum)),
             ("javascript", some("javascript", self.counting == "dolma" and self.javascript)),
             ("curly_bracket", some("curly_brackets", self.curly_bracket)),
-            ("too_few_sentences", pc.less(signals["sentences"], sentences)),
-            ("too_few_paragraphs", pc.less(signals["paragraphs"], self.min_paragraphs)),
+            *tried.items(),
             ("bad_words", some("bad_words", asked=True)),
             ("empty", pc.equal(signals["lines"], signals["removed_lines"])),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import Context, Filter, Signals
+from curate.stages.bounds import Bound
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
@@ -55,7 +56,14 @@ class PythonSyntax(Filter):
         0.0, ge=0, le=1, description="share of functions with a docstring, where there are any (ours: off)"
     )
 
-    decide_settings: ClassVar[frozenset[str]] = frozenset({"drop_only_imports", "min_functions", "min_documented"})
+    bounds: ClassVar[Sequence[Bound]] = (
+        Bound("too_large", "bytes", ">", "max_bytes"),
+        Bound("too_deep", "depth", ">", "max_depth"),
+        Bound("too_many_nodes", "nodes", ">", "max_nodes"),
+        Bound("undocumented", "documented_share", "<", "min_documented"),
+    )
+    decide_settings: ClassVar[frozenset[str]] = frozenset({"drop_only_imports", "min_functions"})
+    measure_settings: ClassVar[frozenset[str]] = frozenset({"max_bytes", "max_depth", "max_nodes"})
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {
         "bytes": pa.int64(),
@@ -73,7 +81,8 @@ class PythonSyntax(Filter):
     }
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
-        """All null for files of other languages; ``parses`` and what follows for those out of bounds.
+        """All null for files of other languages; ``parses`` and what follows for those out of bounds, and
+        ``documented_share`` for those without a function.
 
         ``nodes`` counts tokens, ``depth`` bounds the tree's from above. The bounds are settings of what is measured:
         another one measures anew.
@@ -105,25 +114,18 @@ class PythonSyntax(Filter):
             "parses": pa.array(parsed, mask=~asked),
         }
         values |= {name: pa.array(counts[:, i], mask=~parsed) for i, name in enumerate(TREE)}
-        share = counts[:, TREE.index("documented")] / np.maximum(counts[:, TREE.index("functions")], 1)
-        return values | {"documented_share": pa.array(share, mask=~parsed)}
+        functions = counts[:, TREE.index("functions")]
+        share = counts[:, TREE.index("documented")] / np.maximum(functions, 1)
+        return values | {"documented_share": pa.array(share, mask=~parsed | (functions == 0))}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Each reason's rule, in the order of ``reasons``."""
-        s = signals
-        defined = pc.add(s["functions"], s["classes"])
-        nothing = pc.and_(pc.equal(s["logic"], 0), self.drop_only_imports)
-        undocumented = pc.and_(pc.greater(s["functions"], 0), pc.less(s["documented_share"], self.min_documented))
-        large = pc.or_(pc.greater(s["bytes"], self.max_bytes), pc.greater(s["longest_name"], _LONGEST_NAME))
-        return [
-            ("too_large", large),
-            ("too_deep", pc.greater(s["depth"], self.max_depth)),
-            ("too_many_nodes", pc.greater(s["nodes"], self.max_nodes)),
-            ("not_python", pc.invert(s["parses"])),
-            ("only_imports", nothing),
-            ("no_function", pc.less(defined, self.min_functions)),
-            ("undocumented", undocumented),
-        ]
+        """Those of ``bounds`` and what no table can say, in the order of ``reasons``."""
+        s, tried = signals, dict(super().rules(signals))
+        tried["too_large"] = pc.or_(tried["too_large"], pc.greater(s["longest_name"], _LONGEST_NAME))
+        tried["not_python"] = pc.invert(s["parses"])
+        tried["only_imports"] = pc.and_(pc.equal(s["logic"], 0), self.drop_only_imports)
+        tried["no_function"] = pc.less(pc.add(s["functions"], s["classes"]), self.min_functions)
+        return [(reason, tried[reason]) for reason in self.reasons]
 
 
 def _rows(

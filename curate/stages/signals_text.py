@@ -80,6 +80,11 @@ class SignalsText(Filter):
         found = {f.name: f.measure(docs, ctx) for f in self._filters}
         return {column: found[each.name][signal] for column, each, signal in self._columns()}
 
+    def warm(self, ctx: Context) -> None:
+        """Each filter by itself: some load otherwise than by measuring."""
+        for each in self._filters:
+            each.warm(ctx)
+
     def thresholds(self) -> Sequence[Threshold]:
         """The thresholds that the filters would apply to the columns."""
         where = {(f.name, signal): column for column, f, signal in self._columns()}

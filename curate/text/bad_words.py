@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,11 @@ class BadWords:
     text: Bytes
 
 
+@lru_cache(maxsize=4)
+def _read(path: Path, size: int, changed_ns: int) -> BadWords:  # noqa: ARG001 - part of the cache's key
+    return bad_words(path.read_text(encoding="utf-8").splitlines())
+
+
 def bad_words(entries: Iterable[str]) -> BadWords:
     """A list as the kernel reads it; white space around entries and empty ones are left out."""
     lower = sorted({entry.strip().encode().lower() for entry in entries} - {b""})
@@ -48,7 +54,8 @@ def bad_words(entries: Iterable[str]) -> BadWords:
 
 def read_bad_words(path: Path) -> BadWords:
     """A list from a UTF-8 file with an entry a line."""
-    return bad_words(path.read_text(encoding="utf-8").splitlines())
+    facts = path.stat()
+    return _read(path, facts.st_size, facts.st_mtime_ns)
 
 
 @njit(nogil=True, cache=True)

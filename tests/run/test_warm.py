@@ -56,9 +56,23 @@ def test_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
         RowStep(name, Counting(), Context(name, None), measure)
         for name, measure in (("one", "a"), ("same", "a"), ("other", "b"))
     )
-    for steps in ([one], [one, same], [same, other], [other]):
-        warming.warm(steps)
+    for step in (one, one, same, same, other, other):
+        warming.warm(step)
     assert SEEN == ["one", "other"]
+
+
+def test_no_lock_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without locks, or a folder that can't be written to, costs the order, not the run."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    for module, name in ((warming.fcntl, "flock"), (warming.os, "open")):
+        monkeypatch.setattr(module, name, refuse)
+        with warming._one_at_a_time():
+            pass
+        with pytest.raises(ValueError, match="its own"), warming._one_at_a_time():
+            raise ValueError("its own")
 
 
 def _hold(path: str, seconds: float) -> None:
