@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ["TERMINAL_WIDTH"] = os.environ["COLUMNS"] = "100"
@@ -58,6 +59,9 @@ def stages() -> str:
                 for reason, why in stage.reasons.items()
             ]
             parts.append(head + "\n" + "\n".join(reasons) + "\n")
+        signals = getattr(stage, "signals", None)
+        if isinstance(signals, Mapping) and signals:
+            parts.append("Signals: " + ", ".join(f"`{name}`" for name in signals) + ".\n")
     return "\n".join(parts)
 
 

@@ -16,6 +16,9 @@ from command import Curate
 from recipes import step, write
 from small_run import steps, write_run
 
+from curate.recipe.recipe import load_recipe
+from curate.stages.base import Filter
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -41,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Iterator
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.strip() != "curate run phi-1-mini"])
 def test_commands_run(curate: Curate, place: Path, line: str) -> None:
     """Each command of "Use it", as it stands; the id is one of this run, and the processes are fewer."""
-    argv = shlex.split(line)[1:]
+    argv = shlex.split(line.replace("web-quality.", "rules."))[1:]  # the small run's name for it
     if argv[0] == "explain":
         argv[2] = json.loads(curate("inspect", argv[1], "--json", "-n", 1, cwd=place).ok().out)["rows"][0]["id"][:8]
     if "--workers" in argv:
@@ -49,6 +52,19 @@ def test_commands_run(curate: Curate, place: Path, line: str) -> None:
     if argv[0] == "copy":
         argv[-1] = f"new/{argv[-1]}"
     curate(*argv, cwd=place).ok()
+
+
+def test_signals_of_examples_are_the_recipes() -> None:
+    """In README, the reference and --help: the step, its signal and its threshold are those of phi-1-mini."""
+    recipe = load_recipe(ROOT / "pipelines/phi-1-mini.yaml")
+    shown = README + (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    found = re.findall(r"phi-1-mini --signal ([\w-]+)\.(\w+)(?: --at ([a-z_]+))?", shown)
+    assert len(found) >= 4
+    for name, signal, setting in found:
+        stage = next(each.stage for each in recipe.steps if each.id == name)
+        assert isinstance(stage, Filter)
+        assert signal in stage.signals
+        assert not setting or any((t.signal, t.setting) == (signal, setting) for t in stage.thresholds())
 
 
 def test_every_command_is_shown() -> None:

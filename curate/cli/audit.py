@@ -117,7 +117,7 @@ def _rules(out: Console, found: Audit, plan: Plan, *, alone: bool) -> None:
 
     wide = out.width >= 100
     numbers = ("breaks it", "", "only it", "", "in a run", "")
-    made = table("rule", *(("goes if",) if wide else ()), fold=("goes if",))
+    made = table("rule", *(("goes if",) if wide else ()), fold=("goes if",) if wide else ("rule",))
     for name in numbers:
         made.add_column(name, justify="right", no_wrap=True)
     ruled = {rule.step for rule in found.rules}

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
         "curate inspect --plain phi-1-mini --reason near_duplicate -n 5",
         "curate inspect --plain phi-1-mini --kept --source rust-book --seed 7",
         "curate inspect --plain runs/phi-1-mini/dataset       a written dataset, decoded",
-        "curate inspect phi-1-mini --signal web-rules.words   quantiles, histogram, thresholds of a signal",
-        "curate inspect phi-1-mini --signal web-rules.words --at 0.95 -n 5",
-        "curate inspect phi-1-mini --signal web-rules.words --at min_words",
+        "curate inspect phi-1-mini --signal web-quality.words   quantiles, histogram, thresholds of a signal",
+        "curate inspect phi-1-mini --signal web-quality.words --at 0.95 -n 5",
+        "curate inspect phi-1-mini --signal web-quality.words --at min_words",
         "                                                     and the documents nearest to a place on it",
         after="Which rows are shown depends on their ids and the seed alone: the same rows every time.",
     ),
@@ -63,7 +63,7 @@ def inspect(
     from curate.report.run_folder import is_run, open_run
 
     if at is not None and signal is None:
-        raise RecipeError("--at needs --signal", cure="say on which signal, as in --signal rules.words --at 0.95")
+        raise RecipeError("--at needs --signal", cure="say on which signal, as in --signal web-quality.words --at 0.95")
     if signal is not None:
         others = {"--step": step, "--reason": reason, "--source": source, "--dropped": dropped, "--kept": kept}
         given = [name for name, value in others.items() if value]
@@ -119,10 +119,12 @@ def _signal(run: str, name: str, at: str | None, rows: int, *, as_json: bool) ->
 def _counts(out: Console, found: Overview) -> None:
     from rich.text import Text
 
-    from curate.cli.tables import share, table
+    from curate.cli.tables import WIDTH, share, table
     from curate.report.plain import edited_line
 
-    made = table("step", "use", "in", "out", "dropped", "share", "reason", right=("in", "out", "dropped", "share"))
+    # Where there is little room, words take several lines and numbers stay whole.
+    words, numbers = ("step", "use", "reason"), ("in", "out", "dropped", "share")
+    made = table(*words[:2], *numbers, words[2], right=numbers, fold=words if out.width < WIDTH else ())
     for step in found.steps:
         gone = sum(step["reasons"].values())
         made.add_row(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect as python_inspect
 import json
+import re
+import textwrap
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +22,7 @@ def stages(
     name: Annotated[str | None, typer.Argument(help="One stage, to see its settings and reasons.")] = None,
     as_json: JSON = False,
 ) -> None:
-    """List all stages, or show one stage's settings, reasons and columns."""
+    """List all stages, or show one stage's settings, reasons and signals."""
     from curate.stages import load_all
     from curate.stages.registry import registered, stage_class
 
@@ -43,9 +46,7 @@ def stages(
     stage = stage_class(name)
     out.print(Text.assemble((name, "bold"), f"  ({_kind(stage)}, revision {stage.revision})\n"))
     for paragraph in python_inspect.cleandoc(stage.__doc__ or "").split("\n\n"):
-        # Lines of prose are joined, to be broken where this terminal ends; lists and examples stay as they are.
-        prose = not any(line.startswith((" ", "- ")) for line in paragraph.split("\n"))
-        out.print((paragraph.replace("\n", " ") if prose else paragraph) + "\n")
+        out.print(_broken(paragraph, out.width) + "\n")
     settings = table("setting", "default", "what it is", fold=("default", "what it is"), title="settings")
     for field, facts in _facts(stage)["settings"].items():
         settings.add_row(field, "required" if facts["required"] else json.dumps(facts["default"]), facts["about"])
@@ -57,6 +58,26 @@ def stages(
         for reason, why in stage.reasons.items():
             reasons.add_row(reason, why, *([goes.get(reason, "")] if goes else []))
         out.print(reasons)
+    if _signals(stage):
+        out.print(Text("\nsignals", style="bold"))
+        out.print(textwrap.fill(", ".join(_signals(stage)), out.width, break_on_hyphens=False))
+
+
+def _broken(paragraph: str, width: int) -> str:
+    """Prose and items of lists, broken where this terminal ends; examples and tables stay as they are."""
+    lines = paragraph.split("\n")
+    if not any(line.startswith((" ", "- ", "=")) for line in lines):
+        return textwrap.fill(" ".join(lines), width)
+    if not lines[0].startswith("- ") or not all(line.startswith(("- ", "  ")) for line in lines):
+        return paragraph
+    items = re.split(r"\n(?=- )", paragraph)
+    return "\n".join(textwrap.fill(re.sub(r"\n\s+", " ", item), width, subsequent_indent="  ") for item in items)
+
+
+def _signals(stage: type[Any]) -> list[str]:
+    """What a filter measures, by name; none where that depends on its settings."""
+    found = getattr(stage, "signals", None)
+    return list(found) if isinstance(found, Mapping) else []
 
 
 def _conditions(stage: type[Any]) -> dict[str, str]:
@@ -96,4 +117,5 @@ def _facts(stage: type[Any]) -> dict[str, Any]:
         "settings": settings,
         "reasons": dict(stage.reasons),
         "goes_if": _conditions(stage),
+        "signals": _signals(stage),
     }

@@ -303,7 +303,11 @@ def open_run(name: str) -> RunFolder:
     if manifest:
         note = f"the newest run did not come to its end ({failed}); this is the last one that did"
         return RunFolder(store, manifest, _from_manifest(store, manifest, keys), note)
-    raise RecipeError("nothing in this run is done yet", place=str(folder), cure="run its recipe again to go on")
+    raise RecipeError(
+        "this run has not come to its end, or to a stop that it could write down, so there is nothing to look at yet",
+        place=str(folder),
+        cure="wait for it, or run its recipe again to go on",
+    )
 
 
 def finished_run(store: Store) -> RunFolder:

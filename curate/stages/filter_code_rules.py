@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.bounds import Bound
 from curate.stages.registry import register
 from curate.text.batch import Batch
+
+
+class Limits(BaseModel):
+    """Limits for the files of one extension; what is not given is as the general settings say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_lines: int | None = Field(None, ge=0, description="beside the general one")
+    min_chars: int | None = Field(None, ge=0, description="beside the general one")
+    max_chars: int | None = Field(None, ge=0, description="beside the general one")
+    max_line_chars: int | None = Field(None, ge=0, description="in place of the general one")
+    max_mean_line_chars: float | None = Field(None, ge=0, description="in place of the general one")
+    min_alphabetic: float | None = Field(None, ge=0, le=1, description="in place of the general one")
 
 
 @register("filter.code_rules")
@@ -102,6 +116,13 @@ class CodeRules(Filter):
         0.2, ge=0, le=1, description="share of comments at which no file counts as `undocumented` (ours)"
     )
 
+    language_limits: dict[str, Limits] = Field(
+        {},
+        description="by extension, in place of what StarCoder2 has for that language (txt, csv, dot, owl, yaml, json: 512 lines; "
+        "yaml, json: 50 to 5,000 characters, letters 0.5; html, md, tex, xml and other text: lines of 100,000); "
+        "as in {txt: {max_lines: 5000}}, or {txt: {}} for none",
+    )
+
     bounds: ClassVar[Sequence[Bound]] = (
         Bound("too_short", "chars", "<", "min_chars"),
         Bound("too_long", "chars", ">", "max_chars"),
@@ -125,7 +146,7 @@ class CodeRules(Filter):
         Bound("not_self_contained", "local_imports", ">", "max_local_imports"),
         Bound("undocumented", "undocumented", ">", "max_undocumented"),
     )
-    decide_settings: ClassVar[frozenset[str]] = frozenset({"explained"})
+    decide_settings: ClassVar[frozenset[str]] = frozenset({"explained", "language_limits"})
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {
         "extension": pa.string(),
@@ -185,7 +206,7 @@ class CodeRules(Filter):
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
         """The table's, with the limits of each row's language in place of, or beside, the settings."""
         found = dict(super().rules(signals))
-        limits = _limits(signals["extension"])
+        limits = _limits(signals["extension"], self.language_limits)
 
         def above(name: str, limit: str) -> pa.Array:
             return pc.greater(signals[name], limits[limit])
@@ -239,22 +260,36 @@ def _by_language(docs: Batch, languages: npt.NDArray[np.int64], chars: npt.NDArr
     }
 
 
-def _limits(extension: pa.Array) -> dict[str, pa.Array]:
-    """Limits of each row's language by name, null where it has none of its own; ``xml_header`` is never null."""
+@cache
+def _sourced() -> dict[str, Limits]:
+    """The limits of StarCoder2 by extension."""
     from curate.text.code_languages import EXTENSIONS, LANGUAGES, LONG_LINE
 
-    index = pc.index_in(extension, pa.array(EXTENSIONS, pa.string()))
-    languages = [LANGUAGES[number] for number in EXTENSIONS.values()]
-
-    def column(values: list[Any], kind: pa.DataType) -> pa.Array:
-        return pa.array(values, kind).take(index)
-
     return {
-        "max_lines": column([x.max_lines for x in languages], pa.int64()),
-        "min_chars": column([x.min_chars for x in languages], pa.int64()),
-        "max_chars": column([x.max_chars for x in languages], pa.int64()),
-        "max_line_chars": column([LONG_LINE if x.long_lines else None for x in languages], pa.int64()),
-        "max_mean_line_chars": column([np.inf if x.long_lines else None for x in languages], pa.float64()),
-        "min_alphabetic": column([x.min_alphabetic for x in languages], pa.float64()),
-        "xml_header": pc.fill_null(column([x.xml_header for x in languages], pa.bool_()), False),
+        extension: Limits(
+            max_lines=x.max_lines,
+            min_chars=x.min_chars,
+            max_chars=x.max_chars,
+            max_line_chars=LONG_LINE if x.long_lines else None,
+            max_mean_line_chars=np.inf if x.long_lines else None,
+            min_alphabetic=x.min_alphabetic,
+        )
+        for extension, x in ((extension, LANGUAGES[number]) for extension, number in EXTENSIONS.items())
     }
+
+
+def _limits(extension: pa.Array, instead: Mapping[str, Limits]) -> dict[str, pa.Array]:
+    """Limits of each row's language by name, null where it has none of its own; ``xml_header`` is never null."""
+    from curate.text.code_languages import EXTENSIONS, LANGUAGES
+
+    limits = {**_sourced(), **instead}
+    index = pc.index_in(extension, pa.array(limits, pa.string()))
+    kinds = {
+        name: pa.float64() if name in ("max_mean_line_chars", "min_alphabetic") else pa.int64()
+        for name in Limits.model_fields
+    }
+    found = {
+        name: pa.array([getattr(x, name) for x in limits.values()], kind).take(index) for name, kind in kinds.items()
+    }
+    xml = pa.array([e for e, number in EXTENSIONS.items() if LANGUAGES[number].xml_header], pa.string())
+    return found | {"xml_header": pc.is_in(extension, xml)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Bytes", "Offsets", "buffers", "fixed", "from_fixed", "from_text", "padded"]
+__all__ = ["Bytes", "Offsets", "buffers", "columns", "fixed", "from_fixed", "from_text", "padded"]
 
 Offsets = npt.NDArray[np.int64]
 """int64[n + 1]: row ``i`` is ``data[offsets[i]:offsets[i + 1]]``; need not begin at 0 (slices)."""
@@ -45,6 +47,11 @@ def buffers(array: pa.Array | pa.ChunkedArray) -> tuple[Offsets, Bytes]:
         offsets = np.frombuffer(ends, np.int64, rows + 1, 8 * array.offset)
     view = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
     return _frozen(offsets), _frozen(view)  # type: ignore[return-value]
+
+
+def columns(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """The first columns of int64[n, k] by name, each contiguous."""
+    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(names)}
 
 
 def padded(offsets: Offsets, data: Bytes, room: int) -> tuple[Offsets, Bytes]:

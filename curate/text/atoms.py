@@ -57,7 +57,6 @@ _WORD_KIND: Final = unicode.WORD
 _ALONE_KIND: Final = unicode.ALONE
 _SPACE_KIND: Final = unicode.SPACE
 _MARK_KIND: Final = unicode.MARK
-_POINTS: Final = unicode.POINTS
 
 
 def _word(block: Block) -> Any:

@@ -17,6 +17,7 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets
 from curate.text.code_languages import syntax_tables
+from curate.text.spaces import chars
 
 __all__ = ["comment_chars", "html_text"]
 
@@ -83,7 +84,7 @@ def _comments(offsets, data, languages, all_signs, all_lengths, all_first):
         if lengths[0] + lengths[2] == 0:
             continue
         at, stop = offsets[row], offsets[row + 1]
-        chars = 0
+        total = 0
         while at < stop:
             kind = first[data[at]]
             if kind == 0:
@@ -92,10 +93,9 @@ def _comments(offsets, data, languages, all_signs, all_lengths, all_first):
                 at = _string_end(data, at, stop)
             else:
                 end = _comment(data, at, stop, signs, lengths)
-                for i in range(at, end):
-                    chars += data[i] & 0xC0 != 0x80
+                total += chars(data, at, end)
                 at = max(end, at + 1)
-        out[row] = chars
+        out[row] = total
     return out
 
 

@@ -67,7 +67,7 @@ def _base64(data, start, stop):
     total = longest = 0
     end = start
     while True:
-        first, end = _next_run(data, end, stop, _BASE64, 64)
+        first, end = _next_run(data, end, stop, _BASE64, BASE64_RUN)
         if first >= stop:
             return total, longest
         letter = digit = False
@@ -118,7 +118,7 @@ def _hex_run(data, at, base, stop):
             next_at += 1
             while next_at < stop and data[next_at] in (32, 9, 13, 10):
                 next_at += 1
-    if units < 8:
+    if units < ESCAPES:
         return at, False
     return end, counts
 
@@ -131,7 +131,7 @@ def _unicode_run(data, at, stop):
         if not (_HEX[data[end + 2]] and _HEX[data[end + 3]] and _HEX[data[end + 4]] and _HEX[data[end + 5]]):
             break
         end += 6
-    return end if end - at >= 48 else at
+    return end if end - at >= 6 * ESCAPES else at
 
 
 @njit(nogil=True, cache=True, _nrt=False)

@@ -54,7 +54,7 @@ def _suffix(data, start, stop, bare):
         return -1, -1
     if dot < 0 and not bare:
         return -1, -1
-    if not 1 <= end - dot - 1 <= 12:
+    if not 1 <= end - dot - 1 <= EXTENSION_CHARS:
         return -1, -1
     for at in range(dot + 1, end):
         if not _word(data[at]):
@@ -102,7 +102,7 @@ def _from_meta(data, start, stop):
                     field = 6
                 at = after  # past the colon
             elif depth == 1 and 0 <= field < best:
-                a, b = _suffix(data, first, end, field >= 4)
+                a, b = _suffix(data, first, end, field >= _FIRST_BARE)
                 if a >= 0:
                     best, found_first, found_end = field, a, b
         elif byte in (123, 91):
@@ -119,7 +119,7 @@ def _from_meta(data, start, stop):
 def _extensions(meta_offsets, meta, origin_offsets, origin):
     count = len(meta_offsets) - 1
     ends = np.zeros(count + 1, np.int32)
-    out = np.empty(12 * count, np.uint8)
+    out = np.empty(EXTENSION_CHARS * count, np.uint8)
     size = 0
     for row in range(count):
         first, end = _from_meta(meta, meta_offsets[row], meta_offsets[row + 1])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, columns
 
 __all__ = ["GENERATED", "GENERATED_START", "HEADER_BYTES", "HEADER_LINES", "LONG_HEADER_LINES", "SHAPE", "code_shape"]
 
@@ -124,7 +124,7 @@ def _phrase(data, start, stop, phrases, only_start):
 @njit(nogil=True, cache=True, _nrt=False)
 def _generated(data, start, stop):
     """Whether the header in ``data[start:stop]`` says that a program wrote the file."""
-    stop = min(stop, start + 2000)
+    stop = min(stop, start + HEADER_BYTES)
     lines = 0
     # Each phrase holds one of these four; few files do.
     hint = False
@@ -138,9 +138,9 @@ def _generated(data, start, stop):
         end += 1
         if byte == 10:
             lines += 1
-            if lines == 10:
+            if lines == HEADER_LINES:
                 near = end
-            elif lines == 40:
+            elif lines == LONG_HEADER_LINES:
                 break
     if not hint:
         return False
@@ -215,4 +215,4 @@ def _shape(offsets, data):
 def code_shape(offsets: Offsets, data: Bytes) -> dict[str, npt.NDArray[np.int64]]:
     """Counts of each row, int64[n] each, by the names of SHAPE."""
     counts = _shape(offsets, data)
-    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(SHAPE)}
+    return columns(counts, SHAPE)

@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from curate.text.swar import load, same, write64
+from curate.text.hashing import table_mask
+from curate.text.swar import load, quick_hash, same, write64
 from curate.text.utf8 import read64
 
-__all__ = ["DEEPEST", "LAST", "glued_ngrams", "table_mask"]
+__all__ = ["DEEPEST", "LAST", "glued_ngrams"]
 
 LAST: Final = 10
 """Words in the longest n-gram."""
@@ -25,19 +26,12 @@ DEEPEST: Final = 32
 """Bytes up to which it is found out whether what stands from a word on stands from another one on, too."""
 _STEP: Final = 16
 _NEVER: Final = 1 << 30
+_PATIENCE: Final = 64
+"""Different strings of one key that are compared in a row for one n, before other keys are taken."""
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _PRIME: Final = np.uint64((1 << 61) - 1)
 _TURN: Final = 61
 """Bytes after which a byte counts the same in a sum again: 256^61 is 1 modulo 2^61 - 1."""
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def table_mask(size):
-    """One less than the size of a table for that many names."""
-    mask = np.int64(15)
-    while mask + 1 < 2 * size:
-        mask = 2 * mask + 1
-    return mask
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -157,8 +151,10 @@ def _again(sums, turns, candidates, size, n, tally, again, keys):
 
 
 @njit(nogil=True, cache=True, _nrt=False)
-def _skipping(stream, edges, candidates, size, n, ends, table, mark, held, keys):
+def _skipping(stream, edges, candidates, size, n, ends, table, mark, held, keys, patience):
     """(characters of n-grams that occurred before, n-grams held): datatrove's ``find_all_duplicate``.
+
+    -1 characters when more than ``patience`` comparisons found different strings with one key.
 
     Only n-grams of candidates, words in order, are looked up by their ``keys``: all others have no equal. ``held`` gets
     those in the table, and the first of ``keys`` are theirs then.
@@ -193,6 +189,9 @@ def _skipping(stream, edges, candidates, size, n, ends, table, mark, held, keys)
                     while candidates[c - 1] >= at + n:
                         c -= 1
                     break
+                patience -= 1
+                if patience < 0:
+                    return np.int64(-1), count
             slot = (slot + 1) & mask
     return total, count
 
@@ -201,6 +200,7 @@ def _skipping(stream, edges, candidates, size, n, ends, table, mark, held, keys)
 def glued_ngrams(
     data,
     base,
+    seed,
     starts,
     stops,
     ends,
@@ -233,7 +233,14 @@ def glued_ngrams(
         if n > 5:
             size = _not_alone(places, edges, alone, size, n)
         some = _again(sums, turns, places, size, n, tallies[0], counts, keys)
-        total, count = _skipping(stream, edges, counts, some, n, ends, table, mark, held, keys)
-        out[n - 2] = total
+        total, count = _skipping(stream, edges, counts, some, n, ends, table, mark, held, keys, _PATIENCE)
         mark += count
+        if total < 0:
+            # Made to have equal sums: the bytes are hashed instead.
+            for c in range(some):
+                at = counts[c]
+                keys[c] = quick_hash(stream, np.int64(edges[at]), np.int64(edges[at + n]), seed)
+            total, count = _skipping(stream, edges, counts, some, n, ends, table, mark, held, keys, np.int64(1) << 40)
+            mark += count
+        out[n - 2] = total
     return mark

@@ -114,6 +114,15 @@ def xxh64_rows(array: pa.Array, seed: int | npt.NDArray[np.uint64] = 0) -> npt.N
     return _rows64(offsets, data, _seeds(seed, len(offsets) - 1))
 
 
+@njit(nogil=True, cache=True, _nrt=False)
+def table_mask(size):
+    """One less than the size of a hash table for that many entries, a power of two that they fill by half at most."""
+    mask = np.int64(15)
+    while mask + 1 < 2 * size:
+        mask = 2 * mask + 1
+    return mask
+
+
 def _seeds(seed: int | npt.NDArray[np.uint64], rows: int) -> npt.NDArray[np.uint64]:
     if isinstance(seed, np.ndarray):
         return np.ascontiguousarray(seed, np.uint64)

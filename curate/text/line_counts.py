@@ -25,11 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, columns
 from curate.text.blocks import BLOCK, before, block_masks
+from curate.text.hashing import table_mask
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
 from curate.text.spaces import chars, end_width, stripped
-from curate.text.swar import quick_hash, same
+from curate.text.swar import SEED, quick_hash, same
 
 __all__ = ["LINE_COUNTS", "line_counts"]
 
@@ -120,6 +121,7 @@ def _odd_ends(data, start, stop):
     while at < stop and at + BLOCK < len(data):
         found |= _odd_marks(data, at)[0] & before(at, stop)
         at += BLOCK
+    at = max(start, at - 1)  # a pair's first byte may end the last block
     while at < stop and not found:
         found |= np.uint64(data[at] != 10 and end_width(data, at, stop) > 0)
         at += 1
@@ -240,19 +242,17 @@ def _dclm(data, base, stop, starts, lines, paragraphs):
 
 
 @njit(nogil=True, cache=True, _nrt=False)
-def _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, copies, out):
+def _duplicates(data, spans, solid, every, seed, table, mark, keys, places, sizes, copies, out):
     """Count spans into ``out[0:4]``: how many, duplicates, their code points, all code points; returns the next mark.
 
     An entry of the table is the mark plus a number of a distinct span; what is below the mark is of earlier uses.
     """
-    mask = np.int64(15)
-    while mask + 1 < 2 * len(spans):
-        mask = 2 * mask + 1
+    mask = table_mask(len(spans))
     size = 0
     for i in range(len(spans)):
         a, b = spans[i, 0], spans[i, 1]
         length = b - a if solid else chars(data, a, b)
-        key = quick_hash(data, a, b) if len(spans) > 1 else np.uint64(0)
+        key = quick_hash(data, a, b, seed) if len(spans) > 1 else np.uint64(0)
         slot = np.int64(key >> np.uint64(32)) & mask
         while True:
             entry = np.int64(table[slot])
@@ -295,17 +295,14 @@ def _looks_of(data, base, stop, starts, lines, counting, out):
 
 
 @njit(nogil=True, cache=True)
-def _line_counts(offsets, data, rows, starts, counting):
+def _line_counts(offsets, data, rows, starts, counting, seed):
     count = len(offsets) - 1
     out = np.zeros((count, 11), np.int64)
     most = np.int64(0)
     for row in range(count):
         most = max(most, rows[row + 1] - rows[row])
     room = most + 4  # an empty string at both ends
-    size = np.int64(16)
-    while size < 2 * room:
-        size *= 2
-    table = np.zeros(size, np.uint32)
+    table = np.zeros(table_mask(room) + 1, np.uint32)
     keys = np.empty(room, np.uint64)
     places = np.empty(room, np.int64)
     sizes = np.empty(room, np.int64)
@@ -335,7 +332,7 @@ def _line_counts(offsets, data, rows, starts, counting):
         for kind in range(2):
             spans = paragraphs[:parts] if kind else lines[:held]
             into = out[row, _PARAGRAPHS:] if kind else out[row, _UNITS:]
-            mark = _duplicates(data, spans, solid, every, table, mark, keys, places, sizes, copies, into)
+            mark = _duplicates(data, spans, solid, every, seed, table, mark, keys, places, sizes, copies, into)
     return out
 
 
@@ -350,5 +347,5 @@ def line_counts(
         starts: int64[m]; each line's first byte from its row's own beginning (``Batch.lines``).
         counting: ``massivetext.PAPER``, ``DATATROVE``, ``DOLMA`` or ``DCLM``.
     """
-    counts = _line_counts(offsets, data, rows, starts, counting)
-    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(LINE_COUNTS)}
+    counts = _line_counts(offsets, data, rows, starts, counting, SEED)
+    return columns(counts, LINE_COUNTS)

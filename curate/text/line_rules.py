@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets, from_text, padded
+from curate.text.arrow import Bytes, Offsets, columns, from_text, padded
 from curate.text.line_phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, ROOM, copy, copy_uncited, phrases
 from curate.text.sentences import sentence_count
 from curate.text.spaces import chars, line_end, space_at, stripped
@@ -65,7 +65,7 @@ class Edited:
 
     def columns(self, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.int64]]:
         """The columns of ``counts`` by name, contiguous."""
-        return {name: np.ascontiguousarray(self.counts[:, i]) for i, name in enumerate(names)}
+        return columns(self.counts, names)
 
 
 @njit(nogil=True, cache=True, _nrt=False)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, columns
 from curate.text.hashing import xxh64
 from curate.text.spaces import chars, line_end, space_at, stripped
 from curate.text.utf8 import decode
@@ -135,4 +135,4 @@ def line_shapes(
     ``ends``: code points that end a line like a sentence.
     """
     counts = _shapes(offsets, data, np.array(sorted(set(ends)), np.int64), short_chars)
-    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(SHAPE_COUNTS)}
+    return columns(counts, SHAPE_COUNTS)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, columns
 
 __all__ = ["BOUNDS", "DEEPEST", "python_bounds"]
 
@@ -154,7 +154,7 @@ def _fields(data, at, stop, nested, quotes, kinds, depths):
                     at += 2
                     continue
                 if held >= 60:
-                    return stop, 1000, total
+                    return stop, DEEPEST, total
                 kinds[held], quotes[held], depths[held] = _FIELD, quote, 0
                 held += 1
             elif byte == 125 and kind == _SPEC:
@@ -171,7 +171,7 @@ def _fields(data, at, stop, nested, quotes, kinds, depths):
                 first -= 1
             if _formats(data, first, at) == 1:
                 if held >= 60:
-                    return stop, 1000, total
+                    return stop, DEEPEST, total
                 triple = _triple(data, at, stop)
                 kinds[held], quotes[held] = _LITERAL, -np.int64(byte) if triple else np.int64(byte)
                 held += 1
@@ -248,11 +248,11 @@ def _bounds_row(data, base, stop, nested, out, operators, trailers, lambdas, bra
     balanced = True
     begins = True
     at = base
-    while at < stop and depth < 1000:
+    while at < stop and depth < DEEPEST:
         if begins:
             at, held = _indented(data, at, stop, columns, elifs, held)
             if held < 0:
-                depth = 1000
+                depth = DEEPEST
                 break
             outer = held - 1
             for i in range(held):
@@ -324,7 +324,7 @@ def _bounds_row(data, base, stop, nested, out, operators, trailers, lambdas, bra
             if kind == _OPEN:
                 level += 1
                 if level >= len(operators):
-                    depth = 1000
+                    depth = DEEPEST
                     break
                 operators[level] = trailers[level] = lambdas[level] = 0
                 brackets[level] = data[first]
@@ -347,7 +347,7 @@ def _bounds_row(data, base, stop, nested, out, operators, trailers, lambdas, bra
             operators[level] = trailers[level] = lambdas[level] = 0
         depth = max(depth, outer + total)
     out[0] = tokens
-    out[1] = min(depth, 1000)
+    out[1] = min(depth, DEEPEST)
     out[2] = longest
     out[3] = balanced and level == 0
 
@@ -356,10 +356,10 @@ def _bounds_row(data, base, stop, nested, out, operators, trailers, lambdas, bra
 def _bounds(offsets, data, wanted, nested):
     count = len(offsets) - 1
     out = np.zeros((count, 4), np.int64)
-    operators = np.zeros(1000, np.int64)
-    trailers = np.zeros(1000, np.int64)
-    lambdas = np.zeros(1000, np.int64)
-    brackets = np.zeros(1000, np.int64)
+    operators = np.zeros(DEEPEST, np.int64)
+    trailers = np.zeros(DEEPEST, np.int64)
+    lambdas = np.zeros(DEEPEST, np.int64)
+    brackets = np.zeros(DEEPEST, np.int64)
     columns = np.zeros(200, np.int64)
     elifs = np.zeros(200, np.int64)
     work = np.zeros((3, 64), np.int64)
@@ -380,4 +380,4 @@ def python_bounds(
     nested: f-strings may hold strings with their own quotes, as from Python 3.12 on.
     """
     counts = _bounds(offsets, data, wanted, nested)
-    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(BOUNDS)}
+    return columns(counts, BOUNDS)

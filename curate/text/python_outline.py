@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, columns
 from curate.text.python_modules import GUI_MODULES, KNOWN_MODULES, STANDARD_MODULES, module_hashes
 from curate.text.python_statements import (
     ALL,
@@ -146,7 +146,7 @@ def _close(indents, flags, sizes, bare, held, indent):
     lines = 0
     while held and indents[held - 1] >= indent:
         held -= 1
-        if not flags[held] and sizes[held] >= 20:
+        if not flags[held] and sizes[held] >= LONG_FUNCTION:
             bare[held] = sizes[held]
         if held:
             flags[held - 1] |= flags[held]
@@ -238,10 +238,10 @@ def _outline(offsets, data, wanted):
     out = np.zeros((count, 14), np.int64)
     found = np.zeros(9, np.int64)
     counts = np.zeros(2, np.int64)
-    indents = np.zeros(100, np.int64)
-    flags = np.zeros(100, np.bool_)
-    sizes = np.zeros(100, np.int64)
-    bare = np.zeros(100, np.int64)
+    indents = np.zeros(_MAX_OPEN, np.int64)
+    flags = np.zeros(_MAX_OPEN, np.bool_)
+    sizes = np.zeros(_MAX_OPEN, np.int64)
+    bare = np.zeros(_MAX_OPEN, np.int64)
     for row in range(count):
         if wanted[row]:
             _outline_row(data, offsets[row], offsets[row + 1], out[row], found, counts, indents, flags, sizes, bare)
@@ -251,4 +251,4 @@ def _outline(offsets, data, wanted):
 def python_outline(offsets: Offsets, data: Bytes, wanted: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.int64]]:
     """Counts of each row, int64[n] each, by the names of OUTLINE; zeros for rows that are not wanted."""
     counts = _outline(offsets, data, wanted)
-    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(OUTLINE)}
+    return columns(counts, OUTLINE)

@@ -31,9 +31,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
-from curate.text.glued_ngrams import DEEPEST, LAST, glued_ngrams, table_mask
+from curate.text.arrow import Bytes, Offsets, columns
+from curate.text.glued_ngrams import DEEPEST, LAST, glued_ngrams
+from curate.text.hashing import table_mask
 from curate.text.massivetext import DATATROVE, DCLM, DOLMA, PAPER
+from curate.text.swar import SEED
 
 __all__ = ["REPEATED", "TOP", "repetition"]
 
@@ -198,7 +200,7 @@ def _every(ends, words, n):
 
 
 @njit(nogil=True, cache=True)
-def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
+def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting, seed):
     count = len(rows) - 1
     out = np.zeros((count, 15), np.int64)
     most = widest = np.int64(0)
@@ -233,7 +235,7 @@ def _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting):
         mark = _grams(hashes[a:b], ends, counting, last, table, mark, places, first, counts, keys, out[row])
         if glued:
             mark = glued_ngrams(
-                *(data, offsets[row], starts[a:b], stops[a:b], ends, table, mark),
+                *(data, offsets[row], seed, starts[a:b], stops[a:b], ends, table, mark),
                 *(places, first, counts, keys, sums, turns, alone, tallies, stream, edges, out[row]),
             )
         if counting == DOLMA:
@@ -264,7 +266,7 @@ def repetition(
         lengths: int32[m]; each word's characters.
         counting: ``massivetext.PAPER``, ``DATATROVE``, ``DOLMA`` or ``DCLM``.
     """
-    found = _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting)
+    found = _repetition(offsets, data, rows, hashes, starts, stops, lengths, counting, SEED)
     names = [f"top_{n}" for n in TOP] + [f"repeated_{n}" for n in REPEATED]
     names += [f"all_{n}" for n in REPEATED] if counting == DOLMA else []
-    return {name: np.ascontiguousarray(found[:, i]) for i, name in enumerate(names)}
+    return columns(found, names)

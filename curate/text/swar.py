@@ -7,6 +7,7 @@ Bytes are in memory order from the lowest: the first one is ``x & 255``.
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from numba.extending import intrinsic
 from curate.text.utf8 import read64
 
 __all__ = [
+    "SEED",
     "alnums",
     "continuations",
     "digits",
@@ -42,8 +44,11 @@ _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _SEVEN: Final = np.uint64(7)
 _ONE: Final = np.uint64(1)
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
-_NEXT_FACTOR: Final = np.uint64(0x632BE59BD9B4E01A)
-"""Even, so that factors stay odd; any would do."""
+SEED: Final = np.uint64(int.from_bytes(os.urandom(8), "little"))
+"""Of hashes that decide nothing but where to look: nobody can make strings that all lie in one place.
+
+Given to kernels as an argument: what they read of a module is frozen in the cache on disk.
+"""
 
 
 @intrinsic
@@ -154,15 +159,14 @@ def marks_in(marks):
 
 
 @njit(nogil=True, cache=True, _nrt=False)
-def quick_hash(data, start, stop):
-    """A quick hash of ``data[start:stop]``, for a table that compares."""
-    value = np.uint64(stop - start)
-    factor = _FACTOR
+def quick_hash(data, start, stop, seed):
+    """A quick hash of ``data[start:stop]``, for a table that compares. ``seed``: SEED."""
+    value = seed ^ np.uint64(stop - start)
     while start + 8 <= stop:
-        value += read64(data, start) * factor
-        factor += _NEXT_FACTOR
+        value = (value ^ read64(data, start)) * _FACTOR
+        value ^= value >> np.uint64(32)
         start += 8
-    value += load(data, start, stop) * factor
+    value = (value ^ load(data, start, stop)) * _FACTOR
     return (value ^ (value >> np.uint64(32))) * _FACTOR
 
 

@@ -2,9 +2,10 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 """One word cut into tokens by the rules of spaCy's English tokenizer.
 
-``strings`` is what ``token_tables.exceptions`` gives, ``table`` what ``token_tables.characters`` gives.
+``strings`` is what ``token_tables.exceptions`` gives, ``table`` what ``token_tables.characters`` gives, and ``data`` has
+eight bytes or more.
 
-``data`` has eight bytes or more. The kernels allocate nothing, so numba's counting of references (an atomic operation for each array of each call) is
+The kernels allocate nothing, so numba's counting of references (an atomic operation for each array of each call) is
 switched off: it took most of their time.
 """
 

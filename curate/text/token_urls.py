@@ -72,6 +72,9 @@ def looks_like_url(data, start, stop, table):
         return False
     if _host(data, start, stop, table):
         return True
+    scheme_end = start
+    while scheme_end < stop and (_label(data[scheme_end]) or data[scheme_end] in (43, 45, 46, 95)):
+        scheme_end += 1
     tried = 0
     for base in range(start, stop, 8):
         chunk = near(data, base, stop)
@@ -81,12 +84,8 @@ def looks_like_url(data, start, stop, table):
             marks &= marks - np.uint64(1)
             if at == start or at + 1 >= stop:
                 continue
-            scheme = data[at] == 47 and data[at - 1] == 47 and at - start >= 4 and data[at - 2] == 58
-            if scheme:
-                k = start
-                while k < at - 2 and (_label(data[k]) or data[k] in (43, 45, 46, 95)):
-                    k += 1
-                scheme = k == at - 2
+            scheme = data[at] == 47 and data[at - 1] == 47 and at - start >= 4 and at - 2 == scheme_end
+            scheme &= data[scheme_end] == 58
             if scheme or (data[at] == 64 and tried < 4):
                 tried += 1
                 if _host(data, at + 1, stop, table):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets
+from curate.text.arrow import Bytes, Offsets, columns
 from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, STOP_WORDS, WORD, classes
 from curate.text.spaces import chars as chars_between
 from curate.text.swar import CASE, TOPS, alnums, continuations, fill, leading, letters, load, marks_in, trailing, zeros
@@ -349,5 +349,5 @@ def word_counts(
         counting: ``massivetext.PAPER``, ``DATATROVE``, ``DOLMA`` or ``DCLM``.
     """
     counts, lengths = _word_counts(offsets, data, rows, starts, stops, classes(), counting)
-    named = {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(WORD_COUNTS)}
+    named = columns(counts, WORD_COUNTS)
     return WordCounts(named, lengths)

@@ -52,10 +52,9 @@ Policy = Literal["folded", "alphanumeric", "symbols", "gopher", "tokens", "raw"]
 POLICIES: Final[tuple[Policy, ...]] = ("folded", "alphanumeric", "symbols", "gopher", "tokens", "raw")
 
 _FOLDED, _ALPHANUMERIC, _SYMBOLS, _GOPHER, _TOKENS, _RAW = range(6)
-_ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE: Final = np.uint64(1)
 _TOP: Final = np.uint64(63)
-_LONGEST: Final = 1 << 32
+_LONGEST: Final = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -166,12 +165,12 @@ def _bounds(offsets, masks, breaks, gaps, policy, starts, stops):
 def words(offsets: Offsets, data: Bytes, policy: Policy, masks: Atoms | None = None) -> Words:
     """Words of every row under a policy; ``masks`` are the batch's atoms, where they were found before.
 
-    Raises ValueError for a policy that does not exist, and for a row of 4 GiB or more.
+    Raises ValueError for a policy that does not exist, and for a row of 2 GiB or more.
     """
     if policy not in POLICIES:
         raise ValueError(f"no policy '{policy}'; there are: {', '.join(POLICIES)}")
     if len(offsets) > 1 and int(np.diff(offsets).max()) >= _LONGEST:
-        raise ValueError("a row of 4 GiB or more has no words view")
+        raise ValueError("a row of 2 GiB or more has no words view")
     if masks is None:
         masks = atoms(offsets, data)
     if policy == "tokens":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from command import Curate, descendants, gone, manifest, results
-from corpus import code, lines, one_frame, prose, rows
+from corpus import code, lines, many_frames, one_frame, prose, rows
 from recipes import Steps, step, write
 
 from curate.store.files import CRASH_POINTS
@@ -143,6 +144,34 @@ def test_killed_at_every_commit(
         kills += 1
     assert kills >= 2
     assert results(store) == whole
+
+
+@pytest.mark.parametrize("file", ["plain.jsonl", "frames.jsonl.zst", "one.jsonl.zst", "file.jsonl.gz"])
+def test_resumes_inside_a_file(curate: Curate, tmp_path: Path, file: str) -> None:
+    """One file in each format, killed behind its second commit: that work stays, and the bytes are the same."""
+    records = rows(prose(60), "a")
+    plain = lines(records)
+    written = {
+        "plain.jsonl": plain,
+        "frames.jsonl.zst": many_frames(records),
+        "one.jsonl.zst": one_frame(plain),
+        "file.jsonl.gz": gzip.compress(plain, mtime=0),
+    }
+    (tmp_path / file).write_bytes(written[file])
+    read = [step("read", "read.jsonl", paths=[file]), step("rules", "filter.fineweb"), step("text", "write.text")]
+    recipe = write(tmp_path / "one.yaml", read)
+    curate.run(recipe, tmp_path / "whole", *SPLIT).ok()
+    store = tmp_path / "run"
+    for _ in range(2):
+        assert (
+            curate.run(recipe, store, *SPLIT, env=tokens(tmp_path, ("segment.after-receipt",))).code == -signal.SIGKILL
+        )
+    kept = {path: path.stat().st_mtime_ns for path in store.glob("steps/*/*/receipts/*.json")}
+    assert len(kept) >= 2
+    curate.run(recipe, store, *SPLIT).ok()
+    assert results(store) == results(tmp_path / "whole")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(store.glob("steps/*/*/receipts/*.json"))) > len(kept)
 
 
 @pytest.mark.parametrize("points", WORKER, ids=lambda group: group[0])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from code_cases import GOOD, LESSON, files
 from exchange import CONTEXT
+from pydantic import ValidationError
 
 from curate.stages.filter_code_rules import CodeRules
 from curate.text.code_languages import LANGUAGES
@@ -139,6 +140,28 @@ def test_alphabetic_limits_of_languages():
     code = "(i32.add [1], [22], (3))\n(call (7), ((8)))\n(i64.shl (((1))), (((2))))\n" * 9
     assert decide(CodeRules(min_alphabetic=0.4), code, "wat") is None
     assert decide(CodeRules(min_alphabetic=0.4), code, "c") == "few_alphabetic"
+
+
+@pytest.mark.parametrize("extension", ["txt", "csv", "tsv", "dot", "gv", "owl", "json", "yaml", "yml"])
+def test_lines_of_data_and_text_are_limited(extension):
+    """StarCoder2's 512 lines, which a recipe can raise, or take off with all else that the language has of its own."""
+    text = "some words\n" * 400
+    more = "some\n" * 513
+    assert decide(CodeRules(), text, extension) is None
+    assert decide(CodeRules(), more, extension) == "too_long"
+    assert decide(CodeRules(language_limits={extension: {"max_lines": 600}}), more, extension) is None
+    assert decide(CodeRules(language_limits={extension: {}}), more, extension) is None
+    assert decide(CodeRules(language_limits={"py": {"max_lines": 600}}), more, extension) == "too_long"
+
+
+def test_limits_of_one_language_are_thresholds():
+    """They decide, and do not measure; a mistake in one is named."""
+    one, other = CodeRules(), CodeRules(language_limits={"md": {"max_line_chars": 50}})
+    assert one.measure_fingerprint() == other.measure_fingerprint()
+    assert decide(one, "A line. " * 20, "md") is None
+    assert decide(other, "A line. " * 20, "md") == "long_lines"
+    with pytest.raises(ValidationError, match="max_line_char"):
+        CodeRules(language_limits={"md": {"max_line_char": 50}})
 
 
 def test_unknown_extensions_are_judged_by_general_rules():

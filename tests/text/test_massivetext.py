@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 import unicodedata
 from collections.abc import Sequence
 
@@ -11,12 +13,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twins import ROW, ROWS, beside
+from twins import ROW, ROWS, beside, strings
 
 from curate.text import line_counts, repetition, word_counts
 from curate.text.batch import Batch
 from curate.text.massivetext import ALPHA, COUNTINGS, MARK, WORD, classes
 from curate.text.spaces import chars, stripped
+from curate.text.swar import SEED
 from curate.text.words import Words
 
 KERNELS = settings(max_examples=150, deadline=None)  # the first example compiles
@@ -163,17 +166,43 @@ def test_marks_that_run_out(counting: str, monkeypatch: pytest.MonkeyPatch) -> N
     data = np.frombuffer(bytes(range(48, 58)) * 12, np.uint8)
     offsets = np.array([0, 40, 80, 120], np.int64)
     way = COUNTINGS.index(counting)  # type: ignore[arg-type]
-    arguments = (offsets, data, rows, hashes, starts, starts + 1, lengths, way)
+    arguments = (offsets, data, rows, hashes, starts, starts + 1, lengths, way, SEED)
     usual = repetition._repetition.py_func(*arguments)
     monkeypatch.setattr(repetition, "_MOST", 500)
     assert np.array_equal(repetition._repetition.py_func(*arguments), usual)
     assert np.array_equal(repetition._repetition(*arguments), usual)
     docs = batch([b"a\nb\na\n\n\nb"] * 5)
-    more = (*docs.utf8, docs.lines.rows, docs.lines.starts, way)
+    more = (*docs.utf8, docs.lines.rows, docs.lines.starts, way, SEED)
     lines = line_counts._line_counts(*more)
     monkeypatch.setattr(line_counts, "_MOST", 20)
     assert np.array_equal(line_counts._line_counts.py_func(*more), lines)
     assert (lines == lines[0]).all()
+
+
+def test_a_line_end_at_a_blocks_end() -> None:
+    """Its bytes lie on both sides of the last 64 that are looked at together: counted alike, whatever stands behind."""
+    row = b"a" * 63 + "\u2028- x".encode()
+    for behind in ([], [b"b" * 500]):
+        docs = Batch(pa.RecordBatch.from_arrays([strings([row, *behind])], ["text"]))
+        counts = line_counts.line_counts(*docs.utf8, docs.lines.rows, docs.lines.starts, COUNTINGS.index("datatrove"))
+        assert (counts["lines"][0], counts["bullet_lines"][0]) == (2, 1)
+
+
+def test_strings_made_to_have_equal_sums() -> None:
+    """5-grams that differ, of one number modulo 2^61 - 1: counted right, and not each compared with all."""
+    swaps = [bytes(x) for x in itertools.product(b"ab", repeat=10)]
+    # Bytes 61 apart count the same: a sign moved from one place to the other leaves the sum as it is.
+    words = [b"h" * 40 + s + b"-" * (61 - 10) + s.translate(bytes.maketrans(b"ab", b"ba")) for s in swaps]
+    row = b" ".join(b" ".join((w, b"one", b"two", b"three", b"four")) for w in words)
+    docs = batch([row])
+    found = docs.words("gopher")
+    way = COUNTINGS.index("datatrove")
+    lengths = word_counts.word_counts(*docs.utf8, found.rows, found.starts, found.stops, way).lengths
+    begin = time.process_time()
+    grams = repetition.repetition(*docs.utf8, found.rows, found.hashes, found.starts, found.stops, lengths, way)
+    taken = time.process_time() - begin
+    assert {name: int(grams[name][0]) for name in ("repeated_5", "repeated_6")} == {"repeated_5": 0, "repeated_6": 0}
+    assert taken < 1
 
 
 @KERNELS

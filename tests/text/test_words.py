@@ -208,10 +208,10 @@ def test_one_huge_word_and_one_row_of_many_words():
 
 
 @pytest.mark.skipif(sys.maxsize < 2**33, reason="needs 64 bits")
-def test_a_row_of_4_gib_is_refused():
-    """Positions are 32 bits wide: a larger row is an error, not a wrong answer."""
-    with pytest.raises(ValueError, match="4 GiB"):
-        words(np.array([0, 1 << 32], np.int64), np.zeros(1, np.uint8), "folded", np.zeros((7, 1), np.uint64))
+def test_a_row_of_2_gib_is_refused():
+    """Kernels count in 32 bits with a sign: a larger row is an error, not a wrong answer."""
+    with pytest.raises(ValueError, match="2 GiB"):
+        words(np.array([0, 1 << 31], np.int64), np.zeros(1, np.uint8), "folded", np.zeros((7, 1), np.uint64))
 
 
 @KERNELS
@@ -227,13 +227,25 @@ def test_lines_and_paragraphs(rows):
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.lists(st.sampled_from(HOSTILE[:9]), min_size=1, max_size=4), st.sampled_from(DERIVED))
+@given(st.lists(st.sampled_from(HOSTILE[:9]), min_size=1, max_size=4), st.sampled_from(POLICIES))
 def test_words_do_not_depend_on_neighbours(rows, policy):
-    """A row alone, as plain string, and among others with nulls: the same words."""
+    """A row alone, among others with nulls, in a slice, and as a string with 32-bit offsets: the same words."""
     alone = [words(*buffers(twins.strings([row])), policy).hashes.tolist() for row in rows]
     array = twins.strings([None, *rows, None])
     view = words(*buffers(array), policy)
     assert twins.as_lists(view.rows, view.hashes) == [[], *alone, []]
+    part = words(*buffers(array.slice(1, len(rows))), policy)
+    assert twins.as_lists(part.rows, part.hashes) == alone
+    valid = [row.decode("utf-8", "ignore") for row in rows]
+    large, small = (words(*buffers(pa.array(valid, kind)), policy) for kind in (pa.large_string(), pa.string()))
+    assert np.array_equal(large.rows, small.rows)
+    assert np.array_equal(large.hashes, small.hashes)
+
+
+def test_policies_are_a_closed_set():
+    """Another name is an error that says which there are."""
+    with pytest.raises(ValueError, match="no policy 'lemmas'; there are: folded, "):
+        words(*buffers(pa.array(["a"])), "lemmas")
 
 
 @KERNELS
