@@ -122,24 +122,24 @@ def _counts(out: Console, found: Overview) -> None:
     from curate.cli.tables import WIDTH, share, table
     from curate.report.plain import edited_line
 
-    # Where there is little room, words take several lines and numbers stay whole.
-    words, numbers = ("step", "use", "reason"), ("in", "out", "dropped", "share")
-    made = table(*words[:2], *numbers, words[2], right=numbers, fold=words if out.width < WIDTH else ())
+    # Where there is little room, the step's id has to do, and reasons take several lines: numbers stay whole.
+    wide = out.width >= WIDTH
+    numbers = ("in", "out", "dropped", "share")
+    made = table(
+        "step", *(("use",) if wide else ()), *numbers, "reason", right=numbers, fold=() if wide else ("reason",)
+    )
+
+    def row(step: str, use: str, *cells: str | Text) -> None:
+        made.add_row(Text(step, style="bold"), *([Text(use, style="dim")] if wide else []), *cells)
+
     for step in found.steps:
         gone = sum(step["reasons"].values())
-        made.add_row(
-            Text(step["step"], style="bold"),
-            Text(step["use"], style="dim"),
-            f"{step['in']:,}",
-            f"{step['out']:,}",
-            f"{gone:,}" if gone else "",
-            share(gone, step["in"]) if gone else "",
-            "",
-        )
+        dropped = (f"{gone:,}", share(gone, step["in"])) if gone else ("", "")
+        row(step["step"], step["use"], f"{step['in']:,}", f"{step['out']:,}", *dropped, "")
         for name, rows in step["reasons"].items():
-            made.add_row("", "", "", "", f"{rows:,}", share(rows, step["in"]), Text(name, style="yellow"))
+            row("", "", "", "", f"{rows:,}", share(rows, step["in"]), Text(name, style="yellow"))
         for said in edited_line(step):
-            made.add_row("", "", "", "", "", "", Text(said, style="dim"))
+            row("", "", "", "", "", "", Text(said, style="dim"))
     out.print(made)
 
 
