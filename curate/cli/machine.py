@@ -51,7 +51,9 @@ def _fasttext() -> Finding:
     except ImportError as error:
         return Finding("bad", "fastText", f"can't be imported ({error})", "pip install fasttext-modern")
     from curate.errors import CurateError
-    from curate.quality.classifier import FastTextClassifier, FastTextSettings
+    from curate.quality.fasttext_model import FastTextClassifier
+    from curate.quality.fasttext_train import FastTextSettings
+    from curate.text.batch import Batch
 
     names = ("fasttext-modern", "fasttext-community", "fasttext", "fasttext-wheel")
     which = next((f"{n} {version(n)}" for n in names if _installed(n)), "an unknown fastText")
@@ -59,7 +61,7 @@ def _fasttext() -> Finding:
     settings = FastTextSettings(dim=2, epoch=1, min_count=1, word_ngrams=1, bucket=0)
     with tempfile.TemporaryDirectory(prefix="curate-check-") as folder:
         try:
-            FastTextClassifier.train(texts, [1, 0] * 4, settings, Path(folder)).score(texts)
+            FastTextClassifier.train(texts, [1, 0] * 4, settings, Path(folder)).score(Batch.of(texts))
             model = fasttext.load_model(str(Path(folder) / "model.bin"))
         except (CurateError, ValueError, RuntimeError) as error:
             cause = error.cause if isinstance(error, CurateError) else error

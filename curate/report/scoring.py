@@ -17,11 +17,13 @@ from curate import assets
 from curate.errors import InputError, RecipeError
 from curate.fingerprint import fingerprint
 from curate.quality import classifier
+from curate.quality.folder import SETTINGS_FILE
 from curate.report.inspect import Distribution, distribution
 from curate.report.plain import one_line
 from curate.report.run_folder import open_run
 from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.store.files import storage_errors
+from curate.text.batch import Batch
 
 _FORMATS: Final = (
     ("read.jsonl", (".jsonl", ".ndjson", ".json")),
@@ -57,16 +59,16 @@ class Scored:
 
 def find_classifier(name: str) -> Path:
     """The folder of a trained classifier: a folder, ``RUN:STEP``, ``RUN`` with one such step, or a shipped one."""
-    if (Path(name) / classifier.SETTINGS_FILE).is_file():
+    if (Path(name) / SETTINGS_FILE).is_file():
         return Path(name)
     run, colon, step = name.rpartition(":")
     if colon:
         return _trained(run, step)
     if not Path(name).exists():
         folder = assets.find("classifiers", name)
-        if (folder / classifier.SETTINGS_FILE).is_file():
+        if (folder / SETTINGS_FILE).is_file():
             return folder
-        below = sorted(p.parent.name for p in folder.glob(f"*/{classifier.SETTINGS_FILE}"))
+        below = sorted(p.parent.name for p in folder.glob(f"*/{SETTINGS_FILE}"))
         cure = (
             f"it has: {', '.join(f'{name}/{b}' for b in below)}" if below else f"train it: curate train {name} FILE..."
         )
@@ -140,7 +142,7 @@ def score_files(
                 if isinstance(item, SetAside):
                     asides[item.reason] = asides.get(item.reason, 0) + 1
                     continue
-                found = model.score(item.column("text"))
+                found = model.score(Batch(item))
                 scores.append(found)
                 ends.add(item, found)
                 write(item, found)

@@ -37,4 +37,4 @@ class ScoreClassifier(Filter):
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``score``: the classifier's, from the first bytes of the text."""
-        return {"score": pa.array(classifier.load(ctx.assets["classifier"]).score(docs.text), pa.float32())}
+        return {"score": pa.array(classifier.load(ctx.assets["classifier"]).score(docs), pa.float32())}

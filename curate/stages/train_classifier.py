@@ -16,8 +16,10 @@ from pydantic import Field
 
 from curate.errors import InputError
 from curate.quality import card, evaluate
-from curate.quality.classifier import FastTextClassifier, FastTextSettings, first_bytes
+from curate.quality.fasttext_model import FastTextClassifier
+from curate.quality.fasttext_train import FastTextSettings
 from curate.quality.sample import HASH, Smallest, keyed_hash
+from curate.quality.text_form import TextForm, first_bytes
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -38,7 +40,7 @@ class TrainClassifier(Trainer):
     have no near copy among those trained on. Writes the model, ``settings.json`` and ``card.md``.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     label: str = Field(description="column with the label, such as 'labels.label'; rows without one are not trained on")
     judge: str | None = Field(None, description="column with a judge's score 0-5, such as 'judge.score'; only reported")
@@ -52,6 +54,7 @@ class TrainClassifier(Trainer):
     max_judged: int = Field(10_000, ge=1, description="at most so many judged documents are compared")
     about: str = Field("", description="a sentence for the card: what good means here")
     labels_licence: str = Field("", description="terms under which the labels may be used")
+    form: TextForm = Field(TextForm(), description="how texts are read, in training and scoring alike")
     fasttext: FastTextSettings = Field(FastTextSettings(), description="how the model is trained")
 
     def reads(self) -> frozenset[str]:
@@ -80,7 +83,7 @@ class TrainClassifier(Trainer):
         self._check(counts, ctx)
         kept = pa.array(~held)
         model = FastTextClassifier.train(
-            rows.filter(kept).column("text").combine_chunks(), labels[~held], self.fasttext, out
+            rows.filter(kept).column("text").combine_chunks(), labels[~held], self.fasttext, out, self.form
         )
         report = {
             "name": ctx.step,
@@ -90,7 +93,7 @@ class TrainClassifier(Trainer):
             "labels": _by_source(rows.column("source").to_pylist(), labels),
             **self._evaluate(model, rows.filter(pa.array(held)), labels[held], _near_copies(rows.column("text"), held)),
             "judge": self._compare(model, judged.rows(), rows, held),
-            "settings": self.fasttext.model_dump(mode="json"),
+            "settings": {**self.form.model_dump(mode="json"), **self.fasttext.model_dump(mode="json")},
         }
         (out / "card.md").write_text(card.render(report), encoding="utf-8")
         return report
@@ -99,7 +102,7 @@ class TrainClassifier(Trainer):
         names = ["id", "content_hash", "source", "meta"]
         columns = {name: batch.column(name) for name in names}
         # Only what the model will read is held; the length is the document's own.
-        columns["text"] = first_bytes(batch.text, self.fasttext.max_bytes)
+        columns["text"] = first_bytes(batch.text, self.form.max_bytes)
         columns["bytes"] = pc.binary_length(pc.fill_null(batch.text, "")).cast(pa.int64())
         columns["label"] = batch.column(self.label).cast(pa.int8())
         nothing = pa.nulls(len(batch), pa.int8())
@@ -135,7 +138,7 @@ class TrainClassifier(Trainer):
     def _evaluate(
         self, model: FastTextClassifier, rows: pa.Table, labels: npt.NDArray[np.int8], copies: npt.NDArray[np.bool_]
     ) -> dict[str, Any]:
-        scores = model.score(rows.column("text").combine_chunks())
+        scores = model.score(Batch.of(rows.column("text").combine_chunks()))
         sources = rows.column("source").to_pylist()
         lengths = rows.column("bytes").to_numpy()
         wrong = np.where(labels == 1, scores < self.threshold, scores >= self.threshold)
@@ -169,7 +172,7 @@ class TrainClassifier(Trainer):
         own = judged.column("label").to_pylist()
         labels = [known.get(h) if mark is None else mark for h, mark in zip(contents, own, strict=True)]
         grades = judged.column("judge").to_numpy().astype(np.int8)
-        scores = model.score(judged.column("text").combine_chunks())
+        scores = model.score(Batch.of(judged.column("text").combine_chunks()))
         metas = [_object(m) for m in judged.column("meta").to_pylist()]
         by_judge, by_model = grades >= GOOD_FROM, scores >= self.threshold
         have = np.array([mark is not None for mark in labels])

@@ -29,6 +29,11 @@ class Batch:
         self.rows = rows
         self._views: dict[str, Any] = {}
 
+    @classmethod
+    def of(cls, text: pa.LargeStringArray) -> Batch:
+        """A batch of texts alone."""
+        return cls(pa.RecordBatch.from_pydict({"text": text}))
+
     def __len__(self) -> int:
         return int(self.rows.num_rows)
 

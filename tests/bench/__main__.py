@@ -100,7 +100,8 @@ def physical() -> Iterator[Row]:
 
 def score() -> Iterator[Row]:
     """The classifier on its own, against fastText's predict on lines that are prepared already."""
-    from curate.quality.classifier import FastTextClassifier, FastTextSettings, as_lines
+    from curate.quality.fasttext_model import FastTextClassifier
+    from curate.quality.fasttext_train import FastTextSettings
 
     texts = corpus(8)
     with tempfile.TemporaryDirectory() as folder:
@@ -109,10 +110,10 @@ def score() -> Iterator[Row]:
         model = FastTextClassifier.train(some, labels, FastTextSettings(epoch=1), Path(folder))
 
         def bare(part: list[str]) -> Run:
-            lines = [x for x in as_lines(pa.array(part, pa.large_string()), model.settings.max_bytes).to_pylist() if x]
+            lines = [x for x in model.form.lines(pa.array(part, pa.large_string())).to_pylist() if x]
             return lambda: model._model.predict(lines, k=2)
 
-        yield case("score.classifier", texts, on_batch(lambda b: model.score(b.text)), ("fastText predict", bare))
+        yield case("score.classifier", texts, on_batch(model.score), ("fastText predict", bare))
 
 
 def near() -> Iterator[Row]:

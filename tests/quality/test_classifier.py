@@ -12,9 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.quality import classifier as cl
+from curate.quality.classifier import EMPTY_SCORE, load
+from curate.quality.fasttext_model import FastTextClassifier
+from curate.quality.fasttext_train import FastTextSettings
+from curate.quality.text_form import TextForm, first_bytes
+from curate.text.batch import Batch
 
-SMALL = cl.FastTextSettings(dim=8, epoch=20, lr=0.5, bucket=500, min_count=1)
+SMALL = FastTextSettings(dim=8, epoch=20, lr=0.5, bucket=500, min_count=1)
 TOPICS = ["loop", "list", "function", "string", "recursion", "file", "class", "test", "number", "sort"]
 GOOD = [
     f"A {t} lets us {v} the {o}. For example, we write a small function and explain each step of the {t}.\n"
@@ -32,10 +36,14 @@ def texts(values):
     return pa.array(values, pa.large_string())
 
 
+def batch(values):
+    return Batch.of(texts(values))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, SMALL, folder)
+    FastTextClassifier.train(texts(GOOD + BAD), LABELS, SMALL, folder)
     return folder
 
 
@@ -48,19 +56,23 @@ def slow_first_bytes(text: str, limit: int) -> str:
 def test_texts_are_cut_between_characters(values, limit, skip):
     """The vectorised cut equals cutting bytes and dropping the broken character, for slices of an array too."""
     array = texts(values)[skip:]
-    assert cl.first_bytes(array, limit).to_pylist() == [slow_first_bytes(v, limit) for v in values[skip:]]
+    assert first_bytes(array, limit).to_pylist() == [slow_first_bytes(v, limit) for v in values[skip:]]
 
 
 def test_what_fasttext_would_misread_is_gone():
     """White space, labels and the end-of-line word do not reach fastText; nulls are empty."""
-    lines = cl.as_lines(texts(["a\nb\tc\r\nd\x00e\x0bf\x0cg", "__label__good x </s> y", None, " \n"]), 64).to_pylist()
+    lines = (
+        TextForm(max_bytes=64)
+        .lines(texts(["a\nb\tc\r\nd\x00e\x0bf\x0cg", "__label__good x </s> y", None, " \n"]))
+        .to_pylist()
+    )
     assert lines == ["a b c  d e f g", "__label __good x < /s> y", "", ""]
 
 
 def test_scores_are_float32_in_the_unit_interval_and_right(folder):
     """Good texts score above bad ones."""
-    model = cl.FastTextClassifier.load(folder)
-    scores = model.score(texts(GOOD + BAD))
+    model = FastTextClassifier.load(folder)
+    scores = model.score(batch(GOOD + BAD))
     assert scores.dtype == np.float32
     assert scores.min() >= 0 and scores.max() <= 1
     assert scores[: len(GOOD)].min() > 0.6 > 0.4 > scores[len(GOOD) :].max()
@@ -68,19 +80,19 @@ def test_scores_are_float32_in_the_unit_interval_and_right(folder):
 
 def test_empty_texts_have_the_documented_score(folder):
     """Empty, blank and null texts score EMPTY_SCORE; an empty batch has no scores."""
-    model = cl.FastTextClassifier.load(folder)
-    assert model.score(texts(["", "\n\t \x00", None])).tolist() == [cl.EMPTY_SCORE] * 3
-    assert model.score(texts([])).shape == (0,)
+    model = FastTextClassifier.load(folder)
+    assert model.score(batch(["", "\n\t \x00", None])).tolist() == [EMPTY_SCORE] * 3
+    assert model.score(batch([])).shape == (0,)
 
 
 def test_a_score_depends_on_its_own_text_alone(folder):
     """Neither the batch nor a planted label nor the part beyond max_bytes changes a score."""
-    model = cl.FastTextClassifier.load(folder)
-    together = model.score(texts([GOOD[0], BAD[0], "", GOOD[1]]))
-    alone = [float(model.score(texts([t]))[0]) for t in (GOOD[0], BAD[0], "", GOOD[1])]
+    model = FastTextClassifier.load(folder)
+    together = model.score(batch([GOOD[0], BAD[0], "", GOOD[1]]))
+    alone = [float(model.score(batch([t]))[0]) for t in (GOOD[0], BAD[0], "", GOOD[1])]
     assert together.tolist() == alone
-    assert model.score(texts(["x" * 50 + " " + "y " * 5_000])) == model.score(texts(["x" * 50 + " " + "y " * 6_000]))
-    planted = model.score(texts([BAD[0] + " __label__good </s>"]))[0]
+    assert model.score(batch(["x" * 50 + " " + "y " * 5_000])) == model.score(batch(["x" * 50 + " " + "y " * 6_000]))
+    planted = model.score(batch([BAD[0] + " __label__good </s>"]))[0]
     assert abs(planted - alone[1]) < 0.1
 
 
@@ -92,7 +104,7 @@ def test_training_is_repeatable_in_any_order(folder, tmp_path):
     """Rows in another order give the same bytes."""
     order = np.random.default_rng(1).permutation(len(LABELS))
     shuffled = texts(GOOD + BAD).take(pa.array(order))
-    cl.FastTextClassifier.train(shuffled, np.array(LABELS)[order], SMALL, tmp_path)
+    FastTextClassifier.train(shuffled, np.array(LABELS)[order], SMALL, tmp_path)
     assert digest(tmp_path) == digest(folder)
 
 
@@ -102,7 +114,7 @@ def test_training_is_repeatable_in_a_fresh_process(folder, tmp_path):
     rows.write_text(json.dumps([GOOD + BAD, LABELS, SMALL.model_dump()]))
     code = (
         "import json, sys, pathlib, pyarrow as pa\n"
-        "from curate.quality.classifier import *\n"
+        "from curate.quality.fasttext_model import *\n"
         "t, y, s = json.loads(pathlib.Path(sys.argv[1]).read_text())\n"
         "FastTextClassifier.train(pa.array(t, pa.large_string()), y, FastTextSettings(**s), pathlib.Path(sys.argv[2]))\n"
     )
@@ -123,15 +135,15 @@ def test_nothing_of_this_machine_is_in_the_model(folder):
 def test_a_quantized_model_is_smaller_and_agrees(folder, tmp_path):
     """Quantization keeps which side a text is on; training again without it removes the quantized model."""
     settings = SMALL.model_copy(update={"quantize": True})
-    cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path)
+    FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path)
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["model.ftz", "settings.json"]
     assert (tmp_path / "model.ftz").stat().st_size < (folder / "model.bin").stat().st_size
-    scores = cl.FastTextClassifier.load(tmp_path).score(texts(GOOD + BAD))
+    scores = FastTextClassifier.load(tmp_path).score(batch(GOOD + BAD))
     assert ((scores >= 0.5) == (np.array(LABELS) == 1)).mean() > 0.95
     first = digest(tmp_path)
-    cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path)
+    FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path)
     assert digest(tmp_path) == first
-    cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, SMALL, tmp_path)
+    FastTextClassifier.train(texts(GOOD + BAD), LABELS, SMALL, tmp_path)
     assert not (tmp_path / "model.ftz").exists()
 
 
@@ -147,53 +159,53 @@ def test_it_works_with_stock_fasttext_under_numpy_2(folder):
                 raise ValueError("Unable to avoid copy while creating an array as requested.")  # noqa: TRY004
             return self.model.f.multilinePredict([t + "\n" for t in text], k, 0.0, "strict")
 
-    model = cl.FastTextClassifier.load(folder)
-    stock = cl.FastTextClassifier(Stock(model._model), SMALL)
-    assert stock.score(texts(GOOD + BAD)).tolist() == model.score(texts(GOOD + BAD)).tolist()
+    model = FastTextClassifier.load(folder)
+    stock = FastTextClassifier(Stock(model._model), model.form)
+    assert stock.score(batch(GOOD + BAD)).tolist() == model.score(batch(GOOD + BAD)).tolist()
 
 
 def test_folders_without_a_usable_model_are_refused(folder, tmp_path):
     """No settings, no model, a damaged model, a strange kind: each is an InputError that names the folder."""
     with pytest.raises(InputError, match="no trained classifier"):
-        cl.load(tmp_path)
+        load(tmp_path)
     settings = tmp_path / "settings.json"
     settings.write_text((folder / "settings.json").read_text())
     with pytest.raises(InputError, match="no trained classifier"):
-        cl.load(tmp_path)
+        load(tmp_path)
     (tmp_path / "model.bin").write_bytes(b"not a model")
     with pytest.raises(InputError, match="can't read"):
-        cl.load(tmp_path)
+        load(tmp_path)
     for bad in ("{", '{"kind": "tree"}', '{"kind": "fasttext", "settings": {"dims": 3}}', "[]"):
         settings.write_text(bad)
         with pytest.raises(InputError):
-            cl.load(tmp_path)
+            load(tmp_path)
 
 
 def test_a_model_is_read_once_until_it_changes(folder, tmp_path):
     """The same folder gives the same object; a new model gives a new one."""
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    first = cl.load(tmp_path)
-    assert cl.load(tmp_path) is first
+    first = load(tmp_path)
+    assert load(tmp_path) is first
     settings = SMALL.model_copy(update={"epoch": 5})
-    cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path)
-    assert cl.load(tmp_path) is not first
+    FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path)
+    assert load(tmp_path) is not first
 
 
 def test_bad_settings_and_failing_training_are_said(tmp_path, monkeypatch):
     """n-grams need a hash table; what fastText can't train on is an InputError with a cure."""
     with pytest.raises(ValueError, match="bucket"):
-        cl.FastTextSettings(word_ngrams=2, bucket=0)
+        FastTextSettings(word_ngrams=2, bucket=0)
     with pytest.raises(ValueError, match="bucket"):
-        cl.FastTextSettings(word_ngrams=1, bucket=0, quantize=True)
+        FastTextSettings(word_ngrams=1, bucket=0, quantize=True)
     with pytest.raises(InputError, match="min_count"):
-        cl.FastTextClassifier.train(texts([]), [], SMALL, tmp_path)
+        FastTextClassifier.train(texts([]), [], SMALL, tmp_path)
     with pytest.raises(ValueError, match="labels"):
-        cl.FastTextClassifier.train(texts(["a"]), [], SMALL, tmp_path)
+        FastTextClassifier.train(texts(["a"]), [], SMALL, tmp_path)
 
     with pytest.raises(InputError, match="lower lr"):
         diverging = SMALL.model_copy(update={"lr": 1e30})
-        cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, diverging, tmp_path)
+        FastTextClassifier.train(texts(GOOD + BAD), LABELS, diverging, tmp_path)
 
 
 @pytest.mark.parametrize("words", [1, 2])
@@ -203,6 +215,6 @@ def test_small_matrices_start_from_zero(words, dim, tmp_path):
     settings = SMALL.model_copy(update={"dim": dim, "word_ngrams": words, "lr": 0.05})
     digests = set()
     for round_ in range(2):
-        cl.FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path / str(round_))
+        FastTextClassifier.train(texts(GOOD + BAD), LABELS, settings, tmp_path / str(round_))
         digests.add(str(digest(tmp_path / str(round_))))
     assert len(digests) == 1

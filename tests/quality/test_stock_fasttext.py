@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.quality.classifier import FastTextClassifier, FastTextSettings
+from curate.quality.fasttext_model import FastTextClassifier
+from curate.quality.fasttext_train import FastTextSettings
 
 pytestmark = pytest.mark.network
 
@@ -34,12 +35,14 @@ import importlib.metadata, json, pathlib, sys
 import fasttext, pyarrow as pa
 assert importlib.metadata.version("fasttext") == "0.9.3"
 assert pathlib.Path(fasttext.__file__).is_relative_to(sys.prefix), fasttext.__file__
-from curate.quality.classifier import FastTextClassifier, FastTextSettings
+from curate.quality.fasttext_model import FastTextClassifier
+from curate.quality.fasttext_train import FastTextSettings
+from curate.text.batch import Batch
 texts, labels, settings, folder, given = json.loads(pathlib.Path(sys.argv[1]).read_text())
 texts = pa.array(texts, pa.large_string())
 FastTextClassifier.train(texts, labels, FastTextSettings(**settings), pathlib.Path(folder))
-own = FastTextClassifier.load(pathlib.Path(folder)).score(texts).tolist()
-print(json.dumps([own, FastTextClassifier.load(pathlib.Path(given)).score(texts).tolist()]))
+own = FastTextClassifier.load(pathlib.Path(folder)).score(Batch.of(texts)).tolist()
+print(json.dumps([own, FastTextClassifier.load(pathlib.Path(given)).score(Batch.of(texts)).tolist()]))
 """
 
 

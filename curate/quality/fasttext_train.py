@@ -1,0 +1,89 @@
+"""Training of fastText models: one thread, a fixed seed, zeroed memory, rows in an order of their content."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from curate.errors import InputError
+from curate.quality import fit
+from curate.quality.text_form import TextForm
+
+GOOD: Final = "__label__good"
+BAD: Final = "__label__bad"
+_SEED: Final = 0x74657874626F6F6B
+
+
+class FastTextSettings(BaseModel):
+    """How a fastText model is trained. The defaults give a model of about 10 MB."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dim: int = Field(32, ge=1, description="length of the vectors")
+    epoch: int = Field(10, ge=1, description="passes over the training rows")
+    lr: float = Field(0.3, gt=0, description="learning rate at the start; it falls to 0")
+    word_ngrams: int = Field(2, ge=1, description="longest run of words that is a feature")
+    min_count: int = Field(2, ge=1, description="rarer words are left out")
+    bucket: int = Field(65_536, ge=0, description="rows in the hash table of the n-grams; sets the size of the model")
+    quantize: bool = Field(False, description="product quantization: a fourth of the size or less, a little worse")
+
+    @model_validator(mode="after")
+    def _hashable(self) -> FastTextSettings:
+        if self.word_ngrams > 1 and self.bucket == 0:
+            raise ValueError("word_ngrams above 1 need a bucket above 0")
+        if self.quantize and self.bucket < 256:
+            raise ValueError("quantize needs a bucket of at least 256")
+        return self
+
+
+def train_fasttext(
+    text: pa.LargeStringArray, labels: npt.ArrayLike, settings: FastTextSettings, form: TextForm, model: Path
+) -> None:
+    """Train on texts with labels 1 (good) and 0 (bad); write the model to ``model`` (``.bin``, or quantized ``.ftz``).
+
+    Neither the order of the rows nor the number of cores nor the temporary file's name bears on a byte of the model:
+    rows are sorted by a hash of their text, and fastText gets one thread, a fixed seed and memory that is zero (see
+    ``fit.py``).
+    """
+    lines = form.lines(text)
+    marks = np.asarray(labels, dtype=np.int8)
+    if len(marks) != len(lines):
+        raise ValueError(f"{len(lines)} texts but {len(marks)} labels")
+    rows = sorted(
+        (xxhash.xxh3_64_intdigest(line.encode(), seed=_SEED), line, int(mark))
+        for line, mark in zip(lines.to_pylist(), marks.tolist(), strict=True)
+        if line
+    )
+    with tempfile.TemporaryDirectory(prefix="curate-train-") as temporary:
+        path = Path(temporary) / "rows.txt"
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{GOOD if mark else BAD} {line}\n" for _, line, mark in rows)
+        _fit(path, settings, model)
+
+
+def _fit(rows: Path, settings: FastTextSettings, model: Path) -> None:
+    arguments = {
+        "dim": settings.dim,
+        "epoch": settings.epoch,
+        "lr": settings.lr,
+        "wordNgrams": settings.word_ngrams,
+        "minCount": settings.min_count,
+        "bucket": settings.bucket,
+        "quantize": settings.quantize,
+    }
+    command = [sys.executable, "-P", fit.__file__, str(rows), str(model), json.dumps(arguments)]
+    done = subprocess.run(command, env=fit.environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
+        cure = "lower lr" if "NaN" in lines[-1] else "give it more rows, or a smaller min_count"
+        raise InputError(f"fastText can't train: {lines[-1]}", cure=cure)
