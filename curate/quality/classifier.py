@@ -49,5 +49,16 @@ def _fasttext(folder: Path) -> Classifier:
     return FastTextClassifier.load(folder)
 
 
-KINDS: Final[Mapping[str, Callable[[Path], Classifier]]] = {"fasttext": _fasttext}
+def _head(folder: Path) -> Classifier:
+    from curate.quality.heads import Head
+
+    return Head.load(folder)
+
+
+KINDS: Final[Mapping[str, Callable[[Path], Classifier]]] = {
+    "fasttext": _fasttext,
+    "forest": _head,
+    "ridge": _head,
+    "logistic": _head,
+}
 """Each kind's way to read a folder."""
