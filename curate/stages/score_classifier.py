@@ -23,6 +23,7 @@ class ScoreClassifier(Filter):
     a recipe and its calibration report, not to the classifier.
     """
 
+    revision: ClassVar[int] = 2
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"classifier": "classifiers"}
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {"score": pa.float32()}

@@ -19,7 +19,7 @@ from curate.quality import card, evaluate
 from curate.quality.fasttext_model import FastTextClassifier
 from curate.quality.fasttext_train import FastTextSettings
 from curate.quality.sample import HASH, Smallest, keyed_hash
-from curate.quality.text_form import TextForm, first_bytes
+from curate.quality.text_form import TextForm
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -40,7 +40,7 @@ class TrainClassifier(Trainer):
     have no near copy among those trained on. Writes the model, ``settings.json`` and ``card.md``.
     """
 
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
 
     label: str = Field(description="column with the label, such as 'labels.label'; rows without one are not trained on")
     judge: str | None = Field(None, description="column with a judge's score 0-5, such as 'judge.score'; only reported")
@@ -102,7 +102,7 @@ class TrainClassifier(Trainer):
         names = ["id", "content_hash", "source", "meta"]
         columns = {name: batch.column(name) for name in names}
         # Only what the model will read is held; the length is the document's own.
-        columns["text"] = first_bytes(batch.text, self.form.max_bytes)
+        columns["text"] = self.form.cut(batch.text)
         columns["bytes"] = pc.binary_length(pc.fill_null(batch.text, "")).cast(pa.int64())
         columns["label"] = batch.column(self.label).cast(pa.int8())
         nothing = pa.nulls(len(batch), pa.int8())

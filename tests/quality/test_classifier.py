@@ -8,14 +8,11 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.quality.classifier import EMPTY_SCORE, load
 from curate.quality.fasttext_model import FastTextClassifier
 from curate.quality.fasttext_train import FastTextSettings
-from curate.quality.text_form import TextForm, first_bytes
 from curate.text.batch import Batch
 
 SMALL = FastTextSettings(dim=8, epoch=20, lr=0.5, bucket=500, min_count=1)
@@ -45,28 +42,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     FastTextClassifier.train(texts(GOOD + BAD), LABELS, SMALL, folder)
     return folder
-
-
-def slow_first_bytes(text: str, limit: int) -> str:
-    return text.encode()[:limit].decode("utf-8", "ignore")
-
-
-@settings(deadline=None)
-@given(st.lists(st.text()), st.integers(1, 12), st.integers(0, 3))
-def test_texts_are_cut_between_characters(values, limit, skip):
-    """The vectorised cut equals cutting bytes and dropping the broken character, for slices of an array too."""
-    array = texts(values)[skip:]
-    assert first_bytes(array, limit).to_pylist() == [slow_first_bytes(v, limit) for v in values[skip:]]
-
-
-def test_what_fasttext_would_misread_is_gone():
-    """White space, labels and the end-of-line word do not reach fastText; nulls are empty."""
-    lines = (
-        TextForm(max_bytes=64)
-        .lines(texts(["a\nb\tc\r\nd\x00e\x0bf\x0cg", "__label__good x </s> y", None, " \n"]))
-        .to_pylist()
-    )
-    assert lines == ["a b c  d e f g", "__label __good x < /s> y", "", ""]
 
 
 def test_scores_are_float32_in_the_unit_interval_and_right(folder):
