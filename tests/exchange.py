@@ -54,6 +54,19 @@ def _sorted(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
     return rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in (KEY, *by)]))
 
 
+def _span(table: pa.Table, a: int, b: int, group: str | None) -> Span:
+    """Sums before row ``a`` and over all, and for each group with rows in [a, b) the same of its rows."""
+    weights = table.column(WEIGHT).to_pylist() if WEIGHT in table.schema.names else [0] * table.num_rows
+    inner = {}
+    if group is not None:
+        names = table.column(group).to_pylist()
+        for name in {n for n in names[a:b] if n is not None}:
+            mine = [i for i, n in enumerate(names) if n == name]
+            before = [i for i in mine if i < a]
+            inner[name] = Span(len(before), len(mine), sum(weights[i] for i in before), sum(weights[i] for i in mine))
+    return Span(a, table.num_rows, sum(weights[:a]), sum(weights), inner)
+
+
 def verdicts(
     stage: Global,
     docs: pa.Table,
@@ -86,12 +99,10 @@ def verdicts(
         keys = table.column(KEY).to_numpy()
         bounds = np.array([(p << 64) // partitions for p in range(1, partitions)], np.uint64)
         edges = [0, *np.searchsorted(keys, bounds, side="left").tolist(), table.num_rows]
-        weights = table.column(WEIGHT).to_numpy() if WEIGHT in table.schema.names else np.zeros(len(keys), np.int64)
         reduced = []
         for a, b in itertools.pairwise(edges):
             if a < b:
-                span = Span(a, table.num_rows, int(weights[:a].sum()), int(weights.sum()))
-                reduced.append(phase.reduce(table.slice(a, b - a), span, ctx))
+                reduced.append(phase.reduce(table.slice(a, b - a), _span(table, a, b, phase.group), ctx))
         rows = pa.concat_tables(reduced)
         inputs = _batches(rows, batch_rows)
         rng.shuffle(inputs)

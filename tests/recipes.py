@@ -51,7 +51,7 @@ def everything(folder: Path | str = "in") -> Steps:
         step("labels", "label.contrast", positive=["prose", "table"], negative=["code"]),
         step("value", "train.classifier", label="labels.label", min_per_class=5, fasttext={"dim": 4, "epoch": 2}),
         step("scored", "score.classifier", "labels", classifier="value"),
-        step("good", "select.where", column="scored.score", top=0.8),
+        step("good", "select.where", column="scored.score", top="80%", within="source", floor="20%"),
         step("bounded", "select.where", column="scored.score", at_least=0.001),
         step("text", "write.text", documents_per_shard=60),
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.errors import InputError, RecipeError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import dataset, exchange, generate, learn
@@ -26,7 +26,7 @@ from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
-from curate.stages.base import Context, Filter, Generator, Global, Span, Trainer, Writer
+from curate.stages.base import MOST_GROUPS, Context, Filter, Generator, Global, Span, Trainer, Writer
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import part_schema
@@ -296,28 +296,36 @@ class Engine:
                 )
         mapped = self.tasks((step.id,), f"{name}: map", maps)
         pieces: dict[int, list[exchange.Piece]] = {}
-        sums: dict[int, list[int]] = {}
+        sums: dict[int, list[Any]] = {}
+        groups: set[str] = set()
         for task in maps:
             receipt = mapped[task.key]
-            for p, first, count, rows, weight in receipt["index"]:
+            for p, first, count, rows, weight, *more in receipt["index"]:
+                inner = more[0] if more else {}  # receipts of earlier versions know no groups
                 pieces.setdefault(p, []).append(exchange.Piece(receipt["file"], first, count))
-                here = sums.setdefault(p, [0, 0])
+                here = sums.setdefault(p, [0, 0, {}])
                 here[0] += rows
                 here[1] += weight
-        all_rows, all_weight = sum(s[0] for s in sums.values()), sum(s[1] for s in sums.values())
+                exchange.add_sums(here[2], inner)
+                groups.update(inner)
+            self._few_groups(step, stage, phase, groups)
         reduces: list[exchange.ReduceTask] = []
-        spans: list[Span] = []
-        rows_before = weight_before = 0
+        spans = exchange.spans(sums[p] for p in sorted(pieces))
         above = fingerprint([t.key for t in maps])
-        for p in sorted(pieces):
-            span = Span(rows_before, all_rows, weight_before, all_weight)
-            spans.append(span)
+        for p, span in zip(sorted(pieces), spans, strict=True):
             key = fingerprint(identity, phase, "reduce", p, partitions, above)
             reduces.append(exchange.ReduceTask(self.store, folder, key, stage, ctx, phase, p, tuple(pieces[p]), span))
-            rows_before += sums[p][0]
-            weight_before += sums[p][1]
         reduced = self.tasks((step.id,), f"{name}: reduce", reduces)
         return [(t.key, reduced[t.key]) for t in reduces], spans
+
+    @staticmethod
+    def _few_groups(step: PlannedStep, stage: Global | Writer, phase: int, groups: set[str]) -> None:
+        if len(groups) > MOST_GROUPS and isinstance(stage, Global):
+            raise RecipeError(
+                f"{stage.phases()[phase].group_label}: has more than {MOST_GROUPS:,} different values",
+                place=f"{step.step.place}: step {step.id}",
+                cure="name a column with fewer, as the source or the language",
+            )
 
     def _global(self, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]) -> StepRecord:
         partitions = self._partitions(parts)

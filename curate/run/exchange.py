@@ -7,7 +7,7 @@ order whatever the number of partitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,11 +96,12 @@ class MapTask(Task):
     def work(self) -> dict[str, Any]:
         """Map, sort, write; the receipt says where each partition lies."""
         run: Callable[[Batch, Context], pa.Table]
+        group: str | None = None
         if isinstance(self.stage, Writer):
             run, by = self.stage.map, self.stage.sort_by()
         else:
             phase = self.stage.phases()[self.phase]
-            run, by = phase.map, phase.sort_by
+            run, by, group = phase.map, phase.sort_by, phase.group
         tables = [t for t in (run(batch, self.ctx) for batch in self._inputs()) if t.num_rows]
         if not tables:
             return {"file": None, "index": [], "rows": 0}
@@ -118,8 +119,48 @@ class MapTask(Task):
                 for batch in rows.slice(begin, end - begin).to_batches(max_chunksize=ROWS_PER_BATCH):
                     out.write(batch)
                 weight = int(weights[begin:end].sum()) if weights is not None else 0
-                index.append([p, first, out.batches - first, end - begin, weight])
+                sums = group_sums(rows.slice(begin, end - begin), group) if group is not None else {}
+                index.append([p, first, out.batches - first, end - begin, weight, sums])
         return {"file": file, "index": index, "rows": rows.num_rows}
+
+
+def group_sums(rows: pa.Table, group: str) -> dict[str, list[int]]:
+    """By each value of a string column how many rows have it, and the sum of their weights; null rows are left out."""
+    codes = rows.column(group).combine_chunks().dictionary_encode()
+    there = pc.is_valid(codes.indices)
+    at = codes.indices.filter(there).to_numpy()
+    names = codes.dictionary.to_pylist()
+    counts, weights = np.bincount(at, minlength=len(names)), np.zeros(len(names), np.int64)
+    if WEIGHT in rows.schema.names:
+        # Whole numbers: bincount would sum them as float64.
+        np.add.at(weights, at, rows.column(WEIGHT).filter(there).to_numpy())
+    return {name: [int(n), int(w)] for name, n, w in zip(names, counts, weights, strict=True)}
+
+
+def spans(partitions: Iterable[list[Any]]) -> list[Span]:
+    """A Span for each partition from its ``[rows, weight, groups]``, partitions in the order of their keys."""
+    partitions = list(partitions)
+    rows, weight = sum(p[0] for p in partitions), sum(p[1] for p in partitions)
+    totals: dict[str, list[int]] = {}
+    for _, _, groups in partitions:
+        add_sums(totals, groups)
+    result: list[Span] = []
+    before_rows = before_weight = 0
+    before = {name: [0, 0] for name in totals}
+    for here in partitions:
+        inner = {n: Span(before[n][0], totals[n][0], before[n][1], totals[n][1]) for n in here[2]}
+        result.append(Span(before_rows, rows, before_weight, weight, inner))
+        before_rows, before_weight = before_rows + here[0], before_weight + here[1]
+        add_sums(before, here[2])
+    return result
+
+
+def add_sums(sums: dict[str, list[int]], more: Mapping[str, list[int]]) -> None:
+    """Add sums by group to others, in place."""
+    for name, (rows, weight) in more.items():
+        here = sums.setdefault(name, [0, 0])
+        here[0] += rows
+        here[1] += weight
 
 
 def read_pieces(store: Store, pieces: tuple[Piece, ...]) -> pa.Table | None:

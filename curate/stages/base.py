@@ -41,6 +41,8 @@ KEY: Final = "key"
 """uint64: exchange rows are sorted by it; partitions are ranges of it."""
 WEIGHT: Final = "weight"
 """int64, optional: summed per partition before the reduce, see Span."""
+MOST_GROUPS: Final = 10_000
+"""Values that a phase's group may have: their sums are held for all partitions at once."""
 
 Signals = Mapping[str, pa.Array]
 """Row-aligned measurements by name; what ``decide`` reads and ``explain`` shows."""
@@ -100,6 +102,11 @@ class Stage(BaseModel):
     def concrete(self) -> Stage:
         """The stage that runs: itself, unless its settings ask for another kind (``select.where`` with ``top``)."""
         return self
+
+    def counted_by(self) -> str | None:
+        """The column (or ``meta.FIELD``) by whose values a run counts what the stage keeps, so that no topic goes
+        unseen; None for a stage whose reasons say enough."""
+        return None
 
     def fingerprint(self) -> str:
         """Identity of the stage by meaning: name, revision, settings; assets and upstream are added by the plan."""
@@ -186,12 +193,16 @@ class Span:
     """Where a partition lies in the global order: sums over all partitions before it, and over all.
 
     Keys are partitioned by range, so ``start_rows`` is the global rank of the partition's first row.
+
+    Attributes:
+        groups: the same of the rows of one group alone, for each group that has rows in the partition; see Phase.
     """
 
     start_rows: int
     total_rows: int
     start_weight: int = 0
     total_weight: int = 0
+    groups: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,12 +216,17 @@ class Phase:
         reduce: the rows of one partition, sorted by KEY, then ``sort_by``, to rows. Must not depend on which
             other keys share the partition.
         sort_by: columns that make the order total.
+        group: a string column of the mapped rows: rows and weights are summed for each of its values too, which ranks
+            rows within groups; null rows are in none. At most MOST_GROUPS values.
+        group_label: what a user calls that column.
     """
 
     name: str
     map: Callable[[Batch, Context], pa.Table]
     reduce: Callable[[pa.Table, Span, Context], pa.Table]
     sort_by: tuple[str, ...]
+    group: str | None = None
+    group_label: str = ""
 
 
 VERDICTS: Final = pa.schema(

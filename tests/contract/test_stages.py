@@ -422,11 +422,24 @@ def test_only_filters_that_say_so_edit(name: str, tiny: dict[str, Path]) -> None
 # -- global stages --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*stages(Global), "select.where"])
-def test_global_is_a_function_of_the_set(name: str, tiny: dict[str, Path]) -> None:
+RANKED: list[dict[str, Any]] = [
+    {"column": "number.value", "top": "50%"},
+    {"column": "number.value", "tokens": "1K"},
+    {"column": "number.value", "top": 0.5, "within": "source"},
+    {"column": "number.value", "tokens": 500, "within": "source", "bytes_per_token": 3.3},
+    {"column": "number.value", "tokens": 600_000, "within": "source", "floor": 0.1},
+]
+"""Ways in which select.where looks at all rows."""
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((n, SETTINGS.get(n, {})) for n in stages(Global)), *(("select.where", s) for s in RANKED)],
+    ids=lambda v: v if isinstance(v, str) else "-".join(v),
+)
+def test_global_is_a_function_of_the_set(name: str, settings: dict[str, Any], tiny: dict[str, Path]) -> None:
     """One partition or five, one part or four, in any order: the same verdicts, with documented reasons."""
-    stage = stage_class(name).model_validate({"column": "number.value", "top": 0.5} if name == "select.where" else {})
-    stage = stage.concrete()
+    stage = stage_class(name).model_validate(settings).concrete()
     assert isinstance(stage, Global)
     texts = [*WEIRD, HUGE, *WEIRD[:12], *(w + " and a little more" for w in WEIRD[20:]), HUGE + "x"]
     docs = pa.Table.from_batches([documents(texts, stage)])

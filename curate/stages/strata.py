@@ -1,0 +1,88 @@
+"""Strata: rows told apart by a column, or by a field of ``meta``. No stage, used by those that keep a share of each."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import schema
+from curate.errors import RecipeError
+from curate.text.batch import Batch
+
+NONE: Final = "(none)"
+"""The stratum of rows whose column is null, or whose ``meta`` lacks the field."""
+_META: Final = "meta."
+
+
+def columns_of(within: str | None) -> frozenset[str]:
+    """The columns that a stage must be given for its strata; those of schema.DOCUMENT are always there."""
+    return frozenset() if within is None or within.startswith(_META) else frozenset({within})
+
+
+def strata(docs: Batch, within: str) -> pa.StringArray:
+    """Each row's stratum: the value of a column, or with ``meta.FIELD`` of a field of ``meta``, as a string; NONE
+    where there is no value.
+
+    Raises RecipeError for a column that no one can count by (texts, lists, structs).
+    """
+    if within.startswith(_META):
+        return pc.fill_null(_field(docs.column("meta"), within.removeprefix(_META)), NONE)
+    values = docs.column(within)
+    if within in ("text", "meta", *(n for n in schema.DOCUMENT.names if n.endswith("hash"))) or pa.types.is_nested(
+        values.type
+    ):
+        raise RecipeError(
+            f"rows can't be told apart by column '{within}' ({values.type})",
+            cure="name a column with few values, as source, or a field of meta, as meta.language",
+        )
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return pc.fill_null(values.cast(pa.string()), NONE)
+
+
+def _field(metas: pa.Array, field: str) -> pa.StringArray:
+    """One field of JSON objects, as strings; null where it is missing or null."""
+    found = _strings(metas, field)
+    return found if found is not None else pa.array([_said(m, field) for m in metas.to_pylist()], pa.string())
+
+
+def _strings(metas: pa.Array, field: str) -> pa.StringArray | None:
+    """The field by Arrow's own reader, which takes a column of strings at once; None where it can't."""
+    import pyarrow.json as pj
+
+    if not len(metas):
+        return pa.array([], pa.string())
+    lines = pc.replace_substring(metas, "\n", " ")  # between tokens only: inside of a string JSON has \\n
+    if pc.any(pc.invert(pc.starts_with(lines, "{"))).as_py():
+        return None
+    body = "\n".join(lines.to_pylist()).encode()
+    try:
+        table = pj.read_json(
+            io.BytesIO(body),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
+            parse_options=pj.ParseOptions(
+                explicit_schema=pa.schema([(field, pa.string())]), unexpected_field_behavior="ignore"
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if table.num_rows != len(metas):
+        return None
+    return table.column(field).combine_chunks()
+
+
+def _said(meta: str, field: str) -> str | None:
+    try:
+        value: Any = json.loads(meta)
+    except ValueError:
+        return None
+    value = value.get(field) if isinstance(value, dict) else None
+    if value is None:
+        return None
+    said = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    # A lone surrogate, which JSON can write, is no text.
+    return said.encode("utf-8", "replace").decode()
