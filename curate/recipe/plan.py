@@ -178,7 +178,7 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
             uses[setting] = value
             continue
         local = assets.locate(str(value), recipe.path.parent)
-        if "/" in str(value) and local.exists():
+        if ("/" in str(value) and local.exists()) or ("." in str(value) and local.is_file()):
             # A worker of a running cluster has another working folder.
             files[setting] = local.absolute()
             continue

@@ -116,6 +116,7 @@ def _context(run: RunFolder, step: Step, stage: Filter) -> Context:
             found[setting] = run.store.path(str(run.steps[step.uses[setting]].record.folder))
         elif value is not None:
             local = assets.locate(str(value), recipe.parent) if recipe is not None else Path(str(value))
-            found[setting] = local if "/" in str(value) and local.exists() else assets.find(kind, str(value))
+            file = ("/" in str(value) and local.exists()) or ("." in str(value) and local.is_file())
+            found[setting] = local if file else assets.find(kind, str(value))
     seed = run.manifest.get("seed") if stage.seeded else None
     return Context(step.id, seed, found)

@@ -33,6 +33,7 @@ KINDS = (Source, Filter, Global, Trainer, Generator, Writer)
 SETTINGS: dict[str, dict[str, Any]] = {
     "decontaminate": {"against": ["humaneval"]},
     "label.contrast": {"positive": ["test"], "negative": ["other"]},
+    "label.file": {"labels": "tiny"},
     "score.classifier": {"classifier": "tiny"},
     "select.where": {"column": "number.value", "at_least": 0.5},
     "train.classifier": {"label": "number.value"},
@@ -119,6 +120,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, stage in (("classifier", classifier), ("tokenizer", tokenizer)):
         made[name] = tmp_path_factory.mktemp(name)
         stage.train([Batch(rows)], made[name], Context("tiny", 1))
+    made["labels"] = tmp_path_factory.mktemp("labels") / "labels.csv"
+    made["labels"].write_text("origin,label\nf#1,1\nf#2,0\n")
     return made
 
 
