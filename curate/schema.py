@@ -38,6 +38,8 @@ DROPPED: Final = pa.schema(
         pa.field("step", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string()),
+        pa.field("bytes", pa.int64()),
     ]
 )
-"""A row that did not go on: which step, for which reason, and what was measured or who was kept instead (JSON)."""
+"""A row that did not go on: which step, for which reason, what was measured or who was kept instead (JSON), and how
+long its text was then (null where it never became a document)."""

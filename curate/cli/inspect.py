@@ -93,6 +93,7 @@ def inspect(
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
+    _kept(out, found, step, run)
     _distributions(out, found.distributions, step, run)
     for name, columns in found.crowded.items():
         out.print(f"\n{columns} signals of step {name}: curate inspect {run} --plain --step {name}", soft_wrap=True)
@@ -141,6 +142,23 @@ def _counts(out: Console, found: Overview) -> None:
         for said in edited_line(step):
             row("", "", "", "", "", "", Text(said, style="dim"))
     out.print(made)
+
+
+def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
+    """What became of each source and length: of one step in full, of others only where something was emptied."""
+    from curate.cli.kept import show
+    from curate.report.kept import emptied_lines
+    from curate.report.plain import one_line
+
+    for each in found.steps:
+        if each["step"] == step:
+            show(out, each["kept_by"])
+            continue
+        lines = emptied_lines(each["kept_by"]) if step is None else []
+        for line in lines:
+            out.print(one_line(f"{each['step']}: {line}", 400), style="yellow", soft_wrap=True)
+        if lines:
+            out.print(f"  curate inspect --plain {run} --step {each['step']}", style="dim", soft_wrap=True)
 
 
 def _distributions(out: Console, found: list[Distribution], step: str | None, run: str) -> None:

@@ -97,7 +97,7 @@ class Overview:
     """What ``inspect`` shows.
 
     Attributes:
-        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed.
+        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed, ``kept_by`` (see Counts).
         matching: how many rows ``Wanted`` matches, of which some are shown.
         crowded: by step, how many columns it adds, where they are too many to be among ``distributions``.
     """
@@ -157,6 +157,7 @@ def _step(step: Step) -> dict[str, Any]:
         "reasons": reasons,
         "edited": counts.edited,
         "removed": counts.removed,
+        "kept_by": counts.kept_by,
     }
 
 

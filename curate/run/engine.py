@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import InputError, RecipeError
+from curate.errors import InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import dataset, exchange, generate, learn
@@ -26,7 +26,7 @@ from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
-from curate.stages.base import MOST_GROUPS, Context, Filter, Generator, Global, Span, Trainer, Writer
+from curate.stages.base import Context, Filter, Generator, Global, Span, Trainer, Writer
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import part_schema
@@ -308,7 +308,7 @@ class Engine:
                 here[1] += weight
                 exchange.add_sums(here[2], inner)
                 groups.update(inner)
-            self._few_groups(step, stage, phase, groups)
+            exchange.check_groups(groups, stage, phase, f"{step.step.place}: step {step.id}")
         reduces: list[exchange.ReduceTask] = []
         spans = exchange.spans(sums[p] for p in sorted(pieces))
         above = fingerprint([t.key for t in maps])
@@ -317,15 +317,6 @@ class Engine:
             reduces.append(exchange.ReduceTask(self.store, folder, key, stage, ctx, phase, p, tuple(pieces[p]), span))
         reduced = self.tasks((step.id,), f"{name}: reduce", reduces)
         return [(t.key, reduced[t.key]) for t in reduces], spans
-
-    @staticmethod
-    def _few_groups(step: PlannedStep, stage: Global | Writer, phase: int, groups: set[str]) -> None:
-        if len(groups) > MOST_GROUPS and isinstance(stage, Global):
-            raise RecipeError(
-                f"{stage.phases()[phase].group_label}: has more than {MOST_GROUPS:,} different values",
-                place=f"{step.step.place}: step {step.id}",
-                cure="name a column with fewer, as the source or the language",
-            )
 
     def _global(self, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]) -> StepRecord:
         partitions = self._partitions(parts)
@@ -341,9 +332,13 @@ class Engine:
             for number, batch in receipt["parts"]:
                 pieces.setdefault(number, []).append(exchange.Piece(receipt["file"], batch, 1))
         everything = fingerprint([p.key for p in parts])
+        by = stage.counted_by()
+        if by is not None:
+            # Rows of parts that no verdict is about are counted, too.
+            pieces = {number: pieces.get(number, []) for number, _ in enumerate(parts)}
         tasks = {
             number: exchange.ApplyTask(
-                self.store, folder, fingerprint(identity, "apply", number, everything), parts[number], tuple(found)
+                self.store, folder, fingerprint(identity, "apply", number, everything), parts[number], tuple(found), by
             )
             for number, found in pieces.items()
         }

@@ -7,7 +7,7 @@ order whatever the number of partitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
-from curate.errors import InputError
+from curate.errors import InputError, RecipeError
 from curate.run.row_step import text_bytes
 from curate.run.segment import conform
+from curate.run.tally import tally
 from curate.run.task import Task
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Writer
+from curate.stages.base import KEY, MOST_GROUPS, PART, ROW, VERDICTS, WEIGHT, Context, Global, Span, Writer
 from curate.store.files import Store
 from curate.store.parts import HIDDEN, read_part
-from curate.store.records import Counts, Part
+from curate.store.records import Counts, Part, add_kept
 from curate.store.tables import batch_at, open_table, read_batches, table_writer
 from curate.text.batch import Batch
 
@@ -163,6 +164,16 @@ def add_sums(sums: dict[str, list[int]], more: Mapping[str, list[int]]) -> None:
         here[1] += weight
 
 
+def check_groups(groups: Sized, stage: Global | Writer, phase: int, place: str) -> None:
+    """Raise RecipeError when a phase has more groups than sums are held for."""
+    if len(groups) > MOST_GROUPS and isinstance(stage, Global):
+        raise RecipeError(
+            f"{stage.phases()[phase].group_label}: has more than {MOST_GROUPS:,} different values",
+            place=place,
+            cure="name a column with fewer, as the source or the language",
+        )
+
+
 def read_pieces(store: Store, pieces: tuple[Piece, ...]) -> pa.Table | None:
     """All rows of some pieces, in their order."""
     batches: list[pa.RecordBatch] = []
@@ -238,10 +249,14 @@ class ReduceTask(Task):
 
 @dataclass(frozen=True)
 class ApplyTask(Task):
-    """Joins verdicts back to one part: an overlay that hides rows, and the list of what was dropped and why."""
+    """Joins verdicts back to one part: an overlay that hides rows, and the list of what was dropped and why.
+
+    ``by`` is what kept rows are counted by (Stage.counted_by).
+    """
 
     part: Part
     pieces: tuple[Piece, ...]
+    by: str | None = None
 
     @property
     def point(self) -> str:
@@ -256,7 +271,8 @@ class ApplyTask(Task):
     def work(self) -> dict[str, Any]:
         """Write the overlay and the dropped rows."""
         verdicts = read_pieces(self.store, self.pieces)
-        assert verdicts is not None
+        if verdicts is None:
+            verdicts = VERDICTS.empty_table()
         verdicts = verdicts.take(pc.sort_indices(verdicts.column(ROW))).combine_chunks()
         rows = verdicts.column(ROW).to_numpy()
         step = self.folder.split("/")[1]
@@ -275,6 +291,8 @@ class ApplyTask(Task):
                 out.write(pa.RecordBatch.from_pydict({HIDDEN: pa.array(hidden)}))
                 counts.rows_in += visible.rows.num_rows
                 counts.bytes_in += text_bytes(visible.rows)
+                if self.by is not None:
+                    add_kept(counts.kept_by, tally(Batch(visible.rows), ~hidden[visible.position], self.by))
                 which = np.flatnonzero(hidden[visible.position])
                 if len(which):
                     lost = visible.rows.take(pa.array(which))
@@ -300,6 +318,7 @@ def _dropped(step: str, lost: pa.RecordBatch, said: pa.Table) -> pa.RecordBatch:
             pa.repeat(step, lost.num_rows),
             said.column("reason").combine_chunks(),
             said.column("detail").combine_chunks(),
+            pc.binary_length(lost.column("text")).cast(pa.int64()),
         ],
         schema=schema.DROPPED,
     )

@@ -165,6 +165,7 @@ class AcceptTask(Task):
             step,
             pa.array([r for _, r, _ in lost]),
             pa.array([d for _, _, d in lost]),
+            pa.nulls(len(lost), pa.int64()),
         ]
         key = self.store.fresh(self.folder, "dropped", ".arrow")
         with table_writer(self.store.path(key), schema.DROPPED) as out:

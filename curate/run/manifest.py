@@ -45,6 +45,8 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
     if not (isinstance(planned.stage, Filter) and planned.stage.edits()):
         del counts["edited"], counts["removed"]
+    if not counts["kept_by"]:
+        del counts["kept_by"]
     return {
         "id": record.step,
         "use": record.use,

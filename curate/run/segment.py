@@ -22,13 +22,14 @@ from curate.run.documents import documents
 from curate.run.inputs import Stamp, check_unchanged
 from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.row_step import RowStep, edited, no_rows, text_bytes, with_columns
+from curate.run.tally import tally
 from curate.run.task import Task
 from curate.run.warm import measure
 from curate.stages.base import Signals
 from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
-from curate.store.records import Counts, Part
+from curate.store.records import Counts, Part, add_kept
 from curate.store.tables import BATCH_BYTES, TableWriter
 from curate.text.batch import Batch
 
@@ -168,7 +169,7 @@ class _Run:
             counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
         ids = [hashlib.blake2b(f"{name}\x1f{i.origin}".encode(), digest_size=schema.ID_BYTES).digest() for i in items]
         same, origins = [name] * len(items), [i.origin for i in items]
-        values = [ids, same, origins, same, [i.reason for i in items], [i.detail for i in items]]
+        values = [ids, same, origins, same, [i.reason for i in items], [i.detail for i in items], [None] * len(items)]
         self.dropped.write(
             pa.RecordBatch.from_arrays(
                 [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)], schema=schema.DROPPED
@@ -195,6 +196,8 @@ class _Run:
             side = {"id": docs.column("id"), HASH: docs.column(HASH), **signals, REASON: reasons}
             self.signals[step.id].write(pa.RecordBatch.from_pydict(side))
             docs = docs.with_rows(with_columns(docs.rows, step, signals))
+            if (by := step.stage.counted_by()) is not None:
+                add_kept(counts.kept_by, tally(docs, np.asarray(pc.is_null(reasons)), by))
             if reasons.null_count < len(reasons):
                 goes = pc.is_valid(reasons)
                 self._drop(step.id, docs.rows.filter(goes), reasons.filter(goes), counts)
@@ -254,6 +257,7 @@ class _Run:
             pa.repeat(step, n),
             reasons,
             pa.nulls(n, pa.string()),
+            pc.binary_length(rows.column("text")).cast(pa.int64()),
         ]
         self.dropped.write(pa.RecordBatch.from_arrays(columns, schema=schema.DROPPED))
 

@@ -15,12 +15,13 @@ from curate.text.batch import Batch
 
 NONE: Final = "(none)"
 """The stratum of rows whose column is null, or whose ``meta`` lacks the field."""
-_META: Final = "meta."
+META: Final = "meta."
+"""What the name of a field of ``meta`` begins with."""
 
 
 def columns_of(within: str | None) -> frozenset[str]:
     """The columns that a stage must be given for its strata; those of schema.DOCUMENT are always there."""
-    return frozenset() if within is None or within.startswith(_META) else frozenset({within})
+    return frozenset() if within is None or within.startswith(META) else frozenset({within})
 
 
 def strata(docs: Batch, within: str) -> pa.StringArray:
@@ -29,8 +30,8 @@ def strata(docs: Batch, within: str) -> pa.StringArray:
 
     Raises RecipeError for a column that no one can count by (texts, lists, structs).
     """
-    if within.startswith(_META):
-        return pc.fill_null(_field(docs.column("meta"), within.removeprefix(_META)), NONE)
+    if within.startswith(META):
+        return pc.fill_null(_field(docs.column("meta"), within.removeprefix(META)), NONE)
     values = docs.column(within)
     if within in ("text", "meta", *(n for n in schema.DOCUMENT.names if n.endswith("hash"))) or pa.types.is_nested(
         values.type

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+KeptBy = dict[str, dict[str, list[int]] | None]
+"""By column and value: rows before and after a step, bytes of text before and after. None: more than MOST_VALUES."""
+MOST_VALUES: Final = 1_000
+"""Values of a column that are counted; of a column with more none are, however the rows are split."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Counts:
         reasons: rows by the reason for which they went.
         edited: rows that stayed with another text.
         removed: bytes of text that edits took from them.
+        kept_by: what became of each source (or other stratum) and class of length, where the stage asks for it.
     """
 
     rows_in: int = 0
@@ -53,6 +59,7 @@ class Counts:
     reasons: dict[str, int] = field(default_factory=dict)
     edited: int = 0
     removed: int = 0
+    kept_by: KeptBy = field(default_factory=dict)
 
     def add(self, other: Counts) -> None:
         """Sum, in place."""
@@ -65,11 +72,26 @@ class Counts:
         self.removed += other.removed
         for reason, rows in other.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + rows
+        add_kept(self.kept_by, other.kept_by)
 
     @staticmethod
     def load(value: Mapping[str, Any]) -> Counts:
         """From JSON."""
         return Counts(**value)
+
+
+def add_kept(counts: KeptBy, more: KeptBy) -> None:
+    """Add counts by value to others, in place."""
+    for column, values in more.items():
+        here = counts.setdefault(column, {})
+        if here is None or values is None:
+            counts[column] = None
+            continue
+        for value, added in values.items():
+            before = here.get(value, [0] * len(added))
+            here[value] = [a + b for a, b in zip(before, added, strict=True)]
+        if len(here) > MOST_VALUES:
+            counts[column] = None
 
 
 def counts_of(receipt: Any) -> dict[str, Counts]:
