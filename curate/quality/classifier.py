@@ -24,29 +24,47 @@ class Classifier(Protocol):
     """Anything that gives texts a score."""
 
     def score(self, docs: Batch) -> Scores:
-        """One float32 in [0, 1] a row, higher is better; a null text counts as an empty one."""
+        """One float32 a row, higher is better; a null text counts as an empty one.
+
+        In [0, 1], but for models whose labels are numbers: those give the expected one.
+        """
         ...
 
 
-def load(folder: Path) -> Classifier:
-    """The classifier in a folder, read once per process and again when its files have changed."""
-    files = sorted(p for p in folder.glob("*") if p.name == SETTINGS_FILE or p.stem == "model")
-    stats = tuple((p.name, (s := p.stat()).st_size, s.st_mtime_ns, s.st_ino) for p in files)
-    return _load(folder.absolute(), stats)
+def load(place: Path, label: str | None = None) -> Classifier:
+    """The classifier in a folder, or in a fastText model file; read once per process, and again when it has changed.
+
+    ``label``: whose probability the score is, where a fastText model has several labels. Raises InputError for what is
+    no classifier.
+    """
+    files = [place] if place.is_file() else sorted(place.glob("*"))
+    read = [p for p in files if p == place or p.name == SETTINGS_FILE or p.stem == "model"]
+    stats = tuple((p.name, (s := p.stat()).st_size, s.st_mtime_ns, s.st_ino) for p in read)
+    return _load(place.absolute(), label, stats)
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, stats: tuple[tuple[str, int, int, int], ...]) -> Classifier:  # noqa: ARG001 - part of the cache's key
-    kind = describe(folder).kind
+def _load(place: Path, label: str | None, stats: tuple[tuple[str, int, int, int], ...]) -> Classifier:  # noqa: ARG001 - part of the cache's key
+    if place.is_file():
+        from curate.quality.fasttext_model import FastTextClassifier
+
+        return FastTextClassifier.foreign(place, label)
+    kind = describe(place).kind
     if kind not in KINDS:
-        raise InputError(f"unknown kind of classifier '{kind}'", place=str(folder / SETTINGS_FILE))
-    return KINDS[kind](folder)
+        raise InputError(f"unknown kind of classifier '{kind}'", place=str(place / SETTINGS_FILE))
+    if kind in _LABELLED:
+        return _fasttext(place, label)
+    if label is not None:
+        raise InputError(
+            f"a classifier of kind '{kind}' has one score, no labels", place=str(place), cure="leave label out"
+        )
+    return KINDS[kind](place)
 
 
-def _fasttext(folder: Path) -> Classifier:
+def _fasttext(folder: Path, label: str | None = None) -> Classifier:
     from curate.quality.fasttext_model import FastTextClassifier
 
-    return FastTextClassifier.load(folder)
+    return FastTextClassifier.load(folder, label)
 
 
 def _head(folder: Path) -> Classifier:
@@ -57,8 +75,11 @@ def _head(folder: Path) -> Classifier:
 
 KINDS: Final[Mapping[str, Callable[[Path], Classifier]]] = {
     "fasttext": _fasttext,
+    "folded": _fasttext,
     "forest": _head,
     "ridge": _head,
     "logistic": _head,
 }
 """Each kind's way to read a folder."""
+_LABELLED: Final = frozenset({"fasttext", "folded"})
+"""Kinds whose models have labels, of which one can be named."""

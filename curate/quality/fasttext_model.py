@@ -1,6 +1,7 @@
-"""fastText models as classifiers.
+"""fastText models as classifiers: our own, with the form that they read texts in, and anybody's .bin or .ftz file.
 
-Only ``predict`` with a list is called: with a string, stock fasttext 0.9.3 raises ValueError under NumPy 2.
+What is scored is folded (``curate.quality.folded``); models that can't be (hierarchical softmax, more labels than it
+would be worth) go through the library.
 """
 
 from __future__ import annotations
@@ -14,59 +15,75 @@ import pyarrow as pa
 
 from curate.errors import InputError
 from curate.quality.classifier import EMPTY_SCORE, Scores
-from curate.quality.fasttext_train import BAD, GOOD, FastTextSettings, train_fasttext
+from curate.quality.fasttext_file import HIERARCHICAL, FastTextFile, read_fasttext
+from curate.quality.fasttext_library import LibraryModel
+from curate.quality.fasttext_train import GOOD, FastTextSettings, train_fasttext
+from curate.quality.folded import Folded, Precision, fold
 from curate.quality.folder import Description, describe, no_model
+from curate.quality.labels import Choice, choice
 from curate.quality.text_form import TextForm
 from curate.text.batch import Batch
 
-_ROWS_AT_ONCE: Final = 1024
+MODELS: Final = ("model.npz", "model.ftz", "model.bin")
+"""What a folder's model may be called, in the order in which they are looked for."""
 _FORM: Final = TextForm()
+_WHOLE: Final = TextForm(max_bytes=None)
+_MOST_BYTES: Final = 2 << 30
+"""Of a folded table: above, a model goes through the library, whose table is smaller where labels are many."""
+
+Model = Folded | LibraryModel
 
 
 class FastTextClassifier:
-    """A fastText model with two labels, and the form in which it reads texts."""
+    """A fastText model, the form in which it reads texts, and what of its probabilities is the score."""
 
-    def __init__(self, model: Any, form: TextForm) -> None:
-        self._model = model
+    def __init__(self, model: Model, form: TextForm, wanted: Choice, *, own: bool) -> None:
+        self.model = model
         self.form = form
+        self._wanted = wanted
+        self._own = own
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's labels, without ``__label__``."""
+        return self.model.labels
 
     def score(self, docs: Batch) -> Scores:
-        """P(good) for each text; EMPTY_SCORE for one without words."""
-        lines = self.form.lines(docs.text)
-        scores = np.full(len(lines), EMPTY_SCORE, dtype=np.float32)
-        for start in range(0, len(lines), _ROWS_AT_ONCE):
-            part = lines.slice(start, _ROWS_AT_ONCE).to_pylist()
-            rows = [i for i, line in enumerate(part) if line]
-            if rows:
-                scores[start + np.asarray(rows)] = self._predict([part[i] for i in rows])
-        return scores
+        """P(label), or the expected value of labels that are numbers, for each text.
 
-    def _predict(self, lines: list[str]) -> Scores:
-        labels, probabilities = self._model.predict(lines, k=2)
-        first_is_good = np.array([row[0] == GOOD for row in labels])
-        values = np.array([np.asarray(row, dtype=np.float64) for row in probabilities])
-        good = np.where(first_is_good, values[:, 0], values[:, 1])
-        # fastText adds 1e-5 to each probability; dividing by the sum keeps [0, 1] and the order near both ends.
-        return (good / values.sum(axis=1)).astype(np.float32)
+        EMPTY_SCORE for a text without words; a model that is not ours has its own opinion of that.
+        """
+        scores = self._wanted(self.probabilities(docs)).astype(np.float32)
+        return np.where(np.isnan(scores), np.float32(EMPTY_SCORE), scores)
+
+    def probabilities(self, docs: Batch) -> npt.NDArray[np.float64]:
+        """P of each label, float64[n, labels], without the 1e-5 that ``predict`` adds; NaN where nothing is known."""
+        read = self.form.read(docs)
+        if isinstance(self.model, LibraryModel):
+            return self.model.probabilities(self.form.lines(docs.text) if self._own else read.text)
+        sums = self.model.sums(*read.utf8, read.words("raw"), own=self._own)
+        found = self.model.probabilities(sums)
+        if self._own:
+            found[sums.words == 0] = np.nan
+        return found
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, label: str | None = None) -> Self:
         """The classifier in a folder; raises InputError if there is none, or none that this version can read."""
         form = describe(folder).form
-        path = next((folder / n for n in ("model.ftz", "model.bin") if (folder / n).is_file()), None)
+        path = next((folder / name for name in MODELS if (folder / name).is_file()), None)
         if path is None:
             raise no_model(folder)
-        import fasttext
+        model = _read(path)
+        default = GOOD.removeprefix("__label__")
+        return cls(model, form, choice(model.labels, label, default, str(path)), own=True)
 
-        try:
-            model = fasttext.load_model(str(path))
-        except (ValueError, RuntimeError) as error:
-            raise InputError(
-                f"fastText can't read the model: {error}", place=str(path), cure="train it again"
-            ) from None
-        if sorted(model.labels) != [BAD, GOOD]:
-            raise InputError(f"the model's labels are {sorted(model.labels)}", place=str(path), cure="train it again")
-        return cls(model, form)
+    @classmethod
+    def foreign(cls, path: Path, label: str | None = None) -> Self:
+        """Anybody's model file: texts are read whole, and as fastText's ``predict`` reads them (line ends are spaces)."""
+        model = _read(path)
+        default = model.labels[0] if len(model.labels) == 1 else None
+        return cls(model, _WHOLE, choice(model.labels, label, default, str(path)), own=False)
 
     @classmethod
     def train(
@@ -79,8 +96,45 @@ class FastTextClassifier:
     ) -> Self:
         """Train on texts with labels 1 (good) and 0 (bad); write the model and its description to ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        name, other = ("model.ftz", "model.bin") if settings.quantize else ("model.bin", "model.ftz")
+        name = "model.ftz" if settings.quantize else "model.bin"
         train_fasttext(text, labels, settings, form, folder / name)
-        (folder / other).unlink(missing_ok=True)
+        _only(folder, name)
         Description(kind="fasttext", form=form, settings=settings.model_dump(mode="json")).write(folder)
         return cls.load(folder)
+
+
+def write_folded(model: Path, folder: Path, form: TextForm, precision: Precision = "float16", **settings: Any) -> None:
+    """Make ``folder`` a classifier that holds only the folded table of a model file (``model.npz``, kind ``folded``).
+
+    In half precision a probability moves by about 1e-4. ``settings``: how the model was trained, for those who read it.
+    Raises InputError for a model that can't be folded.
+    """
+    file = read_fasttext(model)
+    if file.args.loss == HIERARCHICAL:
+        raise InputError(
+            "hierarchical softmax can't be folded", place=str(model), cure="train with loss softmax or ova"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    fold(file).write(folder / "model.npz", precision)
+    _only(folder, "model.npz")
+    Description(kind="folded", form=form, settings=settings).write(folder)
+
+
+def _only(folder: Path, name: str) -> None:
+    """Remove the models that an earlier training left beside ``name``."""
+    for other in MODELS:
+        if other != name:
+            (folder / other).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Model:
+    if path.suffix == ".npz":
+        return Folded.read(path)
+    file = read_fasttext(path)
+    if file.args.loss == HIERARCHICAL or _folded_bytes(file) > _MOST_BYTES:
+        return LibraryModel.load(path, file.labels, file.label_tokens)
+    return fold(file)
+
+
+def _folded_bytes(file: FastTextFile) -> int:
+    return 4 * file.input.rows * len(file.label_tokens)

@@ -17,10 +17,12 @@ from curate.text.batch import Batch
 
 @register("score.classifier")
 class ScoreClassifier(Filter):
-    """Add a classifier's score in [0, 1]; every row stays. Cut with ``select.where``.
+    """Add a classifier's score; every row stays. Cut with ``select.where``.
 
-    The score ranks documents. What share of real data is good differs from the training set, so a threshold belongs to
-    a recipe and its calibration report, not to the classifier.
+    The score is in [0, 1], but for fastText models whose labels are numbers and none is named: those give the expected
+    value (0 to 5 for FineWeb-Edu's). It is a probability as the model computes it, without the 1e-5 that fastText's
+    ``predict`` adds. It ranks documents: what share of real data is good differs from the training set, so a threshold
+    belongs to a recipe and its calibration report, not to the classifier.
     """
 
     revision: ClassVar[int] = 2
@@ -29,7 +31,11 @@ class ScoreClassifier(Filter):
     signals: ClassVar[Mapping[str, pa.DataType]] = {"score": pa.float32()}
 
     classifier: str = Field(
-        description="a 'train.classifier' step of this recipe, or a folder in classifiers/ with a model"
+        description="a 'train.classifier' step of this recipe, a folder in classifiers/ with a model, or the path of a "
+        "fastText model (.bin, .ftz)"
+    )
+    label: str | None = Field(
+        None, description="the label whose probability is the score, for a fastText model by path"
     )
 
     def adds(self) -> Mapping[str, pa.DataType]:
@@ -37,5 +43,5 @@ class ScoreClassifier(Filter):
         return self.signals
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
-        """``score``: the classifier's, from the first bytes of the text."""
-        return {"score": pa.array(classifier.load(ctx.assets["classifier"]).score(docs), pa.float32())}
+        """``score``: the classifier's."""
+        return {"score": pa.array(classifier.load(ctx.assets["classifier"], self.label).score(docs), pa.float32())}

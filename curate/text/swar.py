@@ -23,6 +23,7 @@ __all__ = [
     "continuations",
     "digits",
     "fill",
+    "high_product",
     "leading",
     "letters",
     "load",
@@ -92,6 +93,18 @@ def leading(typing, value):
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), code
+
+
+@intrinsic
+def high_product(typing, one, two):
+    """The upper 64 bits of the product of two uint64."""
+
+    def code(context, builder, signature, args):
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), code
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -15,7 +15,7 @@ from curate.text.hashing import mix64
 from curate.text.swar import load, near
 from curate.text.utf8 import decode, read64
 
-__all__ = ["hashes_of", "near_hash", "raw_hashes", "word_hash"]
+__all__ = ["fnv", "hashes_of", "long_hash", "near_hash", "raw_hashes", "word_hash"]
 
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -65,7 +65,8 @@ def word_hash(data, at, stop):
 
 
 @njit(nogil=True, cache=True, _nrt=False)
-def _long_hash(data, at, stop):
+def long_hash(data, at, stop):
+    """``word_hash`` of a word of more than eight bytes."""
     return _long(data, at, stop, False)[0]
 
 
@@ -73,7 +74,7 @@ def _long_hash(data, at, stop):
 def near_hash(data, at, stop):
     """The same as ``word_hash`` where ``at < stop`` and ``data`` has eight bytes or more: in place, for hot loops."""
     size = stop - at
-    return _short(near(data, at, stop), size) if size <= 8 else _long_hash(data, at, stop)
+    return _short(near(data, at, stop), size) if size <= 8 else long_hash(data, at, stop)
 
 
 @njit(nogil=True, cache=True)
@@ -194,7 +195,7 @@ def _fnv_round(typing, data, first, starts, stops, i, skip, values):  # noqa: AR
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _fnv(data, at, stop):
+def fnv(data, at, stop):
     """FastText's hash of ``data[at:stop]``, byte by byte."""
     value = np.uint32(2166136261)
     for k in range(at, stop):
@@ -220,5 +221,5 @@ def raw_hashes(offsets, data, rows, starts, stops, hashes):
                 hashes[i + lane] = np.uint64(values[lane])
             i += _LANES
         while i < rows[row + 1]:
-            hashes[i] = np.uint64(_fnv(data, first + np.int64(starts[i]), first + np.int64(stops[i])))
+            hashes[i] = np.uint64(fnv(data, first + np.int64(starts[i]), first + np.int64(stops[i])))
             i += 1

@@ -100,6 +100,8 @@ def physical() -> Iterator[Row]:
 
 def score() -> Iterator[Row]:
     """The classifier on its own, against fastText's predict on lines that are prepared already."""
+    import fasttext
+
     from curate.quality.fasttext_model import FastTextClassifier
     from curate.quality.fasttext_train import FastTextSettings
 
@@ -108,10 +110,11 @@ def score() -> Iterator[Row]:
         some = pa.array(texts[:600], pa.large_string())
         labels = [i % 2 for i in range(len(some))]  # what it learns does not bear on its speed
         model = FastTextClassifier.train(some, labels, FastTextSettings(epoch=1), Path(folder))
+        library = fasttext.load_model(f"{folder}/model.bin")
 
         def bare(part: list[str]) -> Run:
             lines = [x for x in model.form.lines(pa.array(part, pa.large_string())).to_pylist() if x]
-            return lambda: model._model.predict(lines, k=2)
+            return lambda: library.predict(lines, k=2)
 
         yield case("score.classifier", texts, on_batch(model.score), ("fastText predict", bare))
 

@@ -122,23 +122,6 @@ def test_a_quantized_model_is_smaller_and_agrees(folder, tmp_path):
     assert not (tmp_path / "model.ftz").exists()
 
 
-def test_it_works_with_stock_fasttext_under_numpy_2(folder):
-    """Only list prediction is called: stock 0.9.3 raises ValueError for a string."""
-
-    class Stock:
-        def __init__(self, model):
-            self.model = model
-
-        def predict(self, text, k=1):
-            if isinstance(text, str):
-                raise ValueError("Unable to avoid copy while creating an array as requested.")  # noqa: TRY004
-            return self.model.f.multilinePredict([t + "\n" for t in text], k, 0.0, "strict")
-
-    model = FastTextClassifier.load(folder)
-    stock = FastTextClassifier(Stock(model._model), model.form)
-    assert stock.score(batch(GOOD + BAD)).tolist() == model.score(batch(GOOD + BAD)).tolist()
-
-
 def test_folders_without_a_usable_model_are_refused(folder, tmp_path):
     """No settings, no model, a damaged model, a strange kind: each is an InputError that names the folder."""
     with pytest.raises(InputError, match="no trained classifier"):
@@ -148,7 +131,7 @@ def test_folders_without_a_usable_model_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="no trained classifier"):
         load(tmp_path)
     (tmp_path / "model.bin").write_bytes(b"not a model")
-    with pytest.raises(InputError, match="can't read"):
+    with pytest.raises(InputError, match=r"too short|not a fastText"):
         load(tmp_path)
     for bad in ("{", '{"kind": "tree"}', '{"kind": "fasttext", "settings": {"dims": 3}}', "[]"):
         settings.write_text(bad)

@@ -23,6 +23,7 @@ import pytest
 
 from curate.quality.fasttext_model import FastTextClassifier
 from curate.quality.fasttext_train import FastTextSettings
+from curate.text.batch import Batch
 
 pytestmark = pytest.mark.network
 
@@ -109,7 +110,7 @@ def test_bytes_and_scores_are_the_same(stock: Path, tmp_path: Path, quantize: bo
     command = [str(stock), "-c", SCRIPT, str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    here = mine.score(pa.array(texts, pa.large_string()))
+    here = mine.score(Batch.of(pa.array(texts, pa.large_string())))
     for there in json.loads(done.stdout):
         np.testing.assert_allclose(there, here, atol=1e-5, rtol=0)
     assert digests(tmp_path / "stock") == digests(tmp_path / "mine")
