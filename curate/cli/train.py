@@ -46,6 +46,9 @@ def train(
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
     seed: Annotated[int, typer.Option(help="Seed of the sampling and of the split.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Processes; 0 runs in this one.", min=0)] = 0,
+    folds: Annotated[
+        bool, typer.Option("--folds/--no-folds", help="Keep the models that score what was trained on (cross-fitting).")
+    ] = True,
     store: Annotated[Path | None, typer.Option(help="Folder for what is in between. Default: runs/train-NAME.")] = None,
 ) -> None:
     """Train a classifier of quality and measure it on held-out documents; writes the model and its card."""
@@ -70,7 +73,8 @@ def train(
         recipe = load_recipe(written)
     trained, report = _run(recipe, folder, workers)
     output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(trained, output, dirs_exist_ok=True)
+    left_out = None if folds else shutil.ignore_patterns("fold-*", "folds.npz")
+    shutil.copytree(trained, output, dirs_exist_ok=True, ignore=left_out)
     _show(output, report)
 
 

@@ -6,9 +6,10 @@ The card has no clock, host or path in it: the same training gives the same card
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 Row = Sequence[object]
+_BAR: Final = 20
 
 
 def _cell(value: object) -> str:
@@ -24,42 +25,83 @@ def _table(head: Row, rows: Iterable[Row]) -> list[str]:
     return ["| " + " | ".join(_cell(c) for c in line) + " |" for line in lines] + [""]
 
 
+def _bar(share: float | None) -> str:
+    """A share in [0, 1] as a bar."""
+    if share is None:
+        return ""
+    filled = round(max(0.0, min(1.0, share)) * _BAR)
+    return "█" * filled + "░" * (_BAR - filled)
+
+
+def _names(values: Sequence[str]) -> str:
+    return ", ".join(values) or "not stated"
+
+
 def _data(report: Mapping[str, Any]) -> list[str]:
-    rows = report["rows"]
+    rows, groups = report["rows"], report["groups"]
     lines = ["## Data", ""]
+    steps = {
+        "rows seen": "seen",
+        "taken (distinct contents, smallest keyed hashes)": "taken",
+        "trained on": "train",
+        "held out": "held_out",
+        "groups of near copies": "groups",
+    }
+    lines += _table(["", "good", "bad"], [[t, rows[f"{n}_good"], rows[f"{n}_bad"]] for t, n in steps.items()])
+    lines += [
+        (
+            f"The split is by group: near copies (a band of MinHash in common) are on one side. {groups['rows_with_copies']} of "
+            f"the contents have near copies, in {groups['with_copies']} groups, the largest of {groups['largest']}; "
+            f"{groups['mixed']} groups have both labels. {rows['contradictory']} contents had both labels in the column that "
+            f"counts and were left out; for {rows['overruled']} a less trusted column says the opposite."
+        ),
+        "",
+        "Labels by column, in order of trust:",
+        "",
+    ]
     lines += _table(
-        ["", "good", "bad"],
+        ["column", "scale", "good from", "contents", "good", "labels", "made by", "licence of the labels"],
         [
-            ["rows seen", rows["seen_good"], rows["seen_bad"]],
-            ["taken (distinct contents, smallest keyed hashes)", rows["taken_good"], rows["taken_bad"]],
-            ["trained on", rows["train_good"], rows["train_bad"]],
-            ["held out", rows["held_out_good"], rows["held_out_bad"]],
+            [name, c["scale"], c["good_from"], c["rows"], c["good"], _marks(c["marks"]), ", ".join(c["models"]) or "-",
+             _names(c["licences"] or [x for x in [report["labels_licence"]] if x])]
+            for name, c in report["columns"].items()
         ],
-    )
-    if rows["contradictory"]:
-        lines += [f"{rows['contradictory']} contents had both labels and were left out.", ""]
+    )  # fmt: skip
+    if report["agreements"]:
+        lines += ["How far the columns agree, where two have a label:", ""]
+        lines += _table(
+            ["columns", "contents", "agreement", "Cohen's kappa"],
+            [[name, p["rows"], p["agreement"], p["cohen_kappa"]] for name, p in report["agreements"].items()],
+        )
     lines += ["Labels by source:", ""]
     lines += _table(["source", "good", "bad"], [[s, c["good"], c["bad"]] for s, c in report["labels"].items()])
-    lines += [f"Licence of the labels: {report['labels_licence'] or 'not stated'}.", ""]
+    lines += [f"Licence of the labels: {report['labels_licence'] or 'see above'}.", ""]
     return lines
 
 
-def _quality(held: Mapping[str, Any], copies: Mapping[str, Any]) -> list[str]:
+def _marks(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{mark}: {count}" for mark, count in counts.items())
+
+
+def _quality(report: Mapping[str, Any]) -> list[str]:
+    held = report["held_out"]
     counts = held["confusion"]
-    lines = [
-        "## On held-out rows",
-        "",
+    names = {
+        "roc_auc": "ROC AUC", "length_matched_auc": "length-matched", "length_alone_auc": "length alone", "pr_auc": "PR AUC",
+        "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1",
+        "calibration_error": "calibration error",
+    }  # fmt: skip
+    lines = ["## On held-out documents", "", f"{held['rows']} documents, {held['good']} of them good.", ""]
+    lines += _table(list(names.values()), [[held[name] for name in names]])
+    lines += [
         (
-            f"The split is by content: exact copies are on one side. {copies['rows']} of the {held['rows']} held-out rows have a "
-            f"near copy among those trained on; without them ROC AUC {_cell(copies['roc_auc_without'])}, "
-            f"accuracy {_cell(copies['accuracy_without'])}."
+            "Length-matched: only pairs of a good and a bad document of about the same length count. Length alone: the ROC "
+            "AUC of the length in bytes as a score."
         ),
         "",
+        f"Confusion at {held['threshold']}:",
+        "",
     ]
-    lines += _table(["ROC AUC", "PR AUC", "accuracy", "precision", "recall", "F1", "calibration error"], [
-        [held[k] for k in ("roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "calibration_error")]
-    ])  # fmt: skip
-    lines += [f"Confusion at {held['threshold']}:", ""]
     lines += _table(
         ["", "said good", "said bad"],
         [
@@ -67,60 +109,122 @@ def _quality(held: Mapping[str, Any], copies: Mapping[str, Any]) -> list[str]:
             ["is bad", counts["false_positive"], counts["true_negative"]],
         ],
     )
+    if report["grades"]:
+        lines += _grades(report["grades"], report["target"])
     lines += ["Reliability (a calibrated score has mean score = share of good):", ""]
     bins = [b for b in held["reliability"] if b["rows"]]
     lines += _table(
-        ["score", "rows", "mean score", "share of good"],
-        [[f"{b['from']:.1f}-{b['to']:.1f}", b["rows"], b["mean_score"], b["good"]] for b in bins],
+        ["score", "documents", "mean score", "share of good", ""],
+        [[f"{b['from']:.1f}-{b['to']:.1f}", b["rows"], b["mean_score"], b["good"], _bar(b["good"])] for b in bins],
     )
     for title, name in (("source", "by_source"), ("length in bytes", "by_length")):
         lines += [f"Scores by {title}:", ""]
         lines += _table(
-            [title, "rows", "share of good", "mean score", "said good", "ROC AUC"],
+            [title, "documents", "share of good", "mean score", "said good", "ROC AUC", ""],
             [
-                [g, *(v[k] for k in ("rows", "good", "mean_score", "said_good", "roc_auc"))]
+                [g, *(v[k] for k in ("rows", "good", "mean_score", "said_good", "roc_auc")), _bar(v["mean_score"])]
                 for g, v in held[name].items()
             ],
         )
     return lines
 
 
-def _confused(wrong: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = ["## What it confuses", ""]
-    if not wrong:
-        return [*lines, "No held-out row is on the wrong side of the threshold.", ""]
-    lines += ["The held-out rows that are most wrong (`curate explain RUN ID` shows one):", ""]
-    return lines + _table(
-        ["id", "source", "label", "score"], [[w["id"], w["source"], w["label"], w["score"]] for w in wrong]
-    )
-
-
-def _judge(judge: Mapping[str, Any] | None) -> list[str]:
-    if not judge:
-        return []
+def _grades(grades: Mapping[str, Any], target: str) -> list[str]:
+    how = "five times the score, rounded" if target == "grade" else "the score's sixth of [0, 1]"
     lines = [
-        "## Against an LLM's judgement",
-        "",
         (
-            f"{judge['rows']} documents were scored 0-5 by {', '.join(judge['models']) or 'a model'} (licence of its outputs: "
-            f"{', '.join(judge['licences']) or 'not stated'}); {judge['good_from']} and above counts as good. "
-            f"{judge['in_training']} of them were trained on. Nothing was tuned to these numbers."
+            f"Against the grades 0-5 of {grades['rows']} documents ({how}): quadratic weighted kappa "
+            f"{_cell(grades['quadratic_kappa'])}, Spearman {_cell(grades['spearman'])}."
         ),
         "",
     ]
-    lines += _table(["score", "documents"], sorted(judge["scores"].items()))
+    head = ["", *(f"said {j}" for j in range(len(grades["confusion"])))]
+    return lines + _table(head, [[f"is {i}", *row] for i, row in enumerate(grades["confusion"])])
+
+
+def _folds(found: Mapping[str, Any] | None, folds: int) -> list[str]:
+    if not found:
+        return []
+    lines = [
+        "## On documents that were trained on",
+        "",
+        (
+            f"`score.classifier` gives each of these {found['rows']} documents the score of one of {folds} more models, which "
+            "has seen neither it nor its near copies. What the model itself says is the first line: the difference is memory."
+        ),
+        "",
+    ]
+    names = {"roc_auc": "ROC AUC", "accuracy": "accuracy", "mean_good": "mean of good", "mean_bad": "mean of bad"}
+    return lines + _table(
+        ["score by", *names.values()],
+        [
+            [title, *(found[kind][name] for name in names)]
+            for title, kind in (("the model that learned it", "in_sample"), ("one that did not", "cross_fitted"))
+        ],
+    )
+
+
+def _confused(report: Mapping[str, Any]) -> list[str]:
+    lines = ["## What it confuses", ""]
+    wrong, pairs = report["most_wrong"], report["confused_sources"]
+    if wrong:
+        lines += ["The held-out documents that are most wrong (`curate explain RUN ID` shows one):", ""]
+        lines += _table(
+            ["id", "source", "label", "score"], [[w["id"], w["source"], w["label"], w["score"]] for w in wrong]
+        )
+    else:
+        lines += ["No held-out document is on the wrong side of the threshold.", ""]
+    if pairs:
+        lines += ["Pairs of sources, good against bad, that it tells apart worst:", ""]
+        lines += _table(
+            ["good documents of", "bad documents of", "documents", "ROC AUC"],
+            [[p["good"], p["bad"], p["rows"], p["roc_auc"]] for p in pairs],
+        )
+    return lines
+
+
+def _judge(judge: Mapping[str, Any] | None, target: str) -> list[str]:
+    if not judge:
+        return []
+    lines = [
+        f"## Against the judge, `{judge['column']}`",
+        "",
+        (
+            f"{judge['rows']} judged documents, by {', '.join(judge['models']) or 'whoever wrote that column'} (licence of the "
+            f"judgements: {_names(judge['licences'])}); {judge['good_from']} and above counts as good. {judge['in_training']} "
+            "were trained on; each is scored by a model that has not seen it."
+        ),
+        "",
+    ]
+    lines += _table(["label", "documents"], sorted(judge["scores"].items()))
     lines += _table(
         ["pair", "documents", "agreement", "Cohen's kappa"],
         [[name, p["rows"], p["agreement"], p["cohen_kappa"]] for name, p in judge["pairs"].items()],
     )
-    return [
-        *lines,
+    lines += [f"ROC AUC of the classifier with the judge as the truth: {_cell(judge['roc_auc'])}.", ""]
+    return lines + (_grades(judge, target) if "spearman" in judge else [])
+
+
+def _trials(trials: Mapping[str, Any] | None) -> list[str]:
+    if not trials:
+        return []
+    lines = [
+        "## Search",
+        "",
         (
-            f"Classifier's score, cut into 0-5, against the judge's: quadratic weighted kappa {_cell(judge['quadratic_kappa'])}; "
-            f"ROC AUC of the classifier with the judge as the truth: {_cell(judge['roc_auc'])}."
+            f"Settings were chosen by {trials['measure']} on {trials['rows']} documents that are neither trained on in the "
+            "search nor held out."
         ),
         "",
     ]
+    names = sorted(trials["tried"][0]["settings"])
+    return lines + _table(
+        [*names, trials["measure"], ""],
+        [
+            [*(t["settings"][n] for n in names), t["value"], "chosen" if t["chosen"] else ""]
+            for t in trials["tried"]
+        ],
+    )  # fmt: skip
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -128,12 +232,16 @@ def render(report: Mapping[str, Any]) -> str:
     lines = [f"# Classifier `{report['name']}`", ""]
     if report["about"]:
         lines += [report["about"], ""]
+    learned = "good against bad" if report["target"] == "good" else "grades 0-5; the score is the expected grade / 5"
+    lines += [f"A {report['model']} model of {report['bytes']:,} bytes that learned {learned}.", ""]
     lines += [
         *_data(report),
-        *_quality(report["held_out"], report["near_copies"]),
-        *_confused(report["most_wrong"]),
-        *_judge(report.get("judge")),
+        *_quality(report),
+        *_folds(report["cross_fitted"], report["folds"]),
+        *_confused(report),
+        *_judge(report["judge"], report["target"]),
+        *_trials(report.get("search")),
     ]
-    lines += ["## Settings", ""]
+    lines += ["## How it reads and was trained", ""]
     lines += _table(["setting", "value"], sorted(report["settings"].items()))
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.quality.folder import SETTINGS_FILE, describe
+from curate.quality.folder import FOLDS_FILE, SETTINGS_FILE, describe
 from curate.text.batch import Batch
 
 EMPTY_SCORE: Final = 0.0
@@ -38,7 +38,7 @@ def load(place: Path, label: str | None = None) -> Classifier:
     no classifier.
     """
     files = [place] if place.is_file() else sorted(place.glob("*"))
-    read = [p for p in files if p == place or p.name == SETTINGS_FILE or p.stem == "model"]
+    read = [p for p in files if p == place or p.name == SETTINGS_FILE or p.stem in {"model", "folds"}]
     stats = tuple((p.name, (s := p.stat()).st_size, s.st_mtime_ns, s.st_ino) for p in read)
     return _load(place.absolute(), label, stats)
 
@@ -49,16 +49,25 @@ def _load(place: Path, label: str | None, stats: tuple[tuple[str, int, int, int]
         from curate.quality.fasttext_model import FastTextClassifier
 
         return FastTextClassifier.foreign(place, label)
-    kind = describe(place).kind
+    model = _read(place, label)
+    if not (place / FOLDS_FILE).is_file():
+        return model
+    from curate.quality.cross_fit import CrossFitted
+
+    return CrossFitted.load(place, model, lambda folder: _read(folder, label))
+
+
+def _read(folder: Path, label: str | None) -> Classifier:
+    kind = describe(folder).kind
     if kind not in KINDS:
-        raise InputError(f"unknown kind of classifier '{kind}'", place=str(place / SETTINGS_FILE))
+        raise InputError(f"unknown kind of classifier '{kind}'", place=str(folder / SETTINGS_FILE))
     if kind in _LABELLED:
-        return _fasttext(place, label)
+        return _fasttext(folder, label)
     if label is not None:
         raise InputError(
-            f"a classifier of kind '{kind}' has one score, no labels", place=str(place), cure="leave label out"
+            f"a classifier of kind '{kind}' has one score, no labels", place=str(folder), cure="leave label out"
         )
-    return KINDS[kind](place)
+    return KINDS[kind](folder)
 
 
 def _fasttext(folder: Path, label: str | None = None) -> Classifier:

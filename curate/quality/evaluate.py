@@ -12,22 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-
-from curate.quality.sample import keyed_hash, unit
 
 Array = npt.NDArray[Any]
 LENGTHS: Final = (0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000)
 """Lower ends of the classes of length, in bytes, by which scores are reported."""
-
-
-def held_out(content_hash: pa.Array, key: int, share: float) -> npt.NDArray[np.bool_]:
-    """Which rows are held out: those whose keyed hash of the content is below ``share``.
-
-    Exact copies have one content hash, so all of them are on the same side; near copies may be on both:
-    ``train.classifier`` counts them.
-    """
-    return unit(keyed_hash(content_hash, key)) < share
 
 
 def _ranks(values: Array) -> npt.NDArray[np.float64]:
@@ -65,6 +53,66 @@ def pr_auc(labels: Array, scores: Array) -> float | None:
     hits = np.cumsum(ranked)[last]
     gained = np.diff(np.concatenate(([0], hits))) / labels.sum()
     return math.fsum(gained * (hits / (last + 1)))
+
+
+def length_matched_auc(labels: Array, scores: Array, lengths: Array) -> float | None:
+    """P(score of a good row > score of a bad row) + P(equal) / 2, for pairs of about the same length only.
+
+    Pairs count whose lengths in bytes are in one class, four to a doubling: (sum over classes of wins) / (sum of
+    pairs). What is left of the AUC when a score can't make use of good texts being longer.
+    """
+    truth, values = np.asarray(labels).astype(bool), np.asarray(scores)
+    place = np.floor(4 * np.log2(np.maximum(np.asarray(lengths, dtype=np.float64), 1))).astype(np.int64)
+    wins, pairs = [], 0
+    for here in (place == one for one in np.unique(place)):
+        good = int(truth[here].sum())
+        count = good * (int(here.sum()) - good)
+        if count:
+            wins.append(count * (roc_auc(truth[here], values[here]) or 0.0))
+            pairs += count
+    return _share(math.fsum(wins), pairs)
+
+
+def spearman(a: Array, b: Array) -> float | None:
+    """Correlation of the ranks, ties sharing theirs (Spearman 1904); None where one of them is constant."""
+    if not len(a):
+        return None
+    first, second = (r - r.mean() for r in (_ranks(np.asarray(a)), _ranks(np.asarray(b))))
+    spread = math.sqrt(math.fsum(first**2) * math.fsum(second**2))
+    return math.fsum(first * second) / spread if spread else None
+
+
+def table_of(a: Array, b: Array, levels: int) -> list[list[int]]:
+    """Counts of rows by two whole numbers from 0: row i, column j is how often a = i and b = j."""
+    counts = np.zeros((levels, levels), np.int64)
+    np.add.at(counts, (np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)), 1)
+    found: list[list[int]] = counts.tolist()
+    return found
+
+
+def confused_sources(
+    labels: Array, scores: Array, sources: Sequence[str], *, count: int = 10, at_least: int = 5, most: int = 40
+) -> list[dict[str, Any]]:
+    """The ``count`` pairs of sources that the score tells apart worst: good rows of one against bad rows of the other.
+
+    Only sources with ``at_least`` rows of the class, of those the ``most`` largest. ``roc_auc`` is that of the pair's
+    rows.
+    """
+    truth, values = np.asarray(labels).astype(bool), np.asarray(scores, dtype=np.float64)
+    names = np.asarray(sources, dtype=object).astype(str)
+
+    def largest(mine: Array) -> list[str]:
+        found, counts = np.unique(names[mine], return_counts=True)
+        order = np.lexsort((found, -counts))[:most]
+        return [str(found[i]) for i in order if counts[i] >= at_least]
+
+    pairs = []
+    for good in largest(truth):
+        for bad in largest(~truth):
+            rows = (truth & (names == good)) | (~truth & (names == bad))
+            auc = roc_auc(truth[rows], values[rows])
+            pairs.append({"good": good, "bad": bad, "rows": int(rows.sum()), "roc_auc": auc})
+    return sorted(pairs, key=lambda p: (p["roc_auc"], p["good"], p["bad"]))[:count]
 
 
 def confusion(labels: Array, scores: Array, threshold: float) -> dict[str, int]:
@@ -188,6 +236,8 @@ def evaluate(
         "threshold": threshold,
         "roc_auc": roc_auc(labels, scores),
         "pr_auc": pr_auc(labels, scores),
+        "length_matched_auc": length_matched_auc(labels, scores, lengths),
+        "length_alone_auc": roc_auc(labels, lengths),
         "confusion": counts,
         **rates(counts),
         "reliability": bins,

@@ -6,6 +6,7 @@ would be worth) go through the library.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -95,12 +96,30 @@ class FastTextClassifier:
         form: TextForm = _FORM,
     ) -> Self:
         """Train on texts with labels 1 (good) and 0 (bad); write the model and its description to ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        name = "model.ftz" if settings.quantize else "model.bin"
-        train_fasttext(text, labels, settings, form, folder / name)
-        _only(folder, name)
-        Description(kind="fasttext", form=form, settings=settings.model_dump(mode="json")).write(folder)
+        train_folder(text, labels, settings, folder, form)
         return cls.load(folder)
+
+
+def train_folder(
+    text: pa.LargeStringArray,
+    labels: npt.ArrayLike,
+    settings: FastTextSettings,
+    folder: Path,
+    form: TextForm,
+    top: int = 1,
+) -> None:
+    """Train on texts with labels 0 to ``top`` (see ``train_fasttext``); write model and description to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "model.ftz" if settings.quantize else "model.bin"
+    described = settings.model_dump(mode="json")
+    if settings.store == "folded":
+        with tempfile.TemporaryDirectory(prefix="curate-train-") as temporary:
+            train_fasttext(text, labels, settings, form, Path(temporary) / name, top)
+            write_folded(Path(temporary) / name, folder, form, **described)
+        return
+    train_fasttext(text, labels, settings, form, folder / name, top)
+    _only(folder, name)
+    Description(kind="fasttext", form=form, settings=described).write(folder)
 
 
 def write_folded(model: Path, folder: Path, form: TextForm, precision: Precision = "float16", **settings: Any) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,21 +35,50 @@ class FastTextSettings(BaseModel):
     word_ngrams: int = Field(2, ge=1, description="longest run of words that is a feature")
     min_count: int = Field(2, ge=1, description="rarer words are left out")
     bucket: int = Field(65_536, ge=0, description="rows in the hash table of the n-grams; sets the size of the model")
+    loss: Literal["softmax", "ova"] = Field(
+        "softmax", description="probabilities that add up to 1, or one yes-or-no of its own for each label (ova)"
+    )
+    minn: int = Field(0, ge=0, description="shortest run of characters that is a feature")
+    maxn: int = Field(0, ge=0, description="longest; 0 for words alone, which is faster")
     quantize: bool = Field(False, description="product quantization: a fourth of the size or less, a little worse")
+    cutoff: int = Field(
+        0, ge=0, description="with quantize: only so many features with the largest vectors stay; 0: all"
+    )
+    qnorm: bool = Field(True, description="with quantize: lengths of the vectors are quantized apart from them")
+    retrain: bool = Field(False, description="with cutoff: train once more on the features that stay")
+
+    store: Literal["model", "folded"] = Field(
+        "model",
+        description="what is kept: fastText's file, or only the table that scores (folded): smaller, half precision",
+    )
 
     @model_validator(mode="after")
     def _hashable(self) -> FastTextSettings:
-        if self.word_ngrams > 1 and self.bucket == 0:
-            raise ValueError("word_ngrams above 1 need a bucket above 0")
+        if (self.word_ngrams > 1 or self.maxn) and self.bucket == 0:
+            raise ValueError("word_ngrams above 1 and maxn need a bucket above 0")
+        if self.maxn and not 1 <= self.minn <= self.maxn:
+            raise ValueError("minn lies between 1 and maxn")
+        if (self.cutoff or self.retrain) and not self.quantize:
+            raise ValueError("cutoff and retrain are about quantized models: set quantize")
+        if self.retrain and not self.cutoff:
+            raise ValueError("retrain needs a cutoff")
         if self.quantize and self.bucket < 256:
             raise ValueError("quantize needs a bucket of at least 256")
         return self
 
 
 def train_fasttext(
-    text: pa.LargeStringArray, labels: npt.ArrayLike, settings: FastTextSettings, form: TextForm, model: Path
+    text: pa.LargeStringArray,
+    labels: npt.ArrayLike,
+    settings: FastTextSettings,
+    form: TextForm,
+    model: Path,
+    top: int = 1,
 ) -> None:
-    """Train on texts with labels 1 (good) and 0 (bad); write the model to ``model`` (``.bin``, or quantized ``.ftz``).
+    """Train on texts with labels 0 to ``top``; write the model to ``model`` (``.bin``, or quantized ``.ftz``).
+
+    With ``top`` 1 the labels are called ``good`` and ``bad``. Else they are grades and called by what they are worth,
+    grade / top: the expected value of such labels is a score in [0, 1].
 
     Neither the order of the rows nor the number of cores nor the temporary file's name bears on a byte of the model:
     rows are sorted by a hash of their text, and fastText gets one thread, a fixed seed and memory that is zero (see
@@ -57,6 +86,7 @@ def train_fasttext(
     """
     lines = form.lines(text)
     marks = np.asarray(labels, dtype=np.int8)
+    names = [BAD, GOOD] if top == 1 else [f"__label__{grade / top:g}" for grade in range(top + 1)]
     if len(marks) != len(lines):
         raise ValueError(f"{len(lines)} texts but {len(marks)} labels")
     rows = sorted(
@@ -67,20 +97,24 @@ def train_fasttext(
     with tempfile.TemporaryDirectory(prefix="curate-train-") as temporary:
         path = Path(temporary) / "rows.txt"
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{GOOD if mark else BAD} {line}\n" for _, line, mark in rows)
+            file.writelines(f"{names[mark]} {line}\n" for _, line, mark in rows)
         _fit(path, settings, model)
 
 
 def _fit(rows: Path, settings: FastTextSettings, model: Path) -> None:
-    arguments = {
+    arguments: dict[str, Any] = {
         "dim": settings.dim,
         "epoch": settings.epoch,
         "lr": settings.lr,
         "wordNgrams": settings.word_ngrams,
         "minCount": settings.min_count,
         "bucket": settings.bucket,
-        "quantize": settings.quantize,
+        "loss": settings.loss,
+        "minn": settings.minn,
+        "maxn": settings.maxn,
     }
+    if settings.quantize:
+        arguments["quantize"] = {"cutoff": settings.cutoff, "qnorm": settings.qnorm, "retrain": settings.retrain}
     command = [sys.executable, "-P", fit.__file__, str(rows), str(model), json.dumps(arguments)]
     done = subprocess.run(command, env=fit.environment(), capture_output=True, text=True, check=False)
     if done.returncode:

@@ -31,13 +31,11 @@ def main(rows: str, model: str, settings: str) -> None:
     import fasttext
 
     arguments = json.loads(settings)
-    quantize = arguments.pop("quantize")
+    quantize = arguments.pop("quantize", None)
     try:
-        trained = fasttext.train_supervised(
-            input=rows, loss="softmax", minn=0, maxn=0, thread=1, seed=0, verbose=0, **arguments
-        )
+        trained = fasttext.train_supervised(input=rows, thread=1, seed=0, verbose=0, **arguments)
         if quantize:
-            trained.quantize(qnorm=True, thread=1, verbose=0)
+            trained.quantize(input=rows if quantize["retrain"] else None, thread=1, verbose=0, **quantize)
         trained.save_model(model)
     except (ValueError, RuntimeError) as error:
         sys.exit(str(error))

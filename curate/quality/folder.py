@@ -12,6 +12,8 @@ from curate.errors import InputError
 from curate.quality.text_form import TextForm
 
 SETTINGS_FILE: Final = "settings.json"
+FOLDS_FILE: Final = "folds.npz"
+"""Where models for cross-fitting lie beside the model: which content is in which fold (``curate.quality.cross_fit``)."""
 
 
 class Description(BaseModel):

@@ -1,7 +1,8 @@
 """Samples that depend on content alone: the rows with the smallest keyed hash, in bounded memory.
 
-A row's keyed hash is a pure function of (key, id), so the sample is the same whatever the order of the rows, the
-size of the batches or the number of partitions they came from; and a smaller sample is a prefix of a larger one.
+A row's keyed hash (``curate.text.hashing.keyed_hash``) is a pure function of (key, id), so the sample is the same
+whatever the order of the rows, the size of the batches or the number of partitions they came from; and a smaller sample
+is a prefix of a larger one.
 """
 
 from __future__ import annotations
@@ -18,42 +19,17 @@ HASH: Final = "_hash"
 
 U64 = npt.NDArray[np.uint64]
 
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2: Final = np.uint64(0x94D049BB133111EB)
-_MASK: Final = (1 << 64) - 1
-
-
-def _mix(values: U64) -> U64:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection in which every bit bears on all."""
-    values = (values ^ (values >> np.uint64(30))) * _MIX_1
-    values = (values ^ (values >> np.uint64(27))) * _MIX_2
-    return values ^ (values >> np.uint64(31))
-
-
-def keyed_hash(ids: pa.Array, key: int) -> U64:
-    """64-bit hashes of 16-byte ids (``id`` or ``content_hash``) under a 64-bit key; ids must not be null.
-
-    The ids are hashes themselves, so mixing their two halves with the key is enough. Little-endian on every machine.
-    """
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    if not len(ids):
-        return np.zeros(0, np.uint64)
-    if ids.null_count:
-        raise ValueError("ids must not be null")
-    if ids.type.byte_width != 16:
-        raise TypeError(f"ids must be 16 bytes wide, not {ids.type}")
-    words = np.frombuffer(ids.buffers()[1], dtype="<u8")
-    pairs = words[2 * ids.offset : 2 * (ids.offset + len(ids))].reshape(-1, 2).astype(np.uint64)
-    with np.errstate(over="ignore"):
-        low = _mix(pairs[:, 0] + np.uint64(key & _MASK) + _GOLDEN)
-        return _mix(low ^ (pairs[:, 1] + _GOLDEN))
-
 
 def unit(hashes: U64) -> npt.NDArray[np.float64]:
     """Hashes as numbers in [0, 1): the first 53 bits, exact in a float64."""
     return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def held_out(content_hash: pa.Array, key: int, share: float) -> npt.NDArray[np.bool_]:
+    """Which rows are held out by content alone: those whose keyed hash is below ``share``; exact copies stay together."""
+    from curate.text.hashing import keyed_hash
+
+    return unit(keyed_hash(content_hash, key)) < share
 
 
 class Smallest:
@@ -116,3 +92,57 @@ class Smallest:
         table = table.take(pa.array(np.arange(table.num_rows))).combine_chunks()
         self._cut_at = table.column(HASH)[-1].as_py() if full and table.num_rows else None
         self._held, self._held_rows, self._held_bytes = [table], table.num_rows, total
+
+
+class Contents:
+    """Which contents are chosen of each class: the smallest hashes, of each source at most ``per_source``.
+
+    Without ``per_source``, the ``limit`` smallest hashes of a class. With it, first the ``per_source`` smallest of each
+    (class, source), and of those the ``limit`` smallest of the class; a content that comes from several sources counts in
+    each of them. Only hashes are held, about twice as many as are chosen: what is dropped once would never come back,
+    because a row that joins a source pushes out none but a larger one.
+    """
+
+    def __init__(self, limit: int, per_source: int | None = None) -> None:
+        self._limit, self._per_source = limit, per_source
+        self._sources: dict[str, int] = {}
+        self._held = np.zeros(0, _CONTENT)
+        self._bound = 4 * limit + 1024
+
+    def add(self, hashes: U64, classes: npt.NDArray[np.int8], sources: pa.Array) -> None:
+        """Offer rows: hash of the content, class (0 or more; below 0 is passed over), source (string)."""
+        rows = np.zeros(len(hashes), _CONTENT)
+        rows["hash"], rows["class"] = hashes, classes
+        if self._per_source is not None:
+            coded = sources.dictionary_encode()
+            codes = [self._sources.setdefault(name, len(self._sources)) for name in coded.dictionary.to_pylist()]
+            rows["source"] = np.asarray(codes, np.int64)[np.asarray(coded.indices)]
+        self._held = np.concatenate((self._held, rows[classes >= 0]))
+        if len(self._held) > self._bound:
+            self._prune()
+            self._bound = 2 * len(self._held) + 1024
+
+    def chosen(self) -> U64:
+        """The chosen contents of all classes, distinct and sorted."""
+        self._prune()
+        return np.unique(self._held["hash"])
+
+    def _prune(self) -> None:
+        held = np.unique(self._held)  # sorted by class, source, hash
+        if self._per_source is not None:
+            held = held[_rank(held["class"], held["source"]) < self._per_source]
+        held = held[np.lexsort((held["hash"], held["class"]))]
+        self._held = held[_rank(held["class"]) < self._limit]
+
+
+_CONTENT: Final = np.dtype([("class", np.int8), ("source", np.int64), ("hash", np.uint64)])
+
+
+def _rank(*keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Each row's place among the neighbours with the same keys; equal keys lie side by side."""
+    rows = len(keys[0])
+    starts = np.ones(rows, np.bool_)
+    if rows:
+        starts[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    first = np.flatnonzero(starts)
+    return np.arange(rows) - np.repeat(first, np.diff(np.append(first, rows)))

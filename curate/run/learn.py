@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,10 +16,22 @@ from curate.run.row_step import text_bytes
 from curate.run.segment import batches_of
 from curate.run.task import Task
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
-from curate.store.files import sync_file, sync_folder
+from curate.store.files import Store, sync_file, sync_folder
 from curate.store.records import Counts, Part
 from curate.store.tables import one_batch, table_writer
+from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of some parts, read anew each time they are gone through."""
+
+    store: Store
+    parts: tuple[Part, ...]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return batches_of(self.store, self.parts)
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class TrainTask(Task):
         out = self.store.path(key)
         out.mkdir(parents=True)
         try:
-            report = self.stage.train(batches_of(self.store, self.parts), out, self.ctx)
+            report = self.stage.train(Rows(self.store, self.parts), out, self.ctx)
         except BaseException:
             shutil.rmtree(out, ignore_errors=True)
             raise

@@ -257,7 +257,8 @@ class Trainer(Stage):
     def train(self, docs: Iterable[Batch], out: Path, ctx: Context) -> Mapping[str, Any]:
         """Write the asset's files to ``out``; return a report of plain values for the manifest.
 
-        Sees all rows in a stated order. Must be deterministic: one thread where the library needs it.
+        Sees all rows in a stated order, and can go through them more than once. Must be deterministic: one thread where
+        the library needs it.
         """
         raise NotImplementedError
 

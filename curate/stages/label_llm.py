@@ -16,7 +16,7 @@ from pydantic import Field
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
-from curate.quality.sample import HASH, keyed_hash
+from curate.quality.sample import HASH
 from curate.stages import answers
 from curate.stages.base import Accepted, Context, Generator, Rejected
 from curate.stages.registry import register
@@ -39,7 +39,7 @@ class LabelLLM(Generator):
     keyed hash of their id first. The label of a document is a document of its own (``meta.document`` has the id).
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": "the answer was cut at max_tokens before its score",
@@ -80,6 +80,8 @@ class LabelLLM(Generator):
 
     def _choose(self, docs: Iterable[Batch], ctx: Context) -> pa.Table | None:
         """The documents, smallest hash of each source first, then the second smallest of each, ..."""
+        from curate.text.hashing import keyed_hash
+
         key, held = ctx.key(ctx.step, FAMILY), None
         for batch in docs:
             rows = {"id": batch.column("id"), "source": batch.column("source"), "text": batch.text}

@@ -1,52 +1,76 @@
-"""train.classifier: a fastText model from labelled documents, with a card that says how good it is."""
+"""train.classifier: a model from labelled documents, with a card that says how good it is."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curate.errors import InputError
-from curate.quality import card, evaluate
-from curate.quality.fasttext_model import FastTextClassifier
+from curate.quality import card, classifier, report
+from curate.quality.cross_fit import CrossFitted, Folds, fold_folder, train_all
+from curate.quality.examples import Examples, Wanted, gather
 from curate.quality.fasttext_train import FastTextSettings
-from curate.quality.sample import HASH, Smallest, keyed_hash
+from curate.quality.kinds import NEED_VECTORS, TRAIN, Lesson
+from curate.quality.label_columns import GRADES, NONE, LabelColumn, Marks
+from curate.quality.lessons import Balance, Division, divide
+from curate.quality.report import NAMES
 from curate.quality.text_form import TextForm
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
-GOOD_FROM: Final = 3
-"""A judge's score from which a document counts as good: FineWeb-Edu's threshold (arXiv 2406.17557)."""
-
-_NAMES: Final = {1: "good", 0: "bad"}
-_ROWS_AT_ONCE: Final = 1024
-
 
 @register("train.classifier")
 class TrainClassifier(Trainer):
-    """Train a fastText classifier on documents with a label (1 good, 0 bad), and measure it on held-out ones.
+    """Train a classifier on documents with labels, and measure it on documents that it has not seen.
 
-    Of each class the documents with the smallest keyed hash of their content are taken, copies once, contents with both
-    labels not at all. The split is by content too; the report also says how good the model is on held-out documents that
-    have no near copy among those trained on. Writes the model, ``settings.json`` and ``card.md``.
+    ``labels`` names columns in order of trust; of each document the first one that has a label counts, and contents that
+    this one calls both good and bad are left out. Of each class the contents with the smallest keyed hash are taken,
+    copies once. Near copies (``curate.quality.split``) are one group, and a group is held out, or trained on, as a whole.
+
+    What was trained on is cross-fitted: ``folds`` more models are trained, each without one fold of the groups, and
+    ``score.classifier`` gives a document in a fold the score of the model that has not seen it. Writes the models,
+    ``settings.json``, ``folds.npz`` and ``card.md``.
     """
 
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
 
-    label: str = Field(description="column with the label, such as 'labels.label'; rows without one are not trained on")
-    judge: str | None = Field(None, description="column with a judge's score 0-5, such as 'judge.score'; only reported")
+    label: str | None = Field(
+        None, description="column with the label, 1 good and 0 bad, such as 'labels.label'; short for one of 'labels'"
+    )
+    labels: list[str | LabelColumn] = Field(
+        [],
+        description="columns with labels, the most trusted first: a name (labels 0 and 1), or {column: judge.score, "
+        "scale: 0-5, good_from: 3, licence: ...}; rows without a label are not trained on",
+    )
+    judge: str | None = Field(
+        None,
+        description="column with a judge's score 0-5 that the model is compared with; by default the first such column of 'labels'",
+    )
+    target: Literal["good", "grade"] = Field(
+        "good", description="learn good against bad; or the grades 0-5: then the score is the expected grade / 5"
+    )
     max_per_class: int = Field(20_000, ge=1, description="at most so many documents a class")
+    max_per_source: int | None = Field(None, ge=1, description="at most so many documents of a source in each class")
     min_per_class: int = Field(20, ge=2, description="with fewer documents to train on a class, stop")
-    held_out: float = Field(0.2, gt=0, lt=1, description="share of the contents kept for the evaluation")
+    balance: Balance = Field(
+        "none",
+        description="train on as many documents of each class ('equal'), or on a number that grows with its square root",
+    )
+    held_out: float = Field(
+        0.2, gt=0, lt=1, description="share of each class kept for the evaluation, near copies together"
+    )
+    folds: int = Field(
+        5,
+        ge=0,
+        le=20,
+        description="models for cross-fitting; 0: documents that were trained on are scored as any other",
+    )
     threshold: float = Field(
         0.5, ge=0, le=1, description="score from which the report counts a document as said to be good"
     )
@@ -55,193 +79,156 @@ class TrainClassifier(Trainer):
     about: str = Field("", description="a sentence for the card: what good means here")
     labels_licence: str = Field("", description="terms under which the labels may be used")
     form: TextForm = Field(TextForm(), description="how texts are read, in training and scoring alike")
-    fasttext: FastTextSettings = Field(FastTextSettings(), description="how the model is trained")
+    model: Literal["fasttext"] = Field("fasttext", description="kind of the model")
+    fasttext: FastTextSettings = Field(FastTextSettings(), description="how a fastText model is trained")
+    vectors: str | None = Field(None, description="column with embeddings, for the kinds that learn from them")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainClassifier:
+        if (self.label is None) == (not self.labels):
+            raise ValueError("name the label's column with 'label', or several with 'labels'")
+        names = [column.column for column in self.columns]
+        if len(set(names)) < len(names):
+            raise ValueError("'labels' names a column twice")
+        if self.target == "grade" and any(column.scale != "0-5" for column in self.columns):
+            raise ValueError("target 'grade' needs labels on the scale 0-5")
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to train on: folds is 0, or 2 and more")
+        if (self.model in NEED_VECTORS) != (self.vectors is not None):
+            raise ValueError(f"'{self.model}' {'needs' if self.vectors is None else 'has no use for'} 'vectors'")
+        return self
+
+    @property
+    def columns(self) -> tuple[LabelColumn, ...]:
+        """The label columns in order of trust."""
+        found = self.labels or [str(self.label)]
+        return tuple(LabelColumn(column=each) if isinstance(each, str) else each for each in found)
+
+    @property
+    def _judge(self) -> LabelColumn | None:
+        known = [c for c in self.columns if (c.scale == "0-5" if self.judge is None else c.column == self.judge)]
+        if known or self.judge is None:
+            return known[0] if known else None
+        return LabelColumn(column=self.judge, scale="0-5")
 
     def reads(self) -> frozenset[str]:
-        """The label's column and the judge's."""
-        return frozenset({self.label} | ({self.judge} if self.judge else set()))
+        """The labels' columns, the judge's, and the embeddings'."""
+        names = {column.column for column in self.columns}
+        return frozenset(names | {name for name in (self.judge, self.vectors) if name})
 
     def train(self, docs: Iterable[Batch], out: Path, ctx: Context) -> Mapping[str, Any]:
-        """Sample, train, evaluate; see the class."""
-        classes = {mark: Smallest(rows=self.max_per_class, distinct=True) for mark in _NAMES}
-        judged = Smallest(rows=self.max_judged, distinct=True)
-        seen: Counter[int] = Counter()
-        key = ctx.key(ctx.step, "sample")
-        for batch in docs:
-            rows = self._columns(batch)
-            hashes = keyed_hash(rows.column("content_hash"), key)
-            for mark, sample in classes.items():
-                here = pc.fill_null(pc.equal(rows.column("label"), mark), False)
-                seen[mark] += int(pc.sum(here).as_py() or 0)
-                sample.add(rows.filter(here), hashes[np.asarray(here)])
-            here = pc.is_valid(rows.column("judge"))
-            judged.add(rows.filter(here), hashes[np.asarray(here)])
-        rows, contradictory = _both({mark: sample.rows() for mark, sample in classes.items()})
-        held = evaluate.held_out(rows.column("content_hash"), ctx.key(ctx.step, "held out"), self.held_out)
-        labels = rows.column("label").to_numpy().astype(np.int8)
-        counts = self._counts(seen, labels, held, contradictory)
-        self._check(counts, ctx)
-        kept = pa.array(~held)
-        model = FastTextClassifier.train(
-            rows.filter(kept).column("text").combine_chunks(), labels[~held], self.fasttext, out, self.form
+        """Sample, divide, train, evaluate; see the class."""
+        examples = gather(docs, self._wanted(ctx))
+        classes = examples.labels.mark if self.target == "grade" else examples.labels.good
+        division = divide(
+            examples,
+            classes,
+            share=self.held_out,
+            folds=self.folds,
+            balance=self.balance,
+            key=lambda purpose: ctx.key(ctx.step, purpose),
         )
-        report = {
-            "name": ctx.step,
-            "about": self.about,
-            "labels_licence": self.labels_licence,
-            "rows": counts,
-            "labels": _by_source(rows.column("source").to_pylist(), labels),
-            **self._evaluate(model, rows.filter(pa.array(held)), labels[held], _near_copies(rows.column("text"), held)),
-            "judge": self._compare(model, judged.rows(), rows, held),
-            "settings": {**self.form.model_dump(mode="json"), **self.fasttext.model_dump(mode="json")},
-        }
-        (out / "card.md").write_text(card.render(report), encoding="utf-8")
-        return report
+        counts = report.counts(examples, division)
+        self._check(counts, ctx)
+        self._fit(examples, division, classes, out)
+        result = {**self._facts(examples, division, counts, ctx), **self._measure(examples, division, out, ctx)}
+        (out / "card.md").write_text(card.render(result), encoding="utf-8")
+        return result
 
-    def _columns(self, batch: Batch) -> pa.RecordBatch:
-        names = ["id", "content_hash", "source", "meta"]
-        columns = {name: batch.column(name) for name in names}
-        # Only what the model will read is held; the length is the document's own.
-        columns["text"] = self.form.cut(batch.text)
-        columns["bytes"] = pc.binary_length(pc.fill_null(batch.text, "")).cast(pa.int64())
-        columns["label"] = batch.column(self.label).cast(pa.int8())
-        nothing = pa.nulls(len(batch), pa.int8())
-        columns["judge"] = batch.column(self.judge).cast(pa.int8()) if self.judge else nothing
-        return pa.RecordBatch.from_pydict(columns)
-
-    def _counts(
-        self, seen: Counter[int], labels: npt.NDArray[np.int8], held: npt.NDArray[np.bool_], contradictory: int
-    ) -> dict[str, int]:
-        counts = {"contradictory": contradictory}
-        for mark, name in _NAMES.items():
-            counts[f"seen_{name}"] = seen[mark]
-            counts[f"taken_{name}"] = int((labels == mark).sum())
-            counts[f"train_{name}"] = int(((labels == mark) & ~held).sum())
-            counts[f"held_out_{name}"] = int(((labels == mark) & held).sum())
-        return counts
+    def _wanted(self, ctx: Context) -> Wanted:
+        return Wanted(
+            step=ctx.step,
+            labels=self.columns,
+            judge=self._judge,
+            vectors=self.vectors,
+            form=self.form,
+            per_class=self.max_per_class,
+            per_source=self.max_per_source,
+            judged=self.max_judged,
+            exact=self.target == "grade",
+            key=ctx.key(ctx.step, "sample"),
+        )
 
     def _check(self, counts: Mapping[str, int], ctx: Context) -> None:
-        for mark, name in _NAMES.items():
+        names = " or ".join(f"'{column.column}'" for column in self.columns)
+        if not any(counts[f"seen_{name}"] for name in NAMES.values()):
+            raise InputError(
+                f"step '{ctx.step}': no document has a label in column {names}",
+                cure="look at what the step before it labels",
+            )
+        for mark, name in NAMES.items():
             train, held, seen = (counts[f"{part}_{name}"] for part in ("train", "held_out", "seen"))
             if train >= self.min_per_class and held:
                 continue
             if not seen:
-                cause = f"no document has label {mark} ({name}) in column '{self.label}'"
+                cause = f"no document has label {mark} ({name}) in column {names}: one class alone teaches nothing"
             else:
-                cause = f"class {mark} ({name}) is too small: {seen} documents, {train} to train on, {held} held out"
+                cause = (
+                    f"class {mark} ({name}) is too small: {seen} documents in {counts[f'groups_{name}']} groups of near "
+                    f"copies, {train} to train on, {held} held out"
+                )
             raise InputError(
                 f"step '{ctx.step}': {cause}",
                 cure=f"give it at least {self.min_per_class} distinct documents of each class and some to hold out, "
                 "or lower min_per_class",
             )
 
-    def _evaluate(
-        self, model: FastTextClassifier, rows: pa.Table, labels: npt.NDArray[np.int8], copies: npt.NDArray[np.bool_]
-    ) -> dict[str, Any]:
-        scores = model.score(Batch.of(rows.column("text").combine_chunks()))
-        sources = rows.column("source").to_pylist()
-        lengths = rows.column("bytes").to_numpy()
-        wrong = np.where(labels == 1, scores < self.threshold, scores >= self.threshold)
-        miss = np.abs(labels - scores.astype(np.float64))
-        worst = [i for i in np.argsort(-miss, kind="stable").tolist() if wrong[i]][: self.most_wrong]
-        ids = rows.column("id")
-        apart = labels[~copies], scores[~copies]
+    def _fit(self, examples: Examples, division: Division, classes: Marks, out: Path) -> None:
+        """Train the model and the folds' models, side by side."""
+        lesson = Lesson(examples.rows, classes, GRADES - 1 if self.target == "grade" else 1, self.form)
+        train, settings = TRAIN[self.model], getattr(self, self.model)
+
+        def job(rows: np.ndarray[Any, np.dtype[np.bool_]], folder: Path) -> Callable[[], None]:
+            return lambda: train(lesson.only(rows), settings, folder)
+
+        jobs = {"": job(division.used, out)}
+        for fold in range(self.folds):
+            jobs[f"fold {fold}"] = job(division.used & (division.fold != fold), fold_folder(out, fold))
+        train_all(jobs)
+        if self.folds:
+            Folds.of(examples.rows.column("content_hash"), division.fold).write(out)
+
+    def _facts(self, examples: Examples, division: Division, counts: Mapping[str, int], ctx: Context) -> dict[str, Any]:
+        """What is known before anything is scored."""
         return {
-            "held_out": evaluate.evaluate(labels, scores, sources=sources, lengths=lengths, threshold=self.threshold),
-            "near_copies": {
-                "rows": int(copies.sum()),
-                "roc_auc_without": evaluate.roc_auc(*apart),
-                "accuracy_without": evaluate.rates(evaluate.confusion(*apart, self.threshold))["accuracy"],
+            "name": ctx.step,
+            "about": self.about,
+            "labels_licence": self.labels_licence,
+            "target": self.target,
+            "model": self.model,
+            "rows": dict(counts),
+            "groups": report.groups(examples, division),
+            "labels": report.by_source(examples),
+            "columns": report.by_column(examples, self.columns),
+            "agreements": examples.votes.agreements(len(examples)),
+            "folds": self.folds,
+            "settings": {
+                **self.form.model_dump(mode="json"),
+                **getattr(self, self.model).model_dump(mode="json"),
+                "balance": self.balance,
+                "max_per_source": self.max_per_source,
+                "folds": self.folds,
             },
-            "most_wrong": [
-                {"id": ids[i].as_py().hex(), "source": sources[i], "label": int(labels[i]), "score": float(scores[i])}
-                for i in worst
-            ],
         }
 
-    def _compare(
-        self, model: FastTextClassifier, judged: pa.Table | None, rows: pa.Table, held: npt.NDArray[np.bool_]
-    ) -> dict[str, Any] | None:
-        """How far judge, contrast labels and classifier agree, on the judged documents, as it is."""
-        if judged is None:
-            return None
-        hashes = rows.column("content_hash").to_pylist()
-        known = dict(zip(hashes, rows.column("label").to_pylist(), strict=True))
-        trained = {h for h, out in zip(hashes, held.tolist(), strict=True) if not out}
-        contents = judged.column("content_hash").to_pylist()
-        own = judged.column("label").to_pylist()
-        labels = [known.get(h) if mark is None else mark for h, mark in zip(contents, own, strict=True)]
-        grades = judged.column("judge").to_numpy().astype(np.int8)
-        scores = model.score(Batch.of(judged.column("text").combine_chunks()))
-        metas = [_object(m) for m in judged.column("meta").to_pylist()]
-        by_judge, by_model = grades >= GOOD_FROM, scores >= self.threshold
-        have = np.array([mark is not None for mark in labels])
-        by_label = np.array([mark == 1 for mark in labels])
-        return {
-            "rows": len(grades),
-            "good_from": GOOD_FROM,
-            "in_training": sum(h in trained for h in contents),
-            "models": sorted({str(m["model"]) for m in metas if "model" in m}),
-            "licences": sorted({str(m["licence"]) for m in metas if "licence" in m}),
-            "scores": {str(g): int((grades == g).sum()) for g in range(6)},
-            "pairs": {
-                "judge, label": _pair(by_judge[have], by_label[have]),
-                "judge, classifier": _pair(by_judge, by_model),
-                "label, classifier": _pair(by_label[have], by_model[have]),
-            },
-            "quadratic_kappa": evaluate.quadratic_kappa(grades, np.floor(np.minimum(scores * 6, 5))),
-            "roc_auc": evaluate.roc_auc(by_judge, scores),
-        }
-
-
-def _near_copies(text: pa.ChunkedArray, held: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which held-out rows share a band of MinHash (``curate.text.minhash``) with a row that is trained on.
-
-    What the model reads of them is then nearly the same: they test nothing. A pair at a Jaccard of 0.8 shares one with
-    probability 0.92, of 0.5 0.05, of 0.3 0.001.
-    """
-    from curate.text.arrow import buffers
-    from curate.text.minhash import signatures
-    from curate.text.words import words
-
-    parts = [text.slice(start, _ROWS_AT_ONCE) for start in range(0, len(text), _ROWS_AT_ONCE)]
-    bands = np.concatenate([signatures(words(*buffers(part), "folded"), 0).bands for part in parts])
-    shared = [np.isin(ours, theirs) for ours, theirs in zip(bands[held].T, bands[~held].T, strict=True)]
-    known = (bands[held] != 0).any(axis=1)  # rows shorter than a shingle have none
-    found: npt.NDArray[np.bool_] = np.any(shared, axis=0) & known
-    return found
-
-
-def _pair(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    return {"rows": len(a), "agreement": evaluate.agreement(a, b), "cohen_kappa": evaluate.cohen_kappa(a, b)}
-
-
-def _object(meta: str) -> dict[str, Any]:
-    value = json.loads(meta or "{}")
-    return value if isinstance(value, dict) else {}
-
-
-def _by_source(sources: list[str], labels: npt.NDArray[np.int8]) -> dict[str, dict[str, int]]:
-    counts = Counter(zip(sources, labels.tolist(), strict=True))
-    return {s: {name: counts[s, mark] for mark, name in _NAMES.items()} for s in sorted(set(sources))}
-
-
-def _both(samples: Mapping[int, pa.Table | None]) -> tuple[pa.Table, int]:
-    """Both classes' rows without the contents that are in both, and how many those were."""
-    tables = [t for t in samples.values() if t is not None]
-    if not tables:
-        return _NO_ROWS, 0
-    rows = pa.concat_tables(tables).sort_by([(HASH, "ascending"), ("label", "ascending")])
-    hashes = rows.column(HASH).to_numpy()
-    again = np.concatenate((hashes[1:] == hashes[:-1], [False]))
-    either = again | np.roll(again, 1)
-    return rows.filter(pa.array(~either)).combine_chunks(), int(again.sum())
-
-
-_NO_ROWS: Final = pa.table(
-    {
-        "content_hash": pa.array([], pa.binary(16)),
-        "label": pa.array([], pa.int8()),
-        "source": pa.array([], pa.string()),
-    }
-)
+    def _measure(self, examples: Examples, division: Division, out: Path, ctx: Context) -> dict[str, Any]:
+        """Scores of everything, each by a model that has not seen it, and what they are worth."""
+        model = classifier.load(out)
+        scores = report.score_rows(model, examples.rows, ctx.step)
+        labels, grade = examples.labels, self.target == "grade"
+        tested = division.held & (labels.good != NONE)
+        result = report.held_out(examples, scores, tested, threshold=self.threshold, most_wrong=self.most_wrong)
+        graded = tested & (np.array([c.scale == "0-5" for c in self.columns])[labels.column]) & (labels.column != NONE)
+        result["grades"] = report.grades(labels.mark[graded], scores[graded], as_grade=grade) if graded.any() else None
+        result["cross_fitted"] = result["judge"] = None
+        if isinstance(model, CrossFitted):
+            used = examples.rows.filter(pa.array(division.used))
+            plain = np.zeros(len(examples), np.float32)
+            plain[division.used] = report.score_rows(model.plain, used, ctx.step)
+            result["cross_fitted"] = report.cross_fitted(examples, plain, scores, division.used, self.threshold)
+        if judge := self._judge:
+            result["judge"] = report.against_judge(
+                examples, judge, scores, division, threshold=self.threshold, as_grade=grade
+            )
+        result["bytes"] = sum(p.stat().st_size for p in out.iterdir() if p.stem == "model")
+        return result

@@ -28,8 +28,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.errors import InputError
-from curate.quality.evaluate import held_out
-from curate.quality.sample import Smallest, keyed_hash
+from curate.quality.sample import Smallest, held_out
 from curate.stages import tokenizer
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
@@ -49,7 +48,7 @@ class TrainTokenizer(Trainer):
     bytes, then pieces. Writes ``tokenizer.model`` and ``tokenizer.json`` (its settings and measures).
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     vocab_size: int = Field(
         8_192, ge=_FIXED_IDS + 2, le=1 << 20, description="ids; fewer if the texts do not give that many"
@@ -66,6 +65,8 @@ class TrainTokenizer(Trainer):
 
     def train(self, docs: Iterable[Batch], out: Path, ctx: Context) -> Mapping[str, Any]:
         """Sample, train, measure; see the class."""
+        from curate.text.hashing import keyed_hash
+
         train = Smallest(text_bytes=self.max_bytes, distinct=True)
         held = Smallest(text_bytes=self.max_held_out_bytes, distinct=True)
         sample_key, split_key = ctx.key(ctx.step, "sample"), ctx.key(ctx.step, "held out")
@@ -78,7 +79,7 @@ class TrainTokenizer(Trainer):
             hashes = keyed_hash(contents, sample_key)
             train.add(rows.filter(pa.array(~out_of)), hashes[~out_of])
             held.add(rows.filter(pa.array(out_of)), hashes[out_of])
-        sample = train.rows()
+        sample = train.rows() or held.rows()  # of very few contents all may be held out
         if sample is None or not (pc.sum(pc.binary_length(sample.column("text"))).as_py() or 0):
             raise InputError(
                 f"step '{ctx.step}': no text to train a tokenizer on", cure="look at what the steps before it drop"

@@ -27,9 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Path:
 
 def test_train_writes_a_model_and_its_card(curate: Curate, folder: Path) -> None:
     """Model, settings, card; the settings are those of the classifier's train.yaml; it is the same twice."""
-    assert sorted(p.name for p in (folder / "mine").iterdir()) == ["card.md", "model.bin", "settings.json"]
+    made = {p.name for p in (folder / "mine").iterdir()}
+    assert made == {"card.md", "model.bin", "settings.json", "folds.npz", *(f"fold-{k}" for k in range(5))}
     assert json.loads((folder / "mine/settings.json").read_bytes())["settings"]["dim"] == 32
-    curate(*TRAIN, "-o", "again", "--store", "elsewhere", cwd=folder).ok()
+    curate(*TRAIN, "-o", "again", "--no-folds", "--store", "elsewhere", cwd=folder).ok()
+    assert sorted(p.name for p in (folder / "again").iterdir()) == ["card.md", "model.bin", "settings.json"]
     assert (folder / "again/model.bin").read_bytes() == (folder / "mine/model.bin").read_bytes()
     card = (folder / "mine/card.md").read_text(encoding="utf-8")
     assert "Educational value" in card and "ROC AUC" in card

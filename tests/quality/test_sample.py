@@ -2,24 +2,18 @@
 
 import numpy as np
 import pyarrow as pa
-import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.quality.sample import HASH, Smallest, keyed_hash, unit
+from curate.quality.sample import HASH, Contents, Smallest, held_out, unit
+from curate.text.hashing import keyed_hash
 
 MASK = (1 << 64) - 1
 
 
 def slow_hash(value: bytes, key: int) -> int:
-    def mix(v: int) -> int:
-        v = ((v ^ (v >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        v = ((v ^ (v >> 27)) * 0x94D049BB133111EB) & MASK
-        return v ^ (v >> 31)
-
-    golden = 0x9E3779B97F4A7C15
-    low, high = int.from_bytes(value[:8], "little"), int.from_bytes(value[8:], "little")
-    return mix(mix((low + key + golden) & MASK) ^ ((high + golden) & MASK))
+    return xxhash.xxh64_intdigest(value, key)
 
 
 def rows(values: list[int], texts: list[str] | None = None) -> pa.RecordBatch:
@@ -28,28 +22,11 @@ def rows(values: list[int], texts: list[str] | None = None) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({"id": pa.array(ids, pa.binary(16)), "text": pa.array(texts, pa.large_string())})
 
 
-@settings(deadline=None)
-@given(st.lists(st.binary(min_size=16, max_size=16)), st.integers(0, MASK))
-def test_the_hash_equals_its_slow_twin_on_slices_too(values, key):
-    """The vectorised hash is the documented one, also for an array that starts inside its buffer."""
-    array = pa.array(values, pa.binary(16))
-    assert keyed_hash(array, key).tolist() == [slow_hash(v, key) for v in values]
-    assert keyed_hash(array[1:], key).tolist() == [slow_hash(v, key) for v in values[1:]]
-
-
 def test_hashes_are_spread_evenly():
     """A tenth of consecutive numbers falls into each tenth of [0, 1)."""
     places = unit(keyed_hash(rows(list(range(20_000))).column("id"), 7))
     counts, _ = np.histogram(places, bins=10, range=(0, 1))
     assert counts.min() > 1_850 and counts.max() < 2_150
-
-
-def test_null_and_narrow_ids_are_refused():
-    """An id is 16 bytes and never null."""
-    with pytest.raises(ValueError):
-        keyed_hash(pa.array([None], pa.binary(16)), 1)
-    with pytest.raises(TypeError):
-        keyed_hash(pa.array([b"x"], pa.binary(1)), 1)
 
 
 def sampled(values: list[int], batch: int, **limits) -> list[tuple[int, bytes]]:
@@ -102,3 +79,50 @@ def test_memory_is_bounded_by_the_limit():
         part = rows(list(range(start, start + 1_000)))
         sample.add(part, keyed_hash(part.column("id"), 3))
         assert sum(t.num_rows for t in sample._held) <= 20
+
+
+def test_copies_are_held_out_together():
+    """The split is a function of the content; its share is about what was asked for."""
+    hashes = pa.array([(i * 2**64 + 1).to_bytes(16, "big") for i in range(2_000)] * 2, pa.binary(16))
+    out = held_out(hashes, 5, 0.2)
+    assert (out[:2_000] == out[2_000:]).all()
+    assert 340 < out[:2_000].sum() < 460
+    assert (held_out(hashes, 6, 0.2) != out).any()
+
+
+def slow_contents(found, limit, per_source):
+    """The rule itself: of each class and source the smallest, of those the smallest of the class."""
+    chosen = set()
+    for mark in {m for _, m, _ in found if m >= 0}:
+        mine = {(h, s if per_source else "") for h, m, s in found if m == mark}
+        if per_source:
+            mine = {
+                row for source in {s for _, s in mine} for row in sorted(r for r in mine if r[1] == source)[:per_source]
+            }
+        chosen |= {h for h, _ in sorted(mine)[:limit]}
+    return sorted(chosen)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(-1, 2), st.sampled_from("abc")), max_size=80),
+    st.integers(1, 12),
+    st.sampled_from([None, 1, 2, 5]),
+    st.integers(1, 9),
+    st.randoms(),
+)
+def test_contents_equal_the_rule_in_any_order(found, limit, per_source, size, random):
+    """What is chosen is a function of the set of rows, although most of them are forgotten on the way."""
+    expected = slow_contents(found, limit, per_source)
+    random.shuffle(found)
+    chosen = Contents(limit, per_source)
+    chosen._bound = 4  # prunes from the start
+    for i in range(0, len(found), size):
+        part = found[i : i + size]
+        chosen.add(
+            np.array([h for h, _, _ in part], np.uint64),
+            np.array([m for _, m, _ in part], np.int8),
+            pa.array([s for _, _, s in part]),
+        )
+        chosen._bound = 4
+    assert chosen.chosen().tolist() == expected

@@ -1,0 +1,58 @@
+"""Kinds of models that can be trained: for each, one function from rows and settings to a folder.
+
+``curate.quality.classifier.KINDS`` has the other half: from such a folder to a ``Classifier``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.quality.label_columns import Marks
+from curate.quality.text_form import TextForm
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one model learns from.
+
+    Attributes:
+        rows: ``text``, and ``vectors`` for a kind in NEED_VECTORS.
+        marks: int8[n], 0 to ``top``.
+        top: the best label: 1 (good, against 0), or 5 (grades).
+        form: how texts are read.
+    """
+
+    rows: pa.Table
+    marks: Marks
+    top: int
+    form: TextForm
+
+    def only(self, some: npt.NDArray[np.bool_]) -> Lesson:
+        """The same with fewer rows."""
+        return Lesson(self.rows.filter(pa.array(some)), self.marks[some], self.top, self.form)
+
+
+Train = Callable[[Lesson, Any, Path], None]
+"""Train by the kind's settings; write the model and ``settings.json`` to a folder, which may not exist yet.
+
+Bytes of the folder depend on nothing else, not on the order of the rows. Runs beside others in threads of one process.
+"""
+
+
+def _fasttext(lesson: Lesson, settings: Any, folder: Path) -> None:
+    from curate.quality.fasttext_model import train_folder
+
+    text = lesson.rows.column("text").combine_chunks()
+    train_folder(text, lesson.marks, settings, folder, lesson.form, lesson.top)
+
+
+TRAIN: Final[Mapping[str, Train]] = {"fasttext": _fasttext}
+NEED_VECTORS: Final[frozenset[str]] = frozenset()
+"""Kinds that learn from a column of embeddings."""

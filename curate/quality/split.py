@@ -1,0 +1,105 @@
+"""Splits that near copies do not straddle: groups of documents, groups held out, groups dealt into folds.
+
+Two documents that share a band of MinHash (``curate.text.minhash``: word 5-grams, 14 bands of 8 rows) are of one group,
+and so is whatever shares a band with either of them. A pair with a Jaccard similarity of 0.9 shares one with
+probability 0.999, of 0.8 0.92, of 0.7 0.56, of 0.5 0.05, of 0.3 0.001; what a group has in common with the rest is below that.
+A group's name is the smallest hash in it, so a split depends on the set of documents alone.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+_ROWS_AT_ONCE: Final = 1024
+Groups = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+
+
+def groups(text: pa.ChunkedArray) -> Groups:
+    """int64[n]: number of each text's group of near copies, counted in order of the group's first text.
+
+    Texts with fewer words than a shingle are alone, unless another one is the same.
+    """
+    from curate.text.arrow import buffers, fixed
+    from curate.text.components import connected
+    from curate.text.hashing import hash128
+    from curate.text.minhash import BANDS, signatures
+    from curate.text.words import words
+
+    links = np.empty((len(text), BANDS), np.uint64)
+    for start in range(0, len(text), _ROWS_AT_ONCE):
+        part = text.slice(start, _ROWS_AT_ONCE)
+        found = signatures(words(*buffers(part), "folded"), 0)
+        # A short text's only link is its own hash, in every band.
+        own = np.ascontiguousarray(fixed(hash128(part))).view(np.uint64)[:, :1]
+        links[start : start + len(part)] = np.where(found.short[:, None], own, found.bands)
+    return connected(links)
+
+
+def names(group: Groups, hashes: Keys) -> Keys:
+    """uint64[groups]: each group's smallest hash."""
+    smallest = np.full(int(group.max(initial=-1)) + 1, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(smallest, group, hashes)
+    return smallest
+
+
+def classes_of(group: Groups, good: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """int64[groups, 2]: how many bad and good rows each group has; rows labelled -1 do not count."""
+    counts = np.zeros((int(group.max(initial=-1)) + 1, 2), np.int64)
+    np.add.at(counts, (group[good >= 0], good[good >= 0].astype(np.int64)), 1)
+    return counts
+
+
+def hold_out(group: Groups, good: npt.NDArray[np.int8], order: Keys, share: float) -> npt.NDArray[np.bool_]:
+    """bool[n]: rows of the groups that are held out, about ``share`` of each class.
+
+    Of each class (a group's class is that of most of its rows) groups are taken in order of ``order`` (uint64[groups],
+    a keyed hash of their names) while the class's share has room for them. A group that is larger than what is left is
+    passed over; if that leaves none, the smallest group goes, if it is not the only one.
+    """
+    counts = classes_of(group, good)
+    out = np.zeros(len(counts), np.bool_)
+    for mine in _by_class(counts):
+        members = counts[mine].sum(axis=1)
+        room = int(np.ceil(share * members.sum()))
+        ranked = mine[np.lexsort((mine, order[mine]))]
+        for one in ranked.tolist():
+            size = int(counts[one].sum())
+            if size <= room:
+                out[one] = True
+                room -= size
+        if len(mine) > 1 and not out[mine].any():
+            out[mine[np.lexsort((order[mine], members))[0]]] = True
+    held: npt.NDArray[np.bool_] = out[group]
+    return held
+
+
+def deal(
+    group: Groups, good: npt.NDArray[np.int8], order: Keys, folds: int, who: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int8]:
+    """int8[n]: fold of each row of the groups in which a row of ``who`` is, -1 for others.
+
+    The groups of a class are dealt in order of ``order``, each to the fold with the fewest rows of that class.
+    """
+    counts = classes_of(group, np.where(who, good, -1))
+    fold = np.full(len(counts), -1, np.int8)
+    for mine in _by_class(counts):
+        ranked = mine[np.lexsort((mine, order[mine]))]
+        heap = [(0, k) for k in range(folds)]
+        for one in ranked.tolist():
+            rows, k = heapq.heappop(heap)
+            fold[one] = k
+            heapq.heappush(heap, (rows + int(counts[one].sum()), k))
+    dealt: npt.NDArray[np.int8] = fold[group]
+    return dealt
+
+
+def _by_class(counts: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    some = counts.sum(axis=1) > 0
+    good = counts[:, 1] >= counts[:, 0]
+    return [np.flatnonzero(some & (good == kind)) for kind in (False, True)]
