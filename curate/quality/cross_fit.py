@@ -27,7 +27,6 @@ from curate.quality.folder import FOLDS_FILE
 from curate.text.batch import Batch
 
 
-
 @dataclass(frozen=True)
 class Folds:
     """Which content is in which fold.
