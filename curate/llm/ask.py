@@ -75,6 +75,8 @@ class Asked:
         rounds_not_asked: rounds that are not closed.
         failed: one entry per None.
         accounts: of the whole run, as plain values: see Journal.totals.
+        bought, seconds: answers that came in during this call, and how long it sent: from the first request that left
+            to the last answer, without a server's start.
     """
 
     rounds: list[list[Answer | None]]
@@ -82,6 +84,8 @@ class Asked:
     rounds_not_asked: int
     failed: list[Failed]
     accounts: dict[str, Any] = field(default_factory=dict)
+    bought: int = 0
+    seconds: float = 0.0
 
 
 def ask(
@@ -95,7 +99,7 @@ def ask(
 ) -> Asked:
     """Get answers to rounds of requests, from the journal where it has them, else from the model.
 
-    The longest prefix of complete rounds comes back; a round in which requests finally failed is complete, with None
+    All requests are of one kind. The longest prefix of complete rounds comes back; a round in which requests finally failed is complete, with None
     in their places. Requests leave in order. One leaves only if the run's charges and reserves, with its own, stay
     within the budget, so the budget is never passed (unless a server counts more tokens than it was allowed to make).
     If the journal has everything, no key is read, no server is started and no connection made. The result depends on
@@ -109,7 +113,7 @@ def ask(
     with Journal(journal) as book:
         call = _Call(rounds, model, book)
         report = _Reporter(call, book, progress)
-        stopped = False
+        stopped, bought, seconds = False, 0, 0.0
         if call.jobs:
             # A cap that is reached already: no weights, no server, no key for nothing.
             first = call.jobs[0].reserve
@@ -121,16 +125,20 @@ def ask(
             )
         if call.jobs and not stopped:
             before = book.spent.answered
-            with _endpoint(model, local_log, report) as (base_url, limiter):
+            embeddings = call.jobs[0].request.kind == "embeddings"
+            with _endpoint(model, local_log, report, embeddings=embeddings) as (base_url, limiter):
                 sender = Sender(call.jobs, model, budget, book, limiter, base_url)
+                began = time.monotonic()
                 asyncio.run(_send(sender, model, base_url, lambda: report.tick(sender, limiter)))
+                seconds = time.monotonic() - began
             stopped = sender.stopped
             call.take(sender)
+            bought = len(sender.answers)
             if not before and not sender.answers:
                 call.complain(base_url)
         asked = call.close("budget" if stopped else "")
         report.last()
-        return asked
+        return replace(asked, bought=bought, seconds=seconds)
 
 
 async def _send(sender: Sender, model: Model, base_url: str, tick: Callable[[], None]) -> None:
@@ -141,12 +149,12 @@ async def _send(sender: Sender, model: Model, base_url: str, tick: Callable[[], 
 
 
 @contextlib.contextmanager
-def _endpoint(model: Model, log: Path, report: _Reporter) -> Iterator[tuple[str, Limiter]]:
+def _endpoint(model: Model, log: Path, report: _Reporter, *, embeddings: bool) -> Iterator[tuple[str, Limiter]]:
     """The address to send to, and its limiter; the embedded server runs only inside."""
     if model.base_url is not None:
         yield model.base_url, limiter_of(model.base_url, model.model, model.concurrency)
         return
-    with LocalServer(model, log=log, progress=report.download) as server:
+    with LocalServer(model, log=log, progress=report.download, embeddings=embeddings) as server:
         # More than its slots would only wait inside it, with their time-outs running.
         yield server.base_url, Limiter(min(model.concurrency, SLOTS))
 

@@ -12,9 +12,11 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import openai
+from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
 from curate.errors import EndpointError
+from curate.llm.embedding import encode, vector_of
 from curate.llm.keys import key_of
 from curate.llm.model import Model
 from curate.llm.outcome import Failure, Reply
@@ -34,6 +36,8 @@ _BY_STATUS: Final = {
     504: "timeout",  # a gateway gave up waiting: the answer may have been made behind it
     524: "timeout",  # the same, in Cloudflare's words
 }
+_TOO_LONG: Final = "too large to process"
+"""What llama.cpp says, with 500, about a text that has more tokens than it embeds at once: to ask again is no use."""
 _CONNECT_SECONDS: Final = 5.0
 """Limit of connecting: a host that swallows packets is known as unreachable long before an answer would be late."""
 _MOST_TOKENS: Final = 1 << 31
@@ -69,19 +73,13 @@ class Client:
         ``key`` (the request's, in the journal) goes along as X-Client-Request-Id, the header by which OpenAI's support
         finds a request, and by which the scripted teacher tells draws of one prompt apart.
         """
-        # In extra_body: a local server knows parameters (top_k, grammar) that the SDK's signature does not.
-        body: dict[str, Any] = {**request.sampling, self._model.limit_field: max_tokens}
-        messages: Any = [dict(m) for m in request.messages]
         try:
             # The SDK's time-out is one of each read: a server that sends a byte now and then would never meet it.
             async with asyncio.timeout(self._model.timeout_seconds):
-                reply = await self._openai.chat.completions.create(
-                    model=self._model.model,
-                    messages=messages,
-                    extra_body=body,
-                    extra_headers={"X-Client-Request-Id": key},
-                )
-            outcome = _read(reply)
+                if request.kind == "embeddings":
+                    outcome = _read_vector(await self._embed(request, key))
+                else:
+                    outcome = _read(await self._chat(request, max_tokens, key))
             return outcome if isinstance(outcome, Reply) else Failure(outcome.kind, self._clean(outcome.detail))
         except TimeoutError:
             return Failure("timeout", f"no whole answer in {self._model.timeout_seconds:g} s")
@@ -99,11 +97,30 @@ class Client:
             # is nested too deeply as a RecursionError.
             return Failure("bad_reply", self._clean(f"{type(error).__name__}: {error}"))
 
+    async def _chat(self, request: Request, max_tokens: int, key: str) -> object:
+        # In extra_body: a local server knows parameters (top_k, grammar) that the SDK's signature does not.
+        body: dict[str, Any] = {**request.sampling, self._model.limit_field: max_tokens}
+        messages: Any = [dict(m) for m in request.messages]
+        return await self._openai.chat.completions.create(
+            model=self._model.model, messages=messages, extra_body=body, extra_headers={"X-Client-Request-Id": key}
+        )
+
+    async def _embed(self, request: Request, key: str) -> object:
+        return await self._openai.embeddings.create(
+            model=self._model.model,
+            input=request.messages[0]["content"],
+            encoding_format=self._model.encoding_format,
+            extra_body=dict(request.sampling),
+            extra_headers={"X-Client-Request-Id": key},
+        )
+
     def _of_status(self, error: openai.APIStatusError) -> Failure:
         status = error.status_code
         kind = _BY_STATUS.get(status, "server_error" if status >= 500 else "refused_request")
         if status == 429 and error.code == "insufficient_quota":
             kind = "quota"
+        if status == 500 and _TOO_LONG in error.message:
+            kind = "refused_request"
         return Failure(kind, self._clean(f"HTTP {status}: {error.message}"), _retry_after(error.response.headers))
 
     def _clean(self, text: str) -> str:
@@ -153,6 +170,18 @@ def _read(reply: object) -> Reply | Failure:
         _count(getattr(usage, "prompt_tokens", None)),
         _count(getattr(usage, "completion_tokens", None)),
     )
+
+
+def _read_vector(reply: object) -> Reply | Failure:
+    if not isinstance(reply, CreateEmbeddingResponse):
+        return Failure("bad_reply", f"no embeddings but a {type(reply).__name__}: {reply}")
+    if getattr(reply, "data", None) is None:
+        return Failure("bad_reply", "no embeddings but JSON of another shape")
+    vector = vector_of(reply.data)
+    if isinstance(vector, Failure):
+        return vector
+    prompt = _count(getattr(getattr(reply, "usage", None), "prompt_tokens", None))
+    return Reply(encode(vector), "stop", prompt, 0)
 
 
 def _count(value: object) -> int | None:

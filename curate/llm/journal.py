@@ -44,18 +44,21 @@ CREATE INDEX IF NOT EXISTS attempts_key ON attempts (key);
 CREATE TABLE IF NOT EXISTS failures (
   key TEXT NOT NULL, max_tokens INTEGER NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (key, max_tokens));
 """
-_NOT_SAMPLING: Final = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
+_NOT_SAMPLING: Final = frozenset({
+    "model", "messages", "stream", "n", "max_tokens", "max_completion_tokens", "input", "encoding_format",
+})  # fmt: skip
 
 
 def request_key(request: Request, model: str) -> str:
     """32 hex digits for (declared model id, messages, sampling, draw): what decides the answer's distribution.
 
-    ``max_tokens``, time-outs, endpoint and key have no part in it. Raises RecipeError for a sampling parameter that
+    ``max_tokens``, time-outs, endpoint and key have no part in it; the kind has, where it is not ``chat``. Raises RecipeError for a sampling parameter that
     would contradict the request (``n``, ``stream``, ...).
     """
     if wrong := sorted(_NOT_SAMPLING & set(request.sampling)):
         raise RecipeError(f"'{wrong[0]}' is no sampling parameter", place=f"prompt family {request.family}")
-    return fingerprint(model, [dict(m) for m in request.messages], dict(request.sampling), request.draw)
+    kind = () if request.kind == "chat" else (request.kind,)
+    return fingerprint(model, [dict(m) for m in request.messages], dict(request.sampling), request.draw, *kind)
 
 
 @dataclass(frozen=True)

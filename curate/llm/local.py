@@ -23,6 +23,9 @@ __all__ = ["CONTEXT", "SLOTS", "LocalServer"]
 SLOTS: Final = 4
 """Requests the server works on at once."""
 
+EMBEDDED: Final = 1024
+"""Tokens of a text that the server embeds at once; longer ones are refused. Twice as many take a gigabyte more."""
+
 CONTEXT: Final = 2048
 """Tokens of prompt and answer together that one slot holds; beyond that the server answers 400, or cuts."""
 
@@ -34,14 +37,22 @@ class LocalServer:
     """Context manager: weights found and checked, server started on entry; stopped for certain on exit.
 
     Attributes:
+        embeddings: whether it serves ``/v1/embeddings`` (mean of the last layer over a text's tokens, length 1) or chat.
         base_url: ``http://127.0.0.1:PORT/v1`` while it runs.
         pid: of the child while it runs.
     """
 
     def __init__(
-        self, model: Model, *, log: Path, progress: Progress | None = None, start_seconds: float = 120.0
+        self,
+        model: Model,
+        *,
+        log: Path,
+        progress: Progress | None = None,
+        start_seconds: float = 120.0,
+        embeddings: bool = False,
     ) -> None:
         self.model, self.log, self.progress, self.start_seconds = model, log, progress, start_seconds
+        self.embeddings = embeddings
         self.base_url = ""
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -86,10 +97,11 @@ class LocalServer:
             "alias": self.model.model,
             "threads": threads,
             "slots": SLOTS,
-            "context": CONTEXT,
+            "context": EMBEDDED if self.embeddings else CONTEXT,
             "parent": os.getpid(),
         }
-        arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        arguments = ["--embeddings"] if self.embeddings else []
+        arguments += [word for name, value in options.items() for word in (f"--{name}", str(value))]
         env = {name: os.environ[name] for name in _ENV if name in os.environ}
         # The package this very code is from, wherever the driver found it; -P: never from the working folder.
         env["PYTHONPATH"] = str(Path(curate.__file__).parents[1])

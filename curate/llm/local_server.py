@@ -40,6 +40,10 @@ def _start(args: argparse.Namespace) -> object:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = args.threads
     params.cache_ram_mib = 0  # its store of old prompts may otherwise grow to 8 GiB
     params.ui = False
+    if args.embeddings:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.n_batch = params.n_ubatch = args.context  # a text is pooled in one batch, or not at all
     return xllamacpp.Server(params)
 
 
@@ -50,6 +54,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     for name in ("threads", "slots", "context", "parent"):
         parser.add_argument(f"--{name}", required=True, type=int)
+    parser.add_argument("--embeddings", action="store_true")
     args = parser.parse_args()
     _die_with(args.parent)
     # Ctrl-C in a terminal goes to the whole group; the driver decides when this process ends.

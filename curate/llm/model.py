@@ -36,6 +36,9 @@ class Model(BaseModel):
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="what the endpoint calls the limit of an answer"
     )
+    encoding_format: Literal["base64", "float"] = Field(
+        "base64", description="how an endpoint is asked to write embeddings; both are understood, whichever comes"
+    )
     weights: str | None = Field(None, description="path of a GGUF for the embedded server")
     weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="what `weights` must hash to")
     threads: int | None = Field(None, ge=1, description="threads of the embedded server; null = min(2, cores)")

@@ -5,6 +5,7 @@ Failure kinds, and what the asker does:
 - ``rate_limited`` (429), ``unavailable`` (503): pause everybody, try again
 - ``connect``: the endpoint was never reached: try again; nothing was spent
 - ``timeout``, ``dropped``, ``bad_reply``: no usable reply, though it may have been made and billed: try again
+- ``bad_vector``: a reply to a request for an embedding without one usable vector: final, and stays charged
 - ``server_error`` (other 5xx, 408, 409): try again
 - ``refused_request`` (400, 413, 422 and other 4xx): the request itself is wrong: its failure is final
 - ``auth`` (401, 403), ``not_found`` (404), ``quota`` (402, a 429 that says so): no request will do better: stop
@@ -15,8 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ENDPOINT", "FREE", "THROTTLES", "Failure", "Reply"]
+__all__ = ["BAD_VECTOR", "ENDPOINT", "FREE", "THROTTLES", "Failure", "Reply"]
 
+BAD_VECTOR: Final = "bad_vector"
 THROTTLES: Final = frozenset({"rate_limited", "unavailable"})
 ENDPOINT: Final = frozenset({"auth", "not_found", "quota"})
 FREE: Final = THROTTLES | ENDPOINT | {"connect", "server_error", "refused_request"}

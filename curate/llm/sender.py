@@ -16,7 +16,7 @@ from curate.errors import EndpointError
 from curate.llm.journal import Journal, Reserve, Stored
 from curate.llm.limiter import PAUSE_CAP, Limiter
 from curate.llm.model import Budget, Model
-from curate.llm.outcome import ENDPOINT, FREE, THROTTLES, Failure, Reply
+from curate.llm.outcome import BAD_VECTOR, ENDPOINT, FREE, THROTTLES, Failure, Reply
 from curate.llm.request import Request
 
 if TYPE_CHECKING:
@@ -215,7 +215,8 @@ class Sender:
             delay = 0.0  # the limiter's pause holds everybody
         else:
             job.tries += 1
-            again = job.tries < self._model.attempts
+            # The same text gets the same vector again, at the same price.
+            again = job.tries < self._model.attempts and failure.kind != BAD_VECTOR
             # Spread by the key: the same in every run, different for requests that failed together.
             spread = 0.5 + int(job.key[:4], 16) / 0x10000
             delay = min(_BACKOFF_CAP, _BACKOFF * 2.0 ** (job.tries - 1) * spread)

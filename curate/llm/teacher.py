@@ -10,21 +10,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import re
 import socket
 import struct
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from curate.fingerprint import fingerprint
+from curate.llm.embedding import encode
 
-__all__ = ["Call", "Say", "Script", "Teacher", "default_script"]
+__all__ = ["DIMENSIONS", "Call", "Say", "Script", "Teacher", "bag_of_words", "default_script"]
+
+DIMENSIONS: Final = 64
+"""Length of its embeddings where a request does not name one."""
 
 Fault = Literal["", "drop", "cut_body", "drip", "html", "garbage", "no_choices"]
 
@@ -38,6 +44,7 @@ class Call:
             its limit: equal for a retry.
         nth: how many requests with this key came before.
         body: the JSON body.
+        embeddings: whether it was sent to ``/v1/embeddings``.
         authorization: the header, to test that keys go where they should, and nowhere else.
     """
 
@@ -45,9 +52,18 @@ class Call:
     nth: int
     body: Mapping[str, Any]
     authorization: str
+    embeddings: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts to embed."""
+        given = self.body.get("input", "")
+        return [str(text) for text in given] if isinstance(given, list) else [str(given)]
 
     @property
     def prompt(self) -> str:
+        if self.embeddings:
+            return "\n".join(self.texts)
         return "\n".join(str(m.get("content", "")) for m in self.body.get("messages", []))
 
     @property
@@ -59,12 +75,15 @@ class Call:
 class Say:
     """What to answer. Words stand for tokens: an answer is cut after ``max_tokens`` of them.
 
+    To a request for embeddings the answer is a vector of each text (see ``bag_of_words``), whatever ``text`` is.
+
     Attributes:
         status: of HTTP; other than 200 it comes with ``text`` as the error's message.
         latency: seconds before anything is sent.
         fault: ``drop`` resets the connection, ``cut_body`` ends it early, ``drip`` sends a byte every tenth of a second,
             ``html`` is a page with status 200, ``garbage`` is no JSON, ``no_choices`` is JSON of another shape.
         raw: a body to send as it is, with status 200.
+        vectors: in place of those that the texts would get.
     """
 
     text: str = ""
@@ -77,6 +96,7 @@ class Say:
     code: str | None = None
     usage: bool = True
     refusal: bool = False
+    vectors: Sequence[Sequence[float]] | None = None
 
 
 Script = Callable[[Call], Say]
@@ -118,10 +138,10 @@ class Teacher:
         """Serve until interrupted."""
         self._thread.join()
 
-    def arrived(self, body: Mapping[str, Any], key: str, authorization: str) -> Call:
+    def arrived(self, body: Mapping[str, Any], key: str, authorization: str, *, embeddings: bool = False) -> Call:
         key = key or fingerprint({k: v for k, v in body.items() if k not in {"max_tokens", "max_completion_tokens"}})
         with self._mutex:
-            call = Call(key, self.received[key], body, authorization)
+            call = Call(key, self.received[key], body, authorization, embeddings)
             self.received[key] += 1
             self.calls.append(call)
             self._active += 1
@@ -159,7 +179,10 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         teacher = self.server.teacher
         call = teacher.arrived(
-            json.loads(raw), self.headers.get("x-client-request-id", ""), self.headers.get("authorization", "")
+            json.loads(raw),
+            self.headers.get("x-client-request-id", ""),
+            self.headers.get("authorization", ""),
+            embeddings=self.path.split("?")[0].endswith("/embeddings"),
         )
         answered = False
         try:
@@ -188,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
             error = {"error": {"message": say.text or f"scripted {say.status}", "code": say.code, "type": "scripted"}}
             self._send(say.status, json.dumps(error).encode(), headers=say.headers)
         else:
-            body = json.dumps(_completion(call, say)).encode()
+            body = json.dumps(_embeddings(call, say) if call.embeddings else _completion(call, say)).encode()
             missing = {"cut_body": len(body) // 2, "drip": len(body)}.get(say.fault, 0)
             self._send(200, body, headers=say.headers, missing=missing)
             for byte in body if say.fault == "drip" else b"":
@@ -237,6 +260,35 @@ def _completion(call: Call, say: Say) -> dict[str, Any]:
     return reply
 
 
+def _embeddings(call: Call, say: Say) -> dict[str, Any]:
+    vectors = say.vectors
+    if vectors is None:
+        vectors = [bag_of_words(text, int(call.body.get("dimensions") or DIMENSIONS)) for text in call.texts]
+    base64 = call.body.get("encoding_format") == "base64"
+    data = [
+        {"object": "embedding", "index": i, "embedding": encode(v) if base64 else list(v)}
+        for i, v in enumerate(vectors)
+    ]
+    reply: dict[str, Any] = {"object": "list", "data": data, "model": call.body.get("model", "")}
+    if say.usage:
+        words = len(call.prompt.split())
+        reply["usage"] = {"prompt_tokens": words, "total_tokens": words}
+    return reply
+
+
+def bag_of_words(text: str, dimensions: int) -> list[float]:
+    """A vector of length 1 in which each lower-case word counts, with a sign, in the place that its hash names.
+
+    So texts with the same words lie near each other, and a head can learn from them what it could from a real model's.
+    """
+    places = [0.0] * dimensions
+    for word in re.findall(r"\w+", text.lower()):
+        dice = zlib.crc32(word.encode())
+        places[dice // 2 % dimensions] += 1.0 if dice % 2 else -1.0
+    length = math.sqrt(sum(p * p for p in places)) or 1.0
+    return [p / length for p in places]
+
+
 def _cut(text: str, words: int) -> tuple[str, str]:
     """The text within its limit, with its white space, and ``length`` if it was cut."""
     position = 0
@@ -268,6 +320,8 @@ _EXERCISES: Sequence[tuple[str, str, str, str, str, Sequence[str]]] = (
 
 def default_script(call: Call) -> Say:
     """Plausible answers by what the prompt asks for: a score, an exercise, else a passage."""
+    if call.embeddings:
+        return Say()
     prompt = call.prompt.lower()
     # The key, not the prompt: draws of one prompt get different answers, as they would from a model.
     dice = int(fingerprint(call.key)[:12], 16)

@@ -83,7 +83,7 @@ def count_origins(run: RunFolder) -> dict[str, Origin]:
             continue
         seen.add(part.key)
         maker = makers.get(part.data)
-        generated = maker is not None and run.steps[maker].is_a(Generator)
+        generated = maker is not None and _writes(run.steps[maker])
         for batch in run.visible(part, ["source", "meta", "text"]):
             sizes = pc.binary_length(batch.column("text")).to_pylist()
             for source, meta, length in zip(
@@ -91,6 +91,11 @@ def count_origins(run: RunFolder) -> dict[str, Origin]:
             ):
                 _count(found.setdefault(source, Origin()), json_object(meta), length, generated=generated)
     return found
+
+
+def _writes(step: Step) -> bool:
+    """Whether the texts of a step are a model's own: one that is shown documents (a judge, an embedder) gives theirs."""
+    return step.stage is not None and issubclass(step.stage, Generator) and not step.stage.reads_documents
 
 
 def _count(origin: Origin, meta: dict[str, Any], size: int, *, generated: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.fingerprint import fingerprint
 from curate.llm.ask import Asked, Progress, ask
+from curate.llm.model import Model
 from curate.llm.request import Answer
 from curate.recipe.plan import PlannedStep
 from curate.recipe.recipe import Recipe
@@ -62,6 +63,7 @@ def run_generator(
             progress=_progress(engine, step.id),
             local_log=engine.store.root / "local-model.log",
         )
+        _state_rate(engine, step.id, asked, model)
         for round_ in asked.rounds:
             answers.append(_publish(engine, folder, key, len(answers), round_))
     digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
@@ -103,6 +105,21 @@ def _publish(engine: Engine, folder: str, key: str, number: int, round_: list[An
     )
     crash_point("round.after-publish")
     return [Answer(**a) if a else None for a in value]
+
+
+def _state_rate(engine: Engine, step: str, asked: Asked, model: Model) -> None:
+    """How fast the endpoint was, and what the whole run has cost so far. A note: times are no part of any result."""
+    if not asked.bought:
+        return
+    rate = asked.bought / max(asked.seconds, 1e-3)
+    cost = (
+        f", ${asked.accounts['dollars']:.4f} spent by the run so far"
+        if model.prompt_price or model.completion_price
+        else ""
+    )
+    engine.reporter.note(
+        f"{step}: {asked.bought:,} answers of {model.model} in {asked.seconds:.1f} s, {rate:,.1f} a second{cost}"
+    )
 
 
 def _progress(engine: Engine, step: str) -> Any:

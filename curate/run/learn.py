@@ -149,7 +149,7 @@ class AcceptTask(Task):
         columns = {
             "id": self._ids(origin),
             "text": text,
-            "source": pa.repeat(self.ctx.step, len(rows)),
+            "source": pa.array([a.source or self.ctx.step for _, a in rows], pa.string()),
             "origin": origin,
             "meta": pa.array(
                 [orjson.dumps(dict(a.meta), option=orjson.OPT_SORT_KEYS).decode() for _, a in rows], pa.string()

@@ -276,11 +276,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A document made from an answer: its text, the fields of its ``meta``, and the columns of ``adds``."""
+    """A document made from an answer: its text, the fields of its ``meta``, and the columns of ``adds``.
+
+    ``source``: of the document that the text comes from; empty for a text that the model wrote: then it is the step.
+    """
 
     text: str
     meta: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
 
 
 class Generator(Stage):

@@ -1,0 +1,147 @@
+"""embed.llm: an embedding of every document, from a local model or any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from curate.errors import InputError
+from curate.llm.embedding import decode
+from curate.llm.request import Answer, Request
+from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.registry import register
+from curate.stages.topics import rounds
+from curate.text.batch import Batch
+
+FAMILY: Final = "embedding"
+
+
+@register("embed.llm")
+class EmbedLLM(Generator):
+    """Ask a model for the embedding of each document; a classifier with `model: forest` (or another head) learns from it.
+
+    The model reads the first `max_chars` characters, after `prefix`. One request a document: a server batches what is in
+    flight, and what fails is one document. The document comes back as one of its own, with its text, source and meta, a
+    column `vector`, the numbers of `keep`, and `meta.document` for the id it had. Empty documents are not asked about.
+    """
+
+    reads_documents: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+
+    model: str = Field("embedder", description="which of the recipe's models to ask")
+    max_chars: int = Field(1_000, ge=1, description="only so many first characters are embedded")
+    prefix: str = Field("", description="put before each text, as some models want it: 'passage: '")
+    dimensions: int | None = Field(
+        None, ge=1, description="length of the vectors to ask for, where an endpoint offers several"
+    )
+    keep: list[str] = Field(
+        [], description="columns of numbers to carry along, such as 'judge.score'; here they are `<this step>.score`"
+    )
+    max_documents: int = Field(
+        100_000, ge=1, description="with more documents, stop: requests are held in memory, and paid for"
+    )
+    round: int = Field(64, ge=1, description="requests a round; a round counts only as a whole")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = ["vector", *self._kept()]
+        if len(set(names)) < len(names):
+            raise ValueError(f"'keep' gives two columns one name: {', '.join(sorted(names))}")
+        return self
+
+    def _kept(self) -> dict[str, str]:
+        """Short names of the columns carried along, and their full names."""
+        kept = {name.rpartition(".")[2]: name for name in self.keep}
+        if len(kept) < len(self.keep):
+            raise ValueError(f"'keep' gives two columns one name: {', '.join(sorted(self.keep))}")
+        return kept
+
+    def reads(self) -> frozenset[str]:
+        """The columns carried along."""
+        return frozenset(self.keep)
+
+    def adds(self) -> Mapping[str, pa.DataType]:
+        """The vector, and what is carried along as float64."""
+        return {"vector": pa.list_(pa.float32()), **dict.fromkeys(self._kept(), pa.float64())}
+
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+        """One request a document, in the order of their content, so that neither files nor batches bear on it."""
+        found: list[Request] = []
+        for batch in docs:
+            columns = {name: batch.column(name) for name in ("id", "source", "meta", "content_hash")}
+            columns["text"] = batch.text
+            columns |= {f"keep.{short}": _numbers(batch.column(full), full) for short, full in self._kept().items()}
+            rows = pa.RecordBatch.from_pydict(columns)
+            rows = rows.filter(pc.greater(pc.binary_length(pc.fill_null(rows.column("text"), "")), 0))
+            if len(found) + rows.num_rows > self.max_documents:
+                raise InputError(
+                    f"step '{ctx.step}': more than {self.max_documents:,} documents to embed",
+                    cure="let a cheaper score choose among them first (select.where), or raise max_documents",
+                )
+            found += [self._request(row) for row in rows.to_pylist()]
+        if not found:
+            raise InputError(f"step '{ctx.step}': no documents to embed", cure="look at what the steps before it drop")
+        found.sort(key=lambda r: (r.subject["content"], r.subject["document"]))
+        return rounds(found, self.round)
+
+    def _request(self, row: Mapping[str, Any]) -> Request:
+        return Request(
+            messages=({"role": "user", "content": self.prefix + row["text"][: self.max_chars]},),
+            family=FAMILY,
+            draw=0,
+            max_tokens=0,
+            sampling={} if self.dimensions is None else {"dimensions": self.dimensions},
+            subject={
+                "document": row["id"].hex(),
+                "content": row["content_hash"].hex(),
+                "source": row["source"],
+                "meta": row["meta"],
+                "text": row["text"],
+                "keep": {short: row[f"keep.{short}"] for short in self._kept()},
+            },
+            kind="embeddings",
+        )
+
+    def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
+        """The document with its vector."""
+        subject = request.subject
+        meta = json.loads(subject["meta"] or "{}")
+        meta = {
+            **(meta if isinstance(meta, dict) else {}),
+            "document": subject["document"],
+            "embedded_by": answer.model,
+            "embedding": answer.key,
+        }
+        columns = {"vector": decode(answer.text), **subject["keep"]}
+        return Accepted(str(subject["text"]), meta, columns, source=subject["source"])
+
+    def report(self, docs: pa.Table) -> Mapping[str, Any]:
+        """How long the vectors are, and how much of the documents the model read."""
+        column = next((n for n in docs.column_names if n.endswith(".vector")), None)
+        lengths = [] if column is None else np.unique(np.asarray(pc.list_value_length(docs.column(column)))).tolist()
+        if len(lengths) > 1:
+            raise InputError(
+                f"the endpoint gave vectors of {', '.join(map(str, lengths[:4]))} numbers",
+                cure="one step needs one model: remove the run's journal and rounds, or declare another model id",
+            )
+        chars = np.asarray(pc.utf8_length(docs.column("text")), dtype=np.int64)
+        return {
+            "dimensions": lengths[0] if lengths else None,
+            "documents": docs.num_rows,
+            "cut": int((chars > self.max_chars).sum()),
+            "characters": int(chars.sum()),
+            "characters_read": int(np.minimum(chars, self.max_chars).sum()),
+        }
+
+
+def _numbers(column: pa.Array, name: str) -> pa.Array:
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind == pa.null()):
+        raise InputError(f"keep: column '{name}' holds {kind}, no numbers")
+    return column.cast(pa.float64()) if not pa.types.is_boolean(kind) else column.cast(pa.int8()).cast(pa.float64())
