@@ -17,6 +17,9 @@ from curate.text.batch import Batch
 EMPTY_SCORE: Final = 0.0
 """The score of a text without a single word: there is nothing in it to be good. fastText would say about a half."""
 
+VECTORS: Final = "vectors"
+"""What the column of embeddings is called in a batch for a classifier that scores those."""
+
 Scores = npt.NDArray[np.float32]
 
 

@@ -17,15 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.quality.classifier import EMPTY_SCORE, Scores
+from curate.quality.classifier import EMPTY_SCORE, VECTORS, Scores
 from curate.quality.folder import Description, describe, no_model
 from curate.quality.vectors import Matrix, matrix
 from curate.text.batch import Batch
 
-__all__ = ["COLUMN", "MODEL_FILE", "Head", "Kind", "Predictor"]
+__all__ = ["MODEL_FILE", "Head", "Kind", "Predictor"]
 
-COLUMN: Final = "vectors"
-"""What the column of embeddings is called in the batch that a head scores."""
 MODEL_FILE: Final = "model.npz"
 _DIM: Final = "dim"
 
@@ -57,12 +55,12 @@ class Head:
 
         Raises InputError when there is no such column, or its vectors are not of this head's length or not finite.
         """
-        if COLUMN not in docs.rows.schema.names:
+        if VECTORS not in docs.rows.schema.names:
             raise InputError(
                 f"a '{self.kind}' classifier scores embeddings, and the documents have none",
                 cure="embed them first (embed.llm, embed.static) and name that column in 'vectors:'",
             )
-        vectors, there = matrix(docs.column(COLUMN), COLUMN)
+        vectors, there = matrix(docs.column(VECTORS))
         scores = np.full(len(there), EMPTY_SCORE, np.float32)
         if len(vectors):
             scores[there] = self.predict(vectors)
@@ -100,7 +98,7 @@ class Head:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             dim = _length(arrays)
-            return cls(kind, dim, _read(kind, arrays, dim))
+            head = cls(kind, dim, _read(kind, arrays, dim))
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
             # zlib's error is no ValueError.
             raise _broken(path, error) from None
@@ -108,6 +106,9 @@ class Head:
             if type(error).__module__ == "zlib":
                 raise _broken(path, error) from None
             raise
+        # Whoever loads it is about to score: the kernel is compiled, or read from its cache, before the first row.
+        head.predictor.predict(np.zeros((1, dim), np.float32))
+        return head
 
 
 def _broken(path: Path, error: Exception) -> InputError:

@@ -112,14 +112,13 @@ class EmbedLLM(Generator):
         """The document with its vector."""
         subject = request.subject
         meta = json.loads(subject["meta"] or "{}")
-        meta = {
-            **(meta if isinstance(meta, dict) else {}),
-            "document": subject["document"],
-            "embedded_by": answer.model,
-            "embedding": answer.key,
-        }
+        own = meta if isinstance(meta, dict) else {}
+        # What was shown to a judge before is about the document that the judge was shown.
+        about = {"document": subject["document"], "source": subject["source"]}
+        judged = {name: own[name] for name in about if {*about} <= {*own}}
+        meta = {**own, **about, **judged, "embedded_by": answer.model, "embedding": answer.key}
         columns = {"vector": decode(answer.text), **subject["keep"]}
-        return Accepted(str(subject["text"]), meta, columns, source=subject["source"])
+        return Accepted(str(subject["text"]), meta, columns, source=str(meta["source"]))
 
     def report(self, docs: pa.Table) -> Mapping[str, Any]:
         """How long the vectors are, and how much of the documents the model read."""

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from curate import assets
 from curate.quality import classifier
+from curate.quality.classifier import VECTORS
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -38,10 +39,20 @@ class ScoreClassifier(Filter):
         None, description="the label whose probability is the score, for a fastText model by path"
     )
 
+    vectors: str | None = Field(
+        None, description="column with embeddings, such as 'embedded.vector', for a classifier that scores those"
+    )
+
+    def reads(self) -> frozenset[str]:
+        """The column of embeddings."""
+        return frozenset({self.vectors} if self.vectors else set())
+
     def adds(self) -> Mapping[str, pa.DataType]:
         """The score."""
         return self.signals
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``score``: the classifier's."""
+        if self.vectors:
+            docs = Batch(docs.rows.append_column(VECTORS, docs.column(self.vectors)))
         return {"score": pa.array(classifier.load(ctx.assets["classifier"], self.label).score(docs), pa.float32())}

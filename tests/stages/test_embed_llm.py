@@ -81,6 +81,18 @@ def test_meta_of_the_document_stays():
     assert "licence" not in meta and "model" not in meta
 
 
+def test_a_judgement_stays_about_its_document():
+    """The vector of a judged document names the document and the source that the judge was shown, and who judged."""
+    docs = documents(["text"])
+    place = docs.rows.schema.get_field_index("meta")
+    own = {"document": "ab" * 16, "source": "web", "model": "judge", "licence": "CC0"}
+    docs = Batch(docs.rows.set_column(place, "meta", pa.array([json.dumps(own)])))
+    (request,) = asked([docs])
+    result = EmbedLLM().accept(request, vector(encode([1.0])), context("embedded"))
+    assert result.source == "web"
+    assert {name: result.meta[name] for name in own} == own
+
+
 def test_what_it_can_not_do_is_said():
     """Nothing to embed, too much to embed, columns that are no numbers, two columns of one name."""
     with pytest.raises(InputError, match="no documents to embed"):
