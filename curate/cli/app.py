@@ -50,7 +50,7 @@ def root(
 
 def commands() -> None:
     """Import every command, which registers it."""
-    from curate.cli import audit, check, copy, explain, inspect, plan, run, score, stages, train  # noqa: F401
+    from curate.cli import audit, calibrate, check, copy, explain, inspect, plan, run, score, stages, train  # noqa: F401
 
 
 def _interrupted(number: int, _frame: object) -> NoReturn:

@@ -195,7 +195,7 @@ def _matching(run: RunFolder, wanted: Wanted) -> Iterator[pa.Array]:
         yield from _went(run, wanted, anywhere if wanted.step is None else [wanted.step])
     seen: set[str] = set()
     for step in steps if kept else ():
-        last, between = _end_of_segment(run, step)
+        last, between = end_of_segment(run, step)
         if between:
             yield from _went(run, wanted, between)
         for part in last.record.parts:
@@ -214,7 +214,7 @@ def _went(run: RunFolder, wanted: Wanted, steps: list[str]) -> Iterator[pa.Array
             yield _filtered(batch, wanted)
 
 
-def _end_of_segment(run: RunFolder, step: Step) -> tuple[Step, list[str]]:
+def end_of_segment(run: RunFolder, step: Step) -> tuple[Step, list[str]]:
     """The step with whose parts a step's rows lie, and the ids of the steps in between, itself not counted.
 
     What a step inside a segment gave is what the segment's last step gives and what those in between dropped.
@@ -316,8 +316,10 @@ def _distributions(run: RunFolder, only: str | None) -> Iterator[Distribution]:
                 yield made
 
 
-def distribution(step: str, name: str, values: np.ndarray, *, sampled: bool = False) -> Distribution | None:
-    """Quantiles and a histogram of some values; None when there are none."""
+def distribution(
+    step: str, name: str, values: np.ndarray, *, sampled: bool = False, ends: tuple[float, float] | None = None
+) -> Distribution | None:
+    """Quantiles and a histogram of some values, between ``ends`` or their own; None when there are none."""
     values = values[np.isfinite(values)]
     if not len(values):
         return None
@@ -326,6 +328,8 @@ def distribution(step: str, name: str, values: np.ndarray, *, sampled: bool = Fa
     low, high = 0.0, 1.0
     if quantiles["0"] < 0 or quantiles["100"] > 1:
         low, high = (float(q) for q in np.percentile(values, (1, 99)))
+    if ends is not None:
+        low, high = ends
     if high <= low:
         high = low + 1.0
     bins = np.histogram(np.clip(values, low, high), BINS, (low, high))[0]

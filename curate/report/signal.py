@@ -114,7 +114,7 @@ def signal(run: RunFolder, wanted: str, at: str | None = None, examples: int = 1
 
     Raises RecipeError for a name that the run does not have, with those that it has.
     """
-    step, name = _find(run, wanted)
+    step, name = find_signal(run, wanted)
     table, sampled = _table(run, step, name)
     column = table.column(name).combine_chunks()
     kind = column.type
@@ -147,7 +147,8 @@ def signal(run: RunFolder, wanted: str, at: str | None = None, examples: int = 1
 # -- finding -------------------------------------------------------------------------------------------------
 
 
-def _find(run: RunFolder, wanted: str) -> tuple[Step, str]:
+def find_signal(run: RunFolder, wanted: str) -> tuple[Step, str]:
+    """The step and the name of a signal; raises RecipeError with the names that there are."""
     step_name, dot, name = wanted.partition(".")
     measured = {s.id: _names(run, s) for s in run.steps.values()}
     measured = {s: names for s, names in measured.items() if names}
