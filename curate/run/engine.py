@@ -127,7 +127,7 @@ class Engine:
 
     def known(self, step: PlannedStep, identity: str, key: str) -> StepRecord | None:
         """The record of a step that is complete for this input."""
-        value = self.store.read_whole(f"{self.folder(step.id, identity)}/done-{key[:16]}.json")
+        value = self.store.read_whole(self._place(step, identity, key))
         if value is None:
             return None
         record = StepRecord.load(value)
@@ -135,8 +135,14 @@ class Engine:
             return None
         return record
 
+    def _place(self, step: PlannedStep, identity: str, key: str) -> str:
+        """Key of a step's record. The end of a segment has parts, a step inside of one has none: with another reader
+        one becomes the other, and must not be taken for it."""
+        end = isinstance(step.stage, Source | Filter) and any(step.id == s[-1] for s in self.plan.segments)
+        return f"{self.folder(step.id, identity)}/done-{key[:16]}{'-end' * end}.json"
+
     def _done(self, record: StepRecord, key: str) -> None:
-        where = f"{self.folder(record.step, record.fingerprint)}/done-{key[:16]}.json"
+        where = self._place(self.plan.steps[record.step], record.fingerprint, key)
         crash_point("step.before-done")
         self.store.put_if_absent(where, record.dump())
         crash_point("step.after-done")
@@ -148,7 +154,7 @@ class Engine:
         if record is None:
             return False
         self.records[step.id] = record
-        self.record_keys[step.id] = f"{self.folder(step.id, identity)}/done-{key[:16]}.json"
+        self.record_keys[step.id] = self._place(step, identity, key)
         return True
 
     def tasks(

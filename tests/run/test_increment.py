@@ -320,3 +320,17 @@ def test_touched_file(curate: Curate, mine: Path) -> None:
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert receipts(store) != before
     assert results(store) == fresh_results(curate, mine)
+
+
+def test_a_second_reader_of_a_step_inside_a_segment(curate: Curate, mine: Path) -> None:
+    """A step that was fused with the next one ends a segment when another step reads it, too: its rows are there, and
+    back again when that one is gone."""
+    first = results(mine / "run")
+    more = [*steps(), step("again", "write.text", "short", documents_per_shard=25)]
+    write(mine / "r.yaml", more)
+    done = curate.run(mine / "r.yaml", mine / "run", *SPLIT).ok()
+    assert results(mine / "run") == fresh_results(curate, mine)
+    assert manifest(mine / "run")["steps"]["again"]["rows_in"] > 0, done.out
+    write(mine / "r.yaml", steps())
+    curate.run(mine / "r.yaml", mine / "run", *SPLIT).ok()
+    assert {k: v for k, v in results(mine / "run").items() if k in first} == first
