@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from curate.errors import InputError, RecipeError
 from curate.quality import classifier
-from curate.quality.sample import keyed_hash
 from curate.report.inspect import end_of_segment
 from curate.report.plain import one_line
 from curate.report.read_back import read_back
@@ -28,6 +27,7 @@ from curate.stages.label_rows import Key, Keys, keys_of, read_labels
 from curate.stages.source import SetAside, Source, Split
 from curate.stages.strata import META, strata
 from curate.text.batch import Batch
+from curate.text.hashing import keyed_hash
 
 UNKNOWN: Final = "(unknown)"
 _KEY: Final = 0x63616C6962
