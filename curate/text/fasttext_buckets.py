@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.swar import high_product
+from curate.text.swar import high_product, prefetch
 
 __all__ = ["AT_ONCE", "Buckets", "buckets_of", "modulo", "remainder", "runs", "subwords"]
 
-AT_ONCE: Final = 512
+AT_ONCE: Final = 128
 """Places that are computed before the first is read."""
 _FACTOR: Final = np.uint64(116049371)
 """What a run's hash is multiplied with before the next word's is added (``Dictionary::addWordNgrams``)."""
@@ -119,7 +119,9 @@ def runs(chain, size, word_ngrams, buckets, ids, row, sums):
             upto = min(begin + AT_ONCE, size - 1)
             for i in range(begin, upto):
                 value = np.uint64(chain[i]) * _FACTOR + np.uint64(chain[i + 1])
-                ids[i - begin] = remainder(value, divisor, magic, shift)
+                place = remainder(value, divisor, magic, shift)
+                ids[i - begin] = place
+                prefetch(buckets.values, np.int64(place))
             features += _take(ids, upto - begin, buckets, row, sums)
         return features
     for i in range(size - 1):

@@ -22,6 +22,7 @@ from curate.text.arrow import Bytes, Offsets, padded
 from curate.text.fasttext_buckets import AT_ONCE, Buckets, runs, subwords
 from curate.text.fasttext_lines import END, is_end, is_label
 from curate.text.fasttext_vocabulary import COUNT_BITS, NO_WORD, SIZE, Slots, place, vocabulary, word_key
+from curate.text.swar import prefetch
 from curate.text.word_hashes import fnv
 from curate.text.words import Words
 
@@ -165,6 +166,7 @@ def _sums(offsets, data, rows, hashes, starts, stops, model, own, chain, found, 
                 found[1, filled] = min(np.uint64(stop - at), SIZE)
                 found[2, filled] = place(hashes[i], model.shift)
                 found[3, filled] = i
+                prefetch(slots, 2 * place(hashes[i], model.shift))
                 filled += 1
             total = 0.0
             for k in range(filled):

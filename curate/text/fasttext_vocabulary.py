@@ -3,8 +3,7 @@
 """A fastText model's words in a hash table, each word's key and value side by side in sixteen bytes.
 
 A word's place is found by its 32-bit FNV hash, which a batch's words have already. What lies there is compared exactly:
-up to eight bytes by the bytes themselves, longer words by a 64-bit hash of theirs (``curate.text.word_hashes``) beside
-the place that the 32-bit one gave them.
+up to eight bytes by the bytes themselves, longer words by 64 bits that depend on all of their bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from numba import njit
 from curate.text.arrow import Bytes, Offsets, padded
 from curate.text.hashing import table_mask
 from curate.text.swar import near
+from curate.text.utf8 import read64
 from curate.text.word_hashes import fnv, long_hash
 
 __all__ = ["COUNT_BITS", "NO_WORD", "SIZE", "Slots", "place", "vocabulary", "word_key"]
@@ -42,8 +42,17 @@ def place(value, shift):
 
 @njit(nogil=True, cache=True, inline="always")
 def word_key(data, at, stop):
-    """What is compared: the bytes of a word of up to eight, else their hash; ``data`` has eight bytes or more."""
-    return near(data, at, stop) if stop - at <= 8 else long_hash(data, at, stop)
+    """What is compared of a word, beside its size; ``data`` has eight bytes or more.
+
+    Up to eight bytes these themselves; up to sixteen the first eight, xor a hash of the last eight (without a branch
+    that depends on the word: words of both kinds take turns in every text); else ``long_hash``.
+    """
+    size = stop - at
+    if size > 16:
+        return long_hash(data, at, stop)
+    last = read64(data, max(stop - 8, 0)) * _GOLDEN
+    last = (last ^ (last >> np.uint64(32))) * _GOLDEN
+    return near(data, at, stop) ^ (last if size > 8 else np.uint64(0))
 
 
 @njit(nogil=True, cache=True)

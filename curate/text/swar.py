@@ -30,6 +30,7 @@ __all__ = [
     "marks_in",
     "near",
     "ones",
+    "prefetch",
     "quick_hash",
     "same",
     "trailing",
@@ -63,6 +64,23 @@ def write64(typing, data, at, value):
         return context.get_dummy_value()
 
     return types.void(data, types.int64, types.uint64), code
+
+
+@intrinsic
+def prefetch(typing, array, at):
+    """Ask for the cache line of ``array.ravel()[at]``, a C-contiguous array, to be there soon; any address will do."""
+
+    def code(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        kind, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        call = ir.FunctionType(ir.VoidType(), [kind, flag, flag, flag])
+        name = "llvm.prefetch.p0i8" if "i8*" in str(kind) else "llvm.prefetch.p0"
+        code = builder.module.globals.get(name) or ir.Function(builder.module, call, name)
+        builder.call(code, [address, ir.Constant(flag, 0), ir.Constant(flag, 3), ir.Constant(flag, 1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
 
 
 @intrinsic
