@@ -26,12 +26,16 @@ if TYPE_CHECKING:
         "curate score my-classifier a.parquet -o scores.arrow",
         "                                          and one score per document",
         "curate score my-classifier data/ --text body   a folder, text in 'body'",
+        "curate score model.bin a.jsonl --label hq      anybody's fastText model: P(hq)",
     ),
 )
 def score(
-    classifier: Annotated[str, typer.Argument(help="A shipped classifier, a folder with a model, or RUN:STEP.")],
+    classifier: Annotated[str, typer.Argument(help="A shipped one, a folder with a model, a fastText .bin or .ftz, or RUN:STEP.")],
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON lines (.gz, .zst too), Parquet or Arrow.")],
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
+    label: Annotated[
+        str | None, typer.Option(help="The label whose probability is the score, for a fastText model.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write id, source, origin and score: .jsonl or .arrow.")
     ] = None,
@@ -45,13 +49,13 @@ def score(
     from curate.cli.tables import console
     from curate.report.scoring import find_classifier, score_files, source_for, splits_of
 
-    folder = find_classifier(classifier)
+    place = find_classifier(classifier)
     stage = source_for(files, text)
     splits = splits_of(stage)
     quiet = as_json or not sys.stderr.isatty()
     with Progress(console=Terminal(stderr=True), transient=True, disable=quiet) as progress:
         task = progress.add_task("scoring", total=sum(s.bytes for s in splits))
-        found = score_files(folder, stage, splits, output, few, lambda s: progress.advance(task, s.bytes))
+        found = score_files(place, label, stage, splits, output, few, lambda s: progress.advance(task, s.bytes))
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
         return
@@ -73,7 +77,7 @@ def _show(out: Console, found: Scored) -> None:
     if each is None:
         return
     names = ("least", "5 %", "25 %", "half", "75 %", "95 %", "most")
-    made = table(*names, "0 distribution 1", right=names)
+    made = table(*names, f"{each.low:g} distribution {each.high:g}", right=names)
     made.add_row(*(f"{q:.3f}" for q in each.quantiles.values()), "  " + bars(each.bins, out.width))
     out.print()
     out.print(made)

@@ -58,8 +58,8 @@ class Scored:
 
 
 def find_classifier(name: str) -> Path:
-    """The folder of a trained classifier: a folder, ``RUN:STEP``, ``RUN`` with one such step, or a shipped one."""
-    if (Path(name) / SETTINGS_FILE).is_file():
+    """Where a classifier is: a folder, a fastText model file, ``RUN:STEP``, or a shipped one by name."""
+    if Path(name).is_file() or (Path(name) / SETTINGS_FILE).is_file():
         return Path(name)
     run, colon, step = name.rpartition(":")
     if colon:
@@ -76,7 +76,7 @@ def find_classifier(name: str) -> Path:
     raise RecipeError(
         "is no classifier: no settings.json in it",
         place=name,
-        cure="give a folder that 'curate train' made, or RUN:STEP",
+        cure="give a folder that 'curate train' made, a fastText model (.bin, .ftz), or RUN:STEP",
     )
 
 
@@ -126,13 +126,19 @@ def splits_of(stage: Source) -> list[Split]:
 
 
 def score_files(
-    folder: Path, stage: Source, splits: Sequence[Split], out: Path | None, few: int, done: Callable[[Split], None]
+    place: Path,
+    label: str | None,
+    stage: Source,
+    splits: Sequence[Split],
+    out: Path | None,
+    few: int,
+    done: Callable[[Split], None],
 ) -> Scored:
     """Score every document, write the scores to ``out`` if wanted, and keep a histogram and both ends.
 
-    ``done`` is called when a split is finished.
+    ``label``: whose probability the score is, for a fastText model. ``done`` is called when a split is finished.
     """
-    model = classifier.load(folder)
+    model = classifier.load(place, label)
     scores: list[np.ndarray] = []
     asides: dict[str, int] = {}
     ends = _Ends(few)

@@ -150,3 +150,17 @@ def test_check_the_machine(curate: Curate) -> None:
     assert found["sentencepiece"]["state"] == "ok"
     assert all(f["cure"] for f in found.values() if f["state"] != "ok")
     assert "sentencepiece" in curate("check").out
+
+
+def test_score_with_anybodys_fasttext_model(curate: Curate, folder: Path) -> None:
+    """A .bin by path: P of the label that is named; without one, or with a wrong one, its labels are listed."""
+    found = json.loads(curate("score", "mine/model.bin", "docs.jsonl", "--label", "good", "--json", cwd=folder).ok().out)
+    own = json.loads(curate("score", "mine", "docs.jsonl", "--json", cwd=folder).ok().out)
+    assert found["distribution"]["quantiles"]["50"] == pytest.approx(own["distribution"]["quantiles"]["50"], abs=0.05)
+    for argv, said in (
+        (("mine/model.bin",), "name one of its labels"),
+        (("mine/model.bin", "--label", "hq"), "the model has no label 'hq'"),
+        (("docs.jsonl",), "not a fastText model"),
+    ):
+        done = curate("score", argv[0], "docs.jsonl", *argv[1:], cwd=folder)
+        assert done.code == 3 and said in done.line

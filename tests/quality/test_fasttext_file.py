@@ -159,7 +159,7 @@ def test_labels_are_chosen_by_name_or_by_what_they_are_worth(models):
     named = FastTextClassifier.foreign(models["six"], "__label__3").score(docs)
     np.testing.assert_allclose(named, chances[:, six.labels.index("3")], rtol=1e-6)
     assert FastTextClassifier.foreign(models["one"]).score(docs).tolist() == [1.0] * len(TEXTS)
-    with pytest.raises(InputError, match="name one of its labels: l[01], l[01]"):
+    with pytest.raises(InputError, match=r"name one of its labels: l[01], l[01]"):
         FastTextClassifier.foreign(models["softmax"])
     with pytest.raises(InputError, match="no label 'l2'.*did you mean 'l[01]'"):
         FastTextClassifier.foreign(models["softmax"], "l2")
