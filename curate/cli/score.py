@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     ),
 )
 def score(
-    classifier: Annotated[str, typer.Argument(help="A shipped one, a folder with a model, a fastText .bin or .ftz, or RUN:STEP.")],
+    classifier: Annotated[
+        str, typer.Argument(help="A shipped one, a folder with a model, a fastText .bin or .ftz, or RUN:STEP.")
+    ],
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON lines (.gz, .zst too), Parquet or Arrow.")],
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
     label: Annotated[

@@ -48,6 +48,7 @@ from tests.bench.measure import (
     texts_of,
 )
 from tests.bench.rules import compiling, peers, rules
+from tests.bench.scoring import score
 from tests.exchange import CONTEXT
 
 # -- benches --------------------------------------------------------------------------------------------------------
@@ -96,27 +97,6 @@ def physical() -> Iterator[Row]:
         yield case("read.jsonl", texts, read, ("zstd + orjson", bare))
         yield case("content_hash", texts, on_batch(lambda b: hashing.content_hash(b.text)))
         yield case("hash128", texts, on_batch(lambda b: hashing.hash128(b.text)))
-
-
-def score() -> Iterator[Row]:
-    """The classifier on its own, against fastText's predict on lines that are prepared already."""
-    import fasttext
-
-    from curate.quality.fasttext_model import FastTextClassifier
-    from curate.quality.fasttext_train import FastTextSettings
-
-    texts = corpus(8)
-    with tempfile.TemporaryDirectory() as folder:
-        some = pa.array(texts[:600], pa.large_string())
-        labels = [i % 2 for i in range(len(some))]  # what it learns does not bear on its speed
-        model = FastTextClassifier.train(some, labels, FastTextSettings(epoch=1), Path(folder))
-        library = fasttext.load_model(f"{folder}/model.bin")
-
-        def bare(part: list[str]) -> Run:
-            lines = [x for x in model.form.lines(pa.array(part, pa.large_string())).to_pylist() if x]
-            return lambda: library.predict(lines, k=2)
-
-        yield case("score.classifier", texts, on_batch(model.score), ("fastText predict", bare))
 
 
 def near() -> Iterator[Row]:

@@ -46,6 +46,20 @@ def datatrove(*, row=True):
     return run
 
 
+def datatrove_fasttext(model):
+    """Its stage for fastText classifiers, on a model file."""
+    from datatrove.data import Document
+    from datatrove.pipeline.filters import FastTextClassifierFilter
+
+    stage = FastTextClassifierFilter(model, keep_labels=[("hq", 0.5)])
+
+    def run(texts):
+        for text in texts:
+            stage.filter(Document(text=text, id=""))
+
+    return run
+
+
 def nemo_curator():
     """The filters of heuristic_filter_en, all of them on every document, on pandas batches as Curator runs them."""
     import pandas as pd
@@ -76,9 +90,13 @@ def nemo_curator():
 
 def main():
     warnings.simplefilter("ignore")
-    run = {"datatrove": lambda: datatrove(row=False), "datatrove-row": datatrove, "nemo-curator": nemo_curator}[
-        sys.argv[1]
-    ]()
+    name, _, model = sys.argv[1].partition("=")
+    run = {
+        "datatrove": lambda: datatrove(row=False),
+        "datatrove-row": datatrove,
+        "datatrove-fasttext": lambda: datatrove_fasttext(model),
+        "nemo-curator": nemo_curator,
+    }[name]()
     texts = [json.loads(line) for line in sys.stdin]
     quarter = texts[: len(texts) // 4]
     run(texts[:5])

@@ -122,7 +122,7 @@ def threads(name: str, texts: list[str], work: Callable[[Batch], object]) -> Row
     }
 
 
-def _peer(engine: str, script: str, texts: list[str]) -> float | None:
+def peer_speed(engine: str, script: str, texts: list[str]) -> float | None:
     """MB/s of an engine's own filters in its own environment."""
     from tests.peers.environment import environment
 
@@ -213,7 +213,7 @@ def peers() -> Iterator[Row]:
     ):
         # Ours on many times the documents: a slope over what takes us a hundredth of a second would be noise.
         row = case(name, few * 8, judged(compatible()))
-        theirs = _peer(engine, script, few)
+        theirs = peer_speed(engine, script, few)
         yield row | {
             "reference": f"{script}'s own filters",
             "reference_mb_per_s": theirs,

@@ -154,7 +154,9 @@ def test_check_the_machine(curate: Curate) -> None:
 
 def test_score_with_anybodys_fasttext_model(curate: Curate, folder: Path) -> None:
     """A .bin by path: P of the label that is named; without one, or with a wrong one, its labels are listed."""
-    found = json.loads(curate("score", "mine/model.bin", "docs.jsonl", "--label", "good", "--json", cwd=folder).ok().out)
+    found = json.loads(
+        curate("score", "mine/model.bin", "docs.jsonl", "--label", "good", "--json", cwd=folder).ok().out
+    )
     own = json.loads(curate("score", "mine", "docs.jsonl", "--json", cwd=folder).ok().out)
     assert found["distribution"]["quantiles"]["50"] == pytest.approx(own["distribution"]["quantiles"]["50"], abs=0.05)
     for argv, said in (
