@@ -204,6 +204,10 @@ def _thresholds(out: Console, found: Calibration) -> None:
         made.add_row(*row)
     out.print()
     out.print(made)
+    for each in found.candidates:
+        if each.equal:
+            said = f"{each.equal:,} more documents have the score at {each.asked}: at_least keeps them, too"
+            out.print(said, style="dim")
     if labelled:
         wide = out.width >= _INTERVALS
         note = ", with 95 % intervals (Wilson)" if wide else f"; intervals: --json, or {_INTERVALS} columns"

@@ -40,7 +40,7 @@ class Candidate:
 
     Attributes:
         asked: as it was asked for: ``10%``, ``0.62``, ``6B``.
-        at_least: keeps these rows.
+        at_least: keeps these rows; of a share or tokens, with the last of them all that have its score (``equal`` more).
         documents, bytes, tokens: kept; ``_share`` of all rows with a score.
         precision, recall: on labelled rows, None without labels.
         sources: by source, the share of its rows that is kept (None where it has no row with a score).
@@ -50,6 +50,7 @@ class Candidate:
 
     asked: str
     at_least: float
+    equal: int
     documents: int
     documents_share: float
     bytes: int
@@ -177,10 +178,10 @@ class _View:
 
     def candidate(self, asked: str, documents: int) -> Candidate:
         """What a threshold keeps."""
-        at_least, recipe = self._place(asked)
+        count, at_least, recipe = self._place(asked)
         rows, ranking = self.rows, self.ranking
-        keeps = rows.score >= at_least
-        count = ranking.at_least(at_least)
+        keeps = np.zeros(len(rows.score), bool)
+        keeps[ranking.order[:count]] = True
         size, everything = int(rows.size[keeps].sum()), int(rows.size[ranking.order].sum())
         tokens, all_tokens = self.tokens(keeps), self.tokens(np.ones(len(keeps), bool))
         rates: tuple[Rate, Rate] | tuple[None, None] = (None, None)
@@ -191,6 +192,7 @@ class _View:
         return Candidate(
             asked=asked,
             at_least=at_least,
+            equal=ranking.at_least(at_least) - count,
             documents=count,
             documents_share=count / len(ranking),
             bytes=size,
@@ -205,21 +207,23 @@ class _View:
             below=near[count - first :],
         )
 
-    def _place(self, asked: str) -> tuple[float, str]:
-        """The threshold that was asked for, and how a recipe asks for it."""
+    def _place(self, asked: str) -> tuple[int, float, str]:
+        """How many rows what was asked for keeps, the threshold there, and how a recipe asks for it."""
         said = asked.strip()
         column = f"column: {self.rows.column}"
         try:
             if said.endswith("%"):
                 share = parse_share(said)
                 if share > 0:
-                    return self.ranking.threshold(self.ranking.top(share)), f"{{{column}, top: {said}}}"
+                    kept = self.ranking.top(share)
+                    return kept, self.ranking.threshold(kept), f"{{{column}, top: {said}}}"
             elif said[-1:].upper() in "KMBGT" and said[:-1]:
                 count = parse_count(said)
                 if count > 0:
-                    return self.ranking.threshold(self._budget(count)), f"{{{column}, tokens: {said}{self._unit()}}}"
+                    kept = self._budget(count)
+                    return kept, self.ranking.threshold(kept), f"{{{column}, tokens: {said}{self._unit()}}}"
             elif math.isfinite(value := float(said.removeprefix("="))):
-                return value, f"{{{column}, at_least: {value!r}}}"
+                return self.ranking.at_least(value), value, f"{{{column}, at_least: {value!r}}}"
         except ValueError:
             pass
         raise RecipeError(
