@@ -16,6 +16,7 @@ from rich.text import Text
 
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
+from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.plain import edited_line, one_line, size
 from curate.store.records import Counts, StepRecord
@@ -314,6 +315,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
             f"(kappa {_number(label['cohen_kappa'])}); mean score of good {_number(label['mean_score_good'])}, "
             f"of bad {_number(label['mean_score_bad'])}"
         )
+    lines += [f"{name}: {line}" for line in second_looks(report)]
     if held := report.get("held_out"):
         lines.append(
             f"{name}: on {held['rows']} held-out documents ROC AUC {_number(held['roc_auc'])}, "

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from curate.report.explain import json_object
+from curate.report.judge import second_looks
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
@@ -286,6 +287,8 @@ def _quality(run: RunFolder) -> str:
                 f"- `{step.id}` ({_line(report.get('model', 'a model'))}) agrees with the labels on "
                 f"{label['agreement']:.0%} of {label['rows']:,} documents (Cohen's kappa {number(label['cohen_kappa'])})."
             )
+        if step.use == "label.llm":
+            lines += [f"- `{step.id}` {line}." for line in second_looks(report)]
     return "## How good was told from bad\n\n" + "\n".join(lines) if lines else ""
 
 

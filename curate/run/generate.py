@@ -46,7 +46,8 @@ def run_generator(
     """Run a Generator step; returns its record."""
     ctx = engine.context(step)
     key = fingerprint(identity_, [p.key for p in parts])
-    chosen = learn.RequestsTask(engine.store, folder, key, stage, ctx, tuple(parts) if stage.reads_documents else ())
+    read = tuple(parts) if stage.reads_documents else ()
+    chosen = learn.RequestsTask(engine.store, folder, key, stage, ctx, read)
     rounds = learn.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
     answers = _published(engine, folder, key, len(rounds))
     asked: Asked | None = None
@@ -68,7 +69,7 @@ def run_generator(
             answers.append(_publish(engine, folder, key, len(answers), round_))
     digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
     accept = learn.AcceptTask(
-        engine.store, folder, fingerprint(identity_, digest), stage, ctx, rounds[: len(answers)], answers
+        engine.store, folder, fingerprint(identity_, digest), stage, ctx, read, rounds[: len(answers)], answers
     )
     receipt = engine.tasks((step.id,), "accepting answers", [accept])[accept.key]
     record = StepRecord(step.id, stage.name, identity_, fingerprint(identity_, digest), Counts.load(receipt["counts"]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate import schema
 from curate.fingerprint import fingerprint, tree_digest
@@ -70,6 +71,17 @@ class TrainTask(Task):
 
 
 @dataclass(frozen=True)
+class _Rows:
+    """The rows of some parts, as often as somebody asks for them."""
+
+    store: Store
+    parts: tuple[Part, ...]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(batches_of(self.store, self.parts))
+
+
+@dataclass(frozen=True)
 class RequestsTask(Task):
     """Chooses what to ask, from all rows of some parts where the stage reads documents."""
 
@@ -84,7 +96,7 @@ class RequestsTask(Task):
 
     def work(self) -> list[list[dict[str, Any]]]:
         """The rounds, as plain values."""
-        docs = batches_of(self.store, self.parts) if self.stage.reads_documents else iter(())
+        docs = _Rows(self.store, self.parts if self.stage.reads_documents else ())
         return [[asdict(request) for request in round_] for round_ in self.stage.requests(docs, self.ctx)]
 
 
@@ -97,11 +109,13 @@ def load_requests(value: list[list[dict[str, Any]]]) -> list[list[Request]]:
 class AcceptTask(Task):
     """Turns the answers of closed rounds into one part of documents.
 
-    A document's id is hashed from (step, round, number in the round): a pure function of what was asked.
+    A document's id is hashed from (step, round, number in the round): a pure function of what was asked. ``parts`` are
+    read again for the texts of documents that were shown.
     """
 
     stage: Generator
     ctx: Context
+    parts: tuple[Part, ...]
     requests: list[list[Request]]
     answers: list[list[Answer | None]]
 
@@ -114,6 +128,7 @@ class AcceptTask(Task):
         """Accept or reject every answer; the receipt has the part, counts by reason, and the stage's report."""
         rows: list[tuple[str, Accepted]] = []
         lost: list[tuple[str, str, str]] = []
+        noted: list[Mapping[str, Any]] = []
         counts = Counts()
         for r, (asked, answered) in enumerate(zip(self.requests, self.answers, strict=False)):
             for n, (request, answer) in enumerate(zip(asked, answered, strict=True)):
@@ -126,6 +141,7 @@ class AcceptTask(Task):
                 if isinstance(result, Rejected):
                     counts.reasons[result.reason] = counts.reasons.get(result.reason, 0) + 1
                     lost.append((origin, result.reason, result.detail))
+                    noted += [result.facts] if result.facts else []
                 else:
                     rows.append((origin, result))
         table = self._documents(rows)
@@ -138,18 +154,21 @@ class AcceptTask(Task):
             "part": {**vars(part), "overlays": []},
             "counts": vars(counts),
             "dropped": self._dropped(lost),
-            "report": dict(self.stage.report(pa.Table.from_batches([table]))),
+            "report": dict(self.stage.report(pa.Table.from_batches([table]), noted)),
         }
 
     def _documents(self, rows: list[tuple[str, Accepted]]) -> pa.RecordBatch:
         import orjson
 
-        text = pa.array([a.text for _, a in rows], pa.large_string())
+        shown = self._shown({a.document for _, a in rows if a.document is not None})
+        text = pa.array([(shown[a.document][0] if a.document else a.text) for _, a in rows], pa.large_string())
         origin = pa.array([o for o, _ in rows], pa.string())
         columns = {
             "id": self._ids(origin),
             "text": text,
-            "source": pa.array([a.source or self.ctx.step for _, a in rows], pa.string()),
+            "source": pa.array(
+                [shown[a.document][1] if a.document else a.source or self.ctx.step for _, a in rows], pa.string()
+            ),
             "origin": origin,
             "meta": pa.array(
                 [orjson.dumps(dict(a.meta), option=orjson.OPT_SORT_KEYS).decode() for _, a in rows], pa.string()
@@ -162,6 +181,16 @@ class AcceptTask(Task):
                 f"{self.ctx.step}.{name}", pa.array([a.columns.get(name) for _, a in rows], kind)
             )
         return table
+
+    def _shown(self, wanted: set[str]) -> dict[str, tuple[str, str]]:
+        """Text and source of documents that were shown, by hex id."""
+        found: dict[str, tuple[str, str]] = {}
+        ids = pa.array(sorted(bytes.fromhex(one) for one in wanted), schema.ID_TYPE)
+        for batch in batches_of(self.store, self.parts) if wanted else ():
+            rows = batch.rows.select(["id", "text", "source"]).filter(pc.is_in(batch.column("id"), value_set=ids))
+            for one, text, source in zip(*(rows.column(name).to_pylist() for name in rows.schema.names), strict=True):
+                found[one.hex()] = (text, source)
+        return found
 
     def _ids(self, origin: pa.Array) -> pa.Array:
         return hash128(origin.cast(pa.large_string()))

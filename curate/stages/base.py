@@ -268,10 +268,12 @@ class Trainer(Stage):
 
 @dataclass(frozen=True)
 class Rejected:
-    """An answer that did not become a document: a documented reason, and a line that says more."""
+    """An answer that did not become a document: a documented reason, a line that says more, and what the stage's
+    ``report`` needs of it (plain values), if anything."""
 
     reason: str
     detail: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -279,12 +281,15 @@ class Accepted:
     """A document made from an answer: its text, the fields of its ``meta``, and the columns of ``adds``.
 
     ``source``: of the document that the text comes from; empty for a text that the model wrote: then it is the step.
+    Where a stage that ``reads_documents`` gives the hex id of one that it read as ``document``, text and source are
+    that one's, whole, and ``text`` is empty: requests need not carry it.
     """
 
     text: str
     meta: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    document: str | None = None
 
 
 class Generator(Stage):
@@ -297,15 +302,15 @@ class Generator(Stage):
 
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
         """Rounds of requests, a pure function of settings, assets and rows; ``Request.subject`` carries what
-        ``accept`` needs later. A round counts only as a whole."""
+        ``accept`` needs later. A round counts only as a whole. The rows may be gone through more than once."""
         raise NotImplementedError
 
     def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
         """The document that an answer becomes, or why it becomes none."""
         raise NotImplementedError
 
-    def report(self, docs: pa.Table) -> Mapping[str, Any]:
-        """Plain values for the manifest about the accepted documents."""
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
+        """Plain values for the manifest about the accepted documents, and what was noted (``facts``) of other answers."""
         return {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -157,7 +157,7 @@ class GenerateExercises(Generator):
             return "too_few_asserts"
         return None
 
-    def report(self, docs: pa.Table) -> Mapping[str, Any]:
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Exercises by topic."""
         topics = [json.loads(m).get("topic", "") for m in docs.column("meta").to_pylist()]
         return {"exercises": docs.num_rows, "by_topic": {t: topics.count(t) for t in sorted(set(topics))}}

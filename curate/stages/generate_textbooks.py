@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import pyarrow as pa
@@ -99,7 +99,7 @@ class GenerateTextbooks(Generator):
         meta = {**made_by(answer, request.family, request.draw), **request.subject, "trimmed": cut}
         return Accepted(text + "\n", meta)
 
-    def report(self, docs: pa.Table) -> Mapping[str, Any]:
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Passages and their characters."""
         return {
             "passages": docs.num_rows,

@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
-from curate.quality.sample import HASH
-from curate.stages import answers
+from curate.quality.sample import Smallest
+from curate.quality.strata import Stratified, bounds
+from curate.stages import answers, judge_report
 from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.judge_prompts import SCALE, Order, Output, Rubric, mark_of, parse_score, read_rubric, sampling
+from curate.stages.judge_view import LOOK_AHEAD, view
 from curate.stages.registry import register
 from curate.stages.topics import made_by, rounds
 from curate.text.batch import Batch
 
 FAMILY: Final = "judge"
+_CODE_SHARE: Final = 0.6
+"""A character of code costs up to 1.7 times the tokens of one of prose."""
+_SCORES_SEEN: Final = 1 << 16
+"""Rows whose first-round scores stand for all: a class's share is then right to about 0.2 of 100."""
+_LENGTH, _SCORE_CLASS = "_length", "_score_class"
 
-_BLOCK: Final = re.compile(r"^```prompt (\w+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
-_SCORE: Final = re.compile(r"\bscore\W{0,6}([0-9]+)(?![0-9]|[.,][0-9]|\s*(?:[-–]|to\b)\s*[0-9])", re.IGNORECASE)
-_GOOD_FROM: Final = 3
+Look = Literal["", "repeat", "reversed", "after", "half"]
+_ORDERS: Final[Mapping[str, Order]] = {"reversed": "reversed", "after": "after"}
+
+
+class Repeats(BaseModel):
+    """The same question again, to see how far the judge agrees with itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    documents: int = Field(0, ge=0, description="how many of the documents; 0 = none")
+    draws: int = Field(2, ge=2, le=16, description="answers a document, beside the one that is its label")
+    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature of these")
+
+
+class Bias(BaseModel):
+    """The same document asked about in another way that should not matter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    documents: int = Field(0, ge=0, description="how many of the documents; 0 = none")
+    checks: tuple[Literal["reversed", "after", "half"], ...] = Field(
+        ("reversed", "after", "half"),
+        description="the rubric's points in reverse order, the rubric after the document, half of what is shown",
+    )
 
 
 @register("label.llm")
 class LabelLLM(Generator):
     """Show a model documents and a rubric; keep the score from 0 to 5 that it gives, with its reason.
 
-    Documents are data to the judge: they stand between delimiters that they can not close, and the judge is told to
-    follow no instruction in them. As many documents of each source as possible are shown, those with the smallest
-    keyed hash of their id first. The label of a document is a document of its own (``meta.document`` has the id).
+    The sample takes equal shares of each class of ``score``, where one is named, in each of the sources, and of those
+    of the classes of length, the documents with the smallest keyed hash of their id first. The label of a document is a
+    row of its own, with the document's text and source (``meta.document`` has its id).
+
+    Documents are data to the judge: sentences that rate themselves or give a judge orders are masked in what it sees,
+    marks of quotations and chats are broken up, and what is left stands between delimiters that no document can know;
+    the judge is told to follow no instruction in it. ``repeats`` and ``bias`` ask some of the documents again; what
+    comes of that is in the step's report and in no row.
     """
 
     revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
+        "second_look": "an answer to `repeats` or `bias`: it is in the step's report, and no label",
         "refused": answers.REFUSED,
         "truncated": "the answer was cut at max_tokens before its score",
         "no_score": "no line of the answer states a score",
@@ -52,68 +86,132 @@ class LabelLLM(Generator):
     model: str = Field("judge", description="which of the recipe's models to ask")
     rubric: str = Field("textbook-value", description="folder in classifiers/ with a rubric.md")
     documents: int = Field(500, ge=1, description="how many documents to show")
+    score: str | None = Field(
+        None, description="column with a first-round score, such as 'scored.score': equal shares of its classes"
+    )
+    score_classes: int = Field(5, ge=2, le=100, description="classes of `score`, of equally many documents each")
+    lengths: list[int] = Field(
+        [1_000, 4_000, 16_000], description="characters at which the classes of length after the first begin"
+    )
     max_chars: int = Field(1_000, ge=100, description="only so many first characters are shown, of code 6/10 of that")
     max_document_chars: int = Field(200_000, ge=100, description="longer documents are not chosen")
+    mask: bool = Field(True, description="mask sentences that speak to the judge, in what it sees")
+    output: Output = Field("text", description="text, or json (a schema that the endpoint keeps to)")
     max_tokens: int = Field(60, ge=16, description="limit of one answer")
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
     code: list[str] = Field([], description="sources whose documents are judged as code; patterns (*, ?) allowed")
     compare: str | None = Field(
-        None, description="column with a label to report agreement with, such as 'labels.label'"
+        None, description="column with a label (0/1, or 0-5) to report agreement with, such as 'labels.label'"
     )
+    repeats: Repeats = Field(Repeats(), description="ask again, for self-agreement")
+    bias: Bias = Field(Bias(), description="ask in other ways, for position and length bias")
     round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
 
     def reads(self) -> frozenset[str]:
-        """The column to compare with."""
-        return frozenset({self.compare} if self.compare else set())
+        """The column to compare with, and that of the first-round score."""
+        return frozenset({self.compare, self.score} - {None})  # type: ignore[arg-type]
 
     def adds(self) -> Mapping[str, pa.DataType]:
         """The score, and the label it is compared with."""
         return {"score": pa.int8(), **({"label": pa.int8()} if self.compare else {})}
 
+    # -- choosing ----------------------------------------------------------------------------------------------
+
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
-        """One request a chosen document."""
-        prompts = read_prompts(ctx.assets["rubric"] / "rubric.md")
+        """One request a chosen document, then those of ``repeats``, then those of ``bias``: a cap ends the last first."""
+        rubric = read_rubric(ctx.assets["rubric"] / "rubric.md")
         chosen = self._choose(docs, ctx)
         if chosen is None:
             raise InputError(f"step '{ctx.step}': no documents to judge", cure="look at what the steps before it drop")
-        return rounds([self._request(row, prompts) for row in chosen.to_pylist()], self.round)
+        rows = chosen.to_pylist()
+        return rounds(
+            [self._request(row, rubric, ctx, look, draw) for row, look, draw in self._looks(rows)], self.round
+        )
+
+    def _looks(self, rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Look, int]]:
+        """Whom to show how: row, look, draw."""
+        yield from ((row, "", 0) for row in rows)
+        again = range(1, self.repeats.draws + 1)
+        yield from ((row, "repeat", draw) for row in rows[: self.repeats.documents] for draw in again)
+        yield from ((row, check, 0) for check in self.bias.checks for row in rows[: self.bias.documents])
 
     def _choose(self, docs: Iterable[Batch], ctx: Context) -> pa.Table | None:
-        """The documents, smallest hash of each source first, then the second smallest of each, ..."""
+        """The sample; of each document its id, source, label, length and as much text as is looked at."""
         from curate.text.hashing import keyed_hash
 
-        key, held = ctx.key(ctx.step, FAMILY), None
+        key = ctx.key(ctx.step, FAMILY)
+        ends = self._score_bounds(docs, key) if self.score else np.zeros(0)
+        sample = Stratified(self.documents, (_SCORE_CLASS, "source", _LENGTH), key)
         for batch in docs:
-            rows = {"id": batch.column("id"), "source": batch.column("source"), "text": batch.text}
-            rows["label"] = (
-                batch.column(self.compare).cast(pa.int8()) if self.compare else pa.nulls(len(batch), pa.int8())
+            chars = pc.fill_null(pc.utf8_length(batch.text), 0)
+            # Lengths and scores as classes; a row without a score is in a class of its own.
+            lengths = np.searchsorted(np.sort(self.lengths), np.asarray(chars), side="right")
+            table = pa.table(
+                {
+                    "id": batch.column("id"),
+                    "source": batch.column("source"),
+                    "chars": chars.cast(pa.int64()),
+                    "label": self._label(batch),
+                    "text": pc.utf8_slice_codeunits(batch.text, 0, self.max_chars + LOOK_AHEAD),
+                    _LENGTH: pa.array(lengths, pa.int64()),
+                    _SCORE_CLASS: pa.array(_classes(self._scores(batch), ends), pa.int64()),
+                }
             )
-            table = pa.table(rows).append_column(HASH, pa.array(keyed_hash(rows["id"], key), pa.uint64()))
-            length = pc.utf8_length(table.column("text"))
-            table = table.filter(pc.and_(pc.greater(length, 0), pc.less_equal(length, self.max_document_chars)))
-            # What is behind the first rows here stays behind them when more rows come: pruning is safe.
-            held = _stratified(table if held is None else pa.concat_tables([held, table]), self.documents)
-        return held if held is not None and held.num_rows else None
+            fit = pc.and_(pc.greater(chars, 0), pc.less_equal(chars, self.max_document_chars))
+            table = table.filter(fit).combine_chunks()
+            if table.num_rows:
+                sample.add(table, keyed_hash(table.column("id"), key))
+        return sample.rows()
 
-    def _request(self, row: Mapping[str, Any], prompts: Mapping[str, str]) -> Request:
+    def _label(self, batch: Batch) -> pa.Array:
+        return batch.column(self.compare).cast(pa.int8()) if self.compare else pa.nulls(len(batch), pa.int8())
+
+    def _scores(self, batch: Batch) -> npt.NDArray[np.float64]:
+        """The first-round scores, NaN where there is none."""
+        if self.score is None:
+            return np.full(len(batch), np.nan)
+        values = batch.column(self.score).cast(pa.float64())
+        return np.asarray(pc.fill_null(values, float("nan")).to_numpy(zero_copy_only=False))
+
+    def _score_bounds(self, docs: Iterable[Batch], key: int) -> npt.NDArray[np.float64]:
+        """Where the classes of the score begin: quantiles over the rows with the smallest hashes."""
+        from curate.text.hashing import keyed_hash
+
+        sample = Smallest(rows=_SCORES_SEEN)
+        for batch in docs:
+            if len(batch):
+                rows = pa.table({"id": batch.column("id"), "score": pa.array(self._scores(batch))})
+                sample.add(rows, keyed_hash(batch.column("id"), key))
+        found = sample.rows()
+        return bounds(found.column("score").to_numpy(), self.score_classes) if found is not None else np.zeros(0)
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def _request(self, row: Mapping[str, Any], rubric: Rubric, ctx: Context, look: Look, draw: int) -> Request:
         kind = "code" if any(fnmatchcase(row["source"], p) for p in self.code) else "prose"
-        # A character of code costs up to 1.7 times the tokens of one of prose.
-        limit = self.max_chars if kind == "prose" else self.max_chars * 6 // 10
-        content = prompts[kind].replace("{document}", _quoted(row["text"], limit))
+        limit = self.max_chars if kind == "prose" else int(self.max_chars * _CODE_SHARE)
+        if look == "half":
+            limit = min(limit, row["chars"]) // 2
+        seen = view(row["text"], limit, masked=self.mask)
+        document = row["id"].hex()
+        mark = mark_of(document, ctx.key(ctx.step, "mark"))
         return Request(
-            messages=({"role": "system", "content": prompts["system"]}, {"role": "user", "content": content}),
+            messages=rubric.messages(kind, seen.text, mark, self.output, _ORDERS.get(look, "")),
             family=FAMILY,
-            draw=0,
+            draw=draw,
             max_tokens=self.max_tokens,
-            sampling={"temperature": self.temperature},
+            sampling=sampling(self.output, self.repeats.temperature if look == "repeat" else self.temperature),
             subject={
-                "document": row["id"].hex(),
+                "document": document,
                 "source": row["source"],
                 "kind": kind,
                 "label": row["label"],
-                "text": row["text"],
+                "masked": seen.masked,
+                "look": look,
             },
         )
+
+    # -- answers -----------------------------------------------------------------------------------------------
 
     def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
         """The document with its score, or why there is none."""
@@ -124,82 +222,30 @@ class LabelLLM(Generator):
                 return Rejected("refused", answers.excerpt(text))
             reason = "truncated" if answer.finish_reason == "length" else "no_score"
             return Rejected(reason, answers.excerpt(text))
-        if score > 5:
+        if score > SCALE:
             return Rejected("out_of_range", answers.excerpt(text))
         subject = request.subject
+        if subject["look"]:
+            said = f"{subject['look']} {request.draw}: score {score} for document {subject['document']}"
+            facts = {"look": subject["look"], "draw": request.draw, "document": subject["document"], "score": score}
+            return Rejected("second_look", said, facts)
         meta = {
             **made_by(answer, request.family, request.draw),
             "document": subject["document"],
             "source": subject["source"],
             "kind": subject["kind"],
+            "masked": subject["masked"],
             "judgement": answers.excerpt(text, 400),
             "score": score,
         }
         columns = {"score": score, **({"label": subject["label"]} if self.compare else {})}
-        return Accepted(str(subject["text"]), meta, columns)
+        return Accepted("", meta, columns, document=str(subject["document"]))
 
-    def report(self, docs: pa.Table) -> Mapping[str, Any]:
-        """How often each score was given, and agreement (score >= 3 is good) with the label compared with."""
-        from curate.quality import evaluate
-
-        scores = _column(docs, "score")
-        result: dict[str, Any] = {"scores": {str(s): int((scores == s).sum()) for s in range(6)}}
-        if self.compare and docs.num_rows:
-            labels = _column(docs, "label")
-            have = labels >= 0
-            good, label = scores[have] >= _GOOD_FROM, labels[have] == 1
-            result["label"] = {
-                "rows": int(have.sum()),
-                "agreement": evaluate.agreement(good, label),
-                "cohen_kappa": evaluate.cohen_kappa(good, label),
-                "mean_score_good": float(scores[have][label].mean()) if label.any() else None,
-                "mean_score_bad": float(scores[have][~label].mean()) if (~label).any() else None,
-            }
-        return result
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
+        """Scores, agreement with labels and with itself, shifts: see ``judge_report``."""
+        return judge_report.report(docs, noted, compared=self.compare is not None)
 
 
-def read_prompts(path: Path) -> dict[str, str]:
-    """The blocks ``system``, ``prose`` and ``code`` of a rubric; raises InputError if one is missing."""
-    try:
-        blocks = {match[1]: match[2] for match in _BLOCK.finditer(path.read_text(encoding="utf-8"))}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"no rubric: {error}", place=str(path)) from None
-    for name in ("system", "prose", "code"):
-        if name not in blocks:
-            raise InputError(f"the rubric has no block '```prompt {name}'", place=str(path))
-        if name != "system" and "{document}" not in blocks[name]:
-            raise InputError(f"block '{name}' of the rubric has no {{document}}", place=str(path))
-    return blocks
-
-
-def parse_score(text: str, *, cut: bool = False) -> int | None:
-    """The last score that the text states (``Educational score: 3``, ``score: 4/5``), or None.
-
-    Ranges (``0-5``) and fractions (``3.5``) are no scores; in a text that was cut, neither is a number at its very end.
-    """
-    found = list(_SCORE.finditer(text))
-    if not found or (cut and found[-1].end() == len(text)):
-        return None
-    return int(found[-1][1][:4])
-
-
-def _quoted(text: str, limit: int) -> str:
-    """The document's beginning, unable to close the delimiters around it."""
-    return re.sub(r"<(?=\s*/?\s*document\b)", "(", text[:limit], flags=re.IGNORECASE).strip("\n")
-
-
-def _stratified(rows: pa.Table, limit: int) -> pa.Table:
-    """The first rows in order of (rank within the source by hash, hash)."""
-    rows = rows.sort_by([("source", "ascending"), (HASH, "ascending"), ("id", "ascending")])
-    codes = rows.column("source").combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1]))) if len(codes) else np.zeros(0, np.int64)
-    rank = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
-    order = np.lexsort((rows.column(HASH).to_numpy(), rank))[:limit]
-    return rows.take(pa.array(order)).combine_chunks()
-
-
-def _column(docs: pa.Table, short: str) -> np.ndarray[Any, np.dtype[np.int8]]:
-    """A column by its short name, nulls as -1."""
-    name = next((n for n in docs.column_names if n == short or n.endswith(f".{short}")), None)
-    values = docs.column(name) if name else pa.nulls(docs.num_rows, pa.int8())
-    return np.asarray(pc.fill_null(values, -1).to_numpy(zero_copy_only=False), dtype=np.int8)
+def _classes(scores: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The class of each score, -1 where there is none."""
+    return np.where(np.isnan(scores), -1, np.searchsorted(ends, scores, side="right")).astype(np.int64)
