@@ -288,7 +288,7 @@ def changes(stage: Stage) -> dict[str, Any]:
         elif isinstance(value, str):
             found[setting] = value + "x"
         elif isinstance(value, list | tuple):
-            found[setting] = [*value, "x"]
+            found[setting] = [*value, value[-1] + 1 if value and isinstance(value[-1], int) else "x"]
         elif value is None:
             found[setting] = next(
                 v for v in ("x", ["x"], 0.5, 1) if fits(v, type(stage).model_fields[setting].annotation)
