@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -120,7 +120,7 @@ class EmbedLLM(Generator):
         columns = {"vector": decode(answer.text), **subject["keep"]}
         return Accepted(str(subject["text"]), meta, columns, source=str(meta["source"]))
 
-    def report(self, docs: pa.Table) -> Mapping[str, Any]:
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """How long the vectors are, and how much of the documents the model read."""
         column = next((n for n in docs.column_names if n.endswith(".vector")), None)
         lengths = [] if column is None else np.unique(np.asarray(pc.list_value_length(docs.column(column)))).tolist()
