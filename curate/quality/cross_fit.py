@@ -8,13 +8,11 @@ them as ``fold-0``, ``fold-1``, ..., and ``folds.npz`` says which content is in 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -127,17 +125,3 @@ class CrossFitted:
 def fold_folder(folder: Path, fold: int) -> Path:
     """Where the model without a fold lies."""
     return folder / f"fold-{fold}"
-
-
-def train_all(jobs: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Run trainings side by side, as many as there are cores (each is one thread, or a process of one); results by name.
-
-    What they make must not depend on each other. Raises the first one's error, in order of ``jobs``.
-    """
-    with ThreadPoolExecutor(max(1, min(len(jobs), len(os.sched_getaffinity(0))))) as pool:
-        running = {name: pool.submit(job) for name, job in jobs.items()}
-        try:
-            return {name: each.result() for name, each in running.items()}
-        finally:
-            for each in running.values():
-                each.cancel()

@@ -60,6 +60,14 @@ class Wanted:
         known = {column.column for column in self.labels}
         return (*self.labels, self.judge) if self.judge and self.judge.column not in known else self.labels
 
+    def read(self, batch: Batch) -> list[Marks]:
+        """Each column's labels of a batch; a row without a vector has none, where vectors are wanted."""
+        marks = [column.read(batch, self.step) for column in self.columns]
+        if self.vectors is None:
+            return marks
+        there = np.asarray(batch.column(self.vectors).is_valid())
+        return [np.where(there, mark, NONE).astype(np.int8) for mark in marks]
+
     @property
     def judge_place(self) -> int | None:
         """The judge's number among ``columns``."""
@@ -121,7 +129,7 @@ def _choose(docs: Iterable[Batch], wanted: Wanted) -> tuple[Hashes, Hashes, dict
 
     classes, judged, seen = Contents(wanted.per_class, wanted.per_source), Contents(wanted.judged), {1: 0, 0: 0}
     for batch in docs:
-        marks = [column.read(batch, wanted.step) for column in wanted.columns]
+        marks = wanted.read(batch)
         hashes = keyed_hash(batch.column("content_hash"), wanted.key)
         good = _first(marks, wanted.labels)
         for mark in seen:
@@ -141,7 +149,7 @@ def _fetch(docs: Iterable[Batch], chosen: Hashes, wanted: Wanted) -> tuple[pa.Ta
     makers: dict[str, set[tuple[str, str]]] = {column.column: set() for column in wanted.columns}
     for batch in docs:
         hashes = keyed_hash(batch.column("content_hash"), wanted.key)
-        marks = [column.read(batch, wanted.step) for column in wanted.columns]
+        marks = wanted.read(batch)
         here = np.isin(hashes, chosen) & np.any([mark != NONE for mark in marks], axis=0)
         if not here.any():
             continue

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +44,8 @@ class Lesson:
 Train = Callable[[Lesson, Any, Path], None]
 """Train by the kind's settings; write the model and ``settings.json`` to a folder, which may not exist yet.
 
-Bytes of the folder depend on nothing else, not on the order of the rows. Runs beside others in threads of one process.
+Bytes of the folder depend on nothing else, not on the order of the rows. Kinds in IN_PROCESSES are called in several
+threads at once.
 """
 
 
@@ -54,5 +57,36 @@ def _fasttext(lesson: Lesson, settings: Any, folder: Path) -> None:
 
 
 TRAIN: Final[Mapping[str, Train]] = {"fasttext": _fasttext}
+IN_PROCESSES: Final = frozenset({"fasttext"})
+"""Kinds that train in a process of their own: several may at the same time. The others do so one after another."""
 NEED_VECTORS: Final[frozenset[str]] = frozenset()
 """Kinds that learn from a column of embeddings."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: of which rows of a lesson (bool[n]), by which settings, into which folder."""
+
+    some: npt.NDArray[np.bool_]
+    settings: Any
+    folder: Path
+
+
+def train_all(kind: str, lesson: Lesson, jobs: Sequence[Job]) -> None:
+    """Do jobs with one lesson, as many at once as there are cores; only so many copies of their texts are held.
+
+    Raises the error of the first job, in their order, that has one.
+    """
+    cores = len(os.sched_getaffinity(0)) if kind in IN_PROCESSES else 1
+    with ThreadPoolExecutor(max(1, min(len(jobs), cores))) as pool:
+        running = [pool.submit(_do, kind, lesson, job) for job in jobs]
+        try:
+            for each in running:
+                each.result()
+        finally:
+            for each in running:
+                each.cancel()
+
+
+def _do(kind: str, lesson: Lesson, job: Job) -> None:
+    TRAIN[kind](lesson.only(job.some), job.settings, job.folder)

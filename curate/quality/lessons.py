@@ -73,6 +73,13 @@ def divide(
     return Division(group, held, used, fold)
 
 
+def set_aside(examples: Examples, division: Division, share: float, key: int) -> Mask:
+    """bool[n]: rows that are trained on, about ``share`` of them, by which settings are chosen; near copies together."""
+    good = np.where(division.used, examples.labels.good, NONE).astype(np.int8)
+    names = split.names(division.group, examples.rows.column(HASH).to_numpy())
+    return split.hold_out(division.group, good, _keyed(names, key), share) & division.used
+
+
 def balanced(classes: Marks, among: Mask, balance: Balance) -> Mask:
     """The rows of ``among`` that stay so that no class outweighs the others; each keeps its first rows.
 

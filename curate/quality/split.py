@@ -60,19 +60,20 @@ def hold_out(group: Groups, good: npt.NDArray[np.int8], order: Keys, share: floa
 
     Of each class (a group's class is that of most of its rows) groups are taken in order of ``order`` (uint64[groups],
     a keyed hash of their names) while the class's share has room for them. A group that is larger than what is left is
-    passed over; if that leaves none, the smallest group goes, if it is not the only one.
+    passed over; if that leaves none, the smallest group goes. One group of a class is always left to train on.
     """
     counts = classes_of(group, good)
     out = np.zeros(len(counts), np.bool_)
     for mine in _by_class(counts):
         members = counts[mine].sum(axis=1)
         room = int(np.ceil(share * members.sum()))
-        ranked = mine[np.lexsort((mine, order[mine]))]
+        ranked, left = mine[np.lexsort((mine, order[mine]))], len(mine) - 1
         for one in ranked.tolist():
             size = int(counts[one].sum())
-            if size <= room:
+            if size <= room and left:
                 out[one] = True
                 room -= size
+                left -= 1
         if len(mine) > 1 and not out[mine].any():
             out[mine[np.lexsort((order[mine], members))[0]]] = True
     held: npt.NDArray[np.bool_] = out[group]

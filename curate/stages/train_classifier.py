@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from curate.errors import InputError
 from curate.quality import card, classifier, report
-from curate.quality.cross_fit import CrossFitted, Folds, fold_folder, train_all
+from curate.quality.cross_fit import CrossFitted, Folds, fold_folder
 from curate.quality.examples import Examples, Wanted, gather
 from curate.quality.fasttext_train import FastTextSettings
-from curate.quality.kinds import NEED_VECTORS, TRAIN, Lesson
-from curate.quality.label_columns import GRADES, NONE, LabelColumn, Marks
-from curate.quality.lessons import Balance, Division, divide
+from curate.quality.kinds import NEED_VECTORS, Job, Lesson, train_all
+from curate.quality.label_columns import GRADES, NONE, LabelColumn
+from curate.quality.lessons import Balance, Division, divide, set_aside
 from curate.quality.report import NAMES
+from curate.quality.search import Search, search
 from curate.quality.text_form import TextForm
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
@@ -81,6 +82,10 @@ class TrainClassifier(Trainer):
     form: TextForm = Field(TextForm(), description="how texts are read, in training and scoring alike")
     model: Literal["fasttext"] = Field("fasttext", description="kind of the model")
     fasttext: FastTextSettings = Field(FastTextSettings(), description="how a fastText model is trained")
+    autotune: Search | None = Field(
+        None,
+        description="try so many other settings first, such as {trials: 8}, and take the best by groups that are set aside",
+    )
     vectors: str | None = Field(None, description="column with embeddings, for the kinds that learn from them")
 
     @model_validator(mode="after")
@@ -94,6 +99,8 @@ class TrainClassifier(Trainer):
             raise ValueError("target 'grade' needs labels on the scale 0-5")
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on: folds is 0, or 2 and more")
+        if self.autotune and self.model != "fasttext":
+            raise ValueError("autotune is for fastText models")
         if (self.model in NEED_VECTORS) != (self.vectors is not None):
             raise ValueError(f"'{self.model}' {'needs' if self.vectors is None else 'has no use for'} 'vectors'")
         return self
@@ -130,8 +137,13 @@ class TrainClassifier(Trainer):
         )
         counts = report.counts(examples, division)
         self._check(counts, ctx)
-        self._fit(examples, division, classes, out)
-        result = {**self._facts(examples, division, counts, ctx), **self._measure(examples, division, out, ctx)}
+        settings, found = self._fit(examples, division, out, ctx)
+        result = {
+            **self._facts(examples, division, counts, ctx),
+            "settings": self._shown(settings),
+            **found,
+            **self._measure(examples, division, out, ctx),
+        }
         (out / "card.md").write_text(card.render(result), encoding="utf-8")
         return result
 
@@ -173,20 +185,27 @@ class TrainClassifier(Trainer):
                 "or lower min_per_class",
             )
 
-    def _fit(self, examples: Examples, division: Division, classes: Marks, out: Path) -> None:
-        """Train the model and the folds' models, side by side."""
-        lesson = Lesson(examples.rows, classes, GRADES - 1 if self.target == "grade" else 1, self.form)
-        train, settings = TRAIN[self.model], getattr(self, self.model)
-
-        def job(rows: np.ndarray[Any, np.dtype[np.bool_]], folder: Path) -> Callable[[], None]:
-            return lambda: train(lesson.only(rows), settings, folder)
-
-        jobs = {"": job(division.used, out)}
-        for fold in range(self.folds):
-            jobs[f"fold {fold}"] = job(division.used & (division.fold != fold), fold_folder(out, fold))
-        train_all(jobs)
+    def _fit(self, examples: Examples, division: Division, out: Path, ctx: Context) -> tuple[BaseModel, dict[str, Any]]:
+        """Choose the settings, train the model and the folds' models; the settings, and how they were chosen."""
+        marks = examples.labels.mark if self.target == "grade" else examples.labels.good
+        whole = Lesson(examples.rows, marks, GRADES - 1 if self.target == "grade" else 1, self.form)
+        settings, found = getattr(self, self.model), None
+        if self.autotune:
+            settings, found = search(
+                self.model,
+                whole,
+                settings,
+                self.autotune,
+                division.used,
+                set_aside(examples, division, self.autotune.held_out, ctx.key(ctx.step, "autotune")),
+                lambda model, some: report.score_rows(model, examples.rows.filter(pa.array(some)), ctx.step),
+            )
+        jobs = [Job(division.used, settings, out)]
+        jobs += [Job(division.used & (division.fold != k), settings, fold_folder(out, k)) for k in range(self.folds)]
+        train_all(self.model, whole, jobs)
         if self.folds:
             Folds.of(examples.rows.column("content_hash"), division.fold).write(out)
+        return settings, {"search": found}
 
     def _facts(self, examples: Examples, division: Division, counts: Mapping[str, int], ctx: Context) -> dict[str, Any]:
         """What is known before anything is scored."""
@@ -202,13 +221,16 @@ class TrainClassifier(Trainer):
             "columns": report.by_column(examples, self.columns),
             "agreements": examples.votes.agreements(len(examples)),
             "folds": self.folds,
-            "settings": {
-                **self.form.model_dump(mode="json"),
-                **getattr(self, self.model).model_dump(mode="json"),
-                "balance": self.balance,
-                "max_per_source": self.max_per_source,
-                "folds": self.folds,
-            },
+        }
+
+    def _shown(self, settings: BaseModel) -> dict[str, Any]:
+        """The settings that bear on the model, for the card."""
+        return {
+            **self.form.model_dump(mode="json"),
+            **settings.model_dump(mode="json"),
+            "balance": self.balance,
+            "max_per_source": self.max_per_source,
+            "folds": self.folds,
         }
 
     def _measure(self, examples: Examples, division: Division, out: Path, ctx: Context) -> dict[str, Any]:

@@ -49,6 +49,7 @@ from tests.bench.measure import (
 )
 from tests.bench.rules import compiling, peers, rules
 from tests.bench.scoring import score
+from tests.bench.train import train50k
 from tests.exchange import CONTEXT
 
 # -- benches --------------------------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, compiling, peers, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline,
+        physical, rules, compiling, peers, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline, train50k,
     )
 }  # fmt: skip
 

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Path:
 def test_train_writes_a_model_and_its_card(curate: Curate, folder: Path) -> None:
     """Model, settings, card; the settings are those of the classifier's train.yaml; it is the same twice."""
     made = {p.name for p in (folder / "mine").iterdir()}
-    assert made == {"card.md", "model.bin", "settings.json", "folds.npz", *(f"fold-{k}" for k in range(5))}
+    assert made == {"card.md", "model.bin", "settings.json", "folds.npz", *(f"fold-{k}" for k in range(4))}
     assert json.loads((folder / "mine/settings.json").read_bytes())["settings"]["dim"] == 32
     curate(*TRAIN, "-o", "again", "--no-folds", "--store", "elsewhere", cwd=folder).ok()
     assert sorted(p.name for p in (folder / "again").iterdir()) == ["card.md", "model.bin", "settings.json"]
