@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from curate.errors import InputError
+from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.classifier import Classifier, Scores
 from curate.quality.folder import FOLDS_FILE
 from curate.text.batch import Batch
@@ -62,17 +62,14 @@ class Folds:
 
     def write(self, folder: Path) -> None:
         """To ``folds.npz``: plain arrays, the same bytes for the same folds."""
-        np.savez(folder / FOLDS_FILE, contents=self.contents.astype("<u8"), fold=self.fold)
+        write_arrays(folder / FOLDS_FILE, {"contents": self.contents.astype("<u8"), "fold": self.fold})
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """From ``folds.npz``; raises InputError for a file that is none."""
         path = folder / FOLDS_FILE
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                contents, fold = file["contents"], file["fold"]
-        except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, BadZipFile) as error:
-            raise InputError(f"not a table of folds: {error}", place=str(path), cure="train it again") from None
+        found = read_arrays(path)
+        contents, fold = (found.get(name, np.zeros(0)) for name in ("contents", "fold"))
         fits = contents.dtype == np.uint64 and fold.dtype == np.int8 and contents.shape == (len(fold), 2)
         if not fits or (len(fold) and fold.min() < 0):
             raise InputError("not a table of folds", place=str(path), cure="train it again")

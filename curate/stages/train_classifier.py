@@ -67,7 +67,7 @@ class TrainClassifier(Trainer):
         0.2, gt=0, lt=1, description="share of each class kept for the evaluation, near copies together"
     )
     folds: int = Field(
-        5,
+        4,
         ge=0,
         le=20,
         description="models for cross-fitting; 0: documents that were trained on are scored as any other",

@@ -67,12 +67,16 @@ def train50k() -> Iterator[Row]:
 
     Path("/proc/self/clear_refs").write_text("5")
     stage = TrainClassifier(label="labels.label", max_per_class=LABELS)
-    with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(
-        train_classifier,
-        gather=timed("gather", examples.gather),
-        divide=timed("split", lessons.divide),
-        train_all=timed("models", kinds.train_all),
-    ), mock.patch.object(TrainClassifier, "_measure", timed("evaluate", TrainClassifier._measure)):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.multiple(
+            train_classifier,
+            gather=timed("gather", examples.gather),
+            divide=timed("split", lessons.divide),
+            train_all=timed("models", kinds.train_all),
+        ),
+        mock.patch.object(TrainClassifier, "_measure", timed("evaluate", TrainClassifier._measure)),
+    ):
         start = time.perf_counter()
         report = stage.train(docs, Path(folder), Context("value", 1, {}))
         whole = time.perf_counter() - start
