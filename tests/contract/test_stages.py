@@ -290,9 +290,9 @@ def changes(stage: Stage) -> dict[str, Any]:
         elif isinstance(value, list | tuple):
             found[setting] = [*value, value[-1] + 1 if value and isinstance(value[-1], int) else "x"]
         elif value is None:
-            found[setting] = next(
-                v for v in ("x", ["x"], 0.5, 1) if fits(v, type(stage).model_fields[setting].annotation)
-            )
+            kind = type(stage).model_fields[setting].annotation
+            value = next(v for v in ("x", ["x"], 0.5, 1, {}) if fits(v, kind))
+            found[setting] = TypeAdapter(kind).validate_python(value)
     return found
 
 
