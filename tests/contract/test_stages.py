@@ -35,8 +35,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "label.contrast": {"positive": ["test"], "negative": ["other"]},
     "label.file": {"labels": "tiny"},
     "score.classifier": {"classifier": "tiny"},
+    "score.ensemble": {"columns": ["number.value", "number.other"], "how": "mean"},
     "select.where": {"column": "number.value", "at_least": 0.5},
     "train.classifier": {"label": "number.value"},
+    "train.ranks": {"columns": ["number.value"]},
     "write.tokens": {"tokenizer": "tiny"},
     "read.arrow": {"paths": ["in"]},
     "read.code": {"paths": ["in"]},
@@ -139,6 +141,7 @@ def make_trainer(name: str) -> Trainer:
             "min_per_class": 2,
             "fasttext": {"dim": 2, "epoch": 1, "bucket": 64},
         },
+        "train.ranks": {"columns": ["number.value"], "max_rows": 1_000},
         "train.tokenizer": {"vocab_size": 400},
     }
     stage = stage_class(name).model_validate(small[name])
