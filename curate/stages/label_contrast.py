@@ -28,10 +28,12 @@ class LabelContrast(Filter):
         "unlabelled": "the source is neither among the positive nor the negative ones"
     }
 
+    decide_settings: ClassVar[frozenset[str]] = frozenset({"only_labelled"})
     signals: ClassVar[Mapping[str, pa.DataType]] = {"label": pa.int8()}
 
     positive: list[str] = Field(min_length=1, description="sources whose documents are good; patterns (*, ?) allowed")
     negative: list[str] = Field(min_length=1, description="sources whose documents are not; patterns (*, ?) allowed")
+    only_labelled: bool = Field(True, description="drop documents of other sources; else they stay, without a label")
 
     @model_validator(mode="after")
     def _one_side(self) -> LabelContrast:
@@ -54,8 +56,8 @@ class LabelContrast(Filter):
         return {"label": labels.take(sources.indices)}
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """Drops what has no label."""
-        return [("unlabelled", pc.is_null(signals["label"]))]
+        """Drops what has no label, where only labelled documents are wanted."""
+        return [("unlabelled", pc.is_null(signals["label"]))] if self.only_labelled else []
 
     def _label(self, source: str, ctx: Context) -> int | None:
         good = any(fnmatchcase(source, p) for p in self.positive)

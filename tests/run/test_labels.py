@@ -146,3 +146,28 @@ def test_a_cap_ends_second_looks_first(curate: Curate, tmp_path: Path) -> None:
     assert step["report"]["stopped"] == "budget"
     assert 0 < step["rows_out"] <= DOCUMENTS
     assert step["reasons"].get("second_look", 0) == 0 or step["rows_out"] == DOCUMENTS
+
+
+def test_the_shipped_recipe_labels_trains_and_selects(curate: Curate, tmp_path: Path) -> None:
+    """quality-mini with a scripted judge, on a part of the pages: judged in classes of the first score, trained on the
+    judge's word and the sources', scored, cut; calibrate reads its scores."""
+    mine = tmp_path / "mine.yaml"
+    curate("copy", "quality-mini", mine).ok()
+    text = mine.read_text()
+    assert "  judge: {}" in text
+    with Teacher() as teacher:
+        text = text.replace(
+            "  judge: {}", f'  judge: {{base_url: "{teacher.base_url}", model: teacher, licence: CC0-1.0}}'
+        )
+        mine.write_text(text)
+        done = curate.run(mine, tmp_path / "run", "--sample", 0.25).ok()
+        assert teacher.received.total() == 60 + 2 * 8 + 3 * 8
+    steps = manifest(tmp_path / "run")["steps"]
+    assert steps["judge"]["rows_out"] == 60
+    assert steps["judge"]["report"]["label"]["rows"] > 20
+    assert len({row["source"] for row in rows_of(tmp_path / "run", "judge")}) > 20
+    assert steps["kept"]["rows_out"] < steps["scored"]["rows_out"] / 2
+    for words in ("judge: asked again, gives", "judge: moves its score by", "value: on "):
+        assert words in done.out + done.err
+    shown = curate("calibrate", f"{tmp_path / 'run'}:scored").ok()
+    assert "scored.score" in shown.out

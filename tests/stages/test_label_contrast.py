@@ -17,6 +17,9 @@ def test_sources_become_labels_and_the_rest_is_unlabelled():
     assert signals["label"].type == stage.adds()["label"]
     assert stage.decide(signals).to_pylist() == [None, None, "unlabelled", None, "unlabelled"]
     assert len(stage.decide(stage.measure(batch([], []), context()))) == 0
+    stays = stage.model_copy(update={"only_labelled": False})
+    assert stays.measure_fingerprint() == stage.measure_fingerprint()
+    assert stays.decide(signals).null_count == len(docs)
 
 
 @pytest.mark.parametrize("negative", [["a"], ["a*"], ["*"]])

@@ -44,6 +44,63 @@ def test_documents_are_chosen_by_source_in_any_order():
     assert asked([documents()], documents=10) == flat(rounds)[:10]
 
 
+def test_classes_of_a_first_score_have_equal_shares():
+    """Fifths of the score's distribution, ten documents each, whatever the batches; rows without a score are a class
+    of their own; sources and lengths share within a class."""
+    rows, texts = 1000, [f"{'short ' if i % 4 else 'long ' * 500}{i}" for i in range(1000)]
+    scores = np.arange(rows) ** 2 / rows**2  # most are low
+    column = pa.array([None if i % 10 == 9 else s for i, s in enumerate(scores)], pa.float32())
+    docs = batch(texts, ["ab"[i % 2] for i in range(rows)], **{"first.score": column})
+    settings = {"documents": 60, "score": "first.score", "max_chars": 4000}
+    assert LabelLLM(**settings).reads() == {"first.score"}
+    found = asked([docs], **settings)
+    assert asked(split(docs, 37), **settings) == found
+    assert asked([Batch(docs.rows.take(pa.array(np.arange(rows)[::-1])))], **settings) == found
+    numbers = [int(re.search(r"(\d+)\n</document", r.messages[1]["content"])[1]) for r in found]
+    known = np.array([n for n in numbers if n % 10 != 9])
+    assert len(numbers) - len(known) == 10
+    assert np.bincount(known // 200).tolist() == [10] * 5
+    assert np.bincount(known % 2).tolist() == [25, 25]
+    # Source a has short and long documents in turn; b has short ones only.
+    assert sum(n % 4 == 0 for n in known) == pytest.approx(12, abs=3)
+
+
+def test_second_looks_ask_the_same_documents_in_another_way():
+    """Draws of one prompt at their temperature; points reversed; the rubric last; half of what was shown."""
+    settings = {"documents": 6, "repeats": {"documents": 2, "draws": 3}, "bias": {"documents": 4}}
+    found = asked([documents()], **settings)
+    plain, repeats, bias = found[:6], found[6:12], found[12:]
+    assert plain == asked([documents()], documents=6)
+    assert [(r.subject["document"], r.draw) for r in repeats] == [
+        (one.subject["document"], draw) for one in plain[:2] for draw in (1, 2, 3)
+    ]
+    assert {r.sampling["temperature"] for r in repeats} == {0.7}
+    assert [r.messages for r in repeats[::3]] == [r.messages for r in plain[:2]]
+    assert [r.subject["look"] for r in bias] == ["reversed"] * 4 + ["after"] * 4 + ["half"] * 4
+    for one, reverse, after, half in zip(plain, bias[:4], bias[4:8], bias[8:], strict=False):
+        usual, *others = (r.messages[1]["content"] for r in (one, reverse, after, half))
+        assert len({r.subject["document"] for r in (one, reverse, after, half)}) == 1
+        assert usual.index("fit for a textbook") > usual.index("computing")
+        assert others[0].index("fit for a textbook") < others[0].index("computing")
+        assert len(others[0]) == len(usual)
+        assert others[1].startswith("<document")
+        shown = [text.split(">\n", 1)[1].split("\n</document")[0] for text in (usual, others[2])]
+        assert shown[0].startswith(shown[1])
+        assert len(shown[1]) == pytest.approx(len(shown[0]) / 2, abs=20)
+
+
+def test_structured_output_is_a_schema_in_the_request():
+    """Reasons stand before the score; the schema is part of what is asked."""
+    (text,) = asked([batch(["text"], ["a"])])
+    (found,) = asked([batch(["text"], ["a"])], output="json")
+    assert "response_format" not in text.sampling
+    schema = found.sampling["response_format"]["json_schema"]["schema"]
+    assert list(schema["properties"]) == schema["required"] == ["reasons", "score"]
+    assert "JSON" in found.messages[1]["content"]
+    result = LabelLLM(output="json").accept(found, answer('{"reasons": "It lists.", "score": 2}'), context("judge"))
+    assert isinstance(result, Accepted) and result.columns == {"score": 2}
+
+
 def test_prompts_are_short_and_quote_the_document():
     """A thousand characters of document fit into some 330 tokens of prompt."""
     requests = asked([documents()], documents=60, code=["co*"])
