@@ -119,3 +119,59 @@ def test_groups_and_lengths():
     assert {k: v["rows"] for k, v in report["by_length"].items()} == {"0+": 1, "500+": 2, "64000+": 1}
     assert report["roc_auc"] == 0.75
     assert ev.evaluate(labels[:0], scores[:0], sources=[], lengths=labels[:0])["accuracy"] is None
+
+
+LENGTHS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 8).map(lambda n: n / 8), st.integers(0, 60)), max_size=40
+)
+
+
+@settings(deadline=None)
+@given(LENGTHS)
+def test_length_matched_auc_counts_pairs_of_like_length(rows):
+    """Of the pairs whose lengths are in one quarter of a doubling, the share in the right order, ties half."""
+    wins, pairs = 0.0, 0
+    for good, a, first in rows:
+        for bad, b, second in rows:
+            alike = math.floor(4 * math.log2(max(first, 1))) == math.floor(4 * math.log2(max(second, 1)))
+            if good and not bad and alike:
+                pairs += 1
+                wins += 1.0 if a > b else 0.5 if a == b else 0.0
+    columns = [np.array([row[i] for row in rows]) for i in range(3)]
+    assert close(ev.length_matched_auc(*columns), wins / pairs if pairs else None)
+
+
+def test_a_score_that_knows_only_the_length_shows():
+    """ROC AUC 1, and a half among texts of one length."""
+    lengths = np.array([1_000] * 50 + [100] * 50 + [400] * 100)
+    labels = np.array([1] * 50 + [0] * 50 + [1, 0] * 50)
+    assert ev.length_matched_auc(labels, lengths, lengths) == 0.5
+    assert ev.roc_auc(labels, lengths) > 0.85
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), max_size=30))
+def test_spearman_is_the_correlation_of_ranks(pairs):
+    """Pearson's formula on mean ranks, one by one."""
+    a, b = [p[0] for p in pairs], [p[1] for p in pairs]
+    rank = lambda v: [sum(w < x for w in v) + (sum(w == x for w in v) + 1) / 2 for x in v]  # noqa: E731
+    found = ev.spearman(np.array(a), np.array(b))
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        assert found is None
+        return
+    x, y = rank(a), rank(b)
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    top = sum((p - mx) * (q - my) for p, q in zip(x, y, strict=True))
+    assert close(found, top / math.sqrt(sum((p - mx) ** 2 for p in x) * sum((q - my) ** 2 for q in y)))
+
+
+def test_a_table_of_grades_and_the_sources_that_are_confused():
+    """Row is the truth; the worst pair of sources comes first, and small sources do not count."""
+    assert ev.table_of(np.array([0, 1, 1]), np.array([0.0, 2.0, 1.0]), 3) == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    labels = np.array([1] * 10 + [0] * 11)
+    sources = ["lessons"] * 5 + ["guides"] * 5 + ["reviews"] * 5 + ["shop"] * 5 + ["tiny"]
+    scores = np.array([0.9] * 5 + [0.6] * 5 + [0.7] * 5 + [0.1] * 6)
+    found = ev.confused_sources(labels, scores, sources, count=3)
+    assert found[0] == {"good": "guides", "bad": "reviews", "rows": 10, "roc_auc": 0.0}
+    assert [p["roc_auc"] for p in found] == [0.0, 1.0, 1.0]
+    assert ev.confused_sources(labels[:0], scores[:0], []) == []
