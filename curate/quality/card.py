@@ -46,6 +46,7 @@ def _data(report: Mapping[str, Any]) -> list[str]:
         "trained on": "train",
         "held out": "held_out",
         "groups of near copies": "groups",
+        "only tested on": "tested",
     }
     lines += _table(["", "good", "bad"], [[t, rows[f"{n}_good"], rows[f"{n}_bad"]] for t, n in steps.items()])
     lines += [
@@ -75,7 +76,8 @@ def _data(report: Mapping[str, Any]) -> list[str]:
         )
     lines += ["Labels by source:", ""]
     lines += _table(["source", "good", "bad"], [[s, c["good"], c["bad"]] for s, c in report["labels"].items()])
-    lines += [f"Licence of the labels: {report['labels_licence'] or 'see above'}.", ""]
+    stated = any(c["licences"] for c in report["columns"].values())
+    lines += [f"Licence of the labels: {report['labels_licence'] or ('see above' if stated else 'not stated')}.", ""]
     return lines
 
 
@@ -83,15 +85,14 @@ def _marks(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{mark}: {count}" for mark, count in counts.items())
 
 
-def _quality(report: Mapping[str, Any]) -> list[str]:
-    held = report["held_out"]
+def _quality(held: Mapping[str, Any], grades: Mapping[str, Any] | None, target: str) -> list[str]:
     counts = held["confusion"]
     names = {
         "roc_auc": "ROC AUC", "length_matched_auc": "length-matched", "length_alone_auc": "length alone", "pr_auc": "PR AUC",
         "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1",
         "calibration_error": "calibration error",
     }  # fmt: skip
-    lines = ["## On held-out documents", "", f"{held['rows']} documents, {held['good']} of them good.", ""]
+    lines = [f"{held['rows']} documents, {held['good']} of them good.", ""]
     lines += _table(list(names.values()), [[held[name] for name in names]])
     lines += [
         (
@@ -109,8 +110,8 @@ def _quality(report: Mapping[str, Any]) -> list[str]:
             ["is bad", counts["false_positive"], counts["true_negative"]],
         ],
     )
-    if report["grades"]:
-        lines += _grades(report["grades"], report["target"])
+    if grades:
+        lines += _grades(grades, target)
     lines += ["Reliability (a calibrated score has mean score = share of good):", ""]
     bins = [b for b in held["reliability"] if b["rows"]]
     lines += _table(
@@ -164,16 +165,15 @@ def _folds(found: Mapping[str, Any] | None, folds: int) -> list[str]:
     )
 
 
-def _confused(report: Mapping[str, Any]) -> list[str]:
-    lines = ["## What it confuses", ""]
-    wrong, pairs = report["most_wrong"], report["confused_sources"]
+def _confused(held: Mapping[str, Any]) -> list[str]:
+    wrong, pairs = held["most_wrong"], held["confused_sources"]
     if wrong:
-        lines += ["The held-out documents that are most wrong (`curate explain RUN ID` shows one):", ""]
+        lines = ["What is most wrong (`curate explain RUN ID` shows a document):", ""]
         lines += _table(
             ["id", "source", "label", "score"], [[w["id"], w["source"], w["label"], w["score"]] for w in wrong]
         )
     else:
-        lines += ["No held-out document is on the wrong side of the threshold.", ""]
+        lines = ["No document is on the wrong side of the threshold.", ""]
     if pairs:
         lines += ["Pairs of sources, good against bad, that it tells apart worst:", ""]
         lines += _table(
@@ -181,6 +181,21 @@ def _confused(report: Mapping[str, Any]) -> list[str]:
             [[p["good"], p["bad"], p["rows"], p["roc_auc"]] for p in pairs],
         )
     return lines
+
+
+def _tests(found: Mapping[str, Any] | None, grades: Mapping[str, Any] | None, target: str) -> list[str]:
+    if not found:
+        return []
+    lines = [
+        "## On sources it has never seen",
+        "",
+        (
+            "Nothing of these sources was trained on, nor any near copy of it, and no setting was chosen by them. This is "
+            "what to expect of a corpus of one's own."
+        ),
+        "",
+    ]
+    return lines + _quality(found, grades, target) + ["### What it confuses there", ""] + _confused(found)
 
 
 def _judge(judge: Mapping[str, Any] | None, target: str) -> list[str]:
@@ -234,12 +249,20 @@ def render(report: Mapping[str, Any]) -> str:
         lines += [report["about"], ""]
     learned = "good against bad" if report["target"] == "good" else "grades 0-5; the score is the expected grade / 5"
     lines += [f"A {report['model']} model of {report['bytes']:,} bytes that learned {learned}.", ""]
+    held, target = report["held_out"], report["target"]
     lines += [
         *_data(report),
-        *_quality(report),
+        *_tests(report["tests"], report["tests_grades"], target),
+        "## On held-out documents",
+        "",
+        "Of the sources that were trained on: documents of a source are more alike than a group of near copies is.",
+        "",
+        *_quality(held, report["grades"], target),
+        "## What it confuses",
+        "",
+        *_confused(held),
         *_folds(report["cross_fitted"], report["folds"]),
-        *_confused(report),
-        *_judge(report["judge"], report["target"]),
+        *_judge(report["judge"], target),
         *_trials(report.get("search")),
     ]
     lines += ["## How it reads and was trained", ""]

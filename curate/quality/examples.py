@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import numpy as np
@@ -41,6 +42,7 @@ class Wanted:
         per_class, per_source, judged: at most so many contents of a class, of a source within a class, with a judgement.
         exact: whether two grades of one content contradict each other when both are good.
         key: of the hash that chooses.
+        tests: sources (patterns) that are only tested on: their contents are chosen apart from the others.
     """
 
     step: str
@@ -53,6 +55,15 @@ class Wanted:
     judged: int
     exact: bool
     key: int
+    tests: tuple[str, ...] = ()
+
+    def tested(self, sources: pa.Array) -> npt.NDArray[np.bool_]:
+        """bool[n]: rows of a source that is only tested on."""
+        if not self.tests:
+            return np.zeros(len(sources), np.bool_)
+        coded = sources.dictionary_encode()
+        hit = [any(fnmatchcase(name, p) for p in self.tests) for name in coded.dictionary.to_pylist()]
+        return np.asarray([*hit, False])[np.asarray(coded.indices)]
 
     @property
     def columns(self) -> tuple[LabelColumn, ...]:
@@ -85,7 +96,8 @@ class Examples:
         votes: every label that a row gave to one of them.
         judge: int8[n], the judge's label, NONE for contents without one.
         makers: by column, who made its labels, where a model did: (model, licence of what it writes), sorted.
-        seen: rows with a label by class, before anything was chosen.
+        tests: bool[n], contents that a row of a source that is only tested on has.
+        seen: rows with a label by class, before anything was chosen; rows that are only tested on do not count.
     """
 
     rows: pa.Table
@@ -93,6 +105,7 @@ class Examples:
     votes: Votes
     judge: Marks
     makers: Makers
+    tests: npt.NDArray[np.bool_]
     seen: dict[int, int]
 
     def __len__(self) -> int:
@@ -110,15 +123,16 @@ def gather(docs: Iterable[Batch], wanted: Wanted) -> Examples:
         raise TypeError("rows are gone through twice: give a list, or what can be iterated again")
     classes, judged, seen = _choose(docs, wanted)
     chosen = np.union1d(classes, judged)
-    rows, votes, makers = _fetch(docs, chosen, wanted)
+    rows, votes, makers, tests = _fetch(docs, chosen, wanted)
     labels = votes.resolve(len(chosen), trusted=len(wanted.labels), exact=wanted.exact)
     place = wanted.judge_place
     return Examples(
         rows,
-        _bounded(labels, np.isin(chosen, classes), wanted.per_class),
+        _bounded(labels, np.isin(chosen, classes), tests, wanted.per_class),
         votes,
         np.full(len(chosen), NONE, np.int8) if place is None else votes.of(place, len(chosen)),
         makers,
+        tests,
         seen,
     )
 
@@ -132,21 +146,26 @@ def _choose(docs: Iterable[Batch], wanted: Wanted) -> tuple[Hashes, Hashes, dict
         marks = wanted.read(batch)
         hashes = keyed_hash(batch.column("content_hash"), wanted.key)
         good = _first(marks, wanted.labels)
+        sources = Shown.of(batch).sources if wanted.per_source or wanted.tests else batch.column("source")
+        tests = wanted.tested(sources)
         for mark in seen:
-            seen[mark] += int((good == mark).sum())
-        sources = Shown.of(batch).sources if wanted.per_source else batch.column("source")
-        classes.add(hashes, good, sources)
+            seen[mark] += int(((good == mark) & ~tests).sum())
+        # Tests are classes of their own, so that neither kind takes the other one's places.
+        classes.add(hashes, np.where(tests & (good != NONE), good + 2, good).astype(np.int8), sources)
         if wanted.judge_place is not None:
             judged.add(hashes, np.where(marks[wanted.judge_place] == NONE, -1, 0).astype(np.int8), sources)
     return classes.chosen(), judged.chosen(), seen
 
 
-def _fetch(docs: Iterable[Batch], chosen: Hashes, wanted: Wanted) -> tuple[pa.Table, Votes, Makers]:
-    """Second pass: one row of each chosen content, every row's labels, and who made them."""
+def _fetch(
+    docs: Iterable[Batch], chosen: Hashes, wanted: Wanted
+) -> tuple[pa.Table, Votes, Makers, npt.NDArray[np.bool_]]:
+    """Second pass: one row of each chosen content, every row's labels, who made them, and what is only tested on."""
     from curate.text.hashing import keyed_hash
 
     rows, votes = Smallest(rows=len(chosen) + 1, distinct=True), Votes(wanted.columns)
     makers: dict[str, set[tuple[str, str]]] = {column.column: set() for column in wanted.columns}
+    tests = np.zeros(len(chosen), np.bool_)
     for batch in docs:
         hashes = keyed_hash(batch.column("content_hash"), wanted.key)
         marks = wanted.read(batch)
@@ -155,12 +174,14 @@ def _fetch(docs: Iterable[Batch], chosen: Hashes, wanted: Wanted) -> tuple[pa.Ta
             continue
         kept, marks, hashes = batch.filter(pa.array(here)), [mark[here] for mark in marks], hashes[here]
         shown = Shown.of(kept)
-        votes.add(np.searchsorted(chosen, hashes), marks)
+        place = np.searchsorted(chosen, hashes)
+        tests[place[wanted.tested(shown.sources)]] = True
+        votes.add(place, marks)
         rows.add(_row(kept, shown, wanted), hashes)
         for column, mark in zip(wanted.columns, marks, strict=True):
             makers[column.column] |= {maker for row, maker in shown.makers.items() if mark[row] != NONE}
     table = rows.rows()
-    return _EMPTY if table is None else table, votes, {name: sorted(found) for name, found in makers.items()}
+    return _EMPTY if table is None else table, votes, {name: sorted(found) for name, found in makers.items()}, tests
 
 
 def _first(marks: Sequence[Marks], labels: Sequence[LabelColumn]) -> Marks:
@@ -171,14 +192,15 @@ def _first(marks: Sequence[Marks], labels: Sequence[LabelColumn]) -> Marks:
     return good
 
 
-def _bounded(labels: Labels, among: npt.NDArray[np.bool_], per_class: int) -> Labels:
-    """Labels of contents ``among`` those to learn from, ``per_class`` at most.
+def _bounded(labels: Labels, among: npt.NDArray[np.bool_], tests: npt.NDArray[np.bool_], per_class: int) -> Labels:
+    """Labels of contents ``among`` those that were chosen by class, ``per_class`` at most of each, and of each's tests.
 
     A content that was chosen for one class may count for the other, by a row with a more trusted label.
     """
     out = ~among
     for kind in (0, 1):
-        out[np.flatnonzero(among & (labels.good == kind))[per_class:]] = True
+        for part in (tests, ~tests):
+            out[np.flatnonzero(among & part & (labels.good == kind))[per_class:]] = True
     mark, good, column = (
         np.where(out, NONE, values).astype(np.int8) for values in (labels.mark, labels.good, labels.column)
     )

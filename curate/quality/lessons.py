@@ -27,12 +27,14 @@ class Division:
 
     Attributes:
         group: int64[n], group of near copies.
-        held: bool[n]; the group is held out. Those with a label are what the model is measured on.
+        apart: bool[n]; the group has a content of a source that is only tested on: nothing of it is trained on.
+        held: bool[n]; the group is held out, and not ``apart``. Those with a label are what the model is measured on.
         used: bool[n]; trained on.
         fold: int8[n]; fold of the group, -1 for groups that nothing is trained on of.
     """
 
     group: npt.NDArray[np.int64]
+    apart: Mask
     held: Mask
     used: Mask
     fold: npt.NDArray[np.int8]
@@ -62,15 +64,16 @@ def divide(
         balance: see ``balanced``.
         key: a 64-bit key for each purpose.
     """
-    good = examples.labels.good
     group = split.groups(examples.rows.column("text"))
+    apart = np.isin(group, group[examples.tests])
+    good = np.where(apart, NONE, examples.labels.good).astype(np.int8)
     names = split.names(group, examples.rows.column(HASH).to_numpy())
     held = split.hold_out(group, good, _keyed(names, key("held out")), share)
     used = balanced(classes, (good != NONE) & ~held, balance)
     fold = np.full(len(good), -1, np.int8)
     if folds:
         fold = split.deal(group, good, _keyed(names, key("folds")), folds, used)
-    return Division(group, held, used, fold)
+    return Division(group, apart, held & ~apart, used, fold)
 
 
 def set_aside(examples: Examples, division: Division, share: float, key: int) -> Mask:

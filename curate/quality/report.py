@@ -47,7 +47,8 @@ def counts(examples: Examples, division: Division) -> dict[str, int]:
         "overruled": int(labels.overruled.sum()),
     }
     for mark, name in NAMES.items():
-        mine = labels.good == mark
+        result[f"tested_{name}"] = int(((labels.good == mark) & examples.tests).sum())
+        mine = (labels.good == mark) & ~division.apart
         result[f"seen_{name}"] = examples.seen[mark]
         result[f"taken_{name}"] = int(mine.sum())
         result[f"held_out_{name}"] = int((mine & division.held).sum())
@@ -97,7 +98,7 @@ def by_source(examples: Examples) -> dict[str, dict[str, int]]:
     return {s: {name: found[s, mark] for mark, name in NAMES.items()} for s in sorted(set(sources))}
 
 
-def held_out(examples: Examples, scores: Scores, mine: Mask, *, threshold: float, most_wrong: int) -> dict[str, Any]:
+def measured(examples: Examples, scores: Scores, mine: Mask, *, threshold: float, most_wrong: int) -> dict[str, Any]:
     """How good the scores of some labelled rows are: measures, what is most wrong, which sources are confused."""
     labels = examples.labels.good[mine]
     scores = scores[mine]
@@ -109,7 +110,7 @@ def held_out(examples: Examples, scores: Scores, mine: Mask, *, threshold: float
     ids = rows.column("document")
     worst = [i for i in np.argsort(-miss, kind="stable").tolist() if wrong[i]][:most_wrong]
     return {
-        "held_out": evaluate.evaluate(labels, scores, sources=sources, lengths=lengths, threshold=threshold),
+        **evaluate.evaluate(labels, scores, sources=sources, lengths=lengths, threshold=threshold),
         "most_wrong": [
             {"id": ids[i].as_py().hex(), "source": sources[i], "label": int(labels[i]), "score": float(scores[i])}
             for i in worst

@@ -17,7 +17,7 @@ from curate.quality.examples import Examples, Wanted, gather
 from curate.quality.fasttext_train import FastTextSettings
 from curate.quality.kinds import NEED_VECTORS, Job, Lesson, train_all
 from curate.quality.label_columns import GRADES, NONE, LabelColumn
-from curate.quality.lessons import Balance, Division, divide, set_aside
+from curate.quality.lessons import Balance, Division, Mask, divide, set_aside
 from curate.quality.report import NAMES
 from curate.quality.search import Search, search
 from curate.quality.text_form import TextForm
@@ -55,6 +55,10 @@ class TrainClassifier(Trainer):
     )
     target: Literal["good", "grade"] = Field(
         "good", description="learn good against bad; or the grades 0-5: then the score is the expected grade / 5"
+    )
+    test_sources: list[str] = Field(
+        [],
+        description="sources (patterns: *, ?) that are never trained on: the card says how good the model is on them",
     )
     max_per_class: int = Field(20_000, ge=1, description="at most so many documents a class")
     max_per_source: int | None = Field(None, ge=1, description="at most so many documents of a source in each class")
@@ -159,6 +163,7 @@ class TrainClassifier(Trainer):
             judged=self.max_judged,
             exact=self.target == "grade",
             key=ctx.key(ctx.step, "sample"),
+            tests=tuple(self.test_sources),
         )
 
     def _check(self, counts: Mapping[str, int], ctx: Context) -> None:
@@ -167,6 +172,11 @@ class TrainClassifier(Trainer):
             raise InputError(
                 f"step '{ctx.step}': no document has a label in column {names}",
                 cure="look at what the step before it labels",
+            )
+        if self.test_sources and not any(counts[f"tested_{name}"] for name in NAMES.values()):
+            raise InputError(
+                f"step '{ctx.step}': no labelled document is of the test sources {', '.join(self.test_sources)}",
+                cure="name sources that are there, or leave test_sources out",
             )
         for mark, name in NAMES.items():
             train, held, seen = (counts[f"{part}_{name}"] for part in ("train", "held_out", "seen"))
@@ -223,6 +233,11 @@ class TrainClassifier(Trainer):
             "folds": self.folds,
         }
 
+    def _on_grades(self, examples: Examples) -> Mask:
+        """bool[n]: the label that counts is on the scale 0-5."""
+        scales = np.array([column.scale == "0-5" for column in self.columns])
+        return scales[examples.labels.column] & (examples.labels.column != NONE)
+
     def _shown(self, settings: BaseModel) -> dict[str, Any]:
         """The settings that bear on the model, for the card."""
         return {
@@ -237,11 +252,21 @@ class TrainClassifier(Trainer):
         """Scores of everything, each by a model that has not seen it, and what they are worth."""
         model = classifier.load(out)
         scores = report.score_rows(model, examples.rows, ctx.step)
-        labels, grade = examples.labels, self.target == "grade"
-        tested = division.held & (labels.good != NONE)
-        result = report.held_out(examples, scores, tested, threshold=self.threshold, most_wrong=self.most_wrong)
-        graded = tested & (np.array([c.scale == "0-5" for c in self.columns])[labels.column]) & (labels.column != NONE)
-        result["grades"] = report.grades(labels.mark[graded], scores[graded], as_grade=grade) if graded.any() else None
+        grade, known = self.target == "grade", examples.labels.good != NONE
+        result: dict[str, Any] = {}
+        for name, grades, mine in (
+            ("held_out", "grades", division.held & known),
+            ("tests", "tests_grades", examples.tests & known),
+        ):
+            result[name] = result[grades] = None
+            if mine.any():
+                result[name] = report.measured(
+                    examples, scores, mine, threshold=self.threshold, most_wrong=self.most_wrong
+                )
+            graded = mine & self._on_grades(examples)
+            if graded.any():
+                marks = examples.labels.mark[graded]
+                result[grades] = report.grades(marks, scores[graded], as_grade=grade)
         result["cross_fitted"] = result["judge"] = None
         if isinstance(model, CrossFitted):
             used = examples.rows.filter(pa.array(division.used))

@@ -286,3 +286,32 @@ def test_every_form_of_fasttext_is_trained_stored_and_read(change, tmp_path):
     assert (tmp_path / "a" / expected).is_file()
     for path in (tmp_path / "a").rglob("model.*"):
         assert b"curate-train" not in path.read_bytes()
+
+
+def test_test_sources_are_never_trained_on(tmp_path):
+    """Neither their documents nor near copies of them; the card says how good the model is there, beside the held-out ones."""
+    docs = graded()
+    good = docstrings()[:150]
+    copies = [f"{t}\nMore." for t in good if len(t) > 400][:30]
+    rows = pa.concat_tables(
+        [
+            pa.Table.from_batches([docs.rows.drop_columns(["judge.score"])]),
+            pa.Table.from_batches([batch(copies, ["test-docs"] * len(copies), **{"c.label": marks([1] * 30)}).rows]),
+            pa.Table.from_batches([batch(junk(200)[150:], ["test-shop"] * 50, **{"c.label": marks([0] * 50)}).rows]),
+        ]
+    ).combine_chunks()
+    whole = Batch(rows.to_batches()[0])
+    without = stage(label="c.label").train([whole], tmp_path / "without", context())["rows"]
+    result = stage(label="c.label", test_sources=["test-*"], folds=2).train(split(whole, 60), tmp_path / "a", context())
+    tests, counts = result["tests"], result["rows"]
+    assert (tests["rows"], tests["good"], counts["tested_good"], counts["tested_bad"]) == (80, 30, 30, 50)
+    assert set(tests["by_source"]) == {"test-docs", "test-shop"} and tests["roc_auc"] > 0.95
+    assert not set(result["held_out"]["by_source"]) & {"test-docs", "test-shop"}
+    # The originals of the 30 copies are out as well.
+    assert counts["train_good"] + counts["held_out_good"] <= without["taken_good"] - 30 - 25
+    table = classifier.load(tmp_path / "a")._table
+    apart = pa.array([str(s).startswith("test-") for s in rows.column("source").to_pylist()])
+    assert (table.look_up(rows.column("content_hash").filter(apart)) == -1).all()
+    assert "## On sources it has never seen" in (tmp_path / "a/card.md").read_text()
+    with pytest.raises(InputError, match="no labelled document is of the test sources"):
+        stage(label="c.label", test_sources=["x"]).train([whole], tmp_path / "b", context())
