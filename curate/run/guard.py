@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from curate.errors import GuardError
+from curate.errors import GuardError, InputError
 from curate.recipe.recipe import Step
+from curate.stages.base import Filter
 from curate.store.records import Counts
 
 
 def check_guard(step: Step, counts: Counts) -> None:
     """Raise GuardError when a finished step's counts lie outside its guard; a step that saw no rows passes.
 
-    The step's record is written before: with a wider guard, or other thresholds, a run goes on from it.
+    The step's record is written before: with a wider guard, or other thresholds, a run goes on from it. A filter that
+    keeps nothing at all stops the run where it says why that is a mistake (InputError).
     """
+    if isinstance(step.stage, Filter) and step.stage.nothing_left and counts.rows_in and not counts.rows_out:
+        cause, cure = step.stage.nothing_left
+        raise InputError(f"{cause} ({counts.rows_in:,} rows)", place=f"{step.place}: step {step.id}", cure=cure)
     guard = step.guard
     if guard is None or counts.rows_in == 0:
         return

@@ -131,6 +131,8 @@ class Filter(Stage):
     """Settings of ``bounds`` that ``measure`` reads too."""
     signals: ClassVar[Mapping[str, pa.DataType]] = {}
     """Everything that ``measure`` gives, by name; checked by the contract tests."""
+    nothing_left: ClassVar[tuple[str, str] | None] = None
+    """Cause and cure that a user reads where not one row stays; None: that may well be."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **how: Any) -> None:

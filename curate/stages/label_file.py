@@ -30,6 +30,10 @@ class LabelFile(Filter):
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"labels": "data"}
     decide_settings: ClassVar[frozenset[str]] = frozenset({"only_labelled"})
     signals: ClassVar[Mapping[str, pa.DataType]] = {"label": pa.int8()}
+    nothing_left: ClassVar[tuple[str, str] | None] = (
+        "the file has no label for any row",
+        "set `key` to the column by which it names documents (origin, id, content_hash), and compare it with 'curate inspect'",
+    )
 
     labels: str = Field(description="path of the file, relative to the recipe, such as './labels.csv'")
     key: Key = Field("origin", description="the document's column by which it is named: origin, id or content_hash")

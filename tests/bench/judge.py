@@ -8,6 +8,7 @@ one masked. Writes runs/bench/judge.json; answers are kept in runs/bench/judge, 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -53,8 +54,9 @@ def documents(count: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in ("web", "code"):
         queues: dict[str, list[dict[str, Any]]] = {}
-        with zstandard.open(assets.find("data", "samples") / f"{name}.jsonl.zst", "rt", encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
+        with (assets.find("data", "samples") / f"{name}.jsonl.zst").open("rb") as packed:
+            plain = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+            for row in map(json.loads, io.TextIOWrapper(plain, encoding="utf-8")):
                 if len(row["text"]) > SHOWN:
                     queues.setdefault(row["source"], []).append(row)
         for label, sources in ((1, GOOD[name]), (0, BAD[name])):

@@ -125,6 +125,20 @@ def test_labels_of_a_file(labelled: tuple[Path, Teacher]) -> None:
         assert row["human.label"] in (None, 1 + number % 3)
 
 
+def test_labels_of_other_documents(curate: Curate, tmp_path: Path) -> None:
+    """A file whose keys are no row's stops the run, in one line with the step and the cure."""
+    (tmp_path / "rows.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    (tmp_path / "marks.csv").write_text("origin,label\nelsewhere,1\n")
+    steps = [
+        step("read", "read.jsonl", paths=["rows.jsonl"]),
+        step("human", "label.file", labels="marks.csv", only_labelled=True),
+        step("out", "write.text"),
+    ]
+    done = curate.run(write(tmp_path / "r.yaml", steps), tmp_path / "run")
+    assert done.code == 3
+    assert "r.yaml:9: step human: the file has no label for any row (2 rows); set `key`" in done.line
+
+
 def test_the_same_bytes_from_smaller_splits(curate: Curate, labelled: tuple[Path, Teacher], tmp_path: Path) -> None:
     """However the rows come, the same requests: none is asked again."""
     import shutil
