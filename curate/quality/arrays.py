@@ -36,7 +36,17 @@ def read_arrays(path: Path) -> Arrays:
                 with archive.open(member) as file:
                     read = np.lib.format.read_array(file, allow_pickle=False)
                 found[member.filename.removesuffix(".npy")] = read
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        # RuntimeError: a flipped bit may say that a member is encrypted, or packed in a way that nobody knows.
         why = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"not a file of arrays: {why}", place=str(path), cure="fetch or train it again") from None
     return found

@@ -18,13 +18,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.quality.classifier import VECTORS
 from curate.quality.label_columns import NONE, Hashes, LabelColumn, Labels, Marks, Votes
 from curate.quality.sample import HASH, Contents, Smallest
 from curate.quality.text_form import TextForm
 from curate.text.batch import Batch
-
-VECTORS: Final = "vectors"
-"""What a column with embeddings is called beside the texts that a model learns from or scores."""
 
 Makers = Mapping[str, list[tuple[str, str]]]
 
@@ -252,7 +250,8 @@ class Shown:
                 continue  # somebody else's field of that name
             if len(shown) == 16:
                 id_list[row], source_list[row] = shown, source
-                makers[row] = str(value.get("model", "")), str(value.get("licence", ""))
+                if "model" in value:  # an embedded document, too, says which one it is, and nobody judged it
+                    makers[row] = str(value["model"]), str(value.get("licence", ""))
         return cls(pa.array(id_list, ids.type), pa.array(source_list, sources.type), makers)
 
 

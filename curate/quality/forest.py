@@ -1,6 +1,6 @@
 # ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""A random forest as plain arrays, and the share of good that it predicts.
+"""A random forest as plain arrays, and the mean label that it predicts.
 
 scikit-learn is needed where a forest is trained, never where it is read: what it stores as objects is five arrays here.
 """
@@ -43,7 +43,7 @@ class Forest:
         feature: int32[nodes], which number of a vector is compared; -1 for a leaf.
         threshold: float32[nodes], the walk goes left where the number is at most this; 0 for a leaf.
         left, right: int32[nodes], the children; -1 for a leaf.
-        value: float64[nodes], the share of good among the training rows of a leaf; 0 elsewhere.
+        value: float64[nodes], the mean label (0 bad, 1 good) of a leaf's training rows; 0 elsewhere.
     """
 
     roots: npt.NDArray[np.int32]
@@ -54,7 +54,7 @@ class Forest:
     value: npt.NDArray[np.float64]
 
     def predict(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """float32[n, dim] to float64[n]: the mean over the trees of the share of good in the leaf that a row reaches."""
+        """float32[n, dim] to float64[n]: the mean over the trees of the mean label in the leaf that a row reaches."""
         return _predict(vectors, self.roots, self.feature, self.threshold, self.left, self.right, self.value)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -62,8 +62,8 @@ class Forest:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def of(cls, trained: Any) -> Self:
-        """From a fitted ``RandomForestClassifier`` with classes 0 and 1.
+    def of(cls, trained: Any, levels: npt.NDArray[np.float64]) -> Self:
+        """From a fitted ``RandomForestClassifier``; ``levels``: the label in [0, 1] that each of its classes stands for.
 
         It compares float32 numbers with float64 thresholds. A float32 number is at most a threshold exactly if it is at
         most the largest float32 that is not above the threshold: so float32 thresholds decide the same, always.
@@ -77,14 +77,14 @@ class Forest:
             return np.where(leaf, fill, np.concatenate([getattr(t, name) for t in trees]))
 
         counts = np.concatenate([t.value[:, 0, :] for t in trees])
-        good = counts[:, 1] / counts.sum(axis=1)
+        means = (counts * levels).sum(axis=1) / counts.sum(axis=1)
         return cls(
             roots=roots,
             feature=whole("feature", -1).astype(np.int32),
             threshold=_not_above(whole("threshold", 0.0)),
             left=np.where(leaf, -1, whole("children_left", -1) + start).astype(np.int32),
             right=np.where(leaf, -1, whole("children_right", -1) + start).astype(np.int32),
-            value=np.where(leaf, good, 0.0),
+            value=np.where(leaf, np.clip(means, 0.0, 1.0), 0.0),
         )
 
     @classmethod

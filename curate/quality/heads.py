@@ -8,7 +8,6 @@ and numba only. Training is in ``heads_train.py``.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
@@ -17,17 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
+from curate.quality.arrays import Arrays, read_arrays, write_arrays
 from curate.quality.classifier import EMPTY_SCORE, VECTORS, Scores
 from curate.quality.folder import Description, describe, no_model
 from curate.quality.vectors import Matrix, matrix
 from curate.text.batch import Batch
 
-__all__ = ["MODEL_FILE", "Head", "Kind", "Predictor"]
+__all__ = ["HEADS", "MODEL_FILE", "Head", "Kind", "Predictor"]
 
 MODEL_FILE: Final = "model.npz"
 _DIM: Final = "dim"
 
 Kind = Literal["forest", "ridge", "logistic"]
+HEADS: Final[tuple[Kind, ...]] = ("forest", "ridge", "logistic")
 
 
 class Predictor(Protocol):
@@ -77,14 +78,8 @@ class Head:
 
     def write(self, folder: Path, settings: dict[str, Any]) -> None:
         """Write the model and its description to a folder that exists; the same head gives the same bytes."""
-        arrays = {_DIM: np.array([self.dim], np.int32), **self.predictor.arrays()}
-        with zipfile.ZipFile(folder / MODEL_FILE, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in sorted(arrays):
-                # A fixed date: np.savez writes one too, but says nowhere that it always will.
-                entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with archive.open(entry, "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, arrays[name], allow_pickle=False)
+        dim = np.array([self.dim], np.int32)
+        write_arrays(folder / MODEL_FILE, dict(sorted({_DIM: dim, **self.predictor.arrays()}.items())))
         Description(kind=self.kind, settings=settings).write(folder)
 
     @classmethod
@@ -94,36 +89,25 @@ class Head:
         path = folder / MODEL_FILE
         if not path.is_file():
             raise no_model(folder)
+        arrays = read_arrays(path)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
             dim = _length(arrays)
             head = cls(kind, dim, _read(kind, arrays, dim))
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
-            # zlib's error is no ValueError.
-            raise _broken(path, error) from None
-        except Exception as error:
-            if type(error).__module__ == "zlib":
-                raise _broken(path, error) from None
-            raise
+        except ValueError as error:
+            raise InputError(f"no trained head: {error}", place=str(path), cure="train it again") from None
         # Whoever loads it is about to score: the kernel is compiled, or read from its cache, before the first row.
         head.predictor.predict(np.zeros((1, dim), np.float32))
         return head
 
 
-def _broken(path: Path, error: Exception) -> InputError:
-    cause = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(f"no trained head can be read from it: {cause}", place=str(path), cure="train it again")
-
-
-def _length(arrays: dict[str, npt.NDArray[Any]]) -> int:
+def _length(arrays: Arrays) -> int:
     stored = arrays.get(_DIM)
     if stored is None or stored.shape != (1,) or stored.dtype != np.int32 or stored[0] < 1:
         raise ValueError("it does not say how long its vectors are")
     return int(stored[0])
 
 
-def _read(kind: Kind, arrays: dict[str, npt.NDArray[Any]], dim: int) -> Predictor:
+def _read(kind: Kind, arrays: Arrays, dim: int) -> Predictor:
     if kind == "forest":
         from curate.quality.forest import Forest
 

@@ -7,6 +7,7 @@ rows came nor the number of cores bears on a model.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +35,9 @@ class HeadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trees: int = Field(200, ge=1, le=10_000, description="forest: trees")
+    trees: int = Field(100, ge=1, le=10_000, description="forest: trees")
     max_depth: int | None = Field(None, ge=1, description="forest: longest path from a root; null = no bound")
+    rows_per_tree: int = Field(20_000, ge=1, description="forest: rows drawn for a tree at most, with replacement")
     min_leaf: int = Field(5, ge=1, description="forest: fewest rows of a leaf; more make a smaller, smoother forest")
     alpha: float | None = Field(
         None, gt=0, description="ridge: strength of the penalty; null = the best of 15 by leave-one-out"
@@ -47,10 +49,10 @@ def train_head(kind: Kind, vectors: Matrix, labels: npt.ArrayLike, settings: Hea
     """Train on vectors, write the model and its description to ``folder``, return what a later load gives.
 
     Args:
-        kind: ``forest`` and ``logistic`` learn classes, ``ridge`` a grade.
+        kind: ``logistic`` learns good against bad; ``forest`` (as classes) and ``ridge`` (as numbers) learn grades too.
         vectors: float32[n, dim], finite.
-        labels: float[n] in [0, 1]: 1 good, 0 bad; for ``ridge`` anything between (a grade of 0-5 over 5). The others
-            take a half and more for good.
+        labels: float[n] in [0, 1]: 1 good, 0 bad, or a grade's share of the highest. ``logistic`` takes a half and more
+            for good.
         settings: those of the kind; others are not looked at.
         folder: is made if it is not there.
 
@@ -58,7 +60,7 @@ def train_head(kind: Kind, vectors: Matrix, labels: npt.ArrayLike, settings: Hea
     """
     values = np.asarray(labels, dtype=np.float64)
     _check(kind, vectors, values)
-    if kind != "ridge":
+    if kind == "logistic":
         values = (values >= 0.5).astype(np.float64)
     order = _order(vectors, values)
     vectors, values = vectors[order], values[order]
@@ -78,7 +80,7 @@ def _check(kind: Kind, vectors: Matrix, labels: Floats) -> None:
         raise InputError(f"a '{kind}' classifier can't learn from NaN or infinite vectors", cure="embed them again")
     if not ((labels >= 0) & (labels <= 1)).all():
         raise InputError("labels must lie in [0, 1]", cure="give grades as their share of the highest grade")
-    classes = labels if kind == "ridge" else labels >= 0.5
+    classes = labels >= 0.5 if kind == "logistic" else labels
     if len(np.unique(classes)) < 2:
         raise InputError(f"all {len(labels)} labels are equal", cure="give it documents that differ in quality")
 
@@ -89,17 +91,40 @@ def _order(vectors: Matrix, labels: Floats) -> npt.NDArray[np.intp]:
     return np.lexsort((labels, hashes))
 
 
+class _OneBlasThread:
+    """BLAS has one thread from the first entry to the last exit: the limit is the process's, trainings may overlap."""
+
+    def __init__(self) -> None:
+        self._mutex, self._inside, self._limits = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._mutex:
+            if not self._inside:
+                self._limits.enter_context(threadpool_limits(1))
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._mutex:
+            self._inside -= 1
+            if not self._inside:
+                self._limits.close()
+
+
+_BLAS: Final = _OneBlasThread()
+
+
 @contextlib.contextmanager
 def _one_thread(kind: Kind) -> Iterator[None]:
     try:
         import sklearn  # noqa: F401
-        from threadpoolctl import threadpool_limits
     except ImportError:
         raise InputError(
             f"scikit-learn is not installed, and a '{kind}' classifier is trained with it",
             cure="pip install 'phi-curate[heads]' (scoring does without)",
         ) from None
-    with threadpool_limits(1):
+    with _BLAS:
         yield
 
 
@@ -108,16 +133,18 @@ def _forest(vectors: Matrix, labels: Floats, settings: HeadSettings) -> tuple[Pr
 
     from curate.quality.forest import Forest
 
-    chosen = {"trees": settings.trees, "max_depth": settings.max_depth, "min_leaf": settings.min_leaf}
+    levels, classes = np.unique(labels, return_inverse=True)
+    chosen = settings.model_dump(include={"trees", "max_depth", "min_leaf", "rows_per_tree"})
     # Each tree has a seed of its own, so that the number of jobs bears on nothing but the time.
     model = RandomForestClassifier(
         settings.trees,
         max_depth=settings.max_depth,
         min_samples_leaf=settings.min_leaf,
+        max_samples=min(len(labels), settings.rows_per_tree),
         random_state=_SEED,
         n_jobs=2,
     )
-    return Forest.of(model.fit(vectors, labels.astype(np.int8))), chosen
+    return Forest.of(model.fit(vectors, classes.astype(np.int8)), levels), chosen
 
 
 def _standardised(vectors: Matrix) -> tuple[Floats, Floats, Floats]:

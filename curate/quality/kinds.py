@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.quality.classifier import VECTORS
+from curate.quality.heads import HEADS, Kind
 from curate.quality.label_columns import Marks
 from curate.quality.text_form import TextForm
 
@@ -56,10 +58,21 @@ def _fasttext(lesson: Lesson, settings: Any, folder: Path) -> None:
     train_folder(text, lesson.marks, settings, folder, lesson.form, lesson.top)
 
 
-TRAIN: Final[Mapping[str, Train]] = {"fasttext": _fasttext}
+def _head(kind: Kind) -> Train:
+    def train(lesson: Lesson, settings: Any, folder: Path) -> None:
+        from curate.quality.heads_train import train_head
+        from curate.quality.vectors import matrix
+
+        vectors, there = matrix(lesson.rows.column(VECTORS))
+        train_head(kind, vectors, lesson.marks[there] / lesson.top, settings, folder)
+
+    return train
+
+
+TRAIN: Final[Mapping[str, Train]] = {"fasttext": _fasttext, **{kind: _head(kind) for kind in HEADS}}
 IN_PROCESSES: Final = frozenset({"fasttext"})
 """Kinds that train in a process of their own: several may at the same time. The others do so one after another."""
-NEED_VECTORS: Final[frozenset[str]] = frozenset()
+NEED_VECTORS: Final = frozenset(HEADS)
 """Kinds that learn from a column of embeddings."""
 
 

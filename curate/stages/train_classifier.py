@@ -15,6 +15,7 @@ from curate.quality import card, classifier, report
 from curate.quality.cross_fit import CrossFitted, Folds, fold_folder
 from curate.quality.examples import Examples, Wanted, gather
 from curate.quality.fasttext_train import FastTextSettings
+from curate.quality.heads_train import HeadSettings
 from curate.quality.kinds import NEED_VECTORS, Job, Lesson, train_all
 from curate.quality.label_columns import GRADES, NONE, LabelColumn
 from curate.quality.lessons import Balance, Division, Mask, divide, set_aside
@@ -84,12 +85,15 @@ class TrainClassifier(Trainer):
     about: str = Field("", description="a sentence for the card: what good means here")
     labels_licence: str = Field("", description="terms under which the labels may be used")
     form: TextForm = Field(TextForm(), description="how texts are read, in training and scoring alike")
-    model: Literal["fasttext"] = Field("fasttext", description="kind of the model")
+    model: Literal["fasttext", "forest", "ridge", "logistic"] = Field(
+        "fasttext", description="kind of the model; a forest and the two linear ones learn from embeddings (`vectors`)"
+    )
     fasttext: FastTextSettings = Field(FastTextSettings(), description="how a fastText model is trained")
     autotune: Search | None = Field(
         None,
         description="try so many other settings first, such as {trials: 8}, and take the best by groups that are set aside",
     )
+    head: HeadSettings = Field(HeadSettings(), description="how a model that learns from embeddings is trained")
     vectors: str | None = Field(None, description="column with embeddings, for the kinds that learn from them")
 
     @model_validator(mode="after")
@@ -105,6 +109,8 @@ class TrainClassifier(Trainer):
             raise ValueError("one fold leaves nothing to train on: folds is 0, or 2 and more")
         if self.autotune and self.model != "fasttext":
             raise ValueError("autotune is for fastText models")
+        if self.target == "grade" and self.model == "logistic":
+            raise ValueError("'logistic' learns good against bad: let a 'ridge' or a 'forest' learn grades")
         if (self.model in NEED_VECTORS) != (self.vectors is not None):
             raise ValueError(f"'{self.model}' {'needs' if self.vectors is None else 'has no use for'} 'vectors'")
         return self
@@ -199,7 +205,7 @@ class TrainClassifier(Trainer):
         """Choose the settings, train the model and the folds' models; the settings, and how they were chosen."""
         marks = examples.labels.mark if self.target == "grade" else examples.labels.good
         whole = Lesson(examples.rows, marks, GRADES - 1 if self.target == "grade" else 1, self.form)
-        settings, found = getattr(self, self.model), None
+        settings, found = self.head if self.model in NEED_VECTORS else self.fasttext, None
         if self.autotune:
             settings, found = search(
                 self.model,

@@ -63,7 +63,7 @@ def test_a_forest_predicts_what_scikit_learn_predicts(depth, leaf, digits):
 
     vectors, labels = problem(1_500, digits=digits)
     peer = RandomForestClassifier(30, max_depth=depth, min_samples_leaf=leaf, random_state=3).fit(vectors, labels)
-    forest = Forest.read(Forest.of(peer).arrays(), DIM)
+    forest = Forest.read(Forest.of(peer, np.array([0.0, 1.0])).arrays(), DIM)
     edges = np.unique(np.concatenate([t.tree_.threshold for t in peer.estimators_])).astype(np.float32)
     near = np.concatenate((edges, np.nextafter(edges, np.float32(np.inf)), np.nextafter(edges, np.float32(-np.inf))))
     odd = np.resize(near, (2_000, DIM))
@@ -79,7 +79,38 @@ def test_a_forest_of_one_class_a_bootstrap_never_saw():
 
     vectors, labels = problem(6)
     peer = RandomForestClassifier(8, random_state=0).fit(vectors[:, :1] * 0, labels)
-    assert np.allclose(Forest.of(peer).predict(vectors[:, :1]), peer.predict_proba(vectors[:, :1])[:, 1])
+    ours = Forest.of(peer, np.array([0.0, 1.0])).predict(vectors[:, :1])
+    assert np.allclose(ours, peer.predict_proba(vectors[:, :1])[:, 1])
+
+
+def test_a_forest_of_grades_predicts_the_expected_one():
+    """As the classes' probabilities say, when a tree saw only some of them too."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    vectors, _ = problem(200)
+    grades = np.clip(np.floor(vectors[:, 0] * 1.5 + 2.5), 0, 5) / 5
+    levels, classes = np.unique(grades, return_inverse=True)
+    peer = RandomForestClassifier(20, random_state=0).fit(vectors, classes)
+    others, _ = problem(500, 4)
+    assert np.abs(Forest.of(peer, levels).predict(others) - peer.predict_proba(others) @ levels).max() < 1e-12
+
+
+def test_trainings_beside_each_other_are_as_alone(tmp_path):
+    """Folds are trained in threads of one process, and BLAS keeps its one thread until the last is done."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_info
+
+    def train(name):
+        vectors, labels = problem(300)
+        train_head("ridge", vectors, labels, HeadSettings(), tmp_path / name)
+        return (tmp_path / name / "model.npz").read_bytes()
+
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(train, [f"t{i}" for i in range(8)]))
+    assert set(together) == {train("alone")}
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
 def test_ridge_is_the_ridge_of_scikit_learn(tmp_path):
@@ -276,7 +307,7 @@ def test_files_that_are_no_arrays_are_refused(trained, tmp_path):
         changed.append(bytes(bytes_))
     for content in cut:
         path.write_bytes(content)
-        with pytest.raises(InputError, match="no trained head"):
+        with pytest.raises(InputError, match="not a file of arrays"):
             Head.load(tmp_path)
     for content in changed:
         path.write_bytes(content)
@@ -286,7 +317,7 @@ def test_files_that_are_no_arrays_are_refused(trained, tmp_path):
     np.save(pickled, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("dim.npy", pickled.getvalue())
-    with pytest.raises(InputError, match="pickle"):
+    with pytest.raises(InputError, match="no plain array"):
         Head.load(tmp_path)
 
 
