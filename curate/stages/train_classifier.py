@@ -205,7 +205,8 @@ class TrainClassifier(Trainer):
         """Choose the settings, train the model and the folds' models; the settings, and how they were chosen."""
         marks = examples.labels.mark if self.target == "grade" else examples.labels.good
         whole = Lesson(examples.rows, marks, GRADES - 1 if self.target == "grade" else 1, self.form)
-        settings, found = self.head if self.model in NEED_VECTORS else self.fasttext, None
+        settings: BaseModel = self.head if self.model in NEED_VECTORS else self.fasttext
+        found = None
         if self.autotune:
             settings, found = search(
                 self.model,
