@@ -91,40 +91,24 @@ def _order(vectors: Matrix, labels: Floats) -> npt.NDArray[np.intp]:
     return np.lexsort((labels, hashes))
 
 
-class _OneBlasThread:
-    """BLAS has one thread from the first entry to the last exit: the limit is the process's, trainings may overlap."""
-
-    def __init__(self) -> None:
-        self._mutex, self._inside, self._limits = threading.Lock(), 0, contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        from threadpoolctl import threadpool_limits
-
-        with self._mutex:
-            if not self._inside:
-                self._limits.enter_context(threadpool_limits(1))
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._mutex:
-            self._inside -= 1
-            if not self._inside:
-                self._limits.close()
-
-
-_BLAS: Final = _OneBlasThread()
+_BLAS: Final = threading.Lock()
+"""The limit of BLAS threads is the process's: trainings that need it, one fold's beside another's, take turns."""
 
 
 @contextlib.contextmanager
 def _one_thread(kind: Kind) -> Iterator[None]:
     try:
         import sklearn  # noqa: F401
+        from threadpoolctl import threadpool_limits
     except ImportError:
         raise InputError(
             f"scikit-learn is not installed, and a '{kind}' classifier is trained with it",
             cure="pip install 'phi-curate[heads]' (scoring does without)",
         ) from None
-    with _BLAS:
+    if kind == "forest":  # it compares and counts, and has threads of its own
+        yield
+        return
+    with _BLAS, threadpool_limits(1):
         yield
 
 
