@@ -26,7 +26,7 @@ from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
-from curate.stages.base import Context, Filter, Generator, Global, Span, Trainer, Writer
+from curate.stages.base import Context, Filter, Generator, Global, Phase, Span, Trainer, Writer
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import part_schema
@@ -277,52 +277,52 @@ class Engine:
     ) -> tuple[list[tuple[str, Any]], list[Span]]:
         """One map and reduce; (task key, receipt) and Span of each non-empty partition, in key order."""
         ctx = self.context(step)
+        how = (stage, ctx, phase, partitions)
         maps: list[exchange.MapTask] = []
         if inputs and isinstance(inputs[0], Part):
             whole = pa.unify_schemas([part_schema(self.store, p) for p in inputs if isinstance(p, Part)])
             for number, part in enumerate(inputs):
                 assert isinstance(part, Part)
                 key = fingerprint(identity, phase, part.key, number, partitions)
-                maps.append(
-                    exchange.MapTask(self.store, folder, key, stage, ctx, phase, partitions, part, number, whole)
-                )
+                maps.append(exchange.MapTask(self.store, folder, key, *how, part, number, whole))
         else:
             for key, file in inputs:  # type: ignore[misc]
-                maps.append(
-                    exchange.MapTask(
-                        self.store,
-                        folder,
-                        fingerprint(identity, phase, key, partitions),
-                        stage,
-                        ctx,
-                        phase,
-                        partitions,
-                        file=file,
-                    )
-                )
+                above = fingerprint(identity, phase, key, partitions)
+                maps.append(exchange.MapTask(self.store, folder, above, *how, file=file))
         mapped = self.tasks((step.id,), f"{name}: map", maps)
-        pieces: dict[int, list[exchange.Piece]] = {}
-        sums: dict[int, list[Any]] = {}
-        groups: set[str] = set()
-        for task in maps:
-            receipt = mapped[task.key]
-            for p, first, count, rows, weight, *more in receipt["index"]:
-                inner = more[0] if more else {}  # receipts of earlier versions know no groups
-                pieces.setdefault(p, []).append(exchange.Piece(receipt["file"], first, count))
-                here = sums.setdefault(p, [0, 0, {}])
-                here[0] += rows
-                here[1] += weight
-                exchange.add_sums(here[2], inner)
-                groups.update(inner)
-            exchange.check_groups(groups, stage, phase, f"{step.step.place}: step {step.id}")
+        if isinstance(stage, Global) and not stage.phases()[phase].even and partitions > 1:
+            mapped = self._cut(step, folder, stage.phases()[phase], maps, mapped, partitions)
+        pieces, sums = exchange.gathered([mapped[task.key] for task in maps])
+        exchange.check_groups(sums, stage, phase, f"{step.step.place}: step {step.id}")
         reduces: list[exchange.ReduceTask] = []
-        spans = exchange.spans(sums[p] for p in sorted(pieces))
+        spans = exchange.spans([sums[p] for p in sorted(pieces)])
         above = fingerprint([t.key for t in maps])
         for p, span in zip(sorted(pieces), spans, strict=True):
             key = fingerprint(identity, phase, "reduce", p, partitions, above)
             reduces.append(exchange.ReduceTask(self.store, folder, key, stage, ctx, phase, p, tuple(pieces[p]), span))
         reduced = self.tasks((step.id,), f"{name}: reduce", reduces)
         return [(t.key, reduced[t.key]) for t in reduces], spans
+
+    def _cut(
+        self,
+        step: PlannedStep,
+        folder: str,
+        phase: Phase,
+        maps: list[exchange.MapTask],
+        mapped: dict[str, Any],
+        partitions: int,
+    ) -> dict[str, Any]:
+        """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
+        written = {task.key: mapped[task.key] for task in maps if mapped[task.key]["file"]}
+        bounds = tuple(exchange.even_bounds((r.get("sample", []) for r in written.values()), partitions).tolist())
+        cuts = {
+            key: exchange.CutTask(
+                self.store, folder, fingerprint("cut", key, bounds), receipt["file"], bounds, phase.group
+            )
+            for key, receipt in written.items()
+        }
+        done = self.tasks((step.id,), f"{phase.name}: cut", cuts.values())
+        return {**mapped, **{key: done[task.key] for key, task in cuts.items()}}
 
     def _global(self, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]) -> StepRecord:
         partitions = self._partitions(parts)

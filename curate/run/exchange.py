@@ -7,8 +7,10 @@ order whatever the number of partitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +33,9 @@ from curate.text.batch import Batch
 PARTITION_BYTES: Final = 64 << 20
 """Bytes of input that a partition aims at: what bounds a reduce task's memory."""
 ROWS_PER_BATCH: Final = 4096
+KEYS_PER_MAP: Final = 256
+"""Keys that a map says of its rows, where partitions are cut where rows are: a partition then has at most about 1/256
+of every map's rows more than its share, and what shares one key."""
 
 
 def partition_bounds(partitions: int) -> np.ndarray:
@@ -98,31 +103,79 @@ class MapTask(Task):
         """Map, sort, write; the receipt says where each partition lies."""
         run: Callable[[Batch, Context], pa.Table]
         group: str | None = None
+        even = True
         if isinstance(self.stage, Writer):
             run, by = self.stage.map, self.stage.sort_by()
         else:
             phase = self.stage.phases()[self.phase]
-            run, by, group = phase.map, phase.sort_by, phase.group
+            run, by, group, even = phase.map, phase.sort_by, phase.group, phase.even
         tables = [t for t in (run(batch, self.ctx) for batch in self._inputs()) if t.num_rows]
         if not tables:
             return {"file": None, "index": [], "rows": 0}
         rows = sort_rows(pa.concat_tables(tables), by).combine_chunks()
-        cuts = np.searchsorted(rows.column(KEY).to_numpy(), partition_bounds(self.partitions), side="left")
-        edges = [0, *cuts.tolist(), rows.num_rows]
-        weights = rows.column(WEIGHT).to_numpy() if WEIGHT in rows.schema.names else None
+        bounds = partition_bounds(self.partitions) if even else partition_bounds(1)
         file = self.store.fresh(self.folder, f"map{self.phase}", ".arrow")
-        index = []
-        with table_writer(self.store.path(file), rows.schema) as out:
-            for p in range(self.partitions):
-                first, begin, end = out.batches, edges[p], edges[p + 1]
-                if begin == end:
-                    continue
-                for batch in rows.slice(begin, end - begin).to_batches(max_chunksize=ROWS_PER_BATCH):
-                    out.write(batch)
-                weight = int(weights[begin:end].sum()) if weights is not None else 0
-                sums = group_sums(rows.slice(begin, end - begin), group) if group is not None else {}
-                index.append([p, first, out.batches - first, end - begin, weight, sums])
-        return {"file": file, "index": index, "rows": rows.num_rows}
+        written = write_partitions(self.store.path(file), rows, bounds, group)
+        return {"file": file, **written, **({} if even else {"sample": sample_keys(rows)})}
+
+
+def write_partitions(path: Path, rows: pa.Table, bounds: np.ndarray, group: str | None) -> dict[str, Any]:
+    """Write sorted rows, no batch across a bound; ``index``: of each partition that has rows its number, first batch,
+    batches, rows, weight, and sums by group."""
+    cuts = np.searchsorted(rows.column(KEY).to_numpy(), bounds, side="left")
+    edges = [0, *cuts.tolist(), rows.num_rows]
+    weights = rows.column(WEIGHT).to_numpy() if WEIGHT in rows.schema.names else None
+    index = []
+    with table_writer(path, rows.schema) as out:
+        for p, (begin, end) in enumerate(itertools.pairwise(edges)):
+            if begin == end:
+                continue
+            first = out.batches
+            for batch in rows.slice(begin, end - begin).to_batches(max_chunksize=ROWS_PER_BATCH):
+                out.write(batch)
+            weight = int(weights[begin:end].sum()) if weights is not None else 0
+            sums = group_sums(rows.slice(begin, end - begin), group) if group is not None else {}
+            index.append([p, first, out.batches - first, end - begin, weight, sums])
+    return {"index": index, "rows": rows.num_rows}
+
+
+def sample_keys(rows: pa.Table) -> list[list[int]]:
+    """Some keys of sorted rows, each with the number of rows from it to the next one: what even_bounds needs."""
+    at = np.unique(np.linspace(0, rows.num_rows, KEYS_PER_MAP, endpoint=False).astype(np.int64))
+    keys = rows.column(KEY).to_numpy()[at].tolist()
+    return [[key, int(n)] for key, n in zip(keys, np.diff(np.append(at, rows.num_rows)), strict=True)]
+
+
+def even_bounds(samples: Iterable[list[list[int]]], partitions: int) -> np.ndarray:
+    """First key of each partition after the first, uint64: about as many rows between any two of them."""
+    every = sorted((key, rows) for sample in samples for key, rows in sample)
+    if not every:
+        return partition_bounds(1)
+    upto = np.cumsum([rows for _, rows in every])
+    wanted = np.array([(p * int(upto[-1])) // partitions for p in range(1, partitions)], np.int64)
+    at = np.minimum(np.searchsorted(upto, wanted, side="right"), len(every) - 1)
+    return np.unique(np.array([key for key, _ in every], np.uint64)[at])
+
+
+@dataclass(frozen=True)
+class CutTask(Task):
+    """Cuts what one map wrote as a whole at bounds that are known now that all maps are done."""
+
+    file: str
+    bounds: tuple[int, ...]
+    group: str | None
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "map"
+
+    def work(self) -> dict[str, Any]:
+        """Read, cut, write."""
+        rows = pa.Table.from_batches(list(read_batches(self.store.path(self.file)))).combine_chunks()
+        file = self.store.fresh(self.folder, "cut", ".arrow")
+        bounds = np.array(self.bounds, np.uint64)
+        return {"file": file, **write_partitions(self.store.path(file), rows, bounds, self.group)}
 
 
 def group_sums(rows: pa.Table, group: str) -> dict[str, list[int]]:
@@ -138,9 +191,22 @@ def group_sums(rows: pa.Table, group: str) -> dict[str, list[int]]:
     return {name: [int(n), int(w)] for name, n, w in zip(names, counts, weights, strict=True)}
 
 
-def spans(partitions: Iterable[list[Any]]) -> list[Span]:
+def gathered(receipts: Iterable[Mapping[str, Any]]) -> tuple[dict[int, list[Piece]], dict[int, list[Any]]]:
+    """By partition its pieces, in the order of the maps, and its ``[rows, weight, groups]``."""
+    pieces: dict[int, list[Piece]] = {}
+    sums: dict[int, list[Any]] = {}
+    for receipt in receipts:
+        for p, first, count, rows, weight, *groups in receipt["index"]:
+            pieces.setdefault(p, []).append(Piece(receipt["file"], first, count))
+            here = sums.setdefault(p, [0, 0, {}])
+            here[0] += rows
+            here[1] += weight
+            add_sums(here[2], groups[0] if groups else {})  # receipts of earlier versions know no groups
+    return pieces, sums
+
+
+def spans(partitions: Sequence[list[Any]]) -> list[Span]:
     """A Span for each partition from its ``[rows, weight, groups]``, partitions in the order of their keys."""
-    partitions = list(partitions)
     rows, weight = sum(p[0] for p in partitions), sum(p[1] for p in partitions)
     totals: dict[str, list[int]] = {}
     for _, _, groups in partitions:
@@ -164,14 +230,17 @@ def add_sums(sums: dict[str, list[int]], more: Mapping[str, list[int]]) -> None:
         here[1] += weight
 
 
-def check_groups(groups: Sized, stage: Global | Writer, phase: int, place: str) -> None:
+def check_groups(sums: Mapping[int, list[Any]], stage: Global | Writer, phase: int, place: str) -> None:
     """Raise RecipeError when a phase has more groups than sums are held for."""
-    if len(groups) > MOST_GROUPS and isinstance(stage, Global):
-        raise RecipeError(
-            f"{stage.phases()[phase].group_label}: has more than {MOST_GROUPS:,} different values",
-            place=place,
-            cure="name a column with fewer, as the source or the language",
-        )
+    groups: set[str] = set()
+    for _, _, inner in sums.values():
+        groups.update(inner)
+        if len(groups) > MOST_GROUPS and isinstance(stage, Global):
+            raise RecipeError(
+                f"{stage.phases()[phase].group_label}: has more than {MOST_GROUPS:,} different values",
+                place=place,
+                cure="name a column with fewer, as the source or the language",
+            )
 
 
 def read_pieces(store: Store, pieces: tuple[Piece, ...]) -> pa.Table | None:

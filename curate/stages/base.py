@@ -221,6 +221,8 @@ class Phase:
         group: a string column of the mapped rows: rows and weights are summed for each of its values too, which ranks
             rows within groups; null rows are in none. At most MOST_GROUPS values.
         group_label: what a user calls that column.
+        even: whether KEYs are spread over all of uint64, as hashes are: partitions are then equal ranges of it. Those of
+            a phase whose keys are not (scores) are cut where its rows are.
     """
 
     name: str
@@ -229,6 +231,7 @@ class Phase:
     sort_by: tuple[str, ...]
     group: str | None = None
     group_label: str = ""
+    even: bool = True
 
 
 VERDICTS: Final = pa.schema(

@@ -67,10 +67,12 @@ class SelectRanked(Global):
     def phases(self) -> tuple[Phase, ...]:
         """One, by rank (within strata, where ``top`` or ``tokens`` count within them); with ``floor`` the first finds
         the rows that stay for their stratum's sake, and the second ranks the others after them."""
-        first = Phase(
-            "rank", self._map, self._floors if self.floor else self._cut, _SORT, _GROUP, f"within: {self.within}"
-        )
-        return (first, Phase("fill", self._again, self._filled, _SORT, _GROUP)) if self.floor else (first,)
+        label = f"within: {self.within}"
+        reduce = self._floors if self.floor else self._cut
+        first = Phase("rank", self._map, reduce, _SORT, _GROUP, label, even=False)
+        if not self.floor:
+            return (first,)
+        return first, Phase("fill", self._again, self._filled, _SORT, _GROUP, even=False)
 
     # -- one order -----------------------------------------------------------------------------------------
 
