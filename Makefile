@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile peers docs clean
+.PHONY: help demo test check fix bench bigfile peers scores docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ bigfile: $(VENV)/ready-dev  ## one 4 GiB file in four formats, 1 and 2 workers, 
 peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove and dolma; PEERS="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.words $(PEERS)
 	$(BIN)/python -m tests.peers.lines $(PEERS)
+
+scores: $(VENV)/ready-dev  ## folded fastText models against the library on real documents; SCORES="--corpus FILE" others
+	$(BIN)/python -m tests.peers.scores $(SCORES)
 
 docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew
 	$(BIN)/python docs/generate.py

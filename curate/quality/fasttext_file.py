@@ -2,7 +2,7 @@
 
 The layout is that of ``FastText::saveModel`` (version 12, little-endian): a magic number and the version, ``Args``,
 ``Dictionary``, whether the input is quantized, the input matrix, whether the output is, the output matrix. Matrices
-are not read here: they are views of the mapped file. Every count is compared with what is left of the file before
+are not read here, but row by row when they are asked for. Every count is compared with what is left of the file before
 anything is made of it.
 """
 
@@ -70,21 +70,20 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Dense:
-    """A matrix of float32, a view of the file (of any alignment)."""
+    """A matrix [rows, columns] of float32 that lies at byte ``at`` of a file, and stays there until rows are asked for."""
 
-    values: Floats
-
-    @property
-    def rows(self) -> int:
-        return len(self.values)
-
-    @property
-    def columns(self) -> int:
-        return int(self.values.shape[1])
+    path: Path
+    at: int
+    rows: int
+    columns: int
 
     def decoded(self, start: int, stop: int) -> Floats:
-        """Rows ``start`` to ``stop``, aligned, native."""
-        return np.ascontiguousarray(self.values[start:stop], np.float32)
+        """Rows ``start`` to ``stop`` as float32, read from the file."""
+        count = (stop - start) * self.columns
+        values = np.fromfile(self.path, "<f4", count, offset=self.at + 4 * start * self.columns)
+        if len(values) < count:
+            raise InputError("the file has become shorter while it was read", place=str(self.path))
+        return values.astype(np.float32, copy=False).reshape(-1, self.columns)
 
 
 Matrix = Dense | Quantized
@@ -211,8 +210,10 @@ class _Reader:
             return self._quantized(what)
         rows, columns = self._numbers("<qq", what)
         self._positive(rows, columns, what)
-        values = self._array(np.dtype("<f4"), rows * columns, f"{what} of {rows:,} x {columns:,}")
-        return Dense(values.reshape(rows, columns))
+        self._room(4 * rows * columns, f"{what} of {rows:,} x {columns:,}")
+        matrix = Dense(self._path, self._at, rows, columns)
+        self._at += 4 * rows * columns
+        return matrix
 
     def _quantized(self, what: str) -> Quantized:
         normed = self._flag(what)

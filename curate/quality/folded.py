@@ -102,7 +102,7 @@ class Folded:
             return powers / powers.sum(axis=1, keepdims=True)
 
     def write(self, path: Path, precision: Precision = "float16") -> None:
-        """Write it as plain arrays; ``float16`` halves it and moves a probability by about 1e-4."""
+        """Write it as plain arrays; ``float16`` halves it, and moves a logit by up to 1/2048 of itself."""
         values = [self.word_values, self.bucket_values]
         if precision == "float16" and all(np.nanmax(np.abs(v), initial=0) < _HALF_MOST for v in values):
             values = [v.astype(np.float16) for v in values]

@@ -54,8 +54,8 @@ def datatrove_fasttext(model):
     stage = FastTextClassifierFilter(model, keep_labels=[("hq", 0.5)])
 
     def run(texts):
-        for text in texts:
-            stage.filter(Document(text=text, id=""))
+        for _ in stage.run(Document(text=text, id="") for text in texts):
+            pass
 
     return run
 

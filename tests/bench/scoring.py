@@ -19,11 +19,16 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
+from curate.quality.folded import Folded
 from curate.text.batch import Batch
+from curate.text.fasttext_features import Features
+from curate.text.swar import prefetch
 from tests.bench.measure import ROOT, SAMPLES, Row, Run, batch, case, corpus, cut, on_batch, size, slope
 from tests.bench.rules import PEER_MB, peer_speed
 
@@ -110,6 +115,33 @@ def _against(row: Row, reference: str, speed: float | None) -> Row:
     return row | {"reference": reference, "reference_mb_per_s": speed, "ratio": ratio}
 
 
+def _random_reads(model: Features) -> Callable[[list[str]], Run]:
+    """The reads that a score needs and nothing else; see the module."""
+
+    @njit(nogil=True)
+    def read(slots: Any, places: Any, buckets: Any, ids: Any) -> float:
+        total, found = 0.0, np.uint64(0)
+        for start in range(0, len(ids), 128):
+            stop = min(start + 128, len(ids))
+            for i in range(start, stop):
+                prefetch(slots, 2 * places[i])
+                prefetch(buckets, ids[i])
+            for i in range(start, stop):
+                found += slots[places[i], 1]
+                total += buckets[ids[i], 0]
+        return total + np.float64(found)
+
+    def make(texts: list[str]) -> Run:
+        hashes = Batch.of(pa.array(texts, pa.large_string())).words("raw").hashes
+        signed = hashes.astype(np.uint32).astype(np.int32).astype(np.int64).astype(np.uint64)
+        runs = signed * np.uint64(116049371) + np.append(signed[1:], np.uint64(0))
+        places = ((hashes * np.uint64(0x9E3779B97F4A7C15)) >> model.shift).astype(np.int64)
+        ids = (runs % np.uint64(BUCKETS)).astype(np.int64)
+        return lambda: read(model.slots, places, model.buckets.values, ids)
+
+    return make
+
+
 def score() -> Iterator[Row]:
     """Scores of a two-class model with splitting, and from words in memory; peers in the same run."""
     from curate.quality.fasttext_model import FastTextClassifier
@@ -124,6 +156,8 @@ def score() -> Iterator[Row]:
             theirs = _command_line_speed(model, texts, folder)
             for name, build in ((f"dim{dim}", on_batch), (f"dim{dim} (words in memory)", _from_words)):
                 yield _against(case(name, texts, build(mine.score), repeats=9), "fastText's command line", theirs)
+        assert isinstance(mine.model, Folded)
+        yield case("random reads", texts, _random_reads(mine.model.features), repeats=9)
         row = case("score-vs-datatrove", texts, on_batch(mine.score), repeats=9)
         yield _against(
             row, "datatrove's FastTextClassifierFilter", peer_speed("datatrove", f"datatrove-fasttext={model}", few)

@@ -21,7 +21,7 @@ for name, rows, train, quantize in json.loads(Path(sys.argv[1]).read_text()):
     model.save_model(name)
 """
 
-BASE = {"dim": 10, "epoch": 6, "lr": 0.3, "bucket": 1000, "minCount": 1, "wordNgrams": 2, "loss": "softmax"}
+BASE = {"dim": 10, "epoch": 25, "lr": 0.7, "bucket": 1000, "minCount": 1, "wordNgrams": 2, "loss": "softmax"}
 KINDS: Mapping[str, tuple[int, dict[str, Any], dict[str, Any] | None]] = {
     "softmax": (2, {}, None),
     "one": (1, {}, None),
