@@ -95,7 +95,7 @@ class Folded:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             logits = sums.values / sums.counts[:, None]
             if not self.softmax:
-                return _sigmoid(logits)
+                return sigmoid(logits)
             if self.width == 1 and len(self.label_tokens) == 2:
                 return 1 / (1 + np.exp(np.concatenate((logits, -logits), axis=1)))
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -233,8 +233,8 @@ def _quantized_products(
     return out if matrix.norms is None else out * matrix.norms[start:stop, None]
 
 
-def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """``Loss::sigmoid``: a table of 512 steps between -8 and 8, in float32 as there; NaN stays."""
+def sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``Loss::sigmoid`` of any array: a table of 512 steps between -8 and 8, in float32 as there; NaN stays."""
     at = np.arange(_SIGMOID_STEPS + 1) * np.float32(2 * _SIGMOID_END) / np.float32(_SIGMOID_STEPS) - _SIGMOID_END
     table = (1 / (1 + np.exp(-at.astype(np.float64)))).astype(np.float32).astype(np.float64)
     x = logits.astype(np.float32)

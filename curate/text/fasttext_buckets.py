@@ -22,10 +22,11 @@ AT_ONCE: Final = 128
 """Places that are computed before the first is read."""
 _FACTOR: Final = np.uint64(116049371)
 """What a run's hash is multiplied with before the next word's is added (``Dictionary::addWordNgrams``)."""
-_FNV_BASIS: Final = np.uint32(2166136261)
-_FNV_PRIME: Final = np.uint32(16777619)
-_OPEN: Final = np.uint8(ord("<"))
-_CLOSE: Final = np.uint8(ord(">"))
+_FNV_BASIS: Final = np.uint64(2166136261)
+_FNV_PRIME: Final = np.uint64(16777619)
+_LOW: Final = np.uint64(0xFFFFFFFF)
+_OPEN: Final = np.int64(ord("<"))
+_CLOSE: Final = np.int64(ord(">"))
 
 
 class Buckets(NamedTuple):
@@ -138,38 +139,34 @@ def runs(chain, size, word_ngrams, buckets, ids, row, sums):
 
 @njit(nogil=True, cache=True, _nrt=False)
 def subwords(data, at, stop, minn, maxn, buckets, ids, row, sums):
-    """Take the subwords of a word that is not in the vocabulary; returns how many of them the model has.
+    """Take the subwords of a word; returns how many of them the model has.
 
     As ``Dictionary::computeSubwords``: of the word within ``<`` and ``>``, all runs of ``minn`` to ``maxn`` characters
     but the two signs by themselves. A byte 128 to 191 never begins a character, whatever stands before it.
     """
     divisor, magic, shift = np.uint64(len(buckets.values)), buckets.magic, buckets.shift
-    last = stop - at + 2
+    size = stop - at
     features = np.int64(0)
     filled = 0
-    for begin in range(last):
-        if _byte(data, at, last, begin) & 0xC0 == 0x80:
+    for begin in range(size + 2):
+        if 0 < begin <= size and data[at + begin - 1] & 0xC0 == 0x80:
             continue
-        value = _FNV_BASIS
+        value = np.uint64(_FNV_BASIS)
         to = begin
         chars = 1
-        while to < last and chars <= maxn:
-            value = (value ^ np.uint32(np.int8(_byte(data, at, last, to)))) * _FNV_PRIME
+        while to <= size + 1 and chars <= maxn:
+            # fastText mixes in bytes as signed ones, widened; only the lower 32 bits of all this are kept.
+            byte = _OPEN if to == 0 else (_CLOSE if to > size else np.int64(np.int8(data[at + to - 1])))
+            value = (value ^ np.uint64(byte)) * _FNV_PRIME
             to += 1
-            while to < last and _byte(data, at, last, to) & 0xC0 == 0x80:
-                value = (value ^ np.uint32(np.int8(_byte(data, at, last, to)))) * _FNV_PRIME
+            while to <= size and data[at + to - 1] & 0xC0 == 0x80:
+                value = (value ^ np.uint64(np.int64(np.int8(data[at + to - 1])))) * _FNV_PRIME
                 to += 1
-            if chars >= minn and not (chars == 1 and (begin == 0 or to == last)):
-                ids[filled] = remainder(np.uint64(np.uint32(value)), divisor, magic, shift)
+            if chars >= minn and not (chars == 1 and (begin == 0 or to == size + 2)):
+                ids[filled] = remainder(value & _LOW, divisor, magic, shift)
                 filled += 1
                 if filled == AT_ONCE:
                     features += _take(ids, filled, buckets, row, sums)
                     filled = 0
             chars += 1
     return features + _take(ids, filled, buckets, row, sums)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _byte(data, at, last, i):
-    """The i-th byte of a word within ``<`` and ``>``; ``last`` of them in all."""
-    return _OPEN if i == 0 else (_CLOSE if i == last - 1 else data[at + i - 1])

@@ -135,67 +135,86 @@ def features(
 
 
 @njit(nogil=True, cache=True, _nrt=False)
+def _places(data, first, hashes, starts, stops, word, upto, model, own, found):
+    """Keys, sizes, places and numbers of the words from ``word`` on: (how many, where the line ends or ``upto``)."""
+    filled = 0
+    for i in range(word, upto):
+        at, stop = first + np.int64(starts[i]), first + np.int64(stops[i])
+        byte = data[at]
+        if byte == _OPEN and is_end(data, at, stop):
+            if own:
+                continue
+            return filled, i
+        if own and byte == _UNDERSCORE and is_label(data, at, stop):
+            continue
+        slot = place(hashes[i], model.shift)
+        prefetch(model.slots, 2 * slot)
+        found[0, filled] = word_key(data, at, stop)
+        found[1, filled] = min(np.uint64(stop - at), SIZE)
+        found[2, filled] = slot
+        found[3, filled] = i
+        filled += 1
+    return filled, upto
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _look_up(data, first, hashes, starts, stops, model, own, found, filled, chain, size, ids, row, sums):
+    """Take the words that were found: (their features, the length of the chain with their hashes behind it)."""
+    slots, mask = model.slots, len(model.slots) - 1
+    single = sums.shape[1] == 1
+    features = np.int64(0)
+    total = 0.0
+    for k in range(filled):
+        key, length, i = found[0, k], found[1, k], np.int64(found[3, k])
+        slot = np.int64(found[2, k])
+        about = slots[slot, 1]
+        while about and (slots[slot, 0] != key or about & SIZE != length):
+            slot = (slot + 1) & mask
+            about = slots[slot, 1]
+        count = (about >> np.uint64(8)) & COUNT_BITS
+        if count == NO_WORD:
+            continue
+        if about:
+            features += np.int64(count)
+            if single:
+                total += model.values[2 * slot + 1, 1]
+            else:
+                for c in range(sums.shape[1]):
+                    sums[row, c] += model.words[np.int64(about >> np.uint64(32)), c]
+        else:
+            at, stop = first + np.int64(starts[i]), first + np.int64(stops[i])
+            if not own and is_label(data, at, stop):
+                continue
+            if model.maxn > 0:
+                features += subwords(data, at, stop, model.minn, model.maxn, model.buckets, ids, row, sums)
+        chain[size] = np.int64(np.int32(np.uint32(hashes[i])))
+        size += 1
+    sums[row, 0] += total
+    return features, size
+
+
+@njit(nogil=True, cache=True, _nrt=False)
 def _sums(offsets, data, rows, hashes, starts, stops, model, own, chain, found, ids, sums, counts, read):
     """Sum and count the features of each row.
 
     Scratch: ``chain`` int64[words of the longest row + 1], ``found`` uint64[4, AT_ONCE], ``ids`` uint32[AT_ONCE].
     """
-    slots, values, mask = model.slots, model.values, len(model.slots) - 1
-    single = sums.shape[1] == 1
     for row in range(len(rows) - 1):
         first = offsets[row]
         features = np.int64(model.end_count)
         for k in range(sums.shape[1]):
             sums[row, k] = model.end[k]
         size = 0
-        word, stop_word = rows[row], rows[row + 1]
-        while word < stop_word:
-            filled = 0
-            upto = min(word + AT_ONCE, stop_word)
-            for i in range(word, upto):
-                at, stop = first + np.int64(starts[i]), first + np.int64(stops[i])
-                byte = data[at]
-                if byte == _OPEN and is_end(data, at, stop):
-                    if own:
-                        continue
-                    stop_word = i  # the line ends here
-                    break
-                if own and byte == _UNDERSCORE and is_label(data, at, stop):
-                    continue
-                found[0, filled] = word_key(data, at, stop)
-                found[1, filled] = min(np.uint64(stop - at), SIZE)
-                found[2, filled] = place(hashes[i], model.shift)
-                found[3, filled] = i
-                prefetch(slots, 2 * place(hashes[i], model.shift))
-                filled += 1
-            total = 0.0
-            for k in range(filled):
-                key, length, i = found[0, k], found[1, k], np.int64(found[3, k])
-                slot = np.int64(found[2, k])
-                about = slots[slot, 1]
-                while about and (slots[slot, 0] != key or about & SIZE != length):
-                    slot = (slot + 1) & mask
-                    about = slots[slot, 1]
-                count = (about >> np.uint64(8)) & COUNT_BITS
-                if count == NO_WORD:
-                    continue
-                if about:
-                    features += np.int64(count)
-                    if single:
-                        total += values[2 * slot + 1, 1]
-                    else:
-                        for c in range(sums.shape[1]):
-                            sums[row, c] += model.words[np.int64(about >> np.uint64(32)), c]
-                else:
-                    at, stop = first + np.int64(starts[i]), first + np.int64(stops[i])
-                    if not own and is_label(data, at, stop):
-                        continue
-                    if model.maxn > 0:
-                        features += subwords(data, at, stop, model.minn, model.maxn, model.buckets, ids, row, sums)
-                chain[size] = np.int64(np.int32(np.uint32(hashes[i])))
-                size += 1
-            sums[row, 0] += total
-            word = upto
+        word, last = rows[row], rows[row + 1]
+        while word < last:
+            upto = min(word + AT_ONCE, last)
+            filled, word = _places(data, first, hashes, starts, stops, word, upto, model, own, found)
+            if word < upto:
+                last = word  # the line ends here
+            more, size = _look_up(
+                data, first, hashes, starts, stops, model, own, found, filled, chain, size, ids, row, sums
+            )
+            features += more
         chain[size] = model.end_hash
         if model.word_ngrams > 1:
             features += runs(chain, size + 1, model.word_ngrams, model.buckets, ids, row, sums)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 from fasttext_models import KINDS, train_models
+from fasttext_twin import slow_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +116,7 @@ def test_a_folded_model_can_be_kept_instead(models, documents, kind, tmp_path):
 # -- against a slow twin --------------------------------------------------------------------------------------------
 
 WORDS = [b"</s>", b"the", b"longer-than-eight", "数".encode(), b"a", b"#x", b"eightbyt", b"\xff\xfe"]
+IDS = {word: i for i, word in enumerate(WORDS)}
 LABELS = [b"__label__good", b"#bad"]
 TOKENS = [
     *WORDS, *LABELS, b"__label__other", b"unknown", b"longer-than-eigh", b"longer-than-eighT", b"th", "é".encode(),
@@ -124,60 +126,6 @@ LINES = st.lists(
     st.lists(st.tuples(st.one_of(st.sampled_from(TOKENS), st.binary(max_size=4)), st.sampled_from(b" \n\x00\t"))),
     max_size=4,
 )
-
-
-def slow_hash(token: bytes) -> int:
-    value = 2166136261
-    for byte in token:
-        value = ((value ^ (byte if byte < 128 else byte | 0xFFFFFF00)) * 16777619) & 0xFFFFFFFF
-    return value
-
-
-def slow_subwords(token, minn, maxn, bucket):
-    """``Dictionary::computeSubwords`` of ``<token>``."""
-    word, found = b"<" + token + b">", []
-    for i in range(len(word)):
-        if word[i] & 0xC0 == 0x80:
-            continue
-        j, n, ngram = i, 1, b""
-        while j < len(word) and n <= maxn:
-            ngram += word[j : j + 1]
-            j += 1
-            while j < len(word) and word[j] & 0xC0 == 0x80:
-                ngram += word[j : j + 1]
-                j += 1
-            if n >= minn and not (n == 1 and (i == 0 or j == len(word))):
-                found.append(slow_hash(ngram) % bucket)
-            n += 1
-    return found
-
-
-def slow_line(raw, own, ngrams, minn, maxn, bucket):
-    """``Dictionary::getLine`` of a text with ``</s>`` behind it: (vocabulary words, buckets, words in all)."""
-    for byte in b"\x00\t\n\x0b\x0c\r":
-        raw = raw.replace(bytes([byte]), b" ")
-    known, hashed, chain = [], [], []
-    for token in [t for t in raw.split(b" ") if t] + [b""]:
-        if own and (token == b"</s>" or token.startswith(b"__label__")):
-            continue
-        last = token in (b"", b"</s>")
-        word = b"</s>" if last else token
-        if word in LABELS or (word not in WORDS and word.startswith(b"__label__")):
-            continue
-        if word in WORDS:
-            known.append(WORDS.index(word))
-        if word != b"</s>" and maxn > 0:
-            hashed += slow_subwords(word, minn, maxn, bucket)
-        chain.append(slow_hash(word))
-        if last:
-            break
-    signed = [h - (1 << 32) if h >> 31 else h for h in chain]
-    for i in range(len(signed)):
-        value = signed[i] % (1 << 64)
-        for j in range(i + 1, min(len(signed), i + ngrams)):
-            value = (value * 116049371 + signed[j]) % (1 << 64)
-            hashed.append(value % bucket)
-    return known, hashed, len(chain) - 1
 
 
 @settings(deadline=None, max_examples=300)
@@ -198,7 +146,7 @@ def test_features_are_what_the_slow_twin_says(lines, own, ngrams, subwords, buck
     model = features(tuple(WORDS), tuple(LABELS), values, buckets_of(table), ngrams, minn, maxn)
     found = feature_sums(*buffers(array), words(*buffers(array), "raw"), model, own=own)
     for row, line in enumerate(raw):
-        known, hashed, size = slow_line(line, own, ngrams, minn, maxn, bucket)
+        known, hashed, size = slow_line(line, IDS, LABELS, ngrams, minn, maxn, bucket, own=own)
         there = [table[b].astype(np.float64) for b in hashed if not np.isnan(table[b, 0])]
         expected = sum([values[w].astype(np.float64) for w in known] + there, np.zeros(width))
         assert found.counts[row] == len(known) + len(there)
