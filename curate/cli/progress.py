@@ -316,6 +316,11 @@ def report_lines(step: dict[str, Any]) -> list[str]:
             f"of bad {_number(label['mean_score_bad'])}"
         )
     lines += [f"{name}: {line}" for line in second_looks(report)]
+    if tests := report.get("tests"):
+        lines.append(
+            f"{name}: on {tests['rows']} documents of sources it has never seen ROC AUC {_number(tests['roc_auc'])}, "
+            f"length-matched {_number(tests['length_matched_auc'])}"
+        )
     if held := report.get("held_out"):
         lines.append(
             f"{name}: on {held['rows']} held-out documents ROC AUC {_number(held['roc_auc'])}, "

@@ -51,7 +51,7 @@ def _data(report: Mapping[str, Any]) -> list[str]:
     lines += _table(["", "good", "bad"], [[t, rows[f"{n}_good"], rows[f"{n}_bad"]] for t, n in steps.items()])
     lines += [
         (
-            f"The split is by group: near copies (a band of MinHash in common) are on one side. {groups['rows_with_copies']} of "
+            f"The split is by group: near copies (in one of 22 bands their MinHash sketches agree) are on one side. {groups['rows_with_copies']} of "
             f"the contents have near copies, in {groups['with_copies']} groups, the largest of {groups['largest']}; "
             f"{groups['mixed']} groups have both labels. {rows['contradictory']} contents had both labels in the column that "
             f"counts and were left out; for {rows['overruled']} a less trusted column says the opposite."

@@ -40,7 +40,7 @@ class TrainClassifier(Trainer):
     ``settings.json``, ``folds.npz`` and ``card.md``.
     """
 
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
 
     label: str | None = Field(
         None, description="column with the label, 1 good and 0 bad, such as 'labels.label'; short for one of 'labels'"

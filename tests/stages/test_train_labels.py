@@ -215,8 +215,10 @@ def test_settings_are_searched_for_and_the_search_is_repeatable(tmp_path):
     """So many trials, the best by groups that are set aside; the card lists them; the same bytes again."""
     docs = graded(120)
     poor = {**FAST, "lr": 0.001, "epoch": 1}
+    hard = {**JUDGE, "good_from": 5}  # the longest docstrings against all others
     for name in ("a", "b"):
-        result = stage(label="c.label", autotune={"trials": 4}, fasttext=poor).train([docs], tmp_path / name, context())
+        given = stage(labels=[hard], autotune={"trials": 4}, fasttext=poor)
+        result = given.train([docs], tmp_path / name, context())
     tried = result["search"]["tried"]
     assert len(tried) == 4 and sum(t["chosen"] for t in tried) == 1
     best = max(t["value"] for t in tried)
