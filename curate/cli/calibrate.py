@@ -206,7 +206,7 @@ def _thresholds(out: Console, found: Calibration) -> None:
     out.print(made)
     for each in found.candidates:
         if each.equal:
-            said = f"{each.equal:,} more documents have the score at {each.asked}: at_least keeps them, too"
+            said = f"at {each.asked} {each.equal:,} more with the score of the last one, which at_least keeps, too"
             out.print(said, style="dim")
     if labelled:
         wide = out.width >= _INTERVALS

@@ -1,6 +1,6 @@
 """Scores with what a threshold is judged by: source, length, tokens, label. From a run's step, or from files scored now.
 
-Only numbers are held, some 60 bytes a row; the text of the few documents that are shown is read again.
+Only numbers are held, some 100 bytes a row; the text of the few documents that are shown is read again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from curate.errors import InputError, RecipeError
 from curate.quality import classifier
+from curate.quality.folder import FOLDS_FILE
 from curate.report.inspect import end_of_segment
 from curate.report.plain import one_line
 from curate.report.read_back import read_back
@@ -150,10 +151,7 @@ def rows_of_step(
         else:
             found = _of_run(run, labels.place, hashes)
         rows.label = labels.good(found)
-        if _trained_on(run, step, labels.place):
-            rows.notes.append(
-                "the classifier was trained on these labels: precision and recall are flattered, unless they were cross-fitted"
-            )
+        rows.notes += _trained_on(run, step, labels.place)
     if tokens_column is not None:
         counts = _of_run(run, tokens_column, hashes)
         rows.tokens = np.where(np.isnan(counts), 0, counts).astype(np.int64)
@@ -266,9 +264,19 @@ def _measured(run: RunFolder, step: Step, short: str) -> Iterator[pa.RecordBatch
             yield batch.select(["content_hash", full])
 
 
-def _trained_on(run: RunFolder, step: Step, column: str) -> bool:
-    used = [run.steps[name] for name in step.uses.values() if name in run.steps]
-    return any(column == value for s in used for value in s.settings.values() if isinstance(value, str))
+def _trained_on(run: RunFolder, step: Step, column: str) -> list[str]:
+    """What to say where the scores are of a model that was trained on these very labels."""
+    notes = []
+    for used in (run.steps[name] for name in step.uses.values() if name in run.steps):
+        if column not in str(list(used.settings.values())):
+            continue
+        if used.record.folder and (run.store.path(used.record.folder) / FOLDS_FILE).is_file():
+            notes.append(
+                f"'{used.id}' learned from these labels; their documents have the score of a fold that did not"
+            )
+        else:
+            notes.append(f"'{used.id}' learned from these labels: precision and recall flatter it")
+    return notes
 
 
 def _from_run(run: RunFolder, ids: Keys, scores: npt.NDArray[np.float64], which: Sequence[int]) -> list[Shown]:

@@ -87,7 +87,7 @@ def test_precision_and_recall(curate: Curate, small_run: Path, tmp_path: Path) -
         pairs.count((1, True)) + pairs.count((0, True)),
     )
     assert each["recall"]["rows"] == pairs.count((1, True)) + pairs.count((1, False))
-    assert any("trained on these labels" in note for note in found["notes"])
+    assert any("learned from these labels" in note for note in found["notes"])
     by_hash = tmp_path / "labels.csv"
     lines = [f"{h.hex()},{m}\n" for h, m in marks.items() if m is not None]
     by_hash.write_text("content_hash,label\n" + "".join(lines))

@@ -52,7 +52,7 @@ def test_an_ensemble_by_ranks(curate: Curate, tmp_path: Path) -> None:
     for before, after, *_ in steps["best"]["kept_by"]["source"].values():
         assert after == -(-before // 5)
     shown = curate("calibrate", f"{tmp_path}/one:both", "--at", "20%", "-n", "2").ok().out
-    assert "more documents have the score at 20%" in shown
+    assert "more with the score of the last one" in shown
     wrong = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("x", "select.where", column="text", top="200%")]
     write(tmp_path / "wrong.yaml", wrong)
     assert "'200%' is more than the whole" in curate.run(tmp_path / "wrong.yaml", tmp_path / "w").line
