@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from curate.report.explain import json_object
 from curate.report.judge import second_looks
+from curate.report.kept import kept_by, label
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
@@ -34,6 +35,7 @@ _SIZES: Final = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (1
                  (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"))  # fmt: skip
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
 _MOST_SOURCES: Final = 200
+_MOST_STRATA: Final = 40
 UNSTATED: Final = "not stated"
 
 
@@ -66,6 +68,7 @@ def card(run: RunFolder) -> str:
         _sources(origins),
         _models(run),
         _quality(run),
+        _selected(run),
         _made(run),
         _decontaminated(run),
         _load(writers),
@@ -290,6 +293,22 @@ def _quality(run: RunFolder) -> str:
         if step.use == "label.llm":
             lines += [f"- `{step.id}` {line}." for line in second_looks(report)]
     return "## How good was told from bad\n\n" + "\n".join(lines) if lines else ""
+
+
+def _selected(run: RunFolder) -> str:
+    """What selections left of each source (or stratum) and class of length: where a topic was emptied, it shows."""
+    texts = []
+    for step in run.steps.values():
+        for column, found in kept_by(step.record.counts.kept_by).items():
+            rows = [
+                [_line(label(column, k.value)), f"{k.rows_in:,}", f"{k.rows_out:,}", f"{k.rows_out / k.rows_in:.1%}"]
+                for k in (found or [])[:_MOST_STRATA]
+            ]
+            if rows:
+                more = len(found or []) - len(rows)
+                head = [f"`{step.id}`, by {_line(column)}", "before", "after", "kept"]
+                texts.append(_table(head, rows, head[1:]) + (f"\n\n{more:,} others are not shown." if more else ""))
+    return "## What the selection kept\n\n" + "\n\n".join(texts) if texts else ""
 
 
 def _made(run: RunFolder) -> str:

@@ -268,7 +268,7 @@ def _trained_on(run: RunFolder, step: Step, column: str) -> list[str]:
     """What to say where the scores are of a model that was trained on these very labels."""
     notes = []
     for used in (run.steps[name] for name in step.uses.values() if name in run.steps):
-        if column not in str(list(used.settings.values())):
+        if not any(column == v or (isinstance(v, list) and column in v) for v in used.settings.values()):
             continue
         if used.record.folder and (run.store.path(used.record.folder) / FOLDS_FILE).is_file():
             notes.append(

@@ -95,6 +95,9 @@ def test_a_run_counts_shows_and_warns(curate: Curate, tmp_path: Path, more: list
     found = manifest(tmp_path / "run")["steps"]
     assert found["cut"]["kept_by"]["source"]["poor [bold]"][:2] == [40, 0]
     assert {k: v[:2] for k, v in found["best"]["kept_by"]["meta.lang"].items()} == {"en": [50, 25], "de": [50, 25]}
+    card = (tmp_path / "run/README.md").read_text()
+    assert "## What the selection kept" in card
+    assert r"| poor \[bold\] | 40 | 0 | 0.0% |" in card
     size = sum(v[3] for v in found["few"]["kept_by"]["source"].values())
     assert 180 <= size <= 200
     assert "kept_by" not in found["labels"]
