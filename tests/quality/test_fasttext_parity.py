@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +56,19 @@ def models(tmp_path_factory):
     return train_models(tmp_path_factory.mktemp("models"), samples(120))
 
 
-def predicted(path, labels, lines):
-    """What the library says, float64[n, labels] without its offset, NaN where it says nothing."""
+@cache
+def library(path):
+    """The library's model."""
     import fasttext
 
+    return fasttext.load_model(str(path))
+
+
+def predicted(path, labels, lines):
+    """What the library says, float64[n, labels] without its offset, NaN where it says nothing."""
     prefix = "#" if path.stem == "prefix" else "__label__"
     out = np.full((len(lines), len(labels)), np.nan)
-    for row, (names, values) in enumerate(zip(*fasttext.load_model(str(path)).predict(lines, k=-1), strict=True)):
+    for row, (names, values) in enumerate(zip(*library(path).predict(lines, k=-1), strict=True)):
         given = {name.removeprefix(prefix): value for name, value in zip(names, values, strict=True)}
         if given:
             out[row] = [given[label.removeprefix(prefix)] - 1e-5 for label in labels]
@@ -93,6 +100,17 @@ def test_probabilities_are_the_librarys(models, documents, kind):
 
 def first(path):
     return read_fasttext(path).labels[0]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.one_of(st.text(max_size=6), st.sampled_from(STRANGE[:20])), max_size=8), max_size=6))
+def test_any_text_is_read_as_the_library_reads_it(models, pieces):
+    """Texts of any characters and of words that models know, for runs, subwords, pruned tables."""
+    values = [" ".join(piece).replace("\n", " ") for piece in pieces]
+    for kind in ("softmax", "subwords", "retrain"):
+        mine = FastTextClassifier.foreign(models[kind], first(models[kind]))
+        found, expected = mine.probabilities(Batch.of(texts(values))), predicted(models[kind], mine.labels, values)
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "six", "subwords", "cutoff", "retrain", "ova6", "prefix"])
