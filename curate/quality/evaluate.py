@@ -99,19 +99,19 @@ def confused_sources(
     rows.
     """
     truth, values = np.asarray(labels).astype(bool), np.asarray(scores, dtype=np.float64)
-    names = np.asarray(sources, dtype=object).astype(str)
+    names, code = np.unique(np.asarray(sources, dtype=object).astype(str), return_inverse=True)
 
-    def largest(mine: Array) -> list[str]:
-        found, counts = np.unique(names[mine], return_counts=True)
-        order = np.lexsort((found, -counts))[:most]
-        return [str(found[i]) for i in order if counts[i] >= at_least]
+    def largest(mine: Array) -> dict[str, Array]:
+        counts = np.bincount(code[mine], minlength=len(names))
+        order = np.argsort(-counts, kind="stable")[:most]
+        return {str(names[i]): values[mine & (code == i)] for i in order if counts[i] >= at_least}
 
-    pairs = []
-    for good in largest(truth):
-        for bad in largest(~truth):
-            rows = (truth & (names == good)) | (~truth & (names == bad))
-            auc = roc_auc(truth[rows], values[rows])
-            pairs.append({"good": good, "bad": bad, "rows": int(rows.sum()), "roc_auc": auc})
+    pairs, bads = [], largest(~truth)
+    for good, ours in largest(truth).items():
+        for bad, theirs in bads.items():
+            both = np.concatenate((ours, theirs))
+            auc = roc_auc(np.arange(len(both)) < len(ours), both)
+            pairs.append({"good": good, "bad": bad, "rows": len(both), "roc_auc": auc})
     return sorted(pairs, key=lambda p: (p["roc_auc"], p["good"], p["bad"]))[:count]
 
 
