@@ -23,8 +23,9 @@ _OFFSET: Final = 1e-5
 class LibraryModel:
     """A model that the library has loaded; its labels are in the order of its output matrix."""
 
-    def __init__(self, model: Any, labels: tuple[str, ...], tokens: tuple[bytes, ...]) -> None:
+    def __init__(self, model: Any, labels: tuple[str, ...], tokens: tuple[bytes, ...], place: str) -> None:
         self._model = model
+        self._place = place
         self.labels = labels
         self._columns = {token.decode("utf-8", "replace"): i for i, token in enumerate(tokens)}
 
@@ -34,7 +35,7 @@ class LibraryModel:
         import fasttext
 
         try:
-            return cls(fasttext.load_model(str(path)), labels, tokens)
+            return cls(fasttext.load_model(str(path)), labels, tokens, str(path))
         except (ValueError, RuntimeError, MemoryError) as error:
             raise InputError(
                 f"fastText can't read the model: {error}", place=str(path), cure="fetch it again"
@@ -51,4 +52,6 @@ class LibraryModel:
                 if len(found):
                     out[start + row] = 0.0
                     out[start + row, [self._columns[name] for name in found]] = np.asarray(given, np.float64) - _OFFSET
+                    if np.isnan(out[start + row]).any():
+                        raise InputError("the model's scores are NaN", place=self._place, cure="train it again")
         return out.clip(0.0, 1.0)

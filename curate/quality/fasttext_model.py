@@ -59,13 +59,17 @@ class FastTextClassifier:
 
     def probabilities(self, docs: Batch) -> npt.NDArray[np.float64]:
         """P of each label, float64[n, labels], without the 1e-5 that ``predict`` adds; NaN where nothing is known."""
+        from curate.text.arrow import buffers
+
         read = self.form.read(docs)
         if isinstance(self.model, LibraryModel):
-            return self.model.probabilities(self.form.lines(docs.text) if self._own else read.text)
-        sums = self.model.sums(*read.utf8, read.words("raw"), own=self._own)
-        found = self.model.probabilities(sums)
+            lines = self.form.lines(docs.text) if self._own else read.text
+            found, words = self.model.probabilities(lines), np.diff(buffers(lines)[0])
+        else:
+            sums = self.model.sums(*read.utf8, read.words("raw"), own=self._own)
+            found, words = self.model.probabilities(sums), sums.words
         if self._own:
-            found[sums.words == 0] = np.nan
+            found[words == 0] = np.nan
         return found
 
     @classmethod

@@ -9,11 +9,13 @@ import pytest
 from fasttext_models import train_models
 
 from curate.errors import InputError
-from curate.quality import classifier
+from curate.quality import classifier, fasttext_model
 from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.fasttext_file import FastTextFile, read_fasttext
+from curate.quality.fasttext_library import LibraryModel
 from curate.quality.fasttext_model import FastTextClassifier, write_folded
 from curate.quality.folded import Folded, fold
+from curate.quality.folder import Description
 from curate.quality.text_form import TextForm
 from curate.text.batch import Batch
 
@@ -182,6 +184,23 @@ def test_a_file_is_a_classifier_by_its_path(models, tmp_path):
     np.testing.assert_array_equal(np.delete(kept.score(docs), -2), same)
     with pytest.raises(InputError, match="hierarchical"):
         write_folded(models["hs"], tmp_path, TextForm())
+
+
+def test_a_table_that_would_be_too_large_goes_through_the_library(models, monkeypatch, tmp_path):
+    """The same scores either way, for anybody's model and for one with a form of its own."""
+    docs = Batch.of(texts([*TEXTS, "", "a\nb </s> word3 __label__x"]))
+    foreign = FastTextClassifier.foreign(models["six"])
+    (tmp_path / "model.bin").write_bytes(models["six"].read_bytes())
+    Description(kind="fasttext", form=TextForm(case="lower")).write(tmp_path)
+    own = FastTextClassifier.load(tmp_path)
+    monkeypatch.setattr(fasttext_model, "_MOST_BYTES", 0)
+    for folded, other in (
+        (foreign, FastTextClassifier.foreign(models["six"])),
+        (own, FastTextClassifier.load(tmp_path)),
+    ):
+        assert isinstance(folded.model, Folded) and isinstance(other.model, LibraryModel)
+        np.testing.assert_allclose(other.score(docs), folded.score(docs), atol=1e-4)
+        assert (folded.score(docs)[-2] == 0) == (folded is own)
 
 
 def test_files_of_arrays_hold_nothing_else(models, tmp_path):
