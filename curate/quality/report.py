@@ -54,6 +54,7 @@ def counts(examples: Examples, division: Division) -> dict[str, int]:
         result[f"held_out_{name}"] = int((mine & division.held).sum())
         result[f"train_{name}"] = int((mine & division.used).sum())
         result[f"groups_{name}"] = len(np.unique(division.group[mine]))
+        result[f"train_groups_{name}"] = len(np.unique(division.group[mine & division.used]))
     return result
 
 

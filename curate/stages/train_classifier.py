@@ -187,7 +187,13 @@ class TrainClassifier(Trainer):
         for mark, name in NAMES.items():
             train, held, seen = (counts[f"{part}_{name}"] for part in ("train", "held_out", "seen"))
             if train >= self.min_per_class and held:
-                continue
+                if not self.folds or counts[f"train_groups_{name}"] > 1:
+                    continue
+                raise InputError(
+                    f"step '{ctx.step}': all {train} documents of class {mark} ({name}) to train on are near copies of each "
+                    "other, so no fold can do without them",
+                    cure="give it other documents of that class, or set folds to 0",
+                )
             if not seen:
                 cause = f"no document has label {mark} ({name}) in column {names}: one class alone teaches nothing"
             else:

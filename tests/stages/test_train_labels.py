@@ -317,3 +317,17 @@ def test_test_sources_are_never_trained_on(tmp_path):
     assert "## On sources it has never seen" in (tmp_path / "a/card.md").read_text()
     with pytest.raises(InputError, match="no labelled document is of the test sources"):
         stage(label="c.label", test_sources=["x"]).train([whole], tmp_path / "b", context())
+
+
+def test_a_class_of_one_group_can_not_be_cross_fitted(tmp_path):
+    """The fold's model would know one class only; without folds it is trained."""
+    page = docstrings()[200] * 3
+    bad = [f"{page}\nCopy {i}." for i in range(30)] + source_files(2)
+    good = docstrings()[:60]
+    docs = batch(good + bad, ["s"] * len(good + bad), **{"c.label": marks([1] * len(good) + [0] * len(bad))})
+    with pytest.raises(InputError, match="are near copies of each other") as caught:
+        stage(label="c.label", folds=3, held_out=0.1).train([docs], tmp_path / "a", context())
+    assert "folds to 0" in caught.value.cure
+    assert (
+        stage(label="c.label", held_out=0.1).train([docs], tmp_path / "b", context())["rows"]["train_groups_bad"] == 1
+    )
