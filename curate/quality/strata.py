@@ -28,25 +28,37 @@ class Stratified:
     """The first rows of the order above, kept while batches stream by.
 
     Args:
-        rows: at most so many rows; at most that and a batch are held at any time.
+        rows: at most so many rows; at most about twice as many, and a batch, are held at any time.
         classes: columns with a row's classes, the outermost first.
         key: of the order of the classes' turns.
     """
 
     def __init__(self, rows: int, classes: Sequence[str], key: int) -> None:
         self._rows, self._classes, self._key = rows, tuple(classes), key
-        self._held: pa.Table | None = None
+        self._held: list[pa.Table] = []
+        self._held_rows = 0
 
     def add(self, rows: pa.Table, hashes: U64) -> None:
         """Offer rows with an ``id``, the classes' columns, and their hashes."""
-        rows = rows.append_column(HASH, pa.array(hashes, pa.uint64()))
-        held = rows if self._held is None else pa.concat_tables([self._held, rows])
-        # A new buffer: a slice of the old one would keep all that was offered alive.
-        self._held = held.take(pa.array(self._order(held)[: self._rows])).combine_chunks()
+        if not rows.num_rows:
+            return
+        self._held.append(rows.append_column(HASH, pa.array(hashes, pa.uint64())))
+        self._held_rows += rows.num_rows
+        if self._held_rows > 2 * self._rows:
+            self._prune()
 
     def rows(self) -> pa.Table | None:
         """The sample in its order, with its hash in column HASH; None if no row was offered."""
-        return self._held if self._held is not None and self._held.num_rows else None
+        if not self._held:
+            return None
+        self._prune()
+        return self._held[0]
+
+    def _prune(self) -> None:
+        held = pa.concat_tables(self._held)
+        # A new buffer: a slice of the old ones would keep all that was offered alive.
+        held = held.take(pa.array(self._order(held)[: self._rows])).combine_chunks()
+        self._held, self._held_rows = [held], held.num_rows
 
     def _order(self, rows: pa.Table) -> I64:
         """Positions of the rows in the order in which they are taken."""
@@ -72,7 +84,7 @@ class Stratified:
         place[np.array(sorted(range(len(names)), key=lambda i: (digests[i], names[i])), np.int64)] = np.arange(
             len(names)
         )
-        return place[found.indices.to_numpy(zero_copy_only=False)] if names else np.zeros(0, np.int64)
+        return place[found.indices.to_numpy(zero_copy_only=False)]
 
 
 def _order_by(rows: pa.Table) -> I64:

@@ -159,8 +159,7 @@ class LabelLLM(Generator):
             )
             fit = pc.and_(pc.greater(chars, 0), pc.less_equal(chars, self.max_document_chars))
             table = table.filter(fit).combine_chunks()
-            if table.num_rows:
-                sample.add(table, keyed_hash(table.column("id"), key))
+            sample.add(table, keyed_hash(table.column("id"), key))
         return sample.rows()
 
     def _label(self, batch: Batch) -> pa.Array:
