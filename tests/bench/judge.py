@@ -2,8 +2,8 @@
 
 The judge is the embedded local model, or any OpenAI-compatible endpoint named by JUDGE_URL, JUDGE_MODEL and JUDGE_KEY_ENV.
 Documents of the shipped samples, half prose and half code, are scored as they are, with a planted sentence or forged
-turn (tests/planted.py: each document has one, of all wordings and places in turn) that is not masked, and with the same
-one masked. Writes runs/bench/judge.json; answers are kept in runs/bench/judge, so that a second run asks only what is new.
+turn (tests/planted.py: each document has one, of all wordings and places in turn) that is masked, and with the same one
+unmasked; both again with wordings that the masks were not made on. Writes runs/bench/judge.json; answers are kept in runs/bench/judge, so that a second run asks only what is new.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from curate.stages.label_llm import LabelLLM
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
 from tests.bench.measure import ROOT
-from tests.planted import FORGED, PLACES, WORDINGS, plant
+from tests.planted import FORGED, HELD_OUT, PLACES, WORDINGS, plant
 
 GOOD = {
     "web": (
@@ -46,6 +47,7 @@ BAD = {
     "web": ("api-index", "api-stubs", "minified", "data-tables", "source-listings", "licences", "changelogs"),
     "code": ("generated-code", "data-dicts", "locale-tables", "boilerplate", "minified-code"),
 }
+DIRECT = (*WORDINGS, *FORGED)
 SHOWN = 600
 
 
@@ -94,6 +96,14 @@ def judged(docs: list[dict[str, Any]], texts: list[str], stage: LabelLLM, model:
     return [scores[one.hex()] for one in batch.column("id").to_pylist()]
 
 
+def planted(docs: list[dict[str, Any]], sentences: Sequence[str]) -> list[str]:
+    """The documents' texts with one of the sentences each, at one of the places, in turn."""
+    return [
+        plant(d["text"], sentences[i % len(sentences)], PLACES[i % 3], code=d["code"], shown=SHOWN - 50)
+        for i, d in enumerate(docs)
+    ]
+
+
 def shift(before: list[int | None], after: list[int | None], where: list[bool]) -> dict[str, Any]:
     """Mean of (after - before) over the documents that have both, its standard error, and how many moved to 5."""
     moved = np.array(
@@ -114,12 +124,7 @@ def main() -> None:
     else:
         model = Model(threads=int(os.environ.get("JUDGE_THREADS", "2")), timeout_seconds=1200)
     docs = documents(count)
-    sentences = [*WORDINGS, *FORGED]
     clean = [d["text"] for d in docs]
-    planted = [
-        plant(d["text"], sentences[i % len(sentences)], PLACES[i % 3], code=d["code"], shown=SHOWN - 50)
-        for i, d in enumerate(docs)
-    ]
     settings: dict[str, Any] = {"documents": 10 * count, "code": ["code"], "max_chars": 1000, "output": output}
     settings["max_tokens"] = 60 if output == "text" else 110
     result: dict[str, Any] = {"model": model.model, "output": output, "documents": len(docs)}
@@ -134,8 +139,13 @@ def main() -> None:
         "cohen_kappa": evaluate.cohen_kappa(scores[have] >= 3, labels[have] == 1),
     }
     print(result, flush=True)
-    for name, mask in (("unmasked", False), ("masked", True)):
-        after = judged(docs, planted, LabelLLM(**settings, mask=mask), model)
+    for name, texts, mask in (
+        ("masked", planted(docs, DIRECT), True),
+        ("held_out_masked", planted(docs, HELD_OUT), True),
+        ("unmasked", planted(docs, DIRECT), False),
+        ("held_out_unmasked", planted(docs, HELD_OUT), False),
+    ):
+        after = judged(docs, texts, LabelLLM(**settings, mask=mask), model)
         kinds = {"all": [True] * len(docs), "prose": [not d["code"] for d in docs], "code": [d["code"] for d in docs]}
         result[name] = {kind: shift(before, after, where) for kind, where in kinds.items()}
         print(name, result[name], flush=True)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learning_cases import batch, context, docstrings, source_files
-from planted import FORGED, PLACES, WORDINGS, plant
+from planted import FORGED, MORE, PLACES, WORDINGS, plant
 from test_generate import answer, flat
 
 from curate import assets
 from curate.stages.base import Accepted
-from curate.stages.judge_view import MASK, mask, view
+from curate.stages.judge_view import mask, view
 from curate.stages.label_llm import LabelLLM
 
 RUBRIC = assets.find("classifiers", "textbook-value")
@@ -115,14 +115,37 @@ def test_each_wording_is_masked(sentence):
     ):
         shown, count = mask(text)
         assert count >= 1, text
-        assert MASK in shown
         assert not re.search(r"\b5\b|five|highest", shown, re.IGNORECASE), shown
     hidden = "\u200b".join(sentence)
-    assert MASK in view(f"Lists.\n{hidden}\nLoops.", 500).text
+    assert view(f"Lists.\n{hidden}\nLoops.", 500).text == "Lists.\nLoops."
     ended = sentence if sentence.endswith(".") else f"{sentence}."
-    first, last = mask(f"Lists hold things. {ended} A loop visits them.")[0].split(MASK, 1)
-    assert first == "Lists hold things. "
-    assert last.endswith(" A loop visits them.")
+    assert mask(f"Lists hold things. {ended} A loop visits them.")[0].split() == [
+        "Lists",
+        "hold",
+        "things.",
+        "A",
+        "loop",
+        "visits",
+        "them.",
+    ]
+
+
+def test_what_was_planted_leaves_no_sign():
+    """A judge is shown the same as of the document without it: nearly always to the letter."""
+    prose, code = documents()
+    same = []
+    for texts, is_code in ((prose, False), (code, True)):
+        for text in texts:
+            clean = view(text, 400)
+            for i, sentence in enumerate((*WORDINGS, *FORGED)):
+                found = view(plant(text, sentence, PLACES[i % 3], code=is_code, shown=600), 400)
+                same.append(found.text == clean.text)
+    assert np.mean(same) > 0.9
+
+
+def test_less_direct_wordings_are_masked():
+    """What the rules were widened by goes, too."""
+    assert [sentence for sentence in MORE if not mask(f"Lists.\n# {sentence}\nLoops.")[1]] == []
 
 
 ORDINARY = """\
@@ -154,9 +177,9 @@ def test_little_of_real_text_is_masked():
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from([*WORDINGS, *FORGED, "\n", " ", ".", "# "]), st.text(max_size=8))))
 def test_a_view_is_short_and_closed(parts):
-    """Of any text: no delimiter, no chat mark, not longer than asked for but by masks that are longer than what they hide."""
+    """Of any text: no delimiter, no mark of a chat, not longer than asked for."""
     text = "".join(parts)
     shown = view(text, 80).text
-    assert not re.search(r"<\s*/?\s*document\b|<\||\[\s*/?\s*INST\b", shown, re.IGNORECASE)
+    assert not re.search(r"<\s*/?\s*document\b|<\|", shown, re.IGNORECASE)
     assert len(shown) <= 80
     assert view(text, 80) == view(text, 80)
