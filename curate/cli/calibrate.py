@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -69,6 +70,7 @@ def calibrate(
         int, typer.Option("-n", "--documents", help="Documents to show around each threshold.", min=0, max=1000)
     ] = 10,
     text: Annotated[str, typer.Option(help="The field of the files that holds the text.")] = "text",
+    plot: Annotated[Path | None, typer.Option(help="Write the curves over all thresholds as an SVG file.")] = None,
     as_json: JSON = False,
 ) -> None:
     """Choose a threshold from data: how scores are distributed, what each threshold keeps, and documents around it."""
@@ -92,6 +94,10 @@ def calibrate(
     elif bytes_per_token is not None:
         tokens = Tokens(bytes_per_token=bytes_per_token, why="as asked for")
     found = look(rows, at or [], documents, tokens)
+    if plot is not None:
+        from curate.report.curves import curves, svg
+
+        plot.write_text(svg(found.column, curves(rows), found.candidates), encoding="utf-8")
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
         return

@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from test_inspect_signal import measured
 
 from curate.errors import InputError
 from curate.report.calibration import Tokens, calibrate
-from curate.report.scored_rows import ScoredRows
+from curate.report.curves import curves, svg
+from curate.report.run_folder import open_run
+from curate.report.scored_rows import LabelsWanted, ScoredRows, rows_of_step
 
 
 def looked(curate: Curate, *argv: Any) -> dict[str, Any]:
@@ -189,3 +192,23 @@ def test_scores_that_are_all_nan_or_none() -> None:
         )
         with pytest.raises(InputError, match=line):
             calibrate(rows, [], 0, Tokens())
+
+
+def test_curves_are_plain_counts(curate: Curate, small_run: Path, tmp_path: Path) -> None:
+    """Each point is a threshold and what it keeps; the file is well-formed XML with a line for each curve."""
+    wanted = LabelsWanted("labels.label")
+    rows = rows_of_step(open_run(str(small_run)), "scored", wanted)
+    assert rows.label is not None
+    found = curves(rows)
+    assert set(found) == {"documents kept", "text kept", "precision", "recall"}
+    for threshold, share in found["documents kept"]:
+        assert share == (rows.score >= threshold).mean()
+    for threshold, share in found["recall"]:
+        assert share == ((rows.score >= threshold) & (rows.label == 1)).sum() / (rows.label == 1).sum()
+    place = tmp_path / "curves.svg"
+    curate("calibrate", f"{small_run}:scored", "--label", "labels.label", "-n", 0, "--plot", place).ok()
+    tree = ET.fromstring(place.read_text())
+    assert len(tree.findall("{*}polyline")) == 4
+    assert "&lt;b&gt;" in svg("<b>", {}, [])
+    done = curate("calibrate", f"{small_run}:scored", "-n", 0, "--plot", tmp_path / "no" / "curves.svg")
+    assert "no such file or directory" in done.line
