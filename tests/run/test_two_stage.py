@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -115,6 +116,29 @@ def test_other_heads_need_no_new_embeddings(
     assert sum(teacher.received.values()) == asked
     assert f"A {model} model" in (store / "fine/card.md").read_text()
     assert results(store) != whole[1]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wordllama") is None, reason="the extra 'embeddings' is not installed")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_static_vectors_in_place_of_a_model(
+    curate: Curate, teacher: Teacher, whole: tuple[Path, dict[str, str]], tmp_path: Path, workers: int
+) -> None:
+    """A filter that adds the column: nobody is asked, the documents stay the rows they were, any number of workers."""
+    value = yaml.safe_load(recipe(tmp_path, teacher).read_text())
+    value["steps"] = [step for step in value["steps"] if step["id"] != "embedded"]
+    by_id = {step["id"]: step for step in value["steps"]}
+    place = value["steps"].index(by_id["fine"])
+    value["steps"].insert(place, {"id": "embedded", "use": "embed.static", "from": "left"})
+    by_id["fine"]["with"] |= {"label": "labels.label", "model": "ridge"}
+    path = tmp_path / "static.yaml"
+    path.write_text(yaml.safe_dump(value, sort_keys=False))
+    curate.run(path, tmp_path / "run", workers=workers).ok()
+    assert not teacher.received
+    steps = manifest(tmp_path / "run")["steps"]
+    assert steps["embedded"]["rows_out"] == steps["left"]["rows_out"]
+    assert steps["good"]["rows_out"] == -(-steps["left"]["rows_out"] // 2)
+    assert (tmp_path / "run/fine/settings.json").is_file()
+    curate("inspect", "--plain", str(tmp_path / "run")).ok()
 
 
 @pytest.mark.parametrize(
