@@ -113,13 +113,14 @@ def _state_rate(engine: Engine, step: str, asked: Asked, model: Model) -> None:
     if not asked.bought:
         return
     rate = asked.bought / max(asked.seconds, 1e-3)
+    speed = f"{rate:,.1f}" if rate >= 10 else f"{rate:.2g}"
     cost = (
         f", ${asked.accounts['dollars']:.4f} spent by the run so far"
         if model.prompt_price or model.completion_price
         else ""
     )
     engine.reporter.note(
-        f"{step}: {asked.bought:,} answers of {model.model} in {asked.seconds:.1f} s, {rate:,.1f} a second{cost}"
+        f"{step}: {asked.bought:,} answers of {model.model} in {asked.seconds:.1f} s, {speed} a second{cost}"
     )
 
 
