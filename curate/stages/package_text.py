@@ -21,7 +21,14 @@ from curate.errors import InputError
 from curate.stages.package_archives import MAX_FILE_BYTES
 
 _PAGES: Final = (".html", ".htm", ".xhtml")
-_BLOCKS: Final = {"para": "p", "simpara": "p", "title": "h2", "programlisting": "pre", "screen": "pre", "listitem": "li"}
+_BLOCKS: Final = {
+    "para": "p",
+    "simpara": "p",
+    "title": "h2",
+    "programlisting": "pre",
+    "screen": "pre",
+    "listitem": "li",
+}
 _BLOCK: Final = re.compile(rf"<(/?)({'|'.join(_BLOCKS)})\b[^>]*>")
 
 

@@ -17,11 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 import zstandard
 
 from curate.stages import package_archives as archives
 from curate.stages.package_text import NoText, text_of
+from curate.text.hashing import content_hash
 
 HERE = Path(__file__).resolve().parent
 CLASSIFIERS = HERE.parents[1] / "classifiers"
@@ -47,7 +49,10 @@ def pinned(key: str, licence: str, known: dict[str, Any], sdist: bool) -> dict[s
             files = json.load(answer)["files"]
         ends = (".tar.gz", ".zip") if sdist else (".whl",)
         mine = re.compile(rf"[-_]{re.escape(version)}(-|\.tar|\.zip)")
-        found = sorted((f for f in files if f["filename"].endswith(ends) and mine.search(f["filename"])), key=lambda f: f["filename"])
+        found = sorted(
+            (f for f in files if f["filename"].endswith(ends) and mine.search(f["filename"])),
+            key=lambda f: f["filename"],
+        )
         if not found:
             raise SystemExit(f"{key}: no {'sdist' if sdist else 'wheel'} in the index")
         return {"file": found[0]["filename"], "licence": licence, "sha256": found[0]["hashes"]["sha256"]}
@@ -96,6 +101,7 @@ def rows_of(rule: dict[str, Any], files: dict[str, bytes]) -> Iterator[dict[str,
                 continue
             origin = place if whole else f"{place}@{start}-{stop}"
             row = {
+                "content_hash": content_hash(pa.array([text[start:stop].decode()], pa.large_string()))[0].as_py().hex(),
                 "origin": origin,
                 "sha256": hashlib.sha256(files[path]).hexdigest(),
                 "source": rule["source"],
@@ -131,17 +137,10 @@ def main() -> None:
             rows.update(new)
     folder.mkdir(exist_ok=True)
     lock.write_text(json.dumps(packages, indent=1, sort_keys=True) + "\n")
-    tested = spec.get("test_sources", {})
-    tests = {s for names in tested.get("registries", {}).values() for s in names}
-    for file, mine in (
-        ("labels.jsonl.zst", [r for r in rows.values() if r["source"] not in tests]),
-        ("tests.jsonl.zst", [r for r in rows.values() if r["source"] in tests]),
-    ):
-        lines = b"".join(json.dumps(r, sort_keys=True).encode() + b"\n" for r in sorted(mine, key=lambda r: r["origin"]))
-        (folder / file).write_bytes(zstandard.ZstdCompressor(level=19, write_checksum=True).compress(lines))
-        counts = Counter(r["label"] for r in mine)
-        sources = Counter(label for _, label in {(r["source"], r["label"]) for r in mine})
-        print(f"{file}: {dict(counts)} rows of {dict(sources)} sources")
+    lines = b"".join(json.dumps(rows[origin], sort_keys=True).encode() + b"\n" for origin in sorted(rows))
+    (folder / "labels.jsonl.zst").write_bytes(zstandard.ZstdCompressor(level=19, write_checksum=True).compress(lines))
+    sources = Counter(label for _, label in {(r["source"], r["label"]) for r in rows.values()})
+    print(f"{dict(Counter(r['label'] for r in rows.values()))} rows of {dict(sources)} sources")
 
 
 if __name__ == "__main__":

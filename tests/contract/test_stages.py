@@ -45,6 +45,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "read.code": {"paths": ["in"]},
     "read.dataset": {"path": "in"},
     "read.jsonl": {"paths": ["in"]},
+    "read.packages": {"paths": ["in"]},
     "read.parquet": {"paths": ["in"]},
 }
 """Required settings. A new stage that needs some is named by test_settings_are_known."""

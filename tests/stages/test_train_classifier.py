@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from learning_cases import batch, context, docstrings, junk, source_files, split
 
 from curate import assets
 from curate.errors import InputError
-from curate.stages.label_contrast import LabelContrast
+from curate.fingerprint import content_digest
+from curate.recipe.recipe import load_recipe
 from curate.stages.score_classifier import ScoreClassifier
 from curate.stages.train_classifier import TrainClassifier
 
@@ -148,21 +148,18 @@ def test_scores_keep_every_row(trained):
     assert scorer.decide(signals).null_count == 3
 
 
-def test_a_classifier_without_a_model_says_how_to_get_one():
-    """The shipped folder has a rubric but no model."""
+def test_a_classifier_without_a_model_says_how_to_get_one(tmp_path):
+    """A folder that nothing was trained into."""
     docs = batch(["x"], ["s"])
     with pytest.raises(InputError, match="train"):
-        ScoreClassifier(classifier="textbook-value").measure(
-            docs, context(classifier=assets.find("classifiers", "textbook-value"))
-        )
+        ScoreClassifier(classifier="mine").measure(docs, context(classifier=tmp_path))
 
 
-def test_the_shipped_settings_are_valid():
-    """Every set of settings in train.yaml is one that its stage accepts."""
-    from curate.stages.label_llm import LabelLLM
-
-    settings = yaml.safe_load((assets.find("classifiers", "textbook-value") / "train.yaml").read_text())
-    for kind in ("prose", "code"):
-        LabelContrast(**settings[kind]["label.contrast"])
-        TrainClassifier(**settings[kind]["train.classifier"])
-    LabelLLM(**settings["judge"]["label.llm"])
+@pytest.mark.parametrize("name", ["textbook-value", "code-value"])
+def test_the_shipped_recipes_are_valid(name):
+    """Each train.yaml is a recipe whose stages accept their settings, and whose lists and packages fit each other."""
+    folder = assets.find("classifiers", name)
+    recipe = load_recipe(folder / "train.yaml")
+    assert [step.stage.name for step in recipe.steps] == ["read.packages", "label.file", "train.classifier"]
+    splits = recipe.steps[0].stage.splits(folder, content_digest, 1 << 20)
+    assert len(splits) >= 30 and sum(split.stop for split in splits) > 1000

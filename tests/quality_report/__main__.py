@@ -1,0 +1,188 @@
+"""``make quality``: how well the shipped classifiers tell good documents of sources that nothing was trained on.
+
+    QUALITY_CORPORA=FOLDER make quality        the test sources of registries, and corpora that lie outside of the project
+
+Each row of a table is a score: the classifier's, and what any good classifier must beat (length, readability, perplexity
+of a unigram model of the negatives that were trained on). Numbers are as they are; nothing is chosen by them here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+import zstandard
+
+from curate import assets
+from curate.fingerprint import content_digest
+from curate.quality import evaluate
+from curate.quality.classifier import load
+from curate.stages.read_packages import ReadPackages
+from curate.stages.source import SetAside
+from curate.text.batch import Batch
+from tests.quality_report import baselines
+
+ROWS = 1024
+
+
+@dataclass
+class Documents:
+    """Texts with labels and sources, row-aligned."""
+
+    text: list[str]
+    label: list[int]
+    source: list[str]
+
+    def of(self, keep: np.ndarray) -> Documents:
+        at = np.flatnonzero(keep)
+        return Documents([self.text[i] for i in at], [self.label[i] for i in at], [self.source[i] for i in at])
+
+
+def registry_documents(name: str, *, tests: bool) -> Documents:
+    """What the label list of a classifier holds: the test sources, or what was trained on."""
+    folder = assets.find("classifiers", name)
+    recipe = yaml.safe_load((folder / "train.yaml").read_text())
+    settings = recipe["steps"][0]["with"]
+    patterns = settings.pop("test_sources")
+    rows = [json.loads(line) for line in lines(folder / "labels.jsonl.zst")]
+    labels = {row["origin"]: row["label"] for row in rows}
+    named = {s for s in {r["source"] for r in rows} if any(fnmatch.fnmatchcase(s, p) for p in patterns)}
+    others = sorted({row["source"] for row in rows} - named) if tests else sorted(named)
+    stage = ReadPackages(**settings, test_sources=others)
+    found = Documents([], [], [])
+    for split in stage.splits(folder, content_digest, 1 << 26):
+        for batch in stage.read(split, "files"):
+            if not isinstance(batch, SetAside):
+                found.text += batch["text"].to_pylist()
+                found.source += batch["source"].to_pylist()
+                found.label += [labels[origin] for origin in batch["origin"].to_pylist()]
+    return found
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
+        yield from stream.read().splitlines()
+
+
+def corpora_documents(folder: Path, spec: dict[str, Any]) -> Documents:
+    """The rows whose sources data/labels names; the label is the side on which the source stands."""
+    found = Documents([], [], [])
+    for name in spec["files"]:
+        for line in lines(folder / f"{name}.jsonl.zst"):
+            row = json.loads(line)
+            for label, side in ((1, "positive"), (0, "negative")):
+                if any(fnmatch.fnmatchcase(row["source"], pattern) for pattern in spec[side]):
+                    found.text.append(row["text"])
+                    found.label.append(label)
+                    found.source.append(row["source"].partition("@")[0])
+    return found
+
+
+def scores(name: str, docs: Documents) -> np.ndarray:
+    model = load(assets.find("classifiers", name))
+    parts = [docs.text[i : i + ROWS] for i in range(0, len(docs.text), ROWS)]
+    return np.concatenate([model.score(Batch.of(pa.array(part, pa.large_string()))) for part in parts])
+
+
+def matched_auc(labels: np.ndarray, values: np.ndarray, lengths: np.ndarray) -> float:
+    """ROC AUC within classes of length (powers of two), weighted by the smaller class: length alone gives 0.5."""
+    bins = np.floor(np.log2(np.maximum(lengths, 1)))
+    total = weight = 0.0
+    for one in np.unique(bins):
+        mine = bins == one
+        smaller = min(int(labels[mine].sum()), int((1 - labels[mine]).sum()))
+        if smaller:
+            auc = evaluate.roc_auc(labels[mine], values[mine])
+            assert auc is not None
+            total, weight = total + auc * smaller, weight + smaller
+    return total / weight if weight else float("nan")
+
+
+def table(title: str, docs: Documents, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    labels, lengths = np.array(docs.label), np.array([len(t) for t in docs.text])
+    print(f"\n{title}: {int(labels.sum()):,} good and {int((1 - labels).sum()):,} other documents\n")
+    print(f"{'score':32} {'ROC AUC':>8} {'length-matched':>15}")
+    found: dict[str, Any] = {}
+    for name, values in columns.items():
+        auc, matched = evaluate.roc_auc(labels, values), matched_auc(labels, values, lengths)
+        found[name] = {"roc_auc": auc, "length_matched": matched}
+        print(f"{name:32} {auc:8.4f} {matched:15.4f}")
+    values = next(iter(columns.values()))
+    print(f"\n{'source':48} {'label':>5} {'rows':>6} {'mean':>6} {'AUC against the other class':>28}")
+    sources = np.array(docs.source)
+    for label, source in sorted(set(zip(docs.label, docs.source, strict=True))):
+        mine, rest = (sources == source) & (labels == label), labels != label
+        auc = evaluate.roc_auc(labels[mine | rest], values[mine | rest])
+        found.setdefault("sources", {})[source] = {"label": label, "rows": int(mine.sum()), "roc_auc": auc}
+        print(f"{source[:48]:48} {label:5} {mine.sum():6} {values[mine].mean():6.3f} {auc:28.4f}")
+    return found
+
+
+def human_grades(folder: Path) -> tuple[Documents, np.ndarray] | None:
+    """OneStopEnglish: 189 articles in three versions that teachers wrote for three levels of readers."""
+    path = folder / "quality" / "onestop_english.jsonl.zst"
+    if not path.is_file():
+        return None
+    rows = [json.loads(line) for line in lines(path)]
+    levels = {"elementary": 0, "intermediate": 1, "advanced": 2}
+    grades = np.array([levels[row["label"]] for row in rows])
+    return Documents([r["text"] for r in rows], [0] * len(rows), ["onestop"] * len(rows)), grades
+
+
+def agreement(docs: Documents, grades: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    print("\nAgainst levels of reading that people gave (OneStopEnglish: 0, 1, 2)\n")
+    print(f"{'score':32} {'Spearman':>9} {'QWK':>7}")
+    found = {}
+    for name, values in columns.items():
+        ranks = baselines.ranks(values)
+        rho = float(np.corrcoef(ranks, baselines.ranks(grades))[0, 1])
+        thirds = np.minimum((ranks / len(ranks) * 3).astype(int), 2)
+        kappa = evaluate.quadratic_kappa(grades, thirds)
+        found[name] = {"spearman": rho, "qwk": kappa}
+        print(f"{name:32} {rho:9.3f} {kappa:7.3f}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=["textbook-value", "code-value"])
+    parser.add_argument(
+        "--corpora", default=os.environ.get("QUALITY_CORPORA"), help="folder of corpora (QUALITY_CORPORA)"
+    )
+    given = parser.parse_args()
+    report: dict[str, Any] = {}
+    for name in given.names:
+        trained = registry_documents(name, tests=False)
+        unigrams = baselines.Unigrams([t for t, label in zip(trained.text, trained.label, strict=True) if not label])
+
+        def columns(
+            docs: Documents, name: str = name, unigrams: baselines.Unigrams = unigrams
+        ) -> dict[str, np.ndarray]:
+            return {name: scores(name, docs), **baselines.all_of(docs.text, unigrams)}
+
+        docs = registry_documents(name, tests=True)
+        report[name] = {"registries": table(f"{name}, test sources of registries", docs, columns(docs))}
+        spec = yaml.safe_load((assets.ROOT / "data" / "labels" / f"{name}.tests.yaml").read_text()).get("corpora")
+        if given.corpora and spec:
+            docs = corpora_documents(Path(given.corpora), spec)
+            report[name]["corpora"] = table(f"{name}, corpora", docs, columns(docs))
+            graded = human_grades(Path(given.corpora)) if name == "textbook-value" else None
+            if graded:
+                report[name]["people"] = agreement(*graded, columns(graded[0]))
+    out = Path("runs/quality/quality.json")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    print(f"\n{out}")
+
+
+if __name__ == "__main__":
+    main()
