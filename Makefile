@@ -42,6 +42,9 @@ peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove
 scores: $(VENV)/ready-dev  ## folded fastText models against the library on real documents; SCORES="--corpus FILE" others
 	$(BIN)/python -m tests.peers.scores $(SCORES)
 
+quality: $(VENV)/ready-dev  ## the shipped classifiers on sources that nothing was trained on; QUALITY_CORPORA=FOLDER more of them
+	$(BIN)/python -m tests.quality_report $(only)
+
 docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew
 	$(BIN)/python docs/generate.py
 

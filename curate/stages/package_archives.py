@@ -136,7 +136,7 @@ def archive_of(package: Package) -> Path:
 
 def _fetch(package: Package, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=target.parent) as work:
-        got = _CLIENTS[package.registry](package, Path(work))
+        got = CLIENTS[package.registry](package, Path(work))
         found = sha256_of(got)
         if found != package.sha256:
             raise EndpointError(
@@ -202,20 +202,20 @@ def _from_pypi(package: Package, folder: Path) -> Path:
     cure = "check the network and pip's index-url, or set missing: leave_out"
     try:
         index = f"{package_index()}/{re.sub(r'[-_.]+', '-', package.name).lower()}/"
-        with _open(index, "application/vnd.pypi.simple.v1+json") as answer:
+        with open_address(index, "application/vnd.pypi.simple.v1+json") as answer:
             listed = json.loads(answer.read(MAX_FILE_BYTES))["files"]
         url = next((f["url"] for f in listed if f["filename"] == package.file), None)
         if url is None:
             raise _unavailable(package, f"the index has no {package.file}", cure)
         target = folder / package.file
-        with _open(urllib.parse.urljoin(index, url), "*/*") as answer, target.open("wb") as out:
+        with open_address(urllib.parse.urljoin(index, url), "*/*") as answer, target.open("wb") as out:
             _copy(answer, out, package)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unavailable(package, str(getattr(error, "reason", error)) or type(error).__name__, cure) from None
     return target
 
 
-def _open(url: str, accept: str) -> IO[bytes]:
+def open_address(url: str, accept: str) -> IO[bytes]:
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"{url[:80]} is no address of an index")
     request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "curate"})  # noqa: S310 - checked above
@@ -242,7 +242,7 @@ def package_index() -> str:
     return found.group(1).rstrip("/")
 
 
-_CLIENTS: Final[Mapping[str, Callable[[Package, Path], Path]]] = {
+CLIENTS: Final[Mapping[str, Callable[[Package, Path], Path]]] = {
     "pypi": _from_pypi,
     "npm": _from_npm,
     "deb": _from_debian,

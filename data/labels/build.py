@@ -45,7 +45,7 @@ def pinned(key: str, licence: str, known: dict[str, Any], sdist: bool) -> dict[s
     name, _, version = rest.rpartition("==")
     if registry == "pypi":
         address = f"{archives.package_index()}/{re.sub(r'[-_.]+', '-', name).lower()}/"
-        with archives._open(address, "application/vnd.pypi.simple.v1+json") as answer:
+        with archives.open_address(address, "application/vnd.pypi.simple.v1+json") as answer:
             files = json.load(answer)["files"]
         ends = (".tar.gz", ".zip") if sdist else (".whl",)
         mine = re.compile(rf"[-_]{re.escape(version)}(-|\.tar|\.zip)")
@@ -57,7 +57,7 @@ def pinned(key: str, licence: str, known: dict[str, Any], sdist: bool) -> dict[s
             raise SystemExit(f"{key}: no {'sdist' if sdist else 'wheel'} in the index")
         return {"file": found[0]["filename"], "licence": licence, "sha256": found[0]["hashes"]["sha256"]}
     with tempfile.TemporaryDirectory() as folder:
-        got = archives._CLIENTS[registry](archives.Package(key, "", "", ""), Path(folder))
+        got = archives.CLIENTS[registry](archives.Package(key, "", "", ""), Path(folder))
         digest, file = archives.sha256_of(got), got.name.replace("%3a", ":")
         archives.cache_folder().mkdir(parents=True, exist_ok=True)
         shutil.move(got, archives.cache_folder() / f"{digest}-{file}")
@@ -129,8 +129,10 @@ def main() -> None:
     for key, rules in by_package.items():
         packages[key] = pinned(key, rules[0]["licence"], known, all(not r.get("wheel") for r in rules))
         package = archives.Package.of(key, packages[key], str(lock))
-        wanted = re.compile("|".join(f"(?:{r['files']})" for r in rules)).search
-        files = dict(archives.files_of(archives.archive_of(package), lambda path: wanted(path) is not None))
+        wanted = re.compile("|".join(f"(?:{r['files']})" for r in rules))
+        files = dict(
+            archives.files_of(archives.archive_of(package), lambda path, wanted=wanted: wanted.search(path) is not None)
+        )
         for rule in rules:
             new = {r["origin"]: r for r in rows_of(rule, files) if r["origin"] not in rows}
             print(f"{len(new):5} {rule['label']} {rule['source']:24} {key}", flush=True)
