@@ -87,10 +87,29 @@ def test_score_with_a_runs_classifier(curate: Curate, small_run: Path, folder: P
             assert row["score"] == pytest.approx(in_run[row["origin"]], rel=1e-5)
 
 
+def test_the_shipped_classifiers_score_without_any_training(curate: Curate, folder: Path) -> None:
+    """By name; a lesson above a changelog, an algorithm above a table."""
+    lesson = (
+        "A variable is a name for a value. For example, in the following figure we define x. Suppose that we add 1. "
+    )
+    news = "Fixed: regression in 2.3.1 (#4312). Deprecated the option. Thanks to all contributors of this release! "
+    code = (
+        '"""Sorting, step by step."""\n\ndef bubble_sort(items):\n    """Swap neighbours until all are in order."""\n'
+    )
+    rows = {"lesson": lesson * 8, "news": news * 8, "code": code * 6, "table": "    0x0041: 'A', 0x0042: 'B',\n" * 90}
+    lines = [json.dumps({"id": name, "text": text}) for name, text in rows.items()]
+    (folder / "both.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, good, bad in (("textbook-value", "lesson", "news"), ("code-value", "code", "table")):
+        curate("score", name, "both.jsonl", "-o", f"{name}.jsonl", cwd=folder).ok()
+        found = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        scores = {row["origin"].partition("#")[2]: row["score"] for row in found}
+        assert scores[good] > scores[bad], scores
+
+
 def test_score_says_what_is_wrong(curate: Curate, small_run: Path, folder: Path) -> None:
     """No model, no such step, another field, a file of an unknown kind, an output that is neither."""
     for argv, code, said in (
-        (("score", "untrained", "docs.jsonl"), 3, "no trained classifier"),
+        (("score", "untrained", "docs.jsonl"), 2, "no classifier 'untrained'"),
         (("score", f"{small_run}:nope", "docs.jsonl"), 2, "it has: value"),
         (("score", "mine", "docs.txt"), 3, "does not say what is in it"),
         (("score", "mine", "docs.jsonl", "-o", "x.csv"), 2, ".jsonl or .arrow"),
