@@ -79,6 +79,12 @@ def _fasttext(folder: Path, label: str | None = None) -> Classifier:
     return FastTextClassifier.load(folder, label)
 
 
+def _words(folder: Path) -> Classifier:
+    from curate.quality.words_model import WordsClassifier
+
+    return WordsClassifier.load(folder)
+
+
 def _head(folder: Path) -> Classifier:
     from curate.quality.heads import Head
 
@@ -88,6 +94,7 @@ def _head(folder: Path) -> Classifier:
 KINDS: Final[Mapping[str, Callable[[Path], Classifier]]] = {
     "fasttext": _fasttext,
     "folded": _fasttext,
+    "words": _words,
     "forest": _head,
     "ridge": _head,
     "logistic": _head,

@@ -27,7 +27,7 @@ class Lesson:
     """What one model learns from.
 
     Attributes:
-        rows: ``text``, and ``vectors`` for a kind in NEED_VECTORS.
+        rows: ``text`` and ``source``, and ``vectors`` for a kind in NEED_VECTORS.
         marks: int8[n], 0 to ``top``.
         top: the best label: 1 (good, against 0), or 5 (grades).
         form: how texts are read.
@@ -58,6 +58,12 @@ def _fasttext(lesson: Lesson, settings: Any, folder: Path) -> None:
     train_folder(text, lesson.marks, settings, folder, lesson.form, lesson.top)
 
 
+def _words(lesson: Lesson, settings: Any, folder: Path) -> None:
+    from curate.quality.words_train import train_words
+
+    train_words(lesson.rows, lesson.marks * 2 > lesson.top, settings, folder, lesson.form)
+
+
 def _head(kind: Kind) -> Train:
     def train(lesson: Lesson, settings: Any, folder: Path) -> None:
         from curate.quality.heads_train import train_head
@@ -69,7 +75,7 @@ def _head(kind: Kind) -> Train:
     return train
 
 
-TRAIN: Final[Mapping[str, Train]] = {"fasttext": _fasttext, **{kind: _head(kind) for kind in HEADS}}
+TRAIN: Final[Mapping[str, Train]] = {"fasttext": _fasttext, "words": _words, **{kind: _head(kind) for kind in HEADS}}
 IN_PROCESSES: Final = frozenset({"fasttext"})
 """Kinds that train in a process of their own: several may at the same time. The others do so one after another."""
 NEED_VECTORS: Final = frozenset(HEADS)

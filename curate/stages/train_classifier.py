@@ -22,6 +22,7 @@ from curate.quality.lessons import Balance, Division, Mask, divide, set_aside
 from curate.quality.report import NAMES
 from curate.quality.search import Search, search
 from curate.quality.text_form import TextForm
+from curate.quality.words_train import WordsSettings
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -85,10 +86,12 @@ class TrainClassifier(Trainer):
     about: str = Field("", description="a sentence for the card: what good means here")
     labels_licence: str = Field("", description="terms under which the labels may be used")
     form: TextForm = Field(TextForm(), description="how texts are read, in training and scoring alike")
-    model: Literal["fasttext", "forest", "ridge", "logistic"] = Field(
-        "fasttext", description="kind of the model; a forest and the two linear ones learn from embeddings (`vectors`)"
+    model: Literal["fasttext", "words", "forest", "ridge", "logistic"] = Field(
+        "fasttext",
+        description="kind of the model: `words` for few labels and unlike sources; the last three learn from embeddings (`vectors`)",
     )
     fasttext: FastTextSettings = Field(FastTextSettings(), description="how a fastText model is trained")
+    words: WordsSettings = Field(WordsSettings(), description="how a model of which words occur is trained")
     autotune: Search | None = Field(
         None,
         description="try so many other settings first, such as {trials: 8}, and take the best by groups that are set aside",
@@ -109,8 +112,8 @@ class TrainClassifier(Trainer):
             raise ValueError("one fold leaves nothing to train on: folds is 0, or 2 and more")
         if self.autotune and self.model != "fasttext":
             raise ValueError("autotune is for fastText models")
-        if self.target == "grade" and self.model == "logistic":
-            raise ValueError("'logistic' learns good against bad: let a 'ridge' or a 'forest' learn grades")
+        if self.target == "grade" and self.model in ("logistic", "words"):
+            raise ValueError(f"'{self.model}' learns good against bad: let a 'ridge' or a 'forest' learn grades")
         if (self.model in NEED_VECTORS) != (self.vectors is not None):
             raise ValueError(f"'{self.model}' {'needs' if self.vectors is None else 'has no use for'} 'vectors'")
         return self
@@ -211,7 +214,7 @@ class TrainClassifier(Trainer):
         """Choose the settings, train the model and the folds' models; the settings, and how they were chosen."""
         marks = examples.labels.mark if self.target == "grade" else examples.labels.good
         whole = Lesson(examples.rows, marks, GRADES - 1 if self.target == "grade" else 1, self.form)
-        settings: BaseModel = self.head if self.model in NEED_VECTORS else self.fasttext
+        settings: BaseModel = {"fasttext": self.fasttext, "words": self.words}.get(self.model, self.head)
         found = None
         if self.autotune:
             settings, found = search(
