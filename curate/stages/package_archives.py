@@ -11,6 +11,7 @@ from __future__ import annotations
 import bz2
 import fcntl
 import hashlib
+import http.client
 import importlib.util
 import io
 import json
@@ -18,6 +19,7 @@ import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -42,7 +44,7 @@ MAX_ARCHIVE_BYTES: Final = 2 << 30
 _SECONDS: Final = 60.0
 _CLIENT_SECONDS: Final = 600
 _CHUNK: Final = 1 << 20
-_KEY: Final = re.compile(r"(pypi|npm|deb):(@?[A-Za-z0-9][\w.+/-]*)==([A-Za-z0-9][\w.+:~!-]*)")
+_KEY: Final = re.compile(r"(pypi|npm|deb):((?:@[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.+-]*)==([A-Za-z0-9][\w.+:~!-]*)")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -161,15 +163,19 @@ def _client(package: Package, command: list[str], folder: Path, cure: str) -> Pa
     """Run a registry's client; the one file that it left in a folder."""
     if shutil.which(command[0]) is None:
         raise _unavailable(package, f"there is no {command[0]} on this machine", cure)
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_CLIENT_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_CLIENT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise _unavailable(package, f"{command[0]} took more than {_CLIENT_SECONDS} seconds", cure) from None
     files = [p for p in folder.iterdir() if p.is_file()]
     if done.returncode or len(files) != 1:
         errors = [line for line in done.stderr.splitlines() if re.match(r"npm (ERR!|error)|E: ", line)]
@@ -191,10 +197,21 @@ def _from_debian(package: Package, folder: Path) -> Path:
     if not (lists / "done").is_file() and shutil.which("apt-get"):
         for name in ("lists/partial", "cache/archives/partial"):
             (lists / name).mkdir(parents=True, exist_ok=True)
-        command = ["apt-get", *state, "-q", "update"]
-        subprocess.run(command, capture_output=True, check=False, timeout=_CLIENT_SECONDS)
-        (lists / "done").touch()
-    return _client(package, ["apt-get", *state, "-q", "download", f"{package.name}={package.version}"], folder, cure)
+        # Half of the lists is an error, too: else a network that was away once would be missed for ever.
+        command = ["apt-get", *state, "-oAPT::Update::Error-Mode=any", "-q", "update"]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_CLIENT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise _unavailable(package, f"apt-get update took more than {_CLIENT_SECONDS} seconds", cure) from None
+        if done.returncode == 0:
+            (lists / "done").touch()
+    try:
+        return _client(
+            package, ["apt-get", *state, "-q", "download", f"{package.name}={package.version}"], folder, cure
+        )
+    except EndpointError:
+        (lists / "done").unlink(missing_ok=True)  # the lists may be old: the next run renews them
+        raise
 
 
 def _from_pypi(package: Package, folder: Path) -> Path:
@@ -210,7 +227,7 @@ def _from_pypi(package: Package, folder: Path) -> Path:
         target = folder / package.file
         with open_address(urllib.parse.urljoin(index, url), "*/*") as answer, target.open("wb") as out:
             _copy(answer, out, package)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException) as error:
         raise _unavailable(package, str(getattr(error, "reason", error)) or type(error).__name__, cure) from None
     return target
 
@@ -268,7 +285,8 @@ def files_of(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str
                 yield from _of_tar(file, wanted, str(archive))
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError, EOFError) as error:
         raise InputError(f"no whole archive: {error}", place=str(archive), cure="delete it and run again") from None
-    except (OSError, NotImplementedError, RuntimeError) as error:  # bz2, encrypted or oddly packed members
+    except (OSError, ValueError, OverflowError, struct.error, MemoryError, RuntimeError) as error:
+        # bz2; names and numbers in headers that are none; encrypted or oddly packed members.
         raise InputError(f"can't be read: {error}", place=str(archive), cure="delete it and run again") from None
 
 

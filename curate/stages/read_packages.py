@@ -29,7 +29,7 @@ from curate.stages.registry import register
 from curate.stages.source import SetAside, Source, Split
 
 _LIST_BYTES: Final = 256 << 20
-_RANGE: Final = re.compile(r"(.+)@(\d+)-(\d+)", re.DOTALL)
+_RANGE: Final = re.compile(r"(.+)@([0-9]{1,15})-([0-9]{1,15})", re.DOTALL)
 _CURE: Final = "a row has origin (REGISTRY:NAME==VERSION#path), sha256 and source"
 
 

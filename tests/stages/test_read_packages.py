@@ -234,6 +234,70 @@ def test_hostile_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         list(files_of(path, lambda name: name == "a.md"))
 
 
+@pytest.mark.parametrize(("kind", "file"), [("whl", "a.whl"), ("tar", "a.tar")])
+def test_damaged_headers_are_one_line(tmp_path: Path, kind: str, file: str) -> None:
+    """Names that are no UTF-8 and numbers that are none: what zipfile and tarfile raise for them are ValueErrors."""
+    if kind == "whl":
+        data = zipped({"ü.md": b"text" * 20}).replace("ü".encode(), b"\xc3(")
+    else:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            facts = tarfile.TarInfo("a.md")
+            facts.size, facts.pax_headers = 2, {"GNU.sparse.map": "0,x", "GNU.sparse.size": "2"}
+            archive.addfile(facts, io.BytesIO(b"hi"))
+        data = out.getvalue()
+    (tmp_path / file).write_bytes(data)
+    with pytest.raises(InputError, match=r"can't be read|no whole archive"):
+        list(files_of(tmp_path / file, lambda _: True))
+
+
+def test_names_of_packages_are_no_paths() -> None:
+    """What is handed to a registry's client names a package there, never a folder or a repository."""
+    facts = {"sha256": "0" * 64, "file": "a.tgz", "licence": "MIT"}
+    for key in ("npm:@x/demo==1.0", "npm:demo==1.0-rc.1", "deb:libstdc++6==4:1.2~rc1+b1", "pypi:zope.interface==1.0"):
+        assert Package.of(key, facts, "here").key == key
+    for key in ("npm:owner/repository==1.0", "npm:a/../../b==1.0", "npm:@x/y/z==1.0", "deb:--help==1", "npm:../x==1"):
+        with pytest.raises(InputError, match="no pinned package"):
+            Package.of(key, facts, "here")
+
+
+def test_lists_of_debian_that_could_not_be_had_are_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that was away once, or lists that are old by now, are no reason to fail for ever."""
+    fake = tmp_path / "bin" / "apt-get"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\ncase "$*" in *update*) exit $(cat {tmp_path}/code);; esac\n'
+        f"[ -e {tmp_path}/gone ] && exit 1\nprintf hi > demo_1_all.deb\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:/usr/bin:/bin")
+    monkeypatch.delenv("CURATE_OFFLINE", raising=False)
+    monkeypatch.setenv("CURATE_PACKAGES", str(tmp_path / "cache"))
+    package = Package("deb:demo==1", hashlib.sha256(b"hi").hexdigest(), "demo_1_all.deb", "MIT")
+
+    def updates() -> int:
+        return sum("update" in line for line in (tmp_path / "calls").read_text().splitlines())
+
+    (tmp_path / "gone").touch()
+    for code, wanted in (("100", 1), ("100", 2), ("0", 3), ("0", 4)):
+        (tmp_path / "code").write_text(code)
+        with pytest.raises(EndpointError):
+            package_archives.archive_of(package)
+        assert updates() == wanted
+    (tmp_path / "gone").unlink()
+    assert package_archives.archive_of(package).read_bytes() == b"hi"
+
+
+def test_a_range_with_too_many_digits_is_part_of_the_path(listed: Path) -> None:
+    """Not a number that Python refuses to read."""
+    line = {"origin": f"pypi:demo==1.0#a.md@{'9' * 5000}-1", "sha256": "0" * 64, "source": "x"}
+    (listed / "labels.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match="no file"):
+        read(listed)
+
+
 def test_files_that_are_not_what_their_names_say() -> None:
     """No text, one short reason."""
     for path, raw in (("a.ipynb", b"{}"), ("a.ipynb", b"[" * 100_000), ("a.gz", b"no"), ("a.md", b"\0")):
