@@ -218,11 +218,27 @@ def _parquet(path: Path, key: str, label: str) -> tuple[pa.Array, pa.Array]:
         names = pq.read_schema(path).names
         _columns_there([key, label], names, str(path))
         table = pq.read_table(path, columns=[key, label], use_threads=False)
+        keys, labels = (_plain(table.column(name)) for name in (key, label))
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"no Parquet file: {str(error).splitlines()[0]}", place=str(path), cure="check `labels`"
         ) from None
-    return table.column(key).combine_chunks(), table.column(label).combine_chunks()
+    kind = keys.type
+    if not (pa.types.is_large_string(kind) or pa.types.is_null(kind) or kind == pa.binary(16)):
+        raise InputError(f"column '{key}' holds {kind}, not text", place=str(path), cure="every row names its document")
+    if pa.types.is_nested(labels.type):
+        raise InputError(f"column '{label}' holds {labels.type}, not labels", place=str(path), cure="one label a row")
+    return keys.cast(pa.large_string()) if pa.types.is_null(kind) else keys, labels
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """One array; text as large_string, however the file stores it; raises ArrowInvalid for bytes that are no text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if kind in (pa.string(), pa.string_view(), pa.binary(), pa.large_binary()):
+        column = column.cast(pa.large_string())
+    return column.combine_chunks()
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -134,6 +134,26 @@ def test_bad_files(tmp_path):
     assert "no Parquet file" in refused(other)
 
 
+@pytest.mark.parametrize(("origin", "label", "said"), [
+    (pa.array([1, 2]), [1, 0], "column 'origin' holds int64, not text"),
+    (pa.array(["1", "2"]), [[1], [0]], "column 'label' holds list<element: int64>, not labels"),
+    (pa.nulls(2), [1, 0], "no 'origin'"),
+    (pa.array([b"\xff", b"2"]), [1, 0], "Invalid UTF8"),
+])  # fmt: skip
+def test_parquet_columns_that_are_none(tmp_path, origin, label, said):
+    """What Arrow has no function for is one line, too."""
+    pq.write_table(pa.table({"origin": origin, "label": label}), tmp_path / "l.parquet")
+    assert said in refused(tmp_path / "l.parquet")
+
+
+def test_parquet_stores_text_in_several_ways(tmp_path):
+    """Dictionaries, as pandas' categories, and bytes that are text."""
+    for make in (lambda x: x.dictionary_encode(), lambda x: x.cast(pa.binary()), lambda x: x.cast(pa.string_view())):
+        rows = {"origin": make(pa.array(["1", "3"])), "label": pa.array(["1", "0"]).dictionary_encode()}
+        pq.write_table(pa.table(rows), tmp_path / "l.parquet")
+        assert labels(tmp_path / "l.parquet") == [None, 1, None, 0]
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     """The cache of this process knows files by size and time."""
     path = tmp_path / "l.csv"
