@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -43,8 +45,10 @@ def read_arrays(path: Path) -> Arrays:
         KeyError,
         MemoryError,
         RuntimeError,
+        struct.error,
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
     ) as error:
         # RuntimeError: a flipped bit may say that a member is encrypted, or packed in a way that nobody knows.
         why = str(error).partition("\n")[0] or type(error).__name__

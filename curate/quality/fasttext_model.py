@@ -160,4 +160,6 @@ def _read(path: Path) -> Model:
 
 
 def _folded_bytes(file: FastTextFile) -> int:
-    return 4 * file.input.rows * len(file.label_tokens)
+    # A pruned model has few rows of the matrix, but its folded table a place for every bucket.
+    rows = len(file.words) + file.args.bucket if file.pruned is not None and len(file.pruned) else file.input.rows
+    return 4 * rows * len(file.label_tokens)

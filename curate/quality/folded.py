@@ -37,6 +37,9 @@ _SIGMOID_END: Final = 8
 _HALF_MOST: Final = 60_000.0
 """Nearly the largest float16, 65,504."""
 
+_MOST_NGRAMS: Final = (1 << 31) - 1
+"""What fastText's own files, and kernels, have room for."""
+
 Precision = Literal["float16", "float32"]
 
 
@@ -134,7 +137,7 @@ class Folded:
                 bucket_values=_values(arrays["bucket_values"]),
             )
             found._check()
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
             raise InputError(f"not a folded model: {why}", place=str(path), cure="train it again") from None
         return found
@@ -144,6 +147,8 @@ class Folded:
         width = 1 if self.softmax and labels == 2 else labels
         if not labels or self.word_values.shape != (len(self.words), width) or self.bucket_values.shape[1:] != (width,):
             raise ValueError(f"{labels} labels, {len(self.words)} words, values {self.word_values.shape}")
+        if max(abs(n) for n in (self.word_ngrams, self.minn, self.maxn)) > _MOST_NGRAMS:
+            raise ValueError(f"wordNgrams {self.word_ngrams}, minn {self.minn}, maxn {self.maxn}")
         if not all(self.words) or len(set(self.words)) < len(self.words):
             raise ValueError("a word is empty or there twice")
         if not len(self.bucket_values) and (self.word_ngrams > 1 or self.maxn > 0):

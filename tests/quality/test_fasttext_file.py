@@ -1,7 +1,9 @@
 """fastText's files read without the library: what is in them, and every way in which a file is none."""
 
+import json
 import resource
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -203,6 +205,29 @@ def test_a_table_that_would_be_too_large_goes_through_the_library(models, monkey
         assert (folded.score(docs)[-2] == 0) == (folded is own)
 
 
+def test_what_a_pruned_model_would_take_is_counted_by_its_buckets(models):
+    """Few of its rows are in the file, but its table has a place for each bucket."""
+    kept = read_fasttext(models["six"])
+    pruned = replace(kept, pruned=np.zeros((1, 2), np.int32), args=replace(kept.args, bucket=1 << 30))
+    assert fasttext_model._folded_bytes(kept) == 4 * kept.input.rows * 6
+    assert fasttext_model._folded_bytes(pruned) > fasttext_model._MOST_BYTES
+
+
+def test_members_packed_in_any_way_are_read_or_refused(tmp_path):
+    """A byte that says LZMA of what is none: lzma has errors of its own."""
+    path = tmp_path / "model.npz"
+    write_arrays(path, {"a": np.arange(500)})
+    raw = path.read_bytes()
+    at = raw.rindex(b"PK\1\2") + 10
+    for method in range(256):
+        path.write_bytes(raw[:at] + bytes([method]) + raw[at + 1 :])
+        if method == 8:
+            assert len(read_arrays(path)["a"]) == 500
+            continue
+        with pytest.raises(InputError, match="not a file of arrays"):
+            read_arrays(path)
+
+
 def test_files_of_arrays_hold_nothing_else(models, tmp_path):
     """Objects, damage, claims beyond the file, and arrays that make no model."""
     path = tmp_path / "model.npz"
@@ -218,6 +243,9 @@ def test_files_of_arrays_hold_nothing_else(models, tmp_path):
     for name, other in (
         ("words", None), ("word_values", arrays["word_values"][:-1]), ("word_values", arrays["word_values"][:, :1]),
         ("about", np.frombuffer(b"[]", np.uint8)), ("bucket_values", np.full((1000, 6), np.inf, np.float32)),
+        *(("about", np.frombuffer(json.dumps({**json.loads(arrays["about"].tobytes()), **wrong}).encode(), np.uint8))
+          for wrong in ({"word_ngrams": 10**30}, {"minn": float("inf")}, {"maxn": -(10**30)})),
+        ("about", np.frombuffer(b"[" * 100_000, np.uint8)),
         ("words", np.frombuffer(b"a\0a", np.uint8)), ("bucket_values", arrays["bucket_values"].astype(int)),
     ):  # fmt: skip
         wrong = {k: v for k, v in arrays.items() if k != name} | ({} if other is None else {name: other})
