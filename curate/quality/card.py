@@ -17,7 +17,16 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return _plain(value) if isinstance(value, str) else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _plain(text: str) -> str:
+    """Text of others (a source's or a model's name) as one line that is only text: no HTML, no link, no control."""
+    shown = " ".join(text.split())
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in shown)
+    for mark in "`[|":
+        shown = shown.replace(mark, f"\\{mark}")
+    return shown.replace("<", "&lt;")
 
 
 def _table(head: Row, rows: Iterable[Row]) -> list[str]:
@@ -205,7 +214,7 @@ def _judge(judge: Mapping[str, Any] | None, target: str) -> list[str]:
         f"## Against the judge, `{judge['column']}`",
         "",
         (
-            f"{judge['rows']} judged documents, by {', '.join(judge['models']) or 'whoever wrote that column'} (licence of the "
+            f"{judge['rows']} judged documents, by {_plain(', '.join(judge['models'])) or 'whoever wrote that column'} (licence of the "
             f"judgements: {_names(judge['licences'])}); {judge['good_from']} and above counts as good. {judge['in_training']} "
             "were trained on; each is scored by a model that has not seen it."
         ),
