@@ -54,6 +54,7 @@ def train(
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RecipeError("exists already", place=str(output), cure="choose another folder with -o")
+    output.parent.mkdir(parents=True, exist_ok=True)  # now, not after the training: it may be impossible
     settings = _settings_file(what)
     if settings is None and files:
         raise RecipeError("a recipe names its own inputs", place=what, cure="leave the files out")
@@ -72,7 +73,6 @@ def train(
         written.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
         recipe = load_recipe(written)
     trained, report = _run(recipe, folder, workers)
-    output.parent.mkdir(parents=True, exist_ok=True)
     left_out = None if folds else shutil.ignore_patterns("fold-*", "folds.npz")
     shutil.copytree(trained, output, dirs_exist_ok=True, ignore=left_out)
     _show(output, report)

@@ -55,6 +55,9 @@ def test_train_says_what_it_needs(curate: Curate, folder: Path, tmp_path: Path) 
     ):
         done = curate(*argv, cwd=folder)
         assert done.code == 2 and said in done.line
+    done = curate(*TRAIN, "-o", "docs.jsonl/x", "--store", "unused", cwd=folder)
+    assert done.code == 6 and "docs.jsonl" in done.line
+    assert not (folder / "unused").exists(), "it was said before anything was trained"
     done = curate("train", folder / "recipe.yaml", "docs.jsonl", "-o", tmp_path / "x", cwd=folder)
     assert "a recipe names its own inputs" in done.line
 
