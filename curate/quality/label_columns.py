@@ -24,6 +24,9 @@ GRADES: Final = 6
 GOOD_FROM: Final = 3
 """A judge's score from which a document counts as good: FineWeb-Edu's threshold (arXiv 2406.17557)."""
 
+_VOTES: Final = 1 << 16
+"""Votes that are held, at least, before those that say the same become one."""
+
 Marks = npt.NDArray[np.int8]
 """int8[n]: labels on their scale, NONE where there is none."""
 Hashes = npt.NDArray[np.uint64]
@@ -100,6 +103,7 @@ class Votes:
     def __init__(self, columns: Sequence[LabelColumn]) -> None:
         self.columns = tuple(columns)
         self._parts: list[npt.NDArray[np.int64]] = []
+        self._held, self._most = 0, _VOTES
 
     def add(self, contents: npt.NDArray[np.int64], marks: Sequence[Marks]) -> None:
         """Labels of rows, column by column, for the contents (numbered from 0) of those rows."""
@@ -108,6 +112,11 @@ class Votes:
             part = np.stack([contents[have], np.full(int(have.sum()), place), column[have].astype(np.int64)], axis=1)
             if len(part):
                 self._parts.append(np.unique(part, axis=0))
+                self._held += len(self._parts[-1])
+        if self._held > self._most:
+            # A content that is in every batch votes once for each: what is held must not grow with the corpus.
+            self._held = len(self.table())
+            self._most = 2 * self._held + _VOTES
 
     def table(self) -> npt.NDArray[np.int64]:
         """int64[m, 3]: distinct (content, column, label), sorted."""

@@ -99,3 +99,17 @@ def test_what_is_no_label_is_said(column, values, message):
         COLUMNS[column].read(batch("ab", "ss", **{COLUMNS[column].column: values}), "value")
     assert caught.value.cure and "step 'value'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_votes_of_copies_are_held_once(monkeypatch):
+    """A page that is in every batch does not fill the memory, and counts as it does once."""
+    monkeypatch.setattr("curate.quality.label_columns._VOTES", 100)
+    many, once = Votes(COLUMNS), Votes(COLUMNS)
+    for i in range(200):
+        contents = np.arange(30)
+        marks = [np.full(30, i % 2, np.int8), np.full(30, NONE, np.int8), (contents % 2).astype(np.int8)]
+        many.add(contents, marks)
+        if i < 2:
+            once.add(contents, marks)
+        assert sum(map(len, many._parts)) <= 2 * 90 + 100 + 60
+    assert np.array_equal(many.table(), once.table())
