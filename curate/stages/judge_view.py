@@ -82,7 +82,8 @@ _RULES: Final = tuple(re.compile(rule, re.IGNORECASE) for rule in (
     r"\b(?:reply|respond|answer)\b.{0,20}?\b(?:only|just|with|exactly)\b.{0,30}?\b(?:score|[0-5])\b",
     r"^\W{0,4}(?:system|assistant|user|human|judge|grader)\s*:",
 ))  # fmt: skip
-_PIECE: Final = re.compile(r"[^\n]+?(?:[.!?]+[\"')\]]*(?=\s)|$|(?=\n))", re.MULTILINE)
+_PIECE: Final = re.compile(r"[^\n](?:[^\n.!?]++|[.!?]++[\"')\]]*+(?!\s))*+(?:[.!?]++[\"')\]]*+(?=\s)|$)", re.MULTILINE)
+"""A sentence, or what of it is in one line. Nothing is gone back for: leaders of dots would cost their length squared."""
 _COMMENT_ENDS: Final = " \t\r*/->\"'"
 _COMMENT: Final = re.compile(r"\s*(?:#+|//+|/\*+|\*+|--+|<!--|;+|\"{3}|'{3}|%+|>+|[-*]\s)?\s*")
 

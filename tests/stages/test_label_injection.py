@@ -12,7 +12,7 @@ from test_generate import answer, flat
 
 from curate import assets
 from curate.stages.base import Accepted
-from curate.stages.judge_view import mask, view
+from curate.stages.judge_view import _PIECE, mask, view
 from curate.stages.label_llm import LabelLLM
 
 RUBRIC = assets.find("classifiers", "textbook-value")
@@ -183,3 +183,18 @@ def test_a_view_is_short_and_closed(parts):
     assert not re.search(r"<\s*/?\s*document\b|<\|", shown, re.IGNORECASE)
     assert len(shown) <= 80
     assert view(text, 80) == view(text, 80)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="a .!?\"')]\n\t\r\x85,", max_size=40))
+def test_sentences_end_where_the_short_rule_says(text):
+    """The rule as one would write it, which goes back for every mark in a run of them."""
+    short = re.compile(r"[^\n]+?(?:[.!?]+[\"')\]]*(?=\s)|$|(?=\n))", re.MULTILINE)
+    assert [m.span() for m in _PIECE.finditer(text)] == [m.span() for m in short.finditer(text)]
+
+
+@pytest.mark.parametrize("run", [".", "!?", '."', "a.", "<", ". "])
+def test_runs_of_marks_cost_their_length(run):
+    """Leaders of a table of contents: with the short rule a hundred thousand dots took minutes."""
+    text = run * (100_000 // len(run))
+    assert view(text, 100_000).masked == 0
