@@ -7,6 +7,7 @@ is a prefix of a larger one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -130,19 +131,19 @@ class Contents:
     def _prune(self) -> None:
         held = np.unique(self._held)  # sorted by class, source, hash
         if self._per_source is not None:
-            held = held[_rank(held["class"], held["source"]) < self._per_source]
+            held = held[ranks_within([held["class"], held["source"]], len(held)) < self._per_source]
         held = held[np.lexsort((held["hash"], held["class"]))]
-        self._held = held[_rank(held["class"]) < self._limit]
+        self._held = held[ranks_within([held["class"]], len(held)) < self._limit]
 
 
 _CONTENT: Final = np.dtype([("class", np.int8), ("source", np.int64), ("hash", np.uint64)])
 
 
-def _rank(*keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Each row's place among the neighbours with the same keys; equal keys lie side by side."""
-    rows = len(keys[0])
-    starts = np.ones(rows, np.bool_)
-    if rows:
-        starts[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+def ranks_within(keys: Sequence[npt.NDArray[np.integer]], rows: int) -> npt.NDArray[np.int64]:
+    """Of so many rows, each one's place among the neighbours that have the same values in all of ``keys``."""
+    starts = np.zeros(rows, np.bool_)
+    starts[:1] = True
+    for key in keys:
+        starts[1:] |= key[1:] != key[:-1]
     first = np.flatnonzero(starts)
     return np.arange(rows) - np.repeat(first, np.diff(np.append(first, rows)))

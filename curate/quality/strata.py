@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.quality.sample import HASH, U64
+from curate.quality.sample import HASH, U64, ranks_within
 
 I64 = npt.NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class Stratified:
         for depth in range(len(turns), -1, -1):
             inner = turns[depth] if depth < len(turns) else np.zeros(len(rank), np.int64)
             by = np.lexsort((inner, rank, *reversed(turns[:depth])))
-            rank[by] = _ranks_within([turn[by] for turn in turns[:depth]], len(rank))
+            rank[by] = ranks_within([turn[by] for turn in turns[:depth]], len(rank))
         order[rank] = np.arange(len(order))
         return order
 
@@ -92,16 +92,6 @@ def _order_by(rows: pa.Table) -> I64:
 
     order = pc.sort_indices(rows, sort_keys=[(HASH, "ascending"), ("id", "ascending")])
     return order.to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _ranks_within(groups: list[I64], rows: int) -> I64:
-    """0, 1, 2, ... within each run of rows that have the same values in all of ``groups``."""
-    new = np.zeros(rows, np.bool_)
-    new[:1] = True
-    for values in groups:
-        new[1:] |= values[1:] != values[:-1]
-    starts = np.flatnonzero(new)
-    return np.arange(rows) - np.repeat(starts, np.diff(np.append(starts, rows)))
 
 
 def bounds(values: npt.NDArray[np.float64], classes: int) -> npt.NDArray[np.float64]:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from curate.errors import InputError, RecipeError
 from curate.quality import classifier
 from curate.quality.folder import FOLDS_FILE
+from curate.quality.label_columns import GOOD_FROM
 from curate.report.inspect import end_of_segment
 from curate.report.plain import one_line
 from curate.report.read_back import read_back
@@ -95,7 +96,7 @@ class LabelsWanted:
             raise InputError(
                 "none of the scored documents has a label", place=self.place, cure="check --key and --label"
             )
-        least = self.good_from if self.good_from is not None else 1.0 if known.max() <= 1 else 3.0
+        least = self.good_from if self.good_from is not None else 1.0 if known.max() <= 1 else GOOD_FROM
         found = np.where(np.isnan(values), -1, values >= least).astype(np.int8)
         for mark, name in ((1, "good"), (0, "bad")):
             if not (found == mark).any():

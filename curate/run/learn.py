@@ -71,17 +71,6 @@ class TrainTask(Task):
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The rows of some parts, as often as somebody asks for them."""
-
-    store: Store
-    parts: tuple[Part, ...]
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(batches_of(self.store, self.parts))
-
-
-@dataclass(frozen=True)
 class RequestsTask(Task):
     """Chooses what to ask, from all rows of some parts where the stage reads documents."""
 
@@ -96,7 +85,7 @@ class RequestsTask(Task):
 
     def work(self) -> list[list[dict[str, Any]]]:
         """The rounds, as plain values."""
-        docs = _Rows(self.store, self.parts if self.stage.reads_documents else ())
+        docs = Rows(self.store, self.parts if self.stage.reads_documents else ())
         return [[asdict(request) for request in round_] for round_ in self.stage.requests(docs, self.ctx)]
 
 

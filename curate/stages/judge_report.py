@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.quality import evaluate
+from curate.quality.label_columns import GOOD_FROM
 from curate.stages.judge_prompts import SCALE
-
-GOOD_FROM: Final = 3
-"""A score from which a document counts as good: FineWeb-Edu's threshold (arXiv 2406.17557)."""
 
 Ints = npt.NDArray[np.int8]
 
