@@ -1,8 +1,9 @@
 """Logistic regression on which words occur: for small sets of labels, and sources unlike those that were labelled.
 
-A document is its distinct words and runs of words among those that the model knows, each with the value 1 / sqrt(how
-many they are). How often a word occurs, which tells topics apart, does not count; a model that takes only words that
-occur in many sources knows little else than how people write. Stored as plain arrays: 64-bit hashes, and a weight each.
+A document is its distinct words and runs of words among those that the model knows, each with its inverse document
+frequency, brought to length 1. How often a word occurs in a document, which tells topics apart, does not count; a model
+that takes only words that occur in many sources knows little else than how people write. Stored as plain arrays: 64-bit
+hashes, and two numbers each.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class WordsClassifier:
 
     Attributes:
         keys: uint64[m], hashes of words and runs of words, ascending.
-        weights: float32[m].
+        weights: float32[m], the regression's weight times the inverse document frequency.
+        squares: float32[m], that frequency's square, not negative.
         intercept: what a document without known words has.
         ngrams: longest run.
         form: how texts are read.
@@ -42,6 +44,7 @@ class WordsClassifier:
 
     keys: npt.NDArray[np.uint64]
     weights: npt.NDArray[np.float32]
+    squares: npt.NDArray[np.float32]
     intercept: float
     ngrams: int
     form: TextForm
@@ -52,12 +55,12 @@ class WordsClassifier:
         object.__setattr__(self, "_table", table(self.keys))
 
     def score(self, docs: Batch) -> Scores:
-        """P(good): 1 / (1 + exp(-(intercept + sum of weights / sqrt(known features)))); EMPTY_SCORE without a word."""
+        """P(good): 1 / (1 + exp(-(intercept + sum of weights / sqrt(sum of squares)))); EMPTY_SCORE without a word."""
         from curate.text.presence import sums
 
         words = self.form.read(docs).words(POLICY)
-        total, count = sums(words, self.ngrams, self._table, self.weights)  # type: ignore[attr-defined]
-        logit = self.intercept + total / np.sqrt(np.maximum(count, 1))
+        total, norm = sums(words, self.ngrams, self._table, self.weights, self.squares)  # type: ignore[attr-defined]
+        logit = self.intercept + total / np.sqrt(np.where(norm > 0, norm, 1))
         scores = 1 / (1 + np.exp(-np.clip(logit, -80, 80)))
         return np.where(np.diff(words.rows) > 0, scores, EMPTY_SCORE).astype(np.float32)
 
@@ -68,6 +71,7 @@ class WordsClassifier:
             {
                 "keys": self.keys,
                 "weights": self.weights,
+                "squares": self.squares,
                 "intercept": np.array([self.intercept], np.float64),
                 "ngrams": np.array([self.ngrams], np.int32),
             },
@@ -81,21 +85,29 @@ class WordsClassifier:
         if not path.is_file():
             raise no_model(folder)
         arrays = read_arrays(path)
-        kinds = {"keys": np.uint64, "weights": np.float32, "intercept": np.float64, "ngrams": np.int32}
+        kinds = {
+            "keys": np.uint64,
+            "weights": np.float32,
+            "squares": np.float32,
+            "intercept": np.float64,
+            "ngrams": np.int32,
+        }
         wrong = [n for n, kind in kinds.items() if n not in arrays or arrays[n].dtype != kind or arrays[n].ndim != 1]
         if wrong:
             raise _broken(path, f"no {wrong[0]} as they are stored")
-        keys, weights = arrays["keys"], arrays["weights"]
-        if len(keys) != len(weights) or (keys[1:] <= keys[:-1]).any():
+        keys, weights, squares = arrays["keys"], arrays["weights"], arrays["squares"]
+        if not len(keys) == len(weights) == len(squares) or (keys[1:] <= keys[:-1]).any():
             raise _broken(path, "words and weights do not fit")
         if len(arrays["intercept"]) != 1 or len(arrays["ngrams"]) != 1:
             raise _broken(path, "one intercept and one longest run are wanted")
-        if not (np.isfinite(weights).all() and np.isfinite(arrays["intercept"]).all()):
+        if not (np.isfinite(weights).all() and np.isfinite(squares).all() and np.isfinite(arrays["intercept"]).all()):
             raise _broken(path, "it holds NaN or infinity")
+        if (squares < 0).any():
+            raise _broken(path, "a square is negative")
         ngrams = int(arrays["ngrams"][0])
         if not 1 <= ngrams <= _MOST_NGRAMS:
             raise _broken(path, f"runs of {ngrams} words")
-        return cls(keys, weights, float(arrays["intercept"][0]), ngrams, form)
+        return cls(keys, weights, squares, float(arrays["intercept"][0]), ngrams, form)
 
 
 def _broken(path: Path, why: str) -> InputError:

@@ -32,7 +32,7 @@ class WordsSettings(BaseModel):
         1, ge=1, description="features of fewer sources are left out: what only some sources say is their topic"
     )
     min_rows: int = Field(5, ge=1, description="features of fewer documents are left out")
-    c: float = Field(0.3, gt=0, description="inverse strength of the penalty on the weights")
+    c: float = Field(1.0, gt=0, description="inverse strength of the penalty on the weights")
 
 
 def train_words(
@@ -53,18 +53,19 @@ def train_words(
     order = _order(rows, good)
     rows, good = rows.take(pa.array(order)).combine_chunks(), good[order]
     sources = np.asarray(rows.column("source").combine_chunks().dictionary_encode().indices)
-    keys = _vocabulary(rows, sources, settings, form)
+    keys, documents = _vocabulary(rows, sources, settings, form)
     if not len(keys):
         raise InputError(
             f"no word is in {settings.min_sources} sources and {settings.min_rows} documents",
             cure="lower min_sources or min_rows, or label more",
         )
-    matrix = _matrix(rows, keys, settings, form)
+    rarity = np.log(rows.num_rows / documents)
+    matrix = _matrix(rows, keys, rarity, settings, form)
     model = LogisticRegression(C=settings.c, solver="liblinear", max_iter=1000)
     model.fit(matrix, good, sample_weight=_weights(sources, good))
     folder.mkdir(parents=True, exist_ok=True)
-    weights = model.coef_[0].astype(np.float32)
-    made = WordsClassifier(keys, weights, float(model.intercept_[0]), settings.ngrams, form)
+    weights, squares = (model.coef_[0] * rarity).astype(np.float32), (rarity**2).astype(np.float32)
+    made = WordsClassifier(keys, weights, squares, float(model.intercept_[0]), settings.ngrams, form)
     made.write(folder, settings.model_dump(mode="json"))
 
 
@@ -88,8 +89,10 @@ def _distinct(rows: pa.Table, settings: WordsSettings, form: TextForm) -> Iterat
             yield start + row, np.unique(found[ends[row] : ends[row + 1]])
 
 
-def _vocabulary(rows: pa.Table, sources: npt.NDArray[Any], settings: WordsSettings, form: TextForm) -> U64:
-    """uint64[m], ascending: features of enough documents and sources. Rows stand source by source."""
+def _vocabulary(
+    rows: pa.Table, sources: npt.NDArray[Any], settings: WordsSettings, form: TextForm
+) -> tuple[U64, Floats]:
+    """uint64[m], ascending: features of enough documents and sources; and in how many documents. Rows stand source by source."""
     of_source: list[tuple[U64, npt.NDArray[np.int64]]] = []
     held: list[U64] = []
     last = rows.num_rows - 1
@@ -99,14 +102,15 @@ def _vocabulary(rows: pa.Table, sources: npt.NDArray[Any], settings: WordsSettin
             of_source.append(np.unique(np.concatenate(held), return_counts=True))
             held = []
     if not of_source:
-        return np.zeros(0, np.uint64)
+        return np.zeros(0, np.uint64), np.zeros(0)
     keys, at, in_sources = np.unique(np.concatenate([k for k, _ in of_source]), return_inverse=True, return_counts=True)
     in_rows = np.bincount(at.reshape(-1), np.concatenate([n for _, n in of_source]), len(keys))
-    return keys[(in_sources >= settings.min_sources) & (in_rows >= settings.min_rows)]
+    enough = (in_sources >= settings.min_sources) & (in_rows >= settings.min_rows)
+    return keys[enough], in_rows[enough].astype(np.float64)
 
 
-def _matrix(rows: pa.Table, keys: U64, settings: WordsSettings, form: TextForm) -> Any:
-    """Sparse float64[n, m]: 1 / sqrt(k) for each of a row's k known features."""
+def _matrix(rows: pa.Table, keys: U64, rarity: Floats, settings: WordsSettings, form: TextForm) -> Any:
+    """Sparse float64[n, m]: the rarity of each of a row's known features, rows of length 1."""
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
     columns, values, ends = [], [], [0]
@@ -114,7 +118,8 @@ def _matrix(rows: pa.Table, keys: U64, settings: WordsSettings, form: TextForm) 
         at = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
         known = at[keys[at] == found]
         columns.append(known.astype(np.int32))
-        values.append(np.full(len(known), 1 / np.sqrt(max(len(known), 1))))
+        norm = np.sqrt((rarity[known] ** 2).sum())
+        values.append(rarity[known] / (norm if norm > 0 else 1.0))
         ends.append(ends[-1] + len(known))
     return csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(rows.num_rows, len(keys)))
 

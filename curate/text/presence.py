@@ -19,6 +19,7 @@ _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 _NONE: Final = np.int32(-1)
 
 U64 = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float32]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -72,12 +73,12 @@ def _place(slots, places, key):
 
 
 @njit(nogil=True, cache=True)
-def _sums(rows, hashes, ngrams, slots, places, weights, sums, counts):
+def _sums(rows, hashes, ngrams, slots, places, weights, squares, sums, norms):
     """Add up each row's distinct known features, in the order in which they first occur."""
     seen = np.full(len(weights), -1, np.int64)
     for row in range(len(rows) - 1):
         total = 0.0
-        count = 0
+        norm = 0.0
         for i in range(rows[row], rows[row + 1]):
             run = hashes[i]
             for k in range(i, min(i + ngrams, rows[row + 1])):
@@ -87,9 +88,9 @@ def _sums(rows, hashes, ngrams, slots, places, weights, sums, counts):
                 if place >= 0 and seen[place] != row:
                     seen[place] = row
                     total += weights[place]
-                    count += 1
+                    norm += squares[place]
         sums[row] = total
-        counts[row] = count
+        norms[row] = norm
 
 
 def features(words: Words, ngrams: int) -> tuple[npt.NDArray[np.int64], U64]:
@@ -107,10 +108,10 @@ def table(keys: U64) -> tuple[U64, npt.NDArray[np.int32]]:
 
 
 def sums(
-    words: Words, ngrams: int, looked_up: tuple[U64, npt.NDArray[np.int32]], weights: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """For each row the sum of the weights of the distinct known features, float64[n], and how many, int64[n]."""
+    words: Words, ngrams: int, looked_up: tuple[U64, npt.NDArray[np.int32]], weights: Floats, squares: Floats
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """For each row the sums of ``weights`` and of ``squares`` (float32[m]) over its distinct known features, float64[n]."""
     rows = len(words.rows) - 1
-    found, counts = np.zeros(rows, np.float64), np.zeros(rows, np.int64)
-    _sums(words.rows, words.hashes, ngrams, *looked_up, weights, found, counts)
-    return found, counts
+    found, norms = np.zeros(rows, np.float64), np.zeros(rows, np.float64)
+    _sums(words.rows, words.hashes, ngrams, *looked_up, weights, squares, found, norms)
+    return found, norms

@@ -56,7 +56,9 @@ def twin(model, text):
         return 0.0
     weight = dict(zip(model.keys.tolist(), model.weights.tolist(), strict=True))
     known = {f for f in found.tolist() if f in weight}
-    logit = model.intercept + sum(weight[f] for f in known) / math.sqrt(max(len(known), 1))
+    square = dict(zip(model.keys.tolist(), model.squares.tolist(), strict=True))
+    norm = math.sqrt(sum(square[f] for f in known)) or 1.0
+    logit = model.intercept + sum(weight[f] for f in known) / norm
     return 1 / (1 + math.exp(-logit))
 
 
@@ -128,6 +130,7 @@ def test_nothing_to_learn_from_is_said(tmp_path):
     [
         ("weights", lambda v: v[:-1], "do not fit"),
         ("weights", lambda v: np.full_like(v, np.nan), "NaN"),
+        ("squares", lambda v: -v - 1, "negative"),
         ("keys", lambda v: v[::-1].copy(), "do not fit"),
         ("keys", lambda v: v.astype(np.float64), "no keys"),
         ("ngrams", lambda v: v * 0, "runs of 0 words"),
