@@ -3,8 +3,9 @@
 ======================= ==================================================================================
 .gz, .dz                what is in it, by the name without it (at most MAX_FILE_BYTES)
 .html, .htm, .xhtml     the page's main content, by resiliparse (``pip install 'phi-curate[packages]'``)
-.docbook                its text, as that of a page
+.docbook, .page         its text, as that of a page (DocBook, Mallard)
 .ipynb                  text and code cells in their order, without outputs
+no suffix               words without their tags, where it is a tagged corpus (``The/at jury/nn said/vbd ./.``)
 anything else           as it is: UTF-8, else Latin-1
 ======================= ==================================================================================
 """
@@ -31,6 +32,11 @@ _BLOCKS: Final = {
 }
 _BLOCK: Final = re.compile(rf"<(/?)({'|'.join(_BLOCKS)})\b[^>]*>")
 
+_TAGGED: Final = re.compile(r"(\S+)/[a-z$*+'`.,:()-]+")
+"""A word of a tagged corpus; the slash before its tag is the last one."""
+_SAMPLE: Final = 4_000
+_LEAST_WORDS: Final = 100
+
 
 class NoText(Exception):  # noqa: N818 - not an error: the file is set aside
     """Why a file has no text."""
@@ -43,11 +49,12 @@ def text_of(path: str, raw: bytes) -> str:
         return text_of(path.removesuffix(PurePosixPath(path).suffix), _gunzip(raw))
     if suffix in _PAGES:
         return _page(_decoded(raw), main=True)
-    if suffix == ".docbook":
+    if suffix in (".docbook", ".page"):
         return _page(_BLOCK.sub(lambda m: f"<{m[1]}{_BLOCKS[m[2]]}>", _decoded(raw)), main=False)
     if suffix == ".ipynb":
         return _notebook(raw)
-    return _decoded(raw)
+    text = _decoded(raw)
+    return _untagged(text) if not suffix and _is_tagged(text) else text
 
 
 def _decoded(raw: bytes) -> str:
@@ -58,6 +65,17 @@ def _decoded(raw: bytes) -> str:
     if "\0" in text:
         raise NoText("binary: it holds a zero byte")
     return text.replace("\r\n", "\n")
+
+
+def _is_tagged(text: str) -> bool:
+    words = text[:_SAMPLE].split()[:-1]
+    return len(words) >= _LEAST_WORDS and all(map(_TAGGED.fullmatch, words))
+
+
+def _untagged(text: str) -> str:
+    words = _TAGGED.sub(r"\1", text).replace("``", '"').replace("''", '"')
+    words = re.sub(r'" ([^"\n]*?) "', r'"\1"', words)
+    return re.sub(r" ([.,;:?!)])(?=\s)", r"\1", words).replace("( ", "(").replace("\t", "")
 
 
 def _gunzip(raw: bytes) -> bytes:

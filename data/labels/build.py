@@ -93,7 +93,7 @@ def rows_of(rule: dict[str, Any], files: dict[str, bytes]) -> Iterator[dict[str,
             text = text_of(path, files[path]).encode("utf-8", "replace")
         except NoText:
             continue
-        place = f"{rule['from']}#{path}"
+        place, digest = f"{rule['from']}#{path}", hashlib.sha256(files[path]).hexdigest()
         whole = rule.get("whole", False) or len(text) <= SIZES[0] * 3 // 2
         mine = []
         for start, stop in [(0, len(text))] if whole else pieces(place, text):
@@ -103,7 +103,7 @@ def rows_of(rule: dict[str, Any], files: dict[str, bytes]) -> Iterator[dict[str,
             row = {
                 "content_hash": content_hash(pa.array([text[start:stop].decode()], pa.large_string()))[0].as_py().hex(),
                 "origin": origin,
-                "sha256": hashlib.sha256(files[path]).hexdigest(),
+                "sha256": digest,
                 "source": rule["source"],
                 "label": rule["label"],
             }

@@ -308,6 +308,18 @@ def test_files_that_are_not_what_their_names_say() -> None:
     assert text_of("a.txt", b"caf\xe9\r\n") == "café\n"
 
 
+def test_tagged_words_lose_their_tags_and_help_pages_their_markup():
+    line = b"``/`` The/at 1\\/2/cd of/in it/ppo ''/'' ,/, he/pps said/vbd (/( twice/rb )/) ./.\n\n"
+    assert text_of("corpus/ca01", b"\t" + line * 12).startswith('"The 1\\/2 of it", he said (twice).\n\n')
+    assert text_of("corpus/ca01.txt", line * 12) == (line * 12).decode(), "a suffix says what it is"
+    assert text_of("corpus/few", line) == line.decode(), "too few words to tell"
+    prose = line * 12 + b"plain words " * 20
+    assert text_of("corpus/README", b"plain " + prose) == "plain " + prose.decode(), "every word has a tag or none has"
+    page = "<page><info><credit/></info><title>Zoom</title><p>Press <key>+</key>.</p></page>"
+    assert "Press +." in text_of("help/C/zoom.page", page.encode())
+    assert "<" not in text_of("help/C/zoom.page", page.encode())
+
+
 def test_an_sdist_comes_from_the_index_that_pip_is_set_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its address in the list of files, checked; nothing of it is run. A file that is another one is refused."""
     data = tarred({"demo-1.0/setup.py": b"raise SystemExit('run!')", "demo-1.0/a.md": LESSON.encode()})
