@@ -93,27 +93,13 @@ def scores(name: str, docs: Documents) -> np.ndarray:
     return np.concatenate([model.score(Batch.of(pa.array(part, pa.large_string()))) for part in parts])
 
 
-def matched_auc(labels: np.ndarray, values: np.ndarray, lengths: np.ndarray) -> float:
-    """ROC AUC within classes of length (powers of two), weighted by the smaller class: length alone gives 0.5."""
-    bins = np.floor(np.log2(np.maximum(lengths, 1)))
-    total = weight = 0.0
-    for one in np.unique(bins):
-        mine = bins == one
-        smaller = min(int(labels[mine].sum()), int((1 - labels[mine]).sum()))
-        if smaller:
-            auc = evaluate.roc_auc(labels[mine], values[mine])
-            assert auc is not None
-            total, weight = total + auc * smaller, weight + smaller
-    return total / weight if weight else float("nan")
-
-
 def table(title: str, docs: Documents, columns: dict[str, np.ndarray]) -> dict[str, Any]:
-    labels, lengths = np.array(docs.label), np.array([len(t) for t in docs.text])
+    labels, lengths = np.array(docs.label), np.array([len(t.encode()) for t in docs.text])
     print(f"\n{title}: {int(labels.sum()):,} good and {int((1 - labels).sum()):,} other documents\n")
     print(f"{'score':32} {'ROC AUC':>8} {'length-matched':>15}")
     found: dict[str, Any] = {}
     for name, values in columns.items():
-        auc, matched = evaluate.roc_auc(labels, values), matched_auc(labels, values, lengths)
+        auc, matched = evaluate.roc_auc(labels, values), evaluate.length_matched_auc(labels, values, lengths)
         found[name] = {"roc_auc": auc, "length_matched": matched}
         print(f"{name:32} {auc:8.4f} {matched:15.4f}")
     values = next(iter(columns.values()))
