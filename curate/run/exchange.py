@@ -22,7 +22,7 @@ from curate.errors import InputError, RecipeError
 from curate.run.row_step import text_bytes
 from curate.run.segment import conform
 from curate.run.tally import tally
-from curate.run.task import Task
+from curate.run.task import Task, at_step
 from curate.stages.base import KEY, MOST_GROUPS, PART, ROW, VERDICTS, WEIGHT, Context, Global, Span, Writer
 from curate.store.files import Store
 from curate.store.parts import HIDDEN, read_part
@@ -109,7 +109,8 @@ class MapTask(Task):
         else:
             phase = self.stage.phases()[self.phase]
             run, by, group, even = phase.map, phase.sort_by, phase.group, phase.even
-        tables = [t for t in (run(batch, self.ctx) for batch in self._inputs()) if t.num_rows]
+        with at_step(self.ctx.step):
+            tables = [t for t in (run(batch, self.ctx) for batch in self._inputs()) if t.num_rows]
         if not tables:
             return {"file": None, "index": [], "rows": 0}
         rows = sort_rows(pa.concat_tables(tables), by).combine_chunks()

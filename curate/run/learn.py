@@ -15,7 +15,7 @@ from curate.fingerprint import fingerprint, tree_digest
 from curate.llm.request import Answer, Request
 from curate.run.row_step import text_bytes
 from curate.run.segment import batches_of
-from curate.run.task import Task
+from curate.run.task import Task, at_step
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
 from curate.store.files import Store, sync_file, sync_folder
 from curate.store.records import Counts, Part
@@ -59,7 +59,8 @@ class TrainTask(Task):
         out = self.store.path(key)
         out.mkdir(parents=True)
         try:
-            report = self.stage.train(Rows(self.store, self.parts), out, self.ctx)
+            with at_step(self.ctx.step):
+                report = self.stage.train(Rows(self.store, self.parts), out, self.ctx)
         except BaseException:
             shutil.rmtree(out, ignore_errors=True)
             raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from curate.errors import CurateError
 from curate.store.files import Store
 
 
@@ -44,3 +47,14 @@ class Task:
     def work(self) -> Any:
         """Write data durably and return the receipt's value."""
         raise NotImplementedError
+
+
+@contextmanager
+def at_step(step: str) -> Iterator[None]:
+    """Errors from inside that name no place get the step's name as theirs: a stage knows columns, not where it stands."""
+    try:
+        yield
+    except CurateError as error:
+        if error.place or f"'{step}'" in error.cause:
+            raise
+        raise type(error)(error.cause, place=f"step '{step}'", cure=error.cure) from None

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from curate.run.row_step import RowStep, needed
+from curate.run.task import at_step
 from curate.stages.base import Signals
 from curate.text.batch import Batch
 
@@ -32,7 +33,8 @@ def warm(step: RowStep) -> None:
 def measure(step: RowStep, docs: Batch) -> Signals:
     """What a step measures of some rows, after it has loaded what it needs."""
     warm(step)
-    return step.stage.measure(needed(docs, step), step.ctx)
+    with at_step(step.ctx.step):
+        return step.stage.measure(needed(docs, step), step.ctx)
 
 
 @contextmanager

@@ -11,6 +11,9 @@ import pytest
 from command import Curate
 from small_run import HOSTILE, documents, write_run
 
+from curate.quality.fasttext_model import FastTextClassifier
+from curate.quality.fasttext_train import FastTextSettings
+
 MODEL = "model.npz"
 TRAIN = ("train", "textbook-value", "docs.jsonl", "--good", "lessons", "--bad", "notes")
 
@@ -177,14 +180,19 @@ def test_check_the_machine(curate: Curate) -> None:
 
 def test_score_with_anybodys_fasttext_model(curate: Curate, folder: Path) -> None:
     """A .bin by path: P of the label that is named; without one, or with a wrong one, its labels are listed."""
+    rows = [row for row in documents() if row["source"] in ("lessons", "notes")]
+    text = pa.array([row["text"] for row in rows], pa.large_string())
+    labels = [row["source"] == "lessons" for row in rows]
+    settings = FastTextSettings(dim=8, epoch=5, store="model")
+    FastTextClassifier.train(text, labels, settings, folder / "stock")
     found = json.loads(
-        curate("score", "mine/model.bin", "docs.jsonl", "--label", "good", "--json", cwd=folder).ok().out
+        curate("score", "stock/model.bin", "docs.jsonl", "--label", "good", "--json", cwd=folder).ok().out
     )
-    own = json.loads(curate("score", "mine", "docs.jsonl", "--json", cwd=folder).ok().out)
+    own = json.loads(curate("score", "stock", "docs.jsonl", "--json", cwd=folder).ok().out)
     assert found["distribution"]["quantiles"]["50"] == pytest.approx(own["distribution"]["quantiles"]["50"], abs=0.05)
     for argv, said in (
-        (("mine/model.bin",), "name one of its labels"),
-        (("mine/model.bin", "--label", "hq"), "the model has no label 'hq'"),
+        (("stock/model.bin",), "name one of its labels"),
+        (("stock/model.bin", "--label", "hq"), "the model has no label 'hq'"),
         (("docs.jsonl",), "not a fastText model"),
     ):
         done = curate("score", argv[0], "docs.jsonl", *argv[1:], cwd=folder)

@@ -146,7 +146,7 @@ def test_static_vectors_in_place_of_a_model(
     [
         ({"fine": {"vectors": None}}, "'forest' needs 'vectors'"),
         ({"fine": {"vectors": "first.score"}}, "reads a column 'first.score' that no step before it makes"),
-        ({"fine": {"vectors": "embedded.score"}}, "holds double, no vectors"),
+        ({"fine": {"vectors": "embedded.score"}}, "step 'fine': column 'vectors' holds double, no vectors"),
         ({"second": {"vectors": None}}, "scores embeddings, and the documents have none"),
         ({"embedded": {"max_documents": 5}}, "more than 5 documents to embed"),
         ({"fine": {"target": "grade", "model": "logistic"}}, "0-5|logistic"),
