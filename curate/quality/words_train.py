@@ -29,7 +29,9 @@ class WordsSettings(BaseModel):
 
     ngrams: int = Field(2, ge=1, le=8, description="longest run of words that is a feature")
     min_sources: int = Field(
-        1, ge=1, description="features of fewer sources are left out: what only some sources say is their topic"
+        1,
+        ge=1,
+        description="features of fewer sources are left out, or of less than a fourth of them: what few say is their topic",
     )
     min_rows: int = Field(5, ge=1, description="features of fewer documents are left out")
     c: float = Field(1.0, gt=0, description="inverse strength of the penalty on the weights")
@@ -55,10 +57,7 @@ def train_words(
     sources = np.asarray(rows.column("source").combine_chunks().dictionary_encode().indices)
     keys, documents = _vocabulary(rows, sources, settings, form)
     if not len(keys):
-        raise InputError(
-            f"no word is in {settings.min_sources} sources and {settings.min_rows} documents",
-            cure="lower min_sources or min_rows, or label more",
-        )
+        raise InputError(f"no word is in {settings.min_rows} documents", cure="lower min_rows, or label more")
     rarity = np.log(rows.num_rows / documents)
     matrix = _matrix(rows, keys, rarity, settings, form)
     model = LogisticRegression(C=settings.c, solver="liblinear", max_iter=1000)
@@ -105,7 +104,8 @@ def _vocabulary(
         return np.zeros(0, np.uint64), np.zeros(0)
     keys, at, in_sources = np.unique(np.concatenate([k for k, _ in of_source]), return_inverse=True, return_counts=True)
     in_rows = np.bincount(at.reshape(-1), np.concatenate([n for _, n in of_source]), len(keys))
-    enough = (in_sources >= settings.min_sources) & (in_rows >= settings.min_rows)
+    least = max(1, min(settings.min_sources, len(of_source) // 4))
+    enough = (in_sources >= least) & (in_rows >= settings.min_rows)
     return keys[enough], in_rows[enough].astype(np.float64)
 
 

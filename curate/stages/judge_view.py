@@ -82,8 +82,8 @@ _RULES: Final = tuple(re.compile(rule, re.IGNORECASE) for rule in (
     r"\b(?:reply|respond|answer)\b.{0,20}?\b(?:only|just|with|exactly)\b.{0,30}?\b(?:score|[0-5])\b",
     r"^\W{0,4}(?:system|assistant|user|human|judge|grader)\s*:",
 ))  # fmt: skip
-_PIECE: Final = re.compile(r"[^\n](?:[^\n.!?]++|[.!?]++[\"')\]]*+(?!\s))*+(?:[.!?]++[\"')\]]*+(?=\s)|$)", re.MULTILINE)
-"""A sentence, or what of it is in one line. Nothing is gone back for: leaders of dots would cost their length squared."""
+_LINE: Final = re.compile(r"[^\n]+")
+_END: Final = re.compile(r"[.!?]+[\"')\]]*")
 _COMMENT_ENDS: Final = " \t\r*/->\"'"
 _COMMENT: Final = re.compile(r"\s*(?:#+|//+|/\*+|\*+|--+|<!--|;+|\"{3}|'{3}|%+|>+|[-*]\s)?\s*")
 
@@ -111,7 +111,7 @@ def mask(text: str) -> tuple[str, int]:
     A sentence that goes on in the next line of its paragraph or comment is looked at as a whole, too, and its rest goes
     with it.
     """
-    pieces = [m.span() for m in _PIECE.finditer(text)]
+    pieces = list(_pieces(text))
     hit = [_speaks(text[start:stop]) for start, stop in pieces]
     for i in range(len(pieces) - 1):
         (start, middle), (after, stop) = pieces[i], pieces[i + 1]
@@ -121,6 +121,25 @@ def mask(text: str) -> tuple[str, int]:
         if hit[i] or _speaks(text[start:middle] + " " + rest[_comment(rest) :]):
             hit[i] = hit[i + 1] = True
     return _without(text, [piece for piece, found in zip(pieces, hit, strict=True) if found])
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Sentences, or what of one is in one line: up to marks with white space behind them, or to the line's end.
+
+    One expression would go back for every mark of a run (leaders of dots cost their length squared), or need possessive
+    repetition, which Python 3.11 got right in 3.11.5 only.
+    """
+    for line in _LINE.finditer(text):
+        start, stop = line.span()
+        for marks in _END.finditer(text, start, stop):
+            end = marks.end()
+            # A sentence has something before its marks, if only another mark.
+            own = marks.start() > start or text[start + 1 : start + 2] in tuple(".!?")
+            if end < stop and own and text[end].isspace():
+                yield start, end
+                start = end
+        if start < stop:
+            yield start, stop
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> tuple[str, int]:

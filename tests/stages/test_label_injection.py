@@ -12,7 +12,7 @@ from test_generate import answer, flat
 
 from curate import assets
 from curate.stages.base import Accepted
-from curate.stages.judge_view import _PIECE, mask, view
+from curate.stages.judge_view import _pieces, mask, view
 from curate.stages.label_llm import LabelLLM
 
 RUBRIC = assets.find("classifiers", "textbook-value")
@@ -190,7 +190,7 @@ def test_a_view_is_short_and_closed(parts):
 def test_sentences_end_where_the_short_rule_says(text):
     """The rule as one would write it, which goes back for every mark in a run of them."""
     short = re.compile(r"[^\n]+?(?:[.!?]+[\"')\]]*(?=\s)|$|(?=\n))", re.MULTILINE)
-    assert [m.span() for m in _PIECE.finditer(text)] == [m.span() for m in short.finditer(text)]
+    assert list(_pieces(text)) == [m.span() for m in short.finditer(text)]
 
 
 @pytest.mark.parametrize("run", [".", "!?", '."', "a.", "<", ". "])

@@ -121,8 +121,8 @@ def test_the_same_rows_give_the_same_bytes(folder, tmp_path):
 
 def test_nothing_to_learn_from_is_said(tmp_path):
     """No feature is in so many sources."""
-    with pytest.raises(InputError, match="no word is in 99 sources"):
-        train_words(rows(), LABELS, WordsSettings(min_sources=99), tmp_path / "none", FORM)
+    with pytest.raises(InputError, match="no word is in 999 documents"):
+        train_words(rows(), LABELS, WordsSettings(min_rows=999), tmp_path / "none", FORM)
 
 
 @pytest.mark.parametrize(
