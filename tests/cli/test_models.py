@@ -33,7 +33,7 @@ def test_train_writes_a_model_and_its_card(curate: Curate, folder: Path) -> None
     """Model, settings, card; the settings are those of the classifier's train.yaml; it is the same twice."""
     made = {p.name for p in (folder / "mine").iterdir()}
     assert made == {"card.md", MODEL, "settings.json"}
-    assert json.loads((folder / "mine/settings.json").read_bytes())["settings"]["dim"] == 8
+    assert json.loads((folder / "mine/settings.json").read_bytes())["settings"]["min_sources"] == 20
     curate(*TRAIN, "-o", "again", "--no-folds", "--store", "elsewhere", cwd=folder).ok()
     assert {p.name for p in (folder / "again").iterdir()} == made
     assert (folder / "again" / MODEL).read_bytes() == (folder / "mine" / MODEL).read_bytes()
@@ -94,18 +94,25 @@ def test_score_with_a_runs_classifier(curate: Curate, small_run: Path, folder: P
 
 
 def test_the_shipped_classifiers_score_without_any_training(curate: Curate, folder: Path) -> None:
-    """By name; a lesson above a changelog, an algorithm above a table."""
+    """By name; a lesson above a changelog, an algorithm above a migration."""
     lesson = (
         "A variable is a name for a value. For example, in the following figure we define x. Suppose that we add 1. "
     )
     news = "Fixed: regression in 2.3.1 (#4312). Deprecated the option. Thanks to all contributors of this release! "
     code = (
         '"""Sorting, step by step."""\n\ndef bubble_sort(items):\n    """Swap neighbours until all are in order."""\n'
+        "    for i in range(len(items)):\n        for j in range(len(items) - 1 - i):\n"
+        "            if items[j] > items[j + 1]:\n                items[j], items[j + 1] = items[j + 1], items[j]\n"
+        "    return items\n\nprint(bubble_sort([3, 1, 2]))\n"
     )
-    rows = {"lesson": lesson * 8, "news": news * 8, "code": code * 6, "table": "    0x0041: 'A', 0x0042: 'B',\n" * 90}
+    migration = (
+        "from django.db import migrations, models\n\nclass Migration(migrations.Migration):\n    dependencies = [('app', '0001')]\n"
+        "    operations = [migrations.AddField(model_name='item', name='size', field=models.IntegerField(default=0))]\n"
+    )
+    rows = {"lesson": lesson * 8, "news": news * 8, "code": code, "migration": migration}
     lines = [json.dumps({"id": name, "text": text}) for name, text in rows.items()]
     (folder / "both.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for name, good, bad in (("textbook-value", "lesson", "news"), ("code-value", "code", "table")):
+    for name, good, bad in (("textbook-value", "lesson", "news"), ("code-value", "code", "migration")):
         curate("score", name, "both.jsonl", "-o", f"{name}.jsonl", cwd=folder).ok()
         found = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
         scores = {row["origin"].partition("#")[2]: row["score"] for row in found}
