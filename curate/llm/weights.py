@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from curate.errors import EndpointError, StorageError
+from curate.llm.keys import client_environment
 
 __all__ = ["QWEN", "Progress", "Weights", "check", "local_weights"]
 
@@ -35,47 +36,6 @@ _HUB_SECONDS: Final = 4.0
 """How long the hub may take to answer a first, small question; then the mirror is tried."""
 
 _CHUNK: Final = 1 << 20
-
-# What pip needs to do as the user configured it; anything else in the environment may be a key.
-_PIP_ENV: Final = frozenset(
-    {
-        "PATH",
-        "HOME",
-        "LANG",
-        "LC_ALL",
-        "TMPDIR",
-        "USER",
-        "LOGNAME",
-        "NETRC",
-        "VIRTUAL_ENV",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-        "XDG_CONFIG_HOME",
-        "XDG_CONFIG_DIRS",
-        "XDG_CACHE_HOME",
-    }
-) | {
-    f"PIP_{name}"
-    for name in (
-        "CONFIG_FILE",
-        "INDEX_URL",
-        "EXTRA_INDEX_URL",
-        "FIND_LINKS",
-        "NO_INDEX",
-        "CERT",
-        "CLIENT_CERT",
-        "PROXY",
-        "TRUSTED_HOST",
-        "DEFAULT_TIMEOUT",
-        "RETRIES",
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -268,9 +228,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
     command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder), requirement]
     # TMPDIR: what is being downloaded can be seen to grow, and lands on the disk that was checked for space.
-    env = {k: v for k, v in os.environ.items() if k in _PIP_ENV or k.upper().endswith("_PROXY")} | {
-        "TMPDIR": str(folder)
-    }
+    env = {**client_environment(), "TMPDIR": str(folder)}
     done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()

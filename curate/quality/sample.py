@@ -33,8 +33,30 @@ def held_out(content_hash: pa.Array, key: int, share: float) -> npt.NDArray[np.b
     return unit(keyed_hash(content_hash, key)) < share
 
 
-class Smallest:
-    """The rows with the smallest hashes, kept while batches stream by.
+class Held:
+    """Rows that are kept while batches stream by, with their hash in column HASH; ``_prune`` lets go of what is too much."""
+
+    def __init__(self) -> None:
+        self._held: list[pa.Table] = []
+        self._held_rows = 0
+
+    def rows(self) -> pa.Table | None:
+        """The sample in its order; None if no row was offered."""
+        if not self._held:
+            return None
+        self._prune()
+        return self._held[0]
+
+    def _hold(self, rows: pa.Table) -> None:
+        self._held.append(rows)
+        self._held_rows += rows.num_rows
+
+    def _prune(self) -> None:
+        raise NotImplementedError
+
+
+class Smallest(Held):
+    """The rows with the smallest hashes, in order of (hash, id).
 
     Args:
         rows: at most so many rows.
@@ -47,9 +69,9 @@ class Smallest:
     """
 
     def __init__(self, *, rows: int | None = None, text_bytes: int | None = None, distinct: bool = False) -> None:
+        super().__init__()
         self._rows, self._bytes, self._distinct = rows, text_bytes, distinct
-        self._held: list[pa.Table] = []
-        self._held_rows = self._held_bytes = 0
+        self._held_bytes = 0
         self._cut_at: int | None = None
 
     def add(self, rows: pa.RecordBatch | pa.Table, hashes: U64) -> None:
@@ -60,21 +82,13 @@ class Smallest:
             table = table.filter(pc.less_equal(table.column(HASH), pa.scalar(self._cut_at, pa.uint64())))
         if not table.num_rows:
             return
-        self._held.append(table)
-        self._held_rows += table.num_rows
+        self._hold(table)
         if self._bytes is not None:
             self._held_bytes += pc.sum(pc.binary_length(table.column("text"))).as_py() or 0
         full = self._rows is not None and self._held_rows > 2 * self._rows
         heavy = self._bytes is not None and self._held_bytes > 2 * self._bytes
         if full or heavy:
             self._prune()
-
-    def rows(self) -> pa.Table | None:
-        """The sample in order of (hash, id), with its hash in column HASH; None if no row was offered."""
-        if not self._held:
-            return None
-        self._prune()
-        return self._held[0]
 
     def _prune(self) -> None:
         table = pa.concat_tables(self._held).sort_by([(HASH, "ascending"), ("id", "ascending")])

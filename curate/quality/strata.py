@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.quality.sample import HASH, U64, ranks_within
+from curate.quality.sample import HASH, U64, Held, ranks_within
 
 I64 = npt.NDArray[np.int64]
 
 
-class Stratified:
-    """The first rows of the order above, kept while batches stream by.
+class Stratified(Held):
+    """The first rows of the order above.
 
     Args:
         rows: at most so many rows; at most about twice as many, and a batch, are held at any time.
@@ -34,25 +34,16 @@ class Stratified:
     """
 
     def __init__(self, rows: int, classes: Sequence[str], key: int) -> None:
+        super().__init__()
         self._rows, self._classes, self._key = rows, tuple(classes), key
-        self._held: list[pa.Table] = []
-        self._held_rows = 0
 
     def add(self, rows: pa.Table, hashes: U64) -> None:
         """Offer rows with an ``id``, the classes' columns, and their hashes."""
         if not rows.num_rows:
             return
-        self._held.append(rows.append_column(HASH, pa.array(hashes, pa.uint64())))
-        self._held_rows += rows.num_rows
+        self._hold(rows.append_column(HASH, pa.array(hashes, pa.uint64())))
         if self._held_rows > 2 * self._rows:
             self._prune()
-
-    def rows(self) -> pa.Table | None:
-        """The sample in its order, with its hash in column HASH; None if no row was offered."""
-        if not self._held:
-            return None
-        self._prune()
-        return self._held[0]
 
     def _prune(self) -> None:
         held = pa.concat_tables(self._held)

@@ -243,7 +243,7 @@ class Engine:
         if isinstance(stage, Global):
             record = self._global(step, stage, identity, folder, parts)
         elif isinstance(stage, Trainer):
-            record = self._train(step, stage, identity, folder, parts)
+            record = learn.run_trainer(self, step, stage, identity, folder, parts)
         elif isinstance(stage, Generator):
             record = generate.run_generator(self, step, stage, identity, folder, parts)
         elif isinstance(stage, Writer):
@@ -360,17 +360,6 @@ class Engine:
             else:
                 record.parts.append(Part(key, part.root, part.data, part.overlays, part.rows, part.bytes))
                 record.counts.add(Counts(part.rows, part.rows, part.bytes, part.bytes))
-        return record
-
-    def _train(self, step: PlannedStep, stage: Trainer, identity: str, folder: str, parts: list[Part]) -> StepRecord:
-        key = fingerprint(identity, [p.key for p in parts])
-        task = learn.TrainTask(self.store, folder, key, stage, self.context(step), tuple(parts))
-        receipt = self.tasks((step.id,), "training", [task])[key]
-        rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
-        record = StepRecord(
-            step.id, stage.name, identity, fingerprint(receipt["digest"]), Counts(rows, rows, size, size)
-        )
-        record.folder, record.report = receipt["folder"], {**receipt["report"], "digest": receipt["digest"]}
         return record
 
     def _write(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,15 +13,19 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.fingerprint import fingerprint, tree_digest
 from curate.llm.request import Answer, Request
+from curate.recipe.plan import PlannedStep
 from curate.run.row_step import text_bytes
 from curate.run.segment import batches_of
 from curate.run.task import Task, at_step
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
 from curate.store.files import Store, sync_file, sync_folder
-from curate.store.records import Counts, Part
+from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import one_batch, table_writer
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
+
+if TYPE_CHECKING:
+    from curate.run.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -203,3 +207,16 @@ class AcceptTask(Task):
         with table_writer(self.store.path(key), schema.DROPPED) as out:
             out.write(one_batch(pa.Table.from_arrays(columns, schema=schema.DROPPED)))
         return key
+
+
+def run_trainer(
+    engine: Engine, step: PlannedStep, stage: Trainer, identity: str, folder: str, parts: list[Part]
+) -> StepRecord:
+    """Run a Trainer step; its record is known by the digest of what was made."""
+    key = fingerprint(identity, [p.key for p in parts])
+    task = TrainTask(engine.store, folder, key, stage, engine.context(step), tuple(parts))
+    receipt = engine.tasks((step.id,), "training", [task])[key]
+    rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
+    record = StepRecord(step.id, stage.name, identity, fingerprint(receipt["digest"]), Counts(rows, rows, size, size))
+    record.folder, record.report = receipt["folder"], {**receipt["report"], "digest": receipt["digest"]}
+    return record

@@ -36,6 +36,7 @@ from typing import IO, Any, Final, cast
 import zstandard
 
 from curate.errors import EndpointError, InputError
+from curate.llm.keys import client_environment
 
 MAX_FILE_BYTES: Final = 64 << 20
 """A larger file in an archive is no document."""
@@ -167,6 +168,7 @@ def _client(package: Package, command: list[str], folder: Path, cure: str) -> Pa
         done = subprocess.run(
             command,
             cwd=folder,
+            env=client_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -200,7 +202,9 @@ def _from_debian(package: Package, folder: Path) -> Path:
         # Half of the lists is an error, too: else a network that was away once would be missed for ever.
         command = ["apt-get", *state, "-oAPT::Update::Error-Mode=any", "-q", "update"]
         try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=_CLIENT_SECONDS)
+            done = subprocess.run(
+                command, env=client_environment(), capture_output=True, check=False, timeout=_CLIENT_SECONDS
+            )
         except subprocess.TimeoutExpired:
             raise _unavailable(package, f"apt-get update took more than {_CLIENT_SECONDS} seconds", cure) from None
         if done.returncode == 0:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.hashing import mix64
+from curate.text.hashing import mix64, table_mask
 from curate.text.words import Words
 
 __all__ = ["features", "sums", "table"]
@@ -101,7 +101,7 @@ def features(words: Words, ngrams: int) -> tuple[npt.NDArray[np.int64], U64]:
 
 def table(keys: U64) -> tuple[U64, npt.NDArray[np.int32]]:
     """Open addressing at most half full: hashes, and which of ``keys`` (distinct) each slot holds, -1 for none."""
-    size = 1 << max(4, (2 * len(keys) - 1).bit_length())
+    size = int(table_mask(len(keys))) + 1
     slots, places = np.zeros(size, np.uint64), np.full(size, _NONE, np.int32)
     _fill(keys, slots, places)
     return slots, places

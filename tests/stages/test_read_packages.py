@@ -290,6 +290,24 @@ def test_lists_of_debian_that_could_not_be_had_are_fetched_again(
     assert package_archives.archive_of(package).read_bytes() == b"hi"
 
 
+@pytest.mark.parametrize("key", ["deb:demo==1", "npm:demo==1"])
+def test_registries_clients_get_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """What the environment holds beside what they need stays here."""
+    for name in ("apt-get", "npm"):
+        fake = tmp_path / "bin" / name
+        fake.parent.mkdir(exist_ok=True)
+        fake.write_text(f"#!/bin/sh\nenv >> {tmp_path}/seen\nprintf hi > demo_1.file\n")
+        fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("CURATE_OFFLINE", raising=False)
+    monkeypatch.setenv("CURATE_PACKAGES", str(tmp_path / "cache"))
+    package_archives.archive_of(Package(key, hashlib.sha256(b"hi").hexdigest(), "demo_1.file", "MIT"))
+    seen = (tmp_path / "seen").read_text()
+    assert "secret" not in seen and "https_proxy" in seen
+
+
 def test_a_range_with_too_many_digits_is_part_of_the_path(listed: Path) -> None:
     """Not a number that Python refuses to read."""
     line = {"origin": f"pypi:demo==1.0#a.md@{'9' * 5000}-1", "sha256": "0" * 64, "source": "x"}
