@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -67,6 +68,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A path in a .pth file is added at the end, and the .pth files in it (the editable curate) are not read.
     library = next((home / "lib").glob("python*/site-packages"))
     (library / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    for source in (CHECKOUT / "curate").rglob("*.py"):
+        # The wheel's kernels are the checkout's, byte by byte (see below): what was compiled of those is used again.
+        twin = library / source.relative_to(CHECKOUT)
+        shutil.copystat(source, twin)
+        (twin.parent / "__pycache__").mkdir(exist_ok=True)
+        for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.*.nb[ci]"):
+            shutil.copy2(compiled, twin.parent / "__pycache__")
     return home / "bin"
 
 
