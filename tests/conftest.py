@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +35,28 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, curate) -> Path:
     folder = tmp_path_factory.mktemp("small")
     curate.run(write_run(folder), folder / "run").ok()
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator:
+    """A real S3 server on loopback, in a process of its own (see object_store.py)."""
+    from object_store import S3Server
+
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """A proxy before the server, with a ``bucket`` of its own; this process and its children find it by the environment."""
+    from object_store import Proxy, settings
+
+    with Proxy(s3_server.url) as proxy:
+        proxy.bucket = s3_server.new_bucket()
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        for name, value in settings(proxy.url).items():
+            monkeypatch.setenv(name, value)
+        yield proxy
+        if "s3fs" in sys.modules:
+            # Connections to a proxy that is no more.
+            sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
