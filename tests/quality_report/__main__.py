@@ -113,26 +113,46 @@ def table(title: str, docs: Documents, columns: dict[str, np.ndarray]) -> dict[s
     return found
 
 
-def human_grades(folder: Path) -> tuple[Documents, np.ndarray] | None:
-    """OneStopEnglish: 189 articles in three versions that teachers wrote for three levels of readers."""
+@dataclass(frozen=True)
+class Graded:
+    """Documents that people or a strong model graded: ``grades`` are whole numbers, ``about`` says whose they are."""
+
+    about: str
+    docs: Documents
+    grades: np.ndarray
+
+
+def graded_documents(folder: Path) -> Iterator[tuple[str, Graded]]:
+    """What the corpora hold of grades by people and by models."""
     path = folder / "quality" / "onestop_english.jsonl.zst"
-    if not path.is_file():
-        return None
-    rows = [json.loads(line) for line in lines(path)]
-    levels = {"elementary": 0, "intermediate": 1, "advanced": 2}
-    grades = np.array([levels[row["label"]] for row in rows])
-    return Documents([r["text"] for r in rows], [0] * len(rows), ["onestop"] * len(rows)), grades
+    if path.is_file():
+        rows = [json.loads(line) for line in lines(path)]
+        levels = {"elementary": 0, "intermediate": 1, "advanced": 2}
+        docs = Documents([r["text"] for r in rows], [0] * len(rows), ["onestop"] * len(rows))
+        about = "189 articles in the three versions that teachers wrote for three levels of readers (OneStopEnglish)"
+        yield "people", Graded(about, docs, np.array([levels[r["label"]] for r in rows]))
+    path = folder / "instruct" / "alpaca_eval_answers_dev.jsonl.zst"
+    if path.is_file():
+        rows = [r for r in map(json.loads, lines(path)) if r["output"]]
+        liked = np.array([json.loads(r["label"])["preference_1to2_vs_gpt4"] for r in rows], np.float64)
+        docs = Documents([r["output"] for r in rows], [0] * len(rows), [r["model"] for r in rows])
+        about = "answers of nine models, preferred to GPT-4's or not by a model (AlpacaEval; 1 to 2 in thirds of their rank)"
+        yield "preferences", Graded(about, docs, thirds(liked))
 
 
-def agreement(docs: Documents, grades: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, Any]:
-    print("\nAgainst levels of reading that people gave (OneStopEnglish: 0, 1, 2)\n")
+def thirds(values: np.ndarray) -> np.ndarray:
+    """0, 1 or 2: in which third of the ranks a value lies."""
+    ranks = baselines.ranks(values)
+    return np.minimum((ranks / len(ranks) * 3).astype(int), 2)
+
+
+def agreement(graded: Graded, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    print(f"\nAgainst {graded.about}: {len(graded.grades):,} documents\n")
     print(f"{'score':32} {'Spearman':>9} {'QWK':>7}")
     found = {}
     for name, values in columns.items():
-        ranks = baselines.ranks(values)
-        rho = float(np.corrcoef(ranks, baselines.ranks(grades))[0, 1])
-        thirds = np.minimum((ranks / len(ranks) * 3).astype(int), 2)
-        kappa = evaluate.quadratic_kappa(grades, thirds)
+        rho = float(np.corrcoef(baselines.ranks(values), baselines.ranks(graded.grades))[0, 1])
+        kappa = evaluate.quadratic_kappa(graded.grades, thirds(values))
         found[name] = {"spearman": rho, "qwk": kappa}
         print(f"{name:32} {rho:9.3f} {kappa:7.3f}")
     return found
@@ -161,9 +181,8 @@ def main() -> None:
         if given.corpora and spec:
             docs = corpora_documents(Path(given.corpora), spec)
             report[name]["corpora"] = table(f"{name}, corpora", docs, columns(docs))
-            graded = human_grades(Path(given.corpora)) if name == "textbook-value" else None
-            if graded:
-                report[name]["people"] = agreement(*graded, columns(graded[0]))
+            for which, graded in graded_documents(Path(given.corpora)) if name == "textbook-value" else ():
+                report[name][which] = agreement(graded, columns(graded.docs))
     out = Path("runs/quality/quality.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
