@@ -46,6 +46,11 @@ def load(place: Path, label: str | None = None) -> Classifier:
     return _load(place.absolute(), label, stats)
 
 
+def scores_texts(place: Path) -> bool:
+    """Whether a classifier reads texts, and not embeddings. Raises InputError for a folder that is no classifier."""
+    return place.is_file() or KINDS.get(describe(place).kind) is not _head
+
+
 @lru_cache(maxsize=4)
 def _load(place: Path, label: str | None, stats: tuple[tuple[str, int, int, int], ...]) -> Classifier:  # noqa: ARG001 - part of the cache's key
     if place.is_file():

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate import assets
+from curate.errors import InputError
 from curate.quality import classifier
 from curate.quality.classifier import VECTORS
 from curate.stages.base import Context, Filter, Signals
@@ -52,7 +53,13 @@ class ScoreClassifier(Filter):
         return self.signals
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
-        """``score``: the classifier's."""
+        """``score``: the classifier's. Raises InputError where ``vectors`` is named for a classifier of texts."""
         if self.vectors:
+            if classifier.scores_texts(ctx.assets["classifier"]):
+                raise InputError(
+                    f"'{self.classifier}' scores texts, not vectors",
+                    place=f"step '{ctx.step}'",
+                    cure="leave 'vectors' out, or name a classifier trained on embeddings (forest, ridge, logistic)",
+                )
             docs = Batch(docs.rows.append_column(VECTORS, docs.column(self.vectors)))
         return {"score": pa.array(classifier.load(ctx.assets["classifier"], self.label).score(docs), pa.float32())}

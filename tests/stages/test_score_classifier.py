@@ -10,6 +10,7 @@ from fasttext_files import write_model
 from learning_cases import batch, context
 from recipes import step, write
 
+from curate import assets
 from curate.errors import InputError, RecipeError
 from curate.recipe.plan import Options, make_plan
 from curate.recipe.recipe import load_recipe
@@ -73,3 +74,13 @@ def test_a_recipe_names_a_file_beside_it_and_its_content_counts(tmp_path):
     assert planned(tmp_path, "m.bin").digests != below.digests
     with pytest.raises(RecipeError):
         planned(tmp_path, "models/none.bin")
+
+
+def test_a_classifier_of_texts_takes_no_vectors(tmp_path):
+    """A column that would not be read is a mistake; a file's, a folder's kind says so."""
+    model = write_model(tmp_path / "m.bin", {"</s>": [0.0]}, {"hq": [0.5], "cc": [-0.5]})
+    docs = batch(["x"], ["s"])
+    for place in (model, assets.find("classifiers", "textbook-value")):
+        stage = ScoreClassifier(classifier=str(place), vectors="embedded.vector")
+        with pytest.raises(InputError, match="scores texts, not vectors"):
+            stage.measure(docs, context(classifier=place))
