@@ -9,7 +9,8 @@ CurateError                 stop the run                                     exi
 ├── GuardError              a step dropped more, or less, than its guard     exit 7
 ├── VersionError            a half-done step was begun with other versions   exit 8
 ├── DamagedError            a committed file is missing or differs           exit 9
-└── WorkerError             workers died again and again on one task         exit 10
+├── WorkerError             workers died again and again on one task         exit 10
+└── BusyError               another command holds the store                  exit 11
 
 A row or a shard that is bad alone is no exception: it is set aside with a reason, counted in the manifest.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 __all__ = [
     "BudgetError",
+    "BusyError",
     "CurateError",
     "DamagedError",
     "EndpointError",
@@ -110,3 +112,9 @@ class WorkerError(CurateError):
     """Workers died again and again on one task."""
 
     exit_code = 10
+
+
+class BusyError(CurateError):
+    """Another command holds the store, or took it because this one seemed dead."""
+
+    exit_code = 11

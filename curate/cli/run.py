@@ -59,6 +59,7 @@ def run(
     partitions: Annotated[
         int | None, typer.Option(help="Partitions per exchange. Results never depend on it.", min=1)
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait while another command holds the store.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Run a recipe, or go on with it: what is done already is not done again."""
@@ -69,6 +70,7 @@ def run(
     from curate.report.card import write_card
     from curate.run.cluster import Runner
     from curate.run.engine import Engine, Settings
+    from curate.run.lease import Lease
     from curate.run.manifest import write_manifest
     from curate.run.session import Session
     from curate.store.files import Store
@@ -79,10 +81,14 @@ def run(
     folder = (store or default_store(loaded.name)).absolute()
     count = (os.cpu_count() or 1) if workers is None else workers
     settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions)
-    with choose_view(as_json=as_json) as view, Session(Store(folder), sys.argv, loaded.path) as session:
+    with (
+        choose_view(as_json=as_json) as view,
+        Lease(Store(folder), "curate run", wait=wait, note=view.note) as lease,
+        Session(Store(folder), sys.argv, loaded.path) as session,
+    ):
         view.begin(loaded, folder)
         with Runner(count, cluster) as runner:
-            engine = Engine(plan, Store(folder), runner, view, settings)
+            engine = Engine(plan, Store(folder), runner, view, settings, lease)
             try:
                 engine.run()
             except CurateError as error:

@@ -119,6 +119,7 @@ def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, An
     from curate.recipe.plan import make_plan
     from curate.run.cluster import Runner
     from curate.run.engine import Engine
+    from curate.run.lease import Lease
     from curate.run.manifest import write_manifest
     from curate.run.session import Session
     from curate.store.files import Store
@@ -127,10 +128,14 @@ def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, An
     if not trainers:
         raise RecipeError("has no train.classifier step", place=str(recipe.path), cure="add one, or see 'curate run'")
     plan = make_plan(recipe)
-    with choose_view(as_json=False) as view, Session(Store(folder), sys.argv, recipe.path) as session:
+    with (
+        choose_view(as_json=False) as view,
+        Lease(Store(folder), "curate train", note=view.note) as lease,
+        Session(Store(folder), sys.argv, recipe.path) as session,
+    ):
         view.begin(recipe, folder)
         with Runner(workers) as runner:
-            engine = Engine(plan, Store(folder), runner, view)
+            engine = Engine(plan, Store(folder), runner, view, lease=lease)
             try:
                 records = engine.run()
             except CurateError as error:

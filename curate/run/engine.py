@@ -20,6 +20,7 @@ from curate.run import dataset, exchange, generate, learn
 from curate.run.cluster import Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
+from curate.run.lease import Lease
 from curate.run.progress import Reporter
 from curate.run.row_step import RowStep
 from curate.run.segment import SegmentTask
@@ -48,13 +49,14 @@ class Settings:
 
 @dataclass
 class Engine:
-    """Runs a plan in a store."""
+    """Runs a plan in a store; with a lease it stops before it publishes anything when it lost it."""
 
     plan: Plan
     store: Store
     runner: Runner
     reporter: Reporter
     settings: Settings = field(default_factory=Settings)
+    lease: Lease | None = None
 
     def __post_init__(self) -> None:
         self.records: dict[str, StepRecord] = {}
@@ -120,6 +122,11 @@ class Engine:
                 self.reporter.finished(self.records[name], (time.monotonic() - started) / len(segment), reused)
         return {name: self.records[name] for name in self.plan.steps}
 
+    def check_lease(self) -> None:
+        """Raise BusyError when another command has taken the store."""
+        if self.lease is not None:
+            self.lease.check()
+
     def _index(self) -> None:
         from curate.store.files import encode_json
 
@@ -143,6 +150,7 @@ class Engine:
 
     def _done(self, record: StepRecord, key: str) -> None:
         where = self._place(self.plan.steps[record.step], record.fingerprint, key)
+        self.check_lease()
         crash_point("step.before-done")
         self.store.put_if_absent(where, record.dump())
         crash_point("step.after-done")
@@ -173,6 +181,8 @@ class Engine:
         self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
         for task, receipt in self.runner.run(tasks, follow):
             receipts[task.key] = receipt
+            if self.lease is not None:
+                self.lease.glance()
             self.reporter.advance(task.size, counts_of(receipt))
         return receipts
 
@@ -257,6 +267,7 @@ class Engine:
     def _publish(self, step: str) -> None:
         folder = self.records[step].folder
         if folder is not None:
+            self.check_lease()
             dataset.publish(self.store, step, folder)
 
     def _partitions(self, parts: list[Part]) -> int:

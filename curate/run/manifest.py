@@ -65,6 +65,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
 def write_manifest(engine: Engine) -> dict[str, Any]:
     """Write ``manifest.json`` as a whole; returns it."""
     value = manifest(engine)
+    engine.check_lease()
     crash_point("publish.before-manifest")
     engine.store.replace("manifest.json", encode_json(value))
     crash_point("publish.after-manifest")

@@ -1,0 +1,245 @@
+"""Who may write to a store: one command at a time, by a lease that outlives nobody.
+
+A lease is a numbered file under ``lease/``; the highest number is the one that counts. It is taken by putting the next
+number if it is absent, so of two that try at once one wins, on disks and on object stores alike; its owner alone
+replaces that file, to renew it. A lease says nothing about results and no safety hangs on it: whatever two drivers do
+at once, the first receipt wins (store/files.py). It spares the second one work in vain, and a reader two writers' views.
+
+An owner that is dead is not waited for: on the same machine its pid is looked up, with the time at which that process
+started; elsewhere its lease must stay unchanged for as long as it said it would, by the clock of the one who watches.
+Two machines' clocks are never compared to take a lease away, so one that is wrong, or set, does no harm.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from curate.errors import BusyError, CurateError
+from curate.store.files import Store, encode_json
+
+FOLDER: Final = "lease"
+RENEW_SECONDS: Final = 10.0
+"""How often an owner renews its lease: one small write."""
+EXPIRE_SECONDS: Final = 45
+"""How long a lease holds without being renewed: four renewals may fail, or be slow, before anybody may take it."""
+_POLL_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a lease says of who holds it.
+
+    Attributes:
+        token: unlike that of any other holding.
+        what: the command, in a word or two.
+        host, pid: for people, and on the same machine for us.
+        machine: which kernel, since which boot, and which pids it means by its pid; empty where that can't be told.
+        began: when the process started, in clock ticks since boot: a pid alone may be another process by now.
+        since, renewed: seconds since the epoch, by the owner's clock.
+        renewals: how often it was renewed.
+        seconds: how long it holds without being renewed.
+        released: whether its owner gave it back.
+    """
+
+    token: str
+    what: str
+    host: str
+    pid: int
+    machine: str
+    began: int
+    since: float
+    renewed: float
+    renewals: int
+    seconds: float
+    released: bool = False
+
+    def dead(self) -> bool:
+        """Whether it ran on this machine and runs no more."""
+        return bool(self.machine) and self.machine == _machine() and _began(self.pid) != self.began
+
+    def here(self) -> bool:
+        """Whether it runs, or ran, on this machine, so that ``dead`` tells."""
+        return bool(self.machine) and self.machine == _machine()
+
+    def fresh(self) -> bool:
+        """Whether it was renewed in time, as far as the clocks agree: then nothing needs to be watched."""
+        return 0 <= time.time() - self.renewed <= self.seconds
+
+    def __str__(self) -> str:
+        age = max(0, round(time.time() - self.renewed))
+        since = dt.datetime.fromtimestamp(self.since, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"{self.what}, pid {self.pid} on {self.host}, since {since}, renewed {age} s ago"
+
+
+class Lease:
+    """The right to write to a store, held as a context; renewed by a thread as long as it is held.
+
+    Args:
+        store: whose.
+        what: the command, for those who are refused.
+        wait: wait until it can be had, instead of refusing.
+        note: is told, once, that it has to be waited for.
+
+    Raises BusyError when another one holds it.
+    """
+
+    def __init__(
+        self, store: Store, what: str, *, wait: bool = False, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._store, self._what, self._wait, self._note = store, what, wait, note
+        self._number, self._lost = 0, False
+        self._mine: Owner | None = None
+        self._stop = threading.Event()
+        self._renewing: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._number, self._mine = self._take()
+        for number in _numbers(self._store):
+            if number < self._number:
+                self._store.path(_key(number)).unlink(missing_ok=True)
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewing.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._renewing is not None:
+            self._renewing.join()
+        if self._mine is not None and not self._lost:
+            # Never removed: numbers must not begin anew under one who still looks at an old one.
+            with suppress(CurateError, OSError):
+                self._write(replace(self._mine, released=True))
+
+    def check(self) -> None:
+        """Raise BusyError if it was lost: to be called before anything is published."""
+        newest = _newest(self._store)
+        if newest is not None and newest[0] > self._number:
+            self._lost = True
+            raise BusyError(
+                f"lost the store to another command ({newest[1]})",
+                place=str(self._store.root),
+                cure="this one was taken for dead, being stopped or cut off too long; run again when that one is done",
+            )
+
+    def glance(self) -> None:
+        """The same as of the last renewal: costs nothing."""
+        if self._lost:
+            self.check()
+
+    # -- taking ------------------------------------------------------------------------------------------------
+
+    def _take(self) -> tuple[int, Owner]:
+        watched: tuple[str, int] | None = None
+        since = time.monotonic()
+        told = False
+        while True:
+            newest = _newest(self._store)
+            if newest is None or newest[1].released or newest[1].dead():
+                if (taken := self._put(newest[0] + 1 if newest else 1)) is not None:
+                    return taken
+                continue
+            number, owner = newest
+            if watched != (owner.token, owner.renewals):
+                watched, since = (owner.token, owner.renewals), time.monotonic()
+            if not owner.here() and time.monotonic() - since > owner.seconds:
+                if (taken := self._put(number + 1)) is not None:
+                    return taken
+                continue
+            if not self._wait and (owner.here() or owner.fresh()):
+                raise BusyError(
+                    f"is in use ({owner})", place=str(self._store.root), cure="wait for it, with --wait, or stop it"
+                )
+            if not told:
+                told = True
+                why = "to be done" if owner.here() or owner.fresh() else f"{owner.seconds:g} s, if it is dead"
+                self._note(f"{self._store.root} is in use ({owner}): waiting for it {why}")
+            time.sleep(_POLL_SECONDS)
+
+    def _put(self, number: int) -> tuple[int, Owner] | None:
+        """The lease under that number, unless another one was first."""
+        now = time.time()
+        mine = Owner(
+            uuid.uuid4().hex,
+            self._what,
+            platform.node(),
+            os.getpid(),
+            _machine(),
+            _began(os.getpid()),
+            now,
+            now,
+            0,
+            EXPIRE_SECONDS,
+        )
+        there = self._store.put_if_absent(_key(number), asdict(mine))
+        newest = _newest(self._store)
+        # A number that was free because its successor's owner had removed it is no lease.
+        return (number, mine) if there["token"] == mine.token and newest is not None and newest[0] == number else None
+
+    # -- keeping -----------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_SECONDS):
+            assert self._mine is not None
+            try:
+                self.check()
+                self._mine = replace(self._mine, renewed=time.time(), renewals=self._mine.renewals + 1)
+                self._write(self._mine)
+            except BusyError:
+                return
+            except (CurateError, OSError):
+                # A store that can't be reached now may be there the next time; who publishes will see for themselves.
+                continue
+
+    def _write(self, owner: Owner) -> None:
+        self._store.replace(_key(self._number), encode_json(asdict(owner)))
+
+
+def _key(number: int) -> str:
+    return f"{FOLDER}/{number:08d}.json"
+
+
+def _numbers(store: Store) -> list[int]:
+    """Of all leases that are there, ascending."""
+    found = [re.fullmatch(r"(\d{8})\.json", path.name) for path in store.path(FOLDER).glob("*.json")]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _newest(store: Store) -> tuple[int, Owner] | None:
+    """The lease that counts, with its number."""
+    while numbers := _numbers(store):
+        value: dict[str, Any] | None = store.read_json(_key(numbers[-1]))
+        if value is not None:
+            return numbers[-1], Owner(**value)
+    return None
+
+
+def _machine() -> str:
+    """The kernel since its boot, and the pid namespace: two processes for which it is equal mean the same by a pid."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _began(pid: int) -> int:
+    """When a process started, in clock ticks since boot; -1 when there is none (a zombie is none)."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return -1
+    # proc(5): starttime is field 22; the state is field 3.
+    return -1 if state in "ZX" else int(fields[18])
