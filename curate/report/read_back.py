@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -149,7 +148,7 @@ def answer_of(run: RunFolder, row: Row) -> dict[str, Any] | None:
     files = sorted(folder.glob(f"*-{round_:06d}.json"), key=lambda p: (p.stat().st_mtime_ns, p.name))
     if not files:
         return None
-    answers = json.loads(files[-1].read_bytes())
+    answers = run.store.read_json(files[-1].relative_to(run.store.root).as_posix()) or []
     found = answers[number] if number < len(answers) else None
     return dict(found) if found else None
 

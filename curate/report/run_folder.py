@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,23 +73,9 @@ class RunFolder:
 
     def batches(self, key: str, columns: Iterable[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The batches of a table; only ``columns`` are read from the disk, those it lacks are left out."""
-        path = self.store.path(key)
-        with open_table(path) as reader:
-            names = reader.schema.names
-            count = reader.num_record_batches
-        wanted = None if columns is None else sorted({names.index(c) for c in columns if c in names})
-        options = pa.ipc.IpcReadOptions(included_fields=wanted)
-        with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source, options=options)
-            for i in range(count):
-                try:
-                    yield reader.get_batch(i)
-                except (OSError, pa.ArrowInvalid) as error:
-                    raise DamagedError(
-                        f"batch {i} can't be read ({error})",
-                        place=str(path),
-                        cure="remove the step's folder and run again to make it anew",
-                    ) from error
+        with open_table(self.store.path(key), columns) as reader:
+            for i in range(reader.num_record_batches):
+                yield reader.get_batch(i)
 
     def bases(self) -> dict[str, str]:
         """Files that hold documents' text, each with the id of the step that has it among its parts first."""
@@ -356,7 +341,8 @@ def _newest_record(store: Store, step: str, fingerprint: str = "*") -> StepRecor
     found = list(store.path(f"steps/{step}").glob(f"{fingerprint[:16]}/done-*.json"))
     if not found:
         return None
-    return StepRecord.load(json.loads(max(found, key=lambda p: (p.stat().st_mtime_ns, p.name)).read_bytes()))
+    newest = max(found, key=lambda p: (p.stat().st_mtime_ns, p.name))
+    return _record(store, newest.relative_to(store.root).as_posix())
 
 
 def _from_recipe(store: Store, path: Path, keys: dict[str, str]) -> list[Step]:

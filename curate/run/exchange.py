@@ -27,7 +27,7 @@ from curate.stages.base import KEY, MOST_GROUPS, PART, ROW, VERDICTS, WEIGHT, Co
 from curate.store.files import Store
 from curate.store.parts import HIDDEN, read_part
 from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import batch_at, open_table, read_batches, table_writer
+from curate.store.tables import open_table, read_batches, table_writer
 from curate.text.batch import Batch
 
 PARTITION_BYTES: Final = 64 << 20
@@ -248,9 +248,8 @@ def read_pieces(store: Store, pieces: tuple[Piece, ...]) -> pa.Table | None:
     """All rows of some pieces, in their order."""
     batches: list[pa.RecordBatch] = []
     for piece in pieces:
-        path = store.path(piece.file)
-        with open_table(path) as reader:
-            batches += [batch_at(reader, i, path) for i in range(piece.first, piece.first + piece.count)]
+        with open_table(store.path(piece.file)) as reader:
+            batches += [reader.get_batch(i) for i in range(piece.first, piece.first + piece.count)]
     return pa.Table.from_batches(batches) if batches else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 import numpy as np
@@ -28,9 +27,9 @@ class Known:
     def __init__(self, store: Store, measure: str, root: str) -> None:
         batches: list[pa.RecordBatch] = []
         for pointer in sorted(store.path(signals_folder(measure, root)).glob("*.json")):
-            file = store.path(json.loads(pointer.read_bytes())["file"])
-            if file.exists():
-                batches += (b for b in read_batches(file) if HASH in b.schema.names)
+            named = store.read_whole(pointer.relative_to(store.root).as_posix())
+            if named is not None:
+                batches += (b for b in read_batches(store.path(named["file"])) if HASH in b.schema.names)
         self.table = pa.Table.from_batches(batches) if batches else None
         if self.table is not None:
             ids = _row_view(self.table)

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from curate.errors import DamagedError, StorageError
 from curate.store.records import named_files
+from curate.store.sealed import open_json, seal_json
 
 CRASH_POINTS: Final = (
     "segment.before-data",
@@ -105,14 +106,14 @@ class Store:
         return key
 
     def read_json(self, key: str) -> Any | None:
-        """A committed JSON file, or None if there is none; raises DamagedError if it is no JSON."""
+        """A JSON file's value, or None if there is none; raises DamagedError if it is not what was written."""
         try:
             with storage_errors(str(self.path(key))):
                 raw = self.path(key).read_bytes()
         except FileNotFoundError:
             return None
         try:
-            return json.loads(raw)
+            return open_json(key, raw)
         except ValueError as error:
             raise DamagedError(
                 "is not what was written", place=str(self.path(key)), cure="remove it and run again to redo that task"
@@ -134,7 +135,7 @@ class Store:
             temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}")
             try:
                 with temporary.open("wb") as file:
-                    file.write(encode_json(value))
+                    file.write(seal_json(key, encode_json(value)))
                     file.flush()
                     os.fsync(file.fileno())
                 try:

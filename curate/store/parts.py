@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curate.store.files import Store
 from curate.store.records import Part
-from curate.store.tables import batch_at, open_table
+from curate.store.tables import open_table
 
 HIDDEN = "_hidden"
 """Boolean column of an overlay: the row is no longer there for later steps. Why stands in the dropped rows."""
@@ -42,11 +42,11 @@ def read_part(store: Store, part: Part) -> Iterator[Visible]:
         overlays = [stack.enter_context(open_table(store.path(key))) for key in part.overlays]
         start = 0
         for i in range(base.num_record_batches):
-            batch = batch_at(base, i, store.path(part.data))
+            batch = base.get_batch(i)
             names, columns = list(batch.schema.names), list(batch.columns)
             keep = None
-            for overlay, key in zip(overlays, part.overlays, strict=True):
-                beside = batch_at(overlay, i, store.path(key))
+            for overlay in overlays:
+                beside = overlay.get_batch(i)
                 for name in beside.schema.names:
                     if name != HIDDEN:
                         names.append(name)

@@ -1,8 +1,12 @@
-"""Arrow tables on disk: compressed IPC files for what stays inside, one record batch readable at a time."""
+"""Arrow tables on disk: compressed, sealed IPC files for what stays inside, one record batch readable at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import mmap
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -11,20 +15,24 @@ import numpy as np
 import pyarrow as pa
 
 from curate.errors import DamagedError
-from curate.store.files import storage_errors, sync_file
+from curate.store.files import storage_errors
+from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
 
 BATCH_BYTES: Final = 8 << 20
 """Text bytes that a batch in the store aims at: what bounds a worker's memory."""
 
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), unify_dictionaries=False)
+_HEAD: Final = 8
+"""Bytes before an IPC file's schema: its magic, padded."""
 
 
 class TableWriter:
-    """Writes record batches of one schema to an IPC file; durable when closed."""
+    """Writes record batches of one schema to a sealed IPC file (see store/sealed.py); durable when closed."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
+        self._ends: list[int] = []
         with storage_errors(str(path)):
             self._sink = pa.OSFile(str(path), "wb")
             self._writer = pa.ipc.new_file(self._sink, schema, options=_OPTIONS)
@@ -35,15 +43,23 @@ class TableWriter:
         """Append one batch as it is; the columns must be those of the schema."""
         with storage_errors(str(self._path)):
             self._writer.write_batch(batch.select(self._schema.names).cast(self._schema))
+        self._ends.append(self._sink.tell())
         self.rows += batch.num_rows
         self.batches += 1
 
     def close(self) -> None:
-        """Finish and sync the file."""
+        """Finish, seal and sync the file."""
         with storage_errors(str(self._path)):
             self._writer.close()
+            self._ends.append(self._sink.tell())
             self._sink.close()
-            sync_file(self._path)
+            with self._path.open("r+b") as file:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
+                    sums = [checksum(data[begin:end]) for begin, end in itertools.pairwise((0, *self._ends))]
+                file.seek(self._ends[-1])
+                file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(sums)).encode())
+                file.flush()
+                os.fsync(file.fileno())
 
 
 @contextmanager
@@ -56,46 +72,144 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
         writer.close()
 
 
+class TableReader:
+    """A table's batches, each checked before it is decoded; raises DamagedError for what is not what was written.
+
+    Args:
+        place: the file, for messages.
+        name: what it must have been called when it was written.
+        size: its bytes.
+        fetch: its bytes from one offset to another.
+        columns: read just those of them that there are. Their bytes are no range of their own: they are not checked.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        name: str,
+        size: int,
+        fetch: Callable[[int, int], pa.Buffer],
+        columns: Iterable[str] | None = None,
+    ) -> None:
+        self._place, self._fetch = place, fetch
+        with self._damage():
+            self._seal = self._read_seal(size)
+            if self._seal is not None and self._seal.name != name:
+                raise ValueError(f"it holds what was written as {self._seal.name}")
+            self._whole = self._read_whole(size, columns)
+        if self._whole is not None:
+            self.schema: pa.Schema = self._whole.schema
+            self.num_record_batches: int = self._whole.num_record_batches
+        elif self._seal is not None:
+            self.schema, self.num_record_batches = self._seal.schema, len(self._seal.ends) - 1
+
+    def _read_whole(self, size: int, columns: Iterable[str] | None) -> pa.ipc.RecordBatchFileReader | None:
+        """Arrow's own reader, where batches are not read range by range."""
+        if self._seal is None:
+            arrow = self._fetch(0, size)
+        elif any(pa.types.is_dictionary(field.type) for field in self._seal.schema):
+            # Dictionaries stand where Arrow likes: such a file is checked and read as a whole.
+            for number in range(len(self._seal.ends)):
+                self._range(number)
+            arrow = self._fetch(0, self._seal.ends[-1])
+        elif columns is None:
+            return None
+        else:
+            arrow = self._fetch(0, self._seal.ends[-1])
+        names = pa.ipc.open_file(arrow).schema.names
+        chosen = None if columns is None else sorted({names.index(c) for c in columns if c in names})
+        return pa.ipc.open_file(arrow, options=pa.ipc.IpcReadOptions(included_fields=chosen))
+
+    def _read_seal(self, size: int) -> TableSeal | None:
+        tail = self._fetch(max(0, size - TAIL_BYTES), size).to_pybytes()
+        length = TableSeal.bytes_of(tail)
+        if length is None:
+            return None
+        if length > size:
+            raise ValueError("its seal is damaged")
+        if length > len(tail):
+            tail = self._fetch(size - length, size).to_pybytes()
+        seal = TableSeal.decode(tail[-length:])
+        if seal.ends[-1] != size - length:
+            raise ValueError("it has another length")
+        return seal
+
+    def get_batch(self, number: int) -> pa.RecordBatch:
+        """One batch."""
+        with self._damage(f"batch {number} can't be read"):
+            if self._whole is not None:
+                return self._whole.get_batch(number)
+            assert self._seal is not None
+            data = self._range(number)
+            if number:
+                message = pa.ipc.read_message(data)
+            else:
+                # The first range has the file's head before its batch: magic, and the schema.
+                messages = pa.ipc.MessageReader.open_stream(data.slice(_HEAD))
+                messages.read_next_message()
+                message = messages.read_next_message()
+            return pa.ipc.read_record_batch(message, self.schema)
+
+    def check(self) -> None:
+        """Read every batch and compare the footer, too."""
+        for number in range(self.num_record_batches):
+            self.get_batch(number)
+        with self._damage():
+            if self._seal is not None:
+                self._range(len(self._seal.ends) - 1)
+
+    def read_all(self) -> pa.Table:
+        """All batches."""
+        return pa.Table.from_batches([self.get_batch(i) for i in range(self.num_record_batches)], self.schema)
+
+    def _range(self, number: int) -> pa.Buffer:
+        assert self._seal is not None
+        begin, end = (0, *self._seal.ends)[number : number + 2]
+        data = self._fetch(begin, end)
+        if checksum(data) != self._seal.sums[number]:
+            raise ValueError("its checksum differs")
+        return data
+
+    @contextmanager
+    def _damage(self, what: str = "a committed file is not what was written") -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, struct.error) as error:
+            raise DamagedError(
+                f"{what} ({error})",
+                place=self._place,
+                cure="remove it and run again: it is made anew, with what was built on it",
+            ) from error
+
+
 @contextmanager
-def open_table(path: Path) -> Iterator[pa.ipc.RecordBatchFileReader]:
-    """A reader of an IPC file; raises DamagedError when the file is missing or cut short."""
+def open_table(path: Path, columns: Iterable[str] | None = None) -> Iterator[TableReader]:
+    """A reader of a table (see TableReader); raises DamagedError when the file is missing or not what was written."""
     try:
         source = pa.memory_map(str(path))
-        reader = pa.ipc.open_file(source)
-    except (OSError, pa.ArrowInvalid) as error:
+    except OSError as error:
         raise DamagedError(
-            "a committed file is missing or cut short",
+            "a committed file is missing or can't be read",
             place=str(path),
             cure="remove it and run again: it is made anew, with what was built on it",
         ) from error
-    try:
-        yield reader
-    finally:
-        source.close()
-
-
-def batch_at(reader: pa.ipc.RecordBatchFileReader, number: int, path: Path) -> pa.RecordBatch:
-    """One batch; raises DamagedError when it can't be decoded."""
-    try:
-        return reader.get_batch(number)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DamagedError(
-            f"batch {number} can't be read ({error})",
-            place=str(path),
-            cure="remove it and run again: it is made anew, with what was built on it",
-        ) from error
+    with source:
+        mapped = source.read_buffer()
+        yield TableReader(
+            str(path), path.name, mapped.size, lambda begin, end: mapped.slice(begin, end - begin), columns
+        )
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The batches of an IPC file in order."""
+    """The batches of a table in order."""
     with open_table(path) as reader:
         for i in range(reader.num_record_batches):
-            batch = batch_at(reader, i, path)
+            batch = reader.get_batch(i)
             yield batch.select(columns) if columns is not None else batch
 
 
 def read_table(path: Path) -> pa.Table:
-    """A whole IPC file: for side tables that are known to be small."""
+    """A whole table: for side tables that are known to be small."""
     with open_table(path) as reader:
         return reader.read_all()
 
