@@ -189,7 +189,7 @@ def open_table(path: Path, columns: Iterable[str] | None = None) -> Iterator[Tab
         source = pa.memory_map(str(path))
     except OSError as error:
         raise DamagedError(
-            "a committed file is missing or can't be read",
+            "a committed file is missing or cut short",
             place=str(path),
             cure="remove it and run again: it is made anew, with what was built on it",
         ) from error
