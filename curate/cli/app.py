@@ -6,11 +6,12 @@ import io
 import os
 import signal
 import sys
+from types import TracebackType
 from typing import Annotated, NoReturn
 
 import typer
 
-from curate import __version__
+from curate import __version__, environment
 from curate.errors import CurateError, StorageError
 
 app = typer.Typer(
@@ -61,6 +62,9 @@ def _interrupted(number: int, _frame: object) -> NoReturn:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and its exit code, never a traceback."""
+    # Before anything else: what reads text of strangers, and every child process, finds no key in the environment.
+    environment.withhold()
+    sys.excepthook = _unexpected
     commands()
     # A character that this terminal or file has no bytes for is written as an escape: no reason to lose a run's end.
     for stream in (sys.stdout, sys.stderr):
@@ -89,4 +93,11 @@ def _say(message: str) -> None:
     from curate.report.plain import one_line
 
     # Names of files and fields, of whoever made them, are in it: no byte of them may reach the terminal as a command.
-    print(f"curate: {one_line(message, 4000)}", file=sys.stderr)
+    print(f"curate: {one_line(environment.redacted(message), 4000)}", file=sys.stderr)
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A mistake of ours: the traceback helps whoever reads its report, and may be sent to strangers."""
+    import traceback
+
+    print(environment.redacted("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)

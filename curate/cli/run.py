@@ -64,7 +64,6 @@ def run(
 ) -> None:
     """Run a recipe, or go on with it: what is done already is not done again."""
     from curate.cli.progress import choose_view
-    from curate.llm.keys import withhold
     from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.report.card import write_card
@@ -77,7 +76,6 @@ def run(
 
     loaded = load_recipe(find_recipe(recipe))
     plan = make_plan(loaded, options(sample, limit))
-    withhold(loaded.models.values())
     folder = (store or default_store(loaded.name)).absolute()
     count = (os.cpu_count() or 1) if workers is None else workers
     settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions)

@@ -15,9 +15,9 @@ import openai
 from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
+from curate.environment import secret
 from curate.errors import EndpointError
 from curate.llm.embedding import encode, vector_of
-from curate.llm.keys import key_of
 from curate.llm.model import Model
 from curate.llm.outcome import Failure, Reply
 from curate.llm.request import Request
@@ -38,6 +38,7 @@ _BY_STATUS: Final = {
 }
 _TOO_LONG: Final = "too large to process"
 """What llama.cpp says, with 500, about a text that has more tokens than it embeds at once: to ask again is no use."""
+_OPENAI: Final = "api.openai.com"
 _CONNECT_SECONDS: Final = 5.0
 """Limit of connecting: a host that swallows packets is known as unreachable long before an answer would be late."""
 _MOST_TOKENS: Final = 1 << 31
@@ -58,7 +59,7 @@ class Client:
         self._key = _key(model) if model.key_env else "none"
         seconds = model.timeout_seconds
         timeout = openai.Timeout(seconds, connect=min(_CONNECT_SECONDS, seconds))
-        with _loopback_without_proxy(base_url):
+        with _only_what_is_meant(base_url):
             self._openai = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, max_retries=0, timeout=timeout)
 
     async def __aenter__(self) -> Self:
@@ -131,12 +132,12 @@ class Client:
 
 
 def _key(model: Model) -> str:
-    key = key_of(model)
+    key = secret(model.key_env or "")
     if not key:
         raise EndpointError(
             f"the key of '{model.model}' is not in the environment",
             place=model.base_url or "",
-            cure=f"export {model.key_env}=...",
+            cure=f"export {model.key_env}=..., or name its file in {model.key_env}_FILE",
         )
     if not (key.isascii() and key.isprintable()):
         # HTTP libraries show the header that they refuse, with the key in it.
@@ -204,21 +205,29 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 @contextlib.contextmanager
-def _loopback_without_proxy(base_url: str) -> Iterator[None]:
-    """Keep HTTP_PROXY away from a server on this machine: the SDK reads the environment when it is built."""
+def _only_what_is_meant(base_url: str) -> Iterator[None]:
+    """What the SDK finds in the environment while it is built: no proxy before a server on this machine, and the user's
+    account and headers with OpenAI (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS, ...) for nobody but OpenAI, or whom they are
+    for by OPENAI_BASE_URL."""
     host = urlsplit(base_url).hostname or ""
-    if host not in {"127.0.0.1", "localhost", "::1"}:
-        yield
-        return
-    names = ("NO_PROXY", "no_proxy")
-    before = {name: os.environ.get(name) for name in names}
+    changed: dict[str, str | None] = {}
+    if host in {"127.0.0.1", "localhost", "::1"}:
+        without = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), host)))
+        changed = {"NO_PROXY": without, "no_proxy": without}
+    meant = urlsplit(os.environ.get("OPENAI_BASE_URL", "")).hostname or _OPENAI
+    if host not in (meant, _OPENAI):
+        changed |= {name: None for name in os.environ if name.startswith("OPENAI_")}
+    before = {name: os.environ.get(name) for name in changed}
     try:
-        for name in names:
-            os.environ[name] = ",".join(filter(None, (before["NO_PROXY"] or before["no_proxy"], host)))
+        _set(changed)
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

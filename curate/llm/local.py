@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 import curate
+from curate import environment
 from curate.errors import EndpointError
 from curate.llm.model import LOCAL_MODEL, Model
 from curate.llm.weights import Progress, check, local_weights
@@ -28,9 +29,6 @@ EMBEDDED: Final = 1024
 
 CONTEXT: Final = 2048
 """Tokens of prompt and answer together that one slot holds; beyond that the server answers 400, or cuts."""
-
-# Nothing that may be a key: a child that runs native code on text from anywhere gets no secrets.
-_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
 class LocalServer:
@@ -102,7 +100,7 @@ class LocalServer:
         }
         arguments = ["--embeddings"] if self.embeddings else []
         arguments += [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        env = {name: os.environ[name] for name in _ENV if name in os.environ}
+        env = environment.bare()
         # The package this very code is from, wherever the driver found it; -P: never from the working folder.
         env["PYTHONPATH"] = str(Path(curate.__file__).parents[1])
         return subprocess.Popen(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from curate.environment import STORAGE
+
 __all__ = ["LOCAL_MODEL", "Budget", "Model"]
 
 LOCAL_MODEL: Final = "qwen2.5-coder-0.5b-instruct-q4_k_m"
 """Declared id of the model that the embedded server runs when a recipe says nothing else."""
+
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Model(BaseModel):
@@ -26,7 +32,10 @@ class Model(BaseModel):
     base_url: str | None = Field(
         None, description="OpenAI-compatible endpoint with its /v1; null = the embedded server"
     )
-    key_env: str | None = Field(None, description="name of the environment variable that holds the key")
+    key_env: str | None = Field(
+        None,
+        description="name of the environment variable that holds the key (or, with _FILE behind it, its file's path)",
+    )
     licence: str = Field("", description="terms of the model's outputs; the local Qwen's are Apache-2.0")
     prompt_price: float = Field(0.0, ge=0, description="US dollars per million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="US dollars per million completion tokens")
@@ -65,6 +74,20 @@ class Model(BaseModel):
                 "base_url must not carry a key; put it into an environment variable and name it in key_env"
             )
         return url.rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _name(cls, name: str | None) -> str | None:
+        if name is None:
+            return None
+        # A key that was pasted here is not shown again, nor would a store's credential go to an endpoint that a recipe names.
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError("key_env is the name of an environment variable, never the key itself")
+        if name in STORAGE:
+            raise ValueError(
+                f"{name} opens object stores and goes to no endpoint; export the endpoint's key under a name of its own"
+            )
+        return name
 
     @model_validator(mode="after")
     def _reachable(self) -> Model:

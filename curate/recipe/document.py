@@ -148,7 +148,9 @@ def explained(
         return RecipeError(f"{what} has no setting '{field}'", place=place, cure=cure)
     if first["type"] == "missing":
         return RecipeError(f"{what} needs '{dotted}'", place=place, cure="add it")
-    given = "" if isinstance(first.get("input"), dict | list) else f" (given: {first.get('input')!r})"
+    # What was given for these may hold a key.
+    hidden = isinstance(first.get("input"), dict | list) or field in ("key_env", "base_url")
+    given = "" if hidden else f" (given: {first.get('input')!r})"
     message = first["msg"].removeprefix("Value error, ")
     at = f" '{dotted}'" if dotted else ""
     return RecipeError(f"{what}{at}: {message}{given}", place=place)

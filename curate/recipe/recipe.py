@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from curate import assets
+from curate.environment import withhold
 from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
@@ -103,7 +104,10 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read and validate a recipe; raises RecipeError with the line and the nearest right name."""
+    """Read and validate a recipe; raises RecipeError with the line and the nearest right name.
+
+    The keys that its models name leave the environment at once, whatever they are called.
+    """
     load_all()
     source = read_yaml(path)
     if not isinstance(source.values, dict):
@@ -112,6 +116,7 @@ def load_recipe(path: Path) -> Recipe:
     if not NAME.fullmatch(head.recipe):
         raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
     _priced(head, source)
+    withhold(model.key_env for model in head.models.values() if model.key_env)
     steps: list[Step] = []
     for index, values in enumerate(source.values["steps"]):
         steps.append(_step(values, source, index, [s.id for s in steps]))

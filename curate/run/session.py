@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from curate.environment import redacted
 from curate.store.files import Store, encode_json
 
 KEEP = 50
@@ -31,7 +32,7 @@ class Session:
             "host": platform.node(),
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "argv": list(argv),
+            "argv": [redacted(word) for word in argv],
             "outcome": "killed",
         }
         if recipe is not None:
@@ -42,7 +43,7 @@ class Session:
 
     def failed(self, why: str) -> None:
         """It stopped with an error."""
-        self._facts["outcome"] = f"failed: {why}"
+        self._facts["outcome"] = f"failed: {redacted(why)}"
 
     def finished(self, seconds: dict[str, float]) -> None:
         """It came to its end; wall seconds by step."""

@@ -35,8 +35,8 @@ from typing import IO, Any, Final, cast
 
 import zstandard
 
+from curate import environment
 from curate.errors import EndpointError, InputError
-from curate.llm.keys import client_environment
 
 MAX_FILE_BYTES: Final = 64 << 20
 """A larger file in an archive is no document."""
@@ -168,7 +168,7 @@ def _client(package: Package, command: list[str], folder: Path, cure: str) -> Pa
         done = subprocess.run(
             command,
             cwd=folder,
-            env=client_environment(),
+            env=environment.client(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -203,7 +203,7 @@ def _from_debian(package: Package, folder: Path) -> Path:
         command = ["apt-get", *state, "-oAPT::Update::Error-Mode=any", "-q", "update"]
         try:
             done = subprocess.run(
-                command, env=client_environment(), capture_output=True, check=False, timeout=_CLIENT_SECONDS
+                command, env=environment.client(), capture_output=True, check=False, timeout=_CLIENT_SECONDS
             )
         except subprocess.TimeoutExpired:
             raise _unavailable(package, f"apt-get update took more than {_CLIENT_SECONDS} seconds", cure) from None
@@ -256,7 +256,9 @@ def package_index() -> str:
     """The address of the index that pip is set to use (environment, configuration, or its own default)."""
     # An environment made by uv has no pip of its own.
     pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "tool", "run", "pip"]
-    done = subprocess.run([*pip, "download", "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*pip, "download", "--help"], env=environment.client(), capture_output=True, text=True, check=False
+    )
     found = re.search(r"--index-url <url>.*?\(default\s+(\S+?)\)", done.stdout, re.DOTALL)
     if found is None:
         raise ValueError("pip does not say which index it uses")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -65,5 +66,7 @@ def train_models(folder: Path, texts: Sequence[str], kinds: Sequence[str] = tupl
         jobs.append([str(found[kind]), str(rows), {**BASE, **settings}, quantize])
     job = folder / "jobs.json"
     job.write_text(json.dumps(jobs))
-    subprocess.run([sys.executable, "-c", _SCRIPT, str(job)], env=fit.environment(), check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", _SCRIPT, str(job)], env=fit.environment(os.environ), check=True, capture_output=True
+    )
     return found

@@ -29,12 +29,14 @@ from curate.store.parts import read_part
 from curate.store.records import Part
 
 KEY = "sk-only-for-this-test-6b1f0e7d2c"
+STORE_KEY = "of-the-object-store-8d2f10ac"
 SAMPLE = ("--sample", 0.15)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run, what it said, who answered it, and which of its child processes had the key in their environment."""
+    """A run, what it said, who answered it, which of its processes had the key in their environment or command line when
+    there were children, and which children had the object store's."""
 
     store: Path
     recipe: Path
@@ -42,6 +44,7 @@ class Finished:
     teacher: Teacher
     children: int
     leaks: list[str]
+    with_storage: list[str]
 
 
 def own_recipe(curate: Curate, folder: Path, base_url: str) -> Path:
@@ -57,13 +60,21 @@ def own_recipe(curate: Curate, folder: Path, base_url: str) -> Path:
     return path
 
 
-def environment_has_key(pid: int) -> bool:
-    """Whether the key is where `ps e` and any program of this user could read it."""
+def shows(pid: int, key: str) -> bool:
+    """Whether a key is where `ps e` and any program of this user could read it."""
     try:
-        value = Path(f"/proc/{pid}/environ").read_bytes()
+        value = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return KEY.encode() in value
+    return key.encode() in value
+
+
+def command_line(pid: int) -> str:
+    """What a process was started with."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:300]
+    except OSError:
+        return ""
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +85,30 @@ def finished(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         recipe = own_recipe(curate, folder, teacher.base_url)
         command = [sys.executable, "-m", "curate", "run", recipe, "--store", folder / "run", "--workers", "2", *SAMPLE]
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-            environment = {**os.environ, "TEACHER_KEY": KEY, "COLUMNS": "200"}
+            keys = {"TEACHER_KEY": KEY, "GITHUB_TOKEN": KEY, "AWS_SECRET_ACCESS_KEY": STORE_KEY}
+            environment = {**os.environ, **keys, "COLUMNS": "200"}
             running = subprocess.Popen(list(map(str, command)), stdout=out, stderr=err, env=environment, cwd=folder)
             looks: dict[int, int] = {}
             leaks: dict[int, str] = {}
+            stores: dict[int, int] = {}
+            with_storage: dict[int, str] = {}
             # The probe must see the key where it is. The kernel shows a new program's environment a moment after exec.
-            seen = any(environment_has_key(running.pid) or time.sleep(0.01) for _ in range(500))
+            seen = any(shows(running.pid, KEY) or time.sleep(0.01) for _ in range(500))
             assert seen
             while running.poll() is None:
-                for pid in descendants(running.pid):
-                    looks[pid] = looks.get(pid, 0) + environment_has_key(pid)
+                children = descendants(running.pid)
+                for pid in [running.pid, *children] if children else []:
+                    if shows(pid, KEY):
+                        leaks.setdefault(pid, command_line(pid))
                     # Between fork and exec a child still shows its parent's: that passes.
-                    if looks[pid] >= 10 and pid not in leaks:
-                        leaks[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:300]
+                    looks[pid] = looks.get(pid, 0) + 1
+                    stores[pid] = stores.get(pid, 0) + shows(pid, STORE_KEY)
+                    if stores[pid] >= 10 and command_line(pid):
+                        with_storage[pid] = command_line(pid)
                 time.sleep(0.02)
         done = Done(running.returncode, (folder / "out").read_text(), (folder / "err").read_text()).ok()
-        yield Finished(folder / "run", recipe, done, teacher, len(looks), list(leaks.values()))
+        lines = [line for pid, line in with_storage.items() if pid != running.pid]
+        yield Finished(folder / "run", recipe, done, teacher, len(looks) - 1, list(leaks.values()), lines)
 
 
 def test_every_step_did_its_work(finished: Finished) -> None:
@@ -147,13 +166,20 @@ def test_requests_are_accounted_for(finished: Finished) -> None:
 
 
 def test_the_key_is_nowhere(finished: Finished) -> None:
-    """Not in a file of the results, not in what was printed, not in the environment of any process that was started."""
+    """Not in a file of the results, not in what was printed, not in the environment or the command line of any process:
+    from the first child on not even the run's own."""
     files = [p for p in finished.store.rglob("*") if p.is_file()]
     assert len(files) > 50
     assert [str(p) for p in files if KEY.encode() in p.read_bytes()] == []
     assert KEY not in finished.done.out + finished.done.err
     assert finished.children >= 3
     assert finished.leaks == []
+
+
+def test_only_workers_can_open_the_store(finished: Finished) -> None:
+    """Object stores' credentials reach Dask's processes; not the sandbox, nor who trains on text from anywhere."""
+    assert finished.with_storage
+    assert [line for line in finished.with_storage if "multiprocessing" not in line] == []
 
 
 def state(store: Path) -> dict[str, bytes]:
