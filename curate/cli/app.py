@@ -42,11 +42,22 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has printed it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", help="Load the stages of this installed distribution; may be given several times."),
+    ] = None,
 ) -> None:
     """Textbook-quality data for small language models."""
+    if plugin:
+        from curate.stages import load_all
+        from curate.stages.plugins import load_plugin
+
+        load_all()
+        for name in plugin:
+            load_plugin(name)
 
 
 def commands() -> None:

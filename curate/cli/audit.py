@@ -70,7 +70,7 @@ def audit(
     quiet = as_json or not sys.stderr.isatty()
     with Progress(console=Terminal(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("auditing", total=auditor.bytes or None)
-        with Runner(count) as runner:
+        with Runner(count, plugins=plan.recipe.plugins) as runner:
             found = auditor.run(runner, lambda size: bar.advance(task, size))
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))

@@ -42,6 +42,8 @@ def plan(
 
     out = console()
     out.print(Text.assemble((loaded.name, "bold"), "  ", one_line(loaded.about, 400)))
+    for line in loaded.trusts():
+        out.print(one_line(line, 400), soft_wrap=True)
     made_of = table("step", "use", "from", "state", "why", fold=("from", "why"))
     colours = {"done": "green", "to do": "yellow", "stale": "red", "half done": "yellow", "later": "dim"}
     for state in states:

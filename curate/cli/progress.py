@@ -129,6 +129,8 @@ class PlainView(View):
     def begin(self, recipe: Recipe, folder: Path) -> None:
         """Say what runs and where."""
         self._say(one_line(f"{recipe.name}: {recipe.about}".rstrip(": "), 400))
+        for line in recipe.trusts():
+            self._say(one_line(line, 400))
         self._say(f"results: {shown(folder)}\n")
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:

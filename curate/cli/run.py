@@ -85,7 +85,7 @@ def run(
         Session(Store(folder), sys.argv, loaded.path) as session,
     ):
         view.begin(loaded, folder)
-        with Runner(count, cluster) as runner:
+        with Runner(count, cluster, loaded.plugins) as runner:
             engine = Engine(plan, Store(folder), runner, view, settings, lease)
             try:
                 engine.run()

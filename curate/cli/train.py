@@ -134,7 +134,7 @@ def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, An
         Session(Store(folder), sys.argv, recipe.path) as session,
     ):
         view.begin(recipe, folder)
-        with Runner(workers) as runner:
+        with Runner(workers, plugins=recipe.plugins) as runner:
             engine = Engine(plan, Store(folder), runner, view, lease=lease)
             try:
                 records = engine.run()

@@ -14,7 +14,8 @@ from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
 from curate.stages import load_all
-from curate.stages.base import Filter, Global, Stage
+from curate.stages.base import Filter, Generator, Global, Stage
+from curate.stages.plugins import Plugin, load_plugin, plugin_of
 from curate.stages.registry import stage_class
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -60,6 +61,7 @@ class _Recipe(BaseModel):
     recipe: str
     about: str = ""
     seed: int = Field(0, ge=0, lt=1 << 63)
+    plugins: list[str] = Field(default_factory=list)
     models: dict[str, Model] = Field(default_factory=dict)
     budget: Budget = Field(default_factory=Budget)
     steps: list[dict[str, Any]] = Field(min_length=1)
@@ -95,6 +97,22 @@ class Recipe:
         self.name, self.about, self.seed, self.path = head.recipe, head.about, head.seed, path
         self.models, self.budget, self.steps = head.models, head.budget, steps
 
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The plugins that its stages come from, by name."""
+        found = {plugin.name: plugin for step in self.steps if (plugin := plugin_of(step.stage)) is not None}
+        return tuple(found[name] for name in sorted(found))
+
+    def trusts(self) -> list[str]:
+        """Whose code it runs and whom it sends documents, and which key: one line each, to be read before it runs."""
+        asked = {step.stage.model for step in self.steps if isinstance(step.stage, Generator)}
+        lines = [f"plugin {stage} from {plugin}" for plugin in self.plugins for stage in plugin.stages]
+        for name, model in sorted(self.models.items()):
+            if name in asked and model.base_url is not None:
+                key = f" with the key in {model.key_env}" if model.key_env else ""
+                lines.append(f"asks {model.model} at {model.base_url}{key}")
+        return lines
+
 
 def find_recipe(name: str) -> Path:
     """A recipe by path (ends in .yaml or has a slash) or by the name of a shipped one."""
@@ -116,11 +134,20 @@ def load_recipe(path: Path) -> Recipe:
     if not NAME.fullmatch(head.recipe):
         raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
     _priced(head, source)
+    for number, name in enumerate(head.plugins):
+        _load_plugin(name, source.place(("plugins", number)))
     withhold(model.key_env for model in head.models.values() if model.key_env)
     steps: list[Step] = []
     for index, values in enumerate(source.values["steps"]):
         steps.append(_step(values, source, index, [s.id for s in steps]))
     return Recipe(head, path, steps)
+
+
+def _load_plugin(name: str, place: str) -> None:
+    try:
+        load_plugin(name)
+    except RecipeError as error:
+        raise RecipeError(error.cause, place=place, cure=error.cure) from None
 
 
 def _priced(head: _Recipe, source: Source) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from curate.errors import CurateError, EndpointError, StorageError, WorkerError
 from curate.run.task import Task
+from curate.stages.plugins import Plugin, load_same
 
 _CONFIG = {
     # A prefetched task behind one that kills its worker would be condemned with it (dask/distributed#5234).
@@ -72,10 +73,11 @@ class Runner:
     Args:
         workers: processes of the embedded cluster; 0 runs tasks in this process, one after the other.
         cluster: ``tcp://host:port`` of a running scheduler, or a scheduler file, instead of an embedded one.
+        plugins: what workers must load before the first task, in the same version.
     """
 
-    def __init__(self, workers: int, cluster: str | None = None) -> None:
-        self._workers, self._address = workers, cluster
+    def __init__(self, workers: int, cluster: str | None = None, plugins: Sequence[Plugin] = ()) -> None:
+        self._workers, self._address, self._plugins = workers, cluster, tuple(plugins)
         self._client: Any = None
         self._cluster: Any = None
         self._look = 0.0
@@ -234,6 +236,7 @@ class Runner:
             )
             self._client = Client(self._cluster)
             self._client.register_plugin(_our_worker(), name="our-worker")
+            self._load_plugins()
             return self._client
         try:
             self._client = Client(_scheduler(self._address), timeout="10s")
@@ -244,7 +247,12 @@ class Runner:
                 place=self._address,
                 cure="start 'dask scheduler' and 'dask worker', or leave --cluster out",
             ) from None
+        self._load_plugins()
         return self._client
+
+    def _load_plugins(self) -> None:
+        if self._plugins:
+            self._client.register_plugin(_with_plugins(self._plugins), name="plugins")
 
 
 def _our_worker() -> Any:
@@ -261,6 +269,20 @@ def _our_worker() -> Any:
                 pa.set_memory_pool(pa.jemalloc_memory_pool())
 
     return OurWorker()
+
+
+def _with_plugins(plugins: tuple[Plugin, ...]) -> Any:
+    """Loads plugins in each worker, also in those that join later; a worker that has others is not begun with."""
+    from distributed import WorkerPlugin
+
+    class WithPlugins(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            from curate.stages import load_all
+
+            load_all()
+            load_same(plugins)
+
+    return WithPlugins()
 
 
 def _scheduler(address: str) -> str:

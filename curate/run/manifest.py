@@ -13,6 +13,7 @@ from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
 from curate.stages.base import Filter
+from curate.stages.plugins import plugin_of
 from curate.stages.source import Source
 from curate.store.files import crash_point, encode_json
 from curate.store.records import StepRecord
@@ -47,9 +48,11 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
         del counts["edited"], counts["removed"]
     if not counts["kept_by"]:
         del counts["kept_by"]
+    plugin = plugin_of(planned.stage)
     return {
         "id": record.step,
         "use": record.use,
+        **({"plugin": {"name": plugin.name, "version": plugin.version, "digest": plugin.digest}} if plugin else {}),
         "settings": settings,
         "from": list(planned.inputs),
         "uses": planned.uses,

@@ -8,6 +8,7 @@ from typing import Final
 
 from curate.errors import VersionError
 from curate.recipe.plan import PlannedStep
+from curate.stages.plugins import plugin_of
 from curate.store.files import Store
 
 LIBRARIES: Final = ("numpy", "pyarrow", "numba", "fasttext-modern", "fasttext-community", "fasttext", "sentencepiece")
@@ -32,6 +33,9 @@ def check_versions(store: Store, folder: str, step: PlannedStep) -> None:
     now = library_versions()
     if step.stage.needs_python:
         now["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
+    plugin = plugin_of(step.stage)
+    if plugin is not None:
+        now[f"plugin {plugin.name}"] = f"{plugin.version} ({plugin.digest[:12]})"
     settings = step.stage.model_dump(mode="json")
     first = store.put_if_absent(f"{folder}/step.json", {"use": step.stage.name, "settings": settings, "versions": now})
     if first["versions"] == now:

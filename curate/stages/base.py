@@ -79,6 +79,7 @@ class Stage(BaseModel):
         seeded: whether its results depend on the recipe's seed; sources and filters do not unless they say so.
         needs_python: whether its results depend on the running Python's grammar: its minor version is recorded with
             the step, and going on under another one is refused.
+        plugin: the distribution it comes from, set when it is loaded; empty for curate's own.
         asset_settings: settings that name a file, folder or trained step; their content is in the fingerprint.
     """
 
@@ -90,6 +91,7 @@ class Stage(BaseModel):
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {}
     seeded: ClassVar[bool] = True
     needs_python: ClassVar[bool] = False
+    plugin: ClassVar[str] = ""
 
     def reads(self) -> frozenset[str]:
         """Columns it needs beyond those of schema.DOCUMENT; checked before anything runs."""
@@ -110,7 +112,11 @@ class Stage(BaseModel):
 
     def fingerprint(self) -> str:
         """Identity of the stage by meaning: name, revision, settings; assets and upstream are added by the plan."""
-        return fingerprint(self.name, self.revision, self.model_dump(mode="python"))
+        return fingerprint(self.name, self.revision, self.model_dump(mode="python"), *self._whose())
+
+    def _whose(self) -> tuple[str, ...]:
+        """Two plugins may each have a stage of one name, and one revision: what one measured is not the other's."""
+        return (self.plugin,) if self.plugin else ()
 
 
 # -- row-local ----------------------------------------------------------------------------------------------
@@ -184,7 +190,7 @@ class Filter(Stage):
         """
         settings = self.model_dump(mode="python", exclude=set(self.decide_settings))
         python = (f"{sys.version_info.major}.{sys.version_info.minor}",) if self.needs_python else ()
-        return fingerprint(self.name, self.revision, settings, *python)
+        return fingerprint(self.name, self.revision, settings, *python, *self._whose())
 
 
 # -- global -------------------------------------------------------------------------------------------------

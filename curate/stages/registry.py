@@ -31,9 +31,22 @@ def registered() -> dict[str, type[Stage]]:
     return dict(sorted(_registry.items()))
 
 
+def remove(name: str) -> None:
+    """Forget a stage: of a plugin that could not be loaded as a whole."""
+    _registry.pop(name, None)
+
+
 def stage_class(name: str) -> type[Stage]:
-    """A stage by name; raises RecipeError with the nearest name."""
+    """A stage by name; raises RecipeError with the plugin that has it, or with the nearest name."""
     if name not in _registry:
+        from curate.stages.plugins import offered_by
+
+        offers = offered_by(name)
+        if offers:
+            raise RecipeError(
+                f"no stage '{name}', but plugin '{offers[0]}' has one",
+                cure=f"name it to load it: 'plugins: [{offers[0]}]' in the recipe, or curate --plugin {offers[0]}",
+            )
         near = difflib.get_close_matches(name, _registry, n=1)
         raise RecipeError(f"no stage '{name}'", cure=f"did you mean '{near[0]}'?" if near else "see 'curate stages'")
     return _registry[name]
