@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.errors import InputError
 from curate.stages.reading import REASONS, FileSource, RecordSource
+from curate.stages.reading_checked import check_batch
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import Digest, InputFile, find_files, group_sizes, head, not_what_it_says, split_digest
 from curate.stages.registry import register
@@ -79,7 +80,7 @@ def read_arrow(stage: RecordSource, split: Split, source: str) -> Iterator[pa.Re
         else:
             batches = iter(reader)
         for batch in batches:
-            batch.validate()
+            check_batch(batch)
             yield from columns.documents(batch, position, documents)
             position += batch.num_rows
 
@@ -106,7 +107,7 @@ def _mapped(path: Path) -> Iterator[pa.MemoryMappedFile]:
         with pa.memory_map(str(path)) as mapped:
             try:
                 yield mapped
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 raise InputError(
                     f"damaged Arrow data before byte {_tell(mapped)}: {why}",

@@ -78,6 +78,6 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as parquet:
             yield parquet
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(f"damaged Parquet file: {why}", place=str(path), cure="fetch or write it again") from None

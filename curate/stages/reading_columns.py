@@ -157,14 +157,19 @@ def _meta(row: pa.RecordBatch) -> bytes | str:
 
 def _slices(text: pa.Array) -> Iterator[tuple[int, int]]:
     """Ranges of rows with at most BATCH_ROWS rows and about BATCH_BYTES of text."""
-    if pa.types.is_dictionary(text.type):
-        text = text.cast(text.type.value_type)
-    if pa.types.is_string_view(text.type) or pa.types.is_binary_view(text.type):
-        text = text.cast(pa.large_binary())
-    total = np.cumsum(pc.fill_null(pc.binary_length(text), 0).to_numpy(zero_copy_only=False).astype(np.int64))
+    # Of a dictionary never all rows written out: a thousand rows of one long entry are a small file.
+    packed = pa.types.is_dictionary(text.type)
+    lengths = _lengths(text.dictionary).take(text.indices) if packed else _lengths(text)
+    total = np.cumsum(pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False).astype(np.int64))
     start, before = 0, 0
     while start < len(total):
         stop = int(np.searchsorted(total, before + BATCH_BYTES, side="left")) + 1
         stop = min(stop, start + BATCH_ROWS, len(total))
         yield start, stop
         start, before = stop, int(total[stop - 1])
+
+
+def _lengths(text: pa.Array) -> pa.Array:
+    if pa.types.is_string_view(text.type) or pa.types.is_binary_view(text.type):
+        text = text.cast(pa.large_binary())
+    return pc.binary_length(text)
