@@ -103,7 +103,8 @@ def _dataset(folder: Path, *, as_json: bool) -> None:
             return
     with _Bytes(total, quiet=as_json) as progress:
         found = verify_dataset(folder, progress.advance)
-    said = "every shard can be read; without the run's manifest.json beside it nothing can be compared"
+    alone = "every shard can be read; without its provenance.json nothing can be compared"
+    said = "every shard has its SHA-256 and its rows" if (folder / "provenance.json").is_file() else alone
     _verdict(found, str(folder), said, as_json=as_json)
 
 

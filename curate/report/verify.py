@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from curate.errors import DamagedError
 from curate.fingerprint import file_digest
 from curate.report.run_folder import RunFolder
+from curate.store.records import PROVENANCE
 from curate.store.tables import open_table
 
 
@@ -81,15 +83,46 @@ def count_rows(path: Path) -> int:
 
 
 def verify_dataset(folder: Path, done: Done) -> Verified:
-    """A dataset's folder that lies alone, without its run: that every shard can be read to its end."""
+    """A dataset's folder that lies alone, without its run: every shard against what its ``provenance.json`` says, or
+    where there is none, that it can be read to its end."""
+    said = {shard["name"]: shard for shard in _shards_of(folder)}
     rows = size = 0
-    wrong: list[tuple[str, str]] = []
+    wrong: list[tuple[str, str]] = [
+        (str(folder / name), "is missing") for name in said if not (folder / name).is_file()
+    ]
     shards = sorted(folder.glob("*.arrow"))
     for path in shards:
         try:
-            rows += count_rows(path)
+            if path.name in said and (why := _shard(path, said[path.name])):
+                wrong.append((str(path), why))
+            else:
+                rows += count_rows(path)
         except (OSError, pa.ArrowInvalid) as error:
             wrong.append((str(path), f"can't be read as Arrow ({error})"))
         size += path.stat().st_size
         done(path.stat().st_size)
     return Verified(len(shards), rows, size, wrong)
+
+
+def _shards_of(folder: Path) -> list[dict[str, Any]]:
+    """The shards that a dataset's own account of its origin names; none where it has none."""
+    made_of = provenance(folder)
+    steps = made_of.get("steps", []) if made_of else []
+    return [shard for step in steps if step["id"] == made_of.get("dataset") for shard in step["shards"]]
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """What a dataset's folder says of its origin (see run/manifest.py); empty where it says nothing.
+
+    Raises DamagedError for a file that is none of ours.
+    """
+    path = folder / PROVENANCE
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+        if isinstance(value, dict) and {"manifest", "dataset", "steps"} <= value.keys():
+            return value
+    except ValueError:
+        pass
+    raise DamagedError("is not what was written", place=str(path), cure="copy the dataset again from its run")

@@ -1,39 +1,55 @@
 """The manifest: what a run's results were made of and why, the same bytes whenever the meaning is the same.
 
-Nothing of how it was done stands in it: times, hosts, workers, retries and paths go to run.json.
+It is the recipe as plain data (every step with all its settings, what it reads and uses, its guard; models, budget,
+seed) beside what came of it: inputs and assets with their digests, versions, counts by reason, and every shard. Nothing of
+how it was done stands in it: times, hosts, workers, retries, paths and endpoints go to run.json or nowhere.
+
+Each dataset's folder holds the part of it that the dataset was made of, so that a copy still names its origin.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import curate
+from curate.fingerprint import fingerprint
 from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
-from curate.stages.base import Filter
+from curate.stages.base import Filter, Writer
 from curate.stages.plugins import plugin_of
 from curate.stages.source import Source
 from curate.store.files import crash_point, encode_json
-from curate.store.records import StepRecord
+from curate.store.records import PROVENANCE, StepRecord
+
+NAME: Final = "manifest.json"
+_ASKED: Final = ("id", "use", "plugin", "settings", "from", "uses", "assets", "guard")
+"""What a step's entry says of the recipe; the rest is what came of it."""
 
 
 def manifest(engine: Engine) -> dict[str, Any]:
     """The manifest of a finished run, as plain values."""
     recipe = engine.plan.recipe
     options = {k: v for k, v in vars(engine.plan.options).items() if v != getattr(Options, k)}
+    budget = {k: v for k, v in recipe.budget.model_dump(mode="json").items() if v is not None}
+    models = {n: {"model": m.model, "licence": m.licence} for n, m in sorted(recipe.models.items())}
+    steps = [_step(engine, record) for record in engine.records.values()]
+    asked = [{k: step[k] for k in _ASKED if k in step} for step in steps]
     return {
         "manifest": 1,
         "recipe": recipe.name,
+        # Of its meaning: neither comments nor places (inputs, endpoints) bear on it.
+        "recipe_digest": fingerprint(recipe.seed, models, budget, asked),
         "about": recipe.about,
         "seed": recipe.seed,
         "options": options,
         "curate": curate.__version__,
         "versions": library_versions(),
-        "models": {n: {"model": m.model, "licence": m.licence} for n, m in sorted(recipe.models.items())},
+        "models": models,
+        "budget": budget,
         "inputs": dict(sorted(engine.inputs.items())),
-        "steps": [_step(engine, record) for record in engine.records.values()],
+        "steps": steps,
     }
 
 
@@ -49,15 +65,19 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     if not counts["kept_by"]:
         del counts["kept_by"]
     plugin = plugin_of(planned.stage)
+    guard = planned.step.guard.model_dump(mode="json", exclude_none=True) if planned.step.guard else None
     return {
         "id": record.step,
         "use": record.use,
         **({"plugin": {"name": plugin.name, "version": plugin.version, "digest": plugin.digest}} if plugin else {}),
         "settings": settings,
+        **({"guard": guard} if guard else {}),
         "from": list(planned.inputs),
         "uses": planned.uses,
         "assets": planned.digests,
         "fingerprint": record.fingerprint,
+        # What later steps build on, where it is not the fingerprint: which model was trained, which answers came.
+        **({"output": record.identity} if record.identity != record.fingerprint else {}),
         **counts,
         "reasons": dict(sorted(record.counts.reasons.items())),
         "report": record.report,
@@ -65,11 +85,37 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     }
 
 
+def of_dataset(whole: dict[str, Any], writer: str) -> dict[str, Any]:
+    """The part of a manifest that one writer's dataset was made of; ``dataset`` names the writer's step."""
+    by_id = {step["id"]: step for step in whole["steps"]}
+    found: set[str] = set()
+    above = [writer]
+    while above:
+        name = above.pop()
+        if name not in found:
+            found.add(name)
+            above += [*by_id[name]["from"], *by_id[name]["uses"].values()]
+    steps = [step for step in whole["steps"] if step["id"] in found]
+    asked = {step["settings"].get("model") for step in steps}
+    return {
+        **whole,
+        "dataset": writer,
+        "models": {name: model for name, model in whole["models"].items() if name in asked},
+        "inputs": {name: files for name, files in whole["inputs"].items() if name in found},
+        "steps": steps,
+    }
+
+
 def write_manifest(engine: Engine) -> dict[str, Any]:
-    """Write ``manifest.json`` as a whole; returns it."""
+    """Write ``manifest.json``, and the part of each dataset into its folder; returns the whole."""
     value = manifest(engine)
     engine.check_lease()
     crash_point("publish.before-manifest")
-    engine.store.replace("manifest.json", encode_json(value))
+    for record in engine.records.values():
+        if isinstance(engine.plan.steps[record.step].stage, Writer):
+            # A view of the run, as the manifest is one, and no part of the commit: a later run may reuse the shards
+            # under another name or with inputs that do not bear on them.
+            engine.store.replace(f"{record.folder}/{PROVENANCE}", encode_json(of_dataset(value, record.step)))
+    engine.store.replace(NAME, encode_json(value))
     crash_point("publish.after-manifest")
     return value

@@ -5,6 +5,7 @@ A run's folder::
     runs/<recipe>/
       dataset/ -> steps/dataset/<fingerprint>/out-*   the newest result of each writer and trainer, by its step's id
       manifest.json     what was made of what, and why: the same bytes for the same meaning
+                        (each dataset has its own part of it, provenance.json, so that a copy still names its origin)
       README.md         the dataset card
       run.json          when, where, how long: nothing in here is part of any result
       steps.json        which record of each step the newest run used
