@@ -62,7 +62,7 @@ def root(
 
 def commands() -> None:
     """Import every command, which registers it."""
-    from curate.cli import audit, calibrate, check, copy, explain, inspect, plan, run, score, stages, train  # noqa: F401
+    from curate.cli import audit, calibrate, check, copy, explain, gc, inspect, plan, run, score, stages, train  # noqa: F401
 
 
 def _interrupted(number: int, _frame: object) -> NoReturn:

@@ -291,13 +291,15 @@ class _Run:
 
     def receipt(self) -> dict[str, Any]:
         store, task = self.task.store, self.task
+        signals = {}
         for step in task.steps:
             key = self.signals[step.id].key
             if key is not None:
                 # A pointer makes the side table known to later runs, whatever becomes of this step's receipt. Two
-                # steps may measure the same, of texts that were edited in between.
+                # steps may measure the same, of texts that were edited in between. Where a killed attempt came so far,
+                # its table is the one: it has the same rows.
                 pointer = f"{signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
-                store.put_if_absent(pointer, {"file": key})
+                signals[step.id] = store.put_if_absent(pointer, {"file": key})["file"]
         if task.part is None or task.writes_text:
             part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes)
         else:
@@ -307,7 +309,7 @@ class _Run:
             "part": {**vars(part), "overlays": list(part.overlays)},
             "counts": {name: vars(c) for name, c in self.counts.items()},
             "dropped": self.dropped.key,
-            "signals": {name: out.key for name, out in self.signals.items() if out.key},
+            "signals": signals,
         }
 
 
