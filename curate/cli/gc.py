@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +34,7 @@ def gc(
         ),
     ] = False,
     damaged: Annotated[bool, typer.Option("--damaged", help="Also files that were set aside as damaged.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait while another command holds the run.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Remove from a run's folder what no record or receipt names; nothing that a later run would use again.
@@ -42,12 +44,15 @@ def gc(
     """
     from curate.report.run_folder import locate_run
     from curate.run.garbage import find_garbage, remove_garbage
+    from curate.run.lease import Lease
     from curate.store.files import Store
 
     store = Store(locate_run(run))
-    found = find_garbage(store, newest=newest, damaged=damaged)
-    if yes:
-        remove_garbage(store, found)
+    # What a run is writing is named by nothing yet: not even to look, before it is done.
+    with Lease(store, "curate gc", wait=wait, note=lambda line: print(line, file=sys.stderr)):
+        found = find_garbage(store, newest=newest, damaged=damaged)
+        if yes:
+            remove_garbage(store, found)
     if as_json:
         files = {kind: [key for key, _ in files] for kind, files in found.files.items()}
         said = {"removed": yes, "bytes": found.bytes, "files": files, "links": found.links}

@@ -69,14 +69,17 @@ def mine(recipe: Path, whole: Path, tmp_path: Path) -> Path:
 
 
 def files(store: Path) -> dict[str, int]:
-    """Every file and link below the store, with its size."""
-    found = [p for p in store.rglob("*") if p.is_symlink() or p.is_file()]
+    """Every file and link below the store, with its size; but the lease, which every command writes."""
+    lease = store / "lease"
+    found = [
+        p for p in store.rglob("*") if (p.is_symlink() or p.is_file()) and (p.parent, p.suffix) != (lease, ".json")
+    ]
     return {p.relative_to(store).as_posix(): p.lstat().st_size for p in found}
 
 
 def without_attempts(names: dict[str, int]) -> Counter[str]:
     """Names without the digits that tell one attempt from another."""
-    return Counter(re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", name) for name in names if name != "local-model.log")
+    return Counter(re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", name) for name in names)
 
 
 def reachable(store: Path) -> set[str]:
@@ -109,12 +112,12 @@ def test_after_kills_it_is_as_if_there_had_been_none(
     collect(curate, store, "--yes")
     curate.run(recipe, store, *SPLIT).ok()
     assert results(store) == results(whole)
-    before, done = files(store), receipts(store)
-    dry = collect(curate, store)
-    assert files(store) == before
+    done, dry, before = receipts(store), collect(curate, store), files(store)
+    assert results(store) == results(whole)
     assert dry["bytes"] == sum(before[key] for found in dry["files"].values() for key in found)
     assert collect(curate, store, "--yes")["files"] == dry["files"]
-    assert files(store).keys() == before.keys() - {key for found in dry["files"].values() for key in found}
+    gone = {key for found in dry["files"].values() for key in found}
+    assert files(store).keys() == before.keys() - gone
     assert without_attempts(files(store)) == without_attempts(files(whole))
     curate.run(recipe, store, *SPLIT).ok()
     assert receipts(store) == done
@@ -138,7 +141,12 @@ def test_what_is_planted_goes(curate: Curate, mine: Path) -> None:
     step_ = next((store / "steps" / "unique").iterdir()).relative_to(store).as_posix()
     signals = next((store / "signals").glob("*/*")).relative_to(store).as_posix()
     planted = {
-        "temporary": [f"{step_}/.done-1.json.0123456789ab", f"{step_}/.out-0123456789ab/x.arrow", ".out.0123456789ab"],
+        "temporary": [
+            f"{step_}/.done-1.json.0123456789ab",
+            f"{step_}/.out-0123456789ab/x.arrow",
+            ".out.0123456789ab",
+            "lease/.00000001.json.0123456789ab",
+        ],
         "unnamed": [f"{step_}/map0-0123456789ab.arrow", f"{signals}/signals-0123456789ab.arrow", "pieces/ffff/x.zst"],
         "void": [f"{step_}/receipts/{'0' * 32}.json", f"{signals}/{'0' * 32}-long.json"],
     }
@@ -204,11 +212,24 @@ def test_newest_needs_a_finished_run(curate: Curate, mine: Path) -> None:
     (mine / "token").touch()
     env = {"CURATE_CRASH_AT": f"shard.before-receipt={mine / 'token'}"}
     assert curate.run(mine / "r.yaml", store, *SPLIT, env=env).code == -signal.SIGKILL
-    before = files(store)
+    before = receipts(store)
     done = curate("gc", store, "--newest", "--yes")
     assert done.code == 2 and "has not come to its end" in done.line and "--newest" in done.line
-    assert files(store) == before
+    assert receipts(store) == before
     assert manifest(store)["steps"]["long"]["settings"]["min_words"] == 150
+
+
+def test_not_beside_a_run(curate: Curate, mine: Path) -> None:
+    """While another command holds the store nothing is even looked at: what it writes is named by nothing yet."""
+    from curate.run.lease import Lease
+    from curate.store.files import Store
+
+    before = files(mine / "run")
+    with Lease(Store(mine / "run"), "curate run"):
+        for options in ((), ("--yes",)):
+            done = curate("gc", mine / "run", *options)
+            assert done.code == 11 and "is in use (curate run" in done.line
+    assert files(mine / "run") == before
 
 
 def test_a_removal_that_is_killed_names_nothing_that_is_gone(curate: Curate, mine: Path) -> None:
