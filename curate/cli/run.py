@@ -59,6 +59,9 @@ def run(
     partitions: Annotated[
         int | None, typer.Option(help="Partitions per exchange. Results never depend on it.", min=1)
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First read every committed file whole; what is damaged is made anew.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait while another command holds the store.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -78,7 +81,7 @@ def run(
     plan = make_plan(loaded, options(sample, limit))
     folder = (store or default_store(loaded.name)).absolute()
     count = (os.cpu_count() or 1) if workers is None else workers
-    settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions)
+    settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions, verify=verify)
     with (
         choose_view(as_json=as_json) as view,
         Lease(Store(folder), "curate run", wait=wait, note=view.note) as lease,

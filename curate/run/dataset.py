@@ -67,7 +67,7 @@ class ShardTask(Task):
 def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], extra: dict[str, bytes]) -> str:
     """A folder with the shards under their final names and the small files; complete or not there at all."""
     final = f"{folder}/out-{key[:16]}"
-    if complete(store.path(final), shards):
+    if complete(store, final, shards):
         return final
     shutil.rmtree(store.path(final), ignore_errors=True)
     building = store.path(f"{folder}/.out-{uuid.uuid4().hex[:12]}")
@@ -75,13 +75,8 @@ def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], 
         building.mkdir(parents=True)
         try:
             for shard in shards:
+                check_size(store.path(shard["file"]), shard["size"])
                 _link(store.path(shard["file"]), building / shard["name"])
-            if not complete(building, shards):
-                raise DamagedError(
-                    "a shard is not as large as it was written",
-                    place=str(store.path(folder)),
-                    cure="remove the folder and run again",
-                )
             for name, data in sorted(extra.items()):
                 with (building / name).open("wb") as file:
                     file.write(data)
@@ -100,12 +95,21 @@ def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], 
     return final
 
 
-def complete(folder: Path, shards: list[dict[str, Any]]) -> bool:
-    """Whether all shards are there, each as large as it was written: a user may have removed one."""
-    try:
-        return folder.is_dir() and all((folder / s["name"]).stat().st_size == s["size"] for s in shards)
-    except FileNotFoundError:
-        return False
+def complete(store: Store, folder: str, shards: list[dict[str, Any]]) -> bool:
+    """Whether all shards are there: a user may have removed one. Raises DamagedError for one of another size."""
+    there = [(path, s["size"]) for s in shards if (path := store.path(folder) / s["name"]).is_file()]
+    for path, size in there:
+        check_size(path, size)
+    return len(there) == len(shards) and store.path(folder).is_dir()
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raise DamagedError for a shard that is not as large as it was written."""
+    found = path.stat().st_size
+    if found != size:
+        raise DamagedError(
+            f"has {found:,} bytes instead of {size:,}", place=str(path), cure="run again: it is written anew"
+        )
 
 
 def _link(source: os.PathLike[str], target: os.PathLike[str]) -> None:

@@ -21,6 +21,7 @@ from curate.run.cluster import Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
 from curate.run.lease import Lease
+from curate.run.mend import check_store, check_written, mended
 from curate.run.progress import Reporter
 from curate.run.row_step import RowStep
 from curate.run.segment import SegmentTask
@@ -41,10 +42,12 @@ class Settings:
     Attributes:
         split_bytes: bytes of input that a split aims at.
         partitions: partitions of every exchange; None chooses by size.
+        verify: read every committed file whole, before anything else, and make anew what is damaged.
     """
 
     split_bytes: int = SPLIT_BYTES
     partitions: int | None = None
+    verify: bool = False
 
 
 @dataclass
@@ -106,7 +109,17 @@ class Engine:
     # -- running -------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, StepRecord]:
-        """Run, or go on with, the whole plan; returns the records by step in the recipe's order."""
+        """Run, or go on with, the whole plan; returns the records by step in the recipe's order.
+
+        Damaged files of the store are set aside and made anew (see run/mend.py).
+        """
+        if self.settings.verify:
+            check_store(self.store, self.reporter.note)
+        return mended(self.store, self.reporter.note, self._walk)
+
+    def _walk(self) -> dict[str, StepRecord]:
+        self.records.clear()
+        self.reused.clear()
         for segment in self.plan.segments:
             head = self.plan.steps[segment[0]]
             started = time.monotonic()
@@ -128,9 +141,7 @@ class Engine:
             self.lease.check()
 
     def _index(self) -> None:
-        from curate.store.files import encode_json
-
-        self.store.replace("steps.json", encode_json(self.record_keys))
+        self.store.replace_json("steps.json", self.record_keys)
 
     def known(self, step: PlannedStep, identity: str, key: str) -> StepRecord | None:
         """The record of a step that is complete for this input."""
@@ -138,7 +149,8 @@ class Engine:
         if value is None:
             return None
         record = StepRecord.load(value)
-        if record.shards and not dataset.complete(self.store.path(str(record.folder)), record.shards):
+        if record.shards and not dataset.complete(self.store, str(record.folder), record.shards):
+            self.reporter.note(f"{record.folder}: shards are gone: step '{step.id}' writes them again")
             return None
         return record
 
@@ -265,10 +277,12 @@ class Engine:
         return False
 
     def _publish(self, step: str) -> None:
-        folder = self.records[step].folder
-        if folder is not None:
+        record = self.records[step]
+        if record.folder is not None:
+            if not record.shards:
+                check_written(self.store, record.folder, record.report)
             self.check_lease()
-            dataset.publish(self.store, step, folder)
+            dataset.publish(self.store, step, record.folder)
 
     def _partitions(self, parts: list[Part]) -> int:
         if self.settings.partitions is not None:

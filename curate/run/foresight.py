@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from curate.errors import CurateError
+from curate.errors import CurateError, DamagedError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import generate
@@ -67,7 +68,10 @@ def _key(engine: Engine, step: PlannedStep) -> str:
 
 def _state(engine: Engine, step: PlannedStep, key: str) -> tuple[str, str]:
     identity = engine.fingerprint(step)
-    record = engine.known(step, identity, key)
+    try:
+        record = engine.known(step, identity, key)
+    except DamagedError as error:
+        return "stale", f"{Path(error.place).name} {error.cause}"
     if record is not None:
         engine.records[step.id] = record
         return "done", f"{record.counts.rows_out:,} of {record.counts.rows_in:,} rows"

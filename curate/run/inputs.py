@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 import zstandard
 
-from curate.errors import InputError
+from curate.errors import DamagedError, InputError
 from curate.fingerprint import content_digest, fingerprint
 from curate.run.task import Task
 from curate.stages.source import Source, Split
@@ -50,7 +49,10 @@ class Digests:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        known = store.read_json(self.KEY)
+        try:
+            known = store.read_json(self.KEY)
+        except DamagedError:
+            known = None
         self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
         self._changed = False
 
@@ -73,7 +75,7 @@ class Digests:
     def save(self) -> None:
         """Keep what was learnt."""
         if self._changed:
-            self._store.replace(self.KEY, json.dumps(self._known, sort_keys=True).encode())
+            self._store.replace_json(self.KEY, self._known)
             self._changed = False
 
 
@@ -164,6 +166,7 @@ class CutTask(Task):
             # Of the file, for progress: how much of it a piece was is not known. Text shrinks to about a quarter.
             bytes=piece["bytes"] // 4,
             offset=piece["offset"],
+            xxh3=piece.get("xxh3", ""),  # pieces of earlier versions have none
         )
 
 
@@ -192,4 +195,4 @@ class _Piece:
         with storage_errors(str(self._path)):
             self._out.close()
             sync_file(self._path)
-        return {"file": self._key, "offset": self.offset, "bytes": self.bytes}
+        return {"file": self._key, "offset": self.offset, "bytes": self.bytes, "xxh3": content_digest(self._path)}

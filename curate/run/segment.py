@@ -21,6 +21,7 @@ from curate import schema
 from curate.run.documents import documents
 from curate.run.inputs import Stamp, check_unchanged
 from curate.run.measured import HASH, REASON, Known, signals_folder
+from curate.run.mend import check_written
 from curate.run.row_step import RowStep, edited, no_rows, text_bytes, with_columns
 from curate.run.tally import tally
 from curate.run.task import Task
@@ -77,6 +78,8 @@ class SegmentTask(Task):
         with ExitStack() as stack:
             run = _Run(self, stack)
             if self.source is not None and self.split is not None:
+                if self.split.xxh3:
+                    check_written(self.store, str(self.store.key_of(self.split.path)), {"xxh3": self.split.xxh3})
                 run.from_source(self.source, self.split)
             elif self.part is not None:
                 run.from_part(self.part)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from curate.environment import redacted
+from curate.errors import DamagedError
 from curate.store.files import Store, encode_json
 
 KEEP = 50
@@ -58,6 +59,9 @@ class Session:
         if kind in (KeyboardInterrupt, SystemExit):
             self._facts["outcome"] = "interrupted"
         self._facts["ended"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        earlier = self._store.read_json("run.json") or {"sessions": []}
-        sessions = [*earlier["sessions"], self._facts][-KEEP:]
+        try:
+            earlier = self._store.read_json("run.json") or {}
+        except DamagedError:
+            earlier = {}
+        sessions = [*earlier.get("sessions", []), self._facts][-KEEP:]
         self._store.replace("run.json", encode_json({"sessions": sessions}))

@@ -30,6 +30,7 @@ class Split:
         sequential: can only be read from its beginning (gz, one zst frame) and is large: the engine calls
             ``Source.cut`` and reads the pieces instead.
         members: for a split that is many small files: their names relative to ``path``.
+        xxh3: of the file at ``path``, where the store wrote it; empty for inputs.
     """
 
     path: str
@@ -41,6 +42,7 @@ class Split:
     offset: int = 0
     sequential: bool = False
     members: tuple[str, ...] = ()
+    xxh3: str = ""
 
 
 @dataclass(frozen=True)

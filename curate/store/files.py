@@ -167,6 +167,32 @@ class Store:
                 temporary.unlink(missing_ok=True)
             sync_folder(final.parent)
 
+    def replace_json(self, key: str, value: Any) -> None:
+        """Write a sealed JSON file in place of an older one."""
+        self.replace(key, seal_json(key, encode_json(value)))
+
+    def key_of(self, place: str) -> str | None:
+        """The key of a file of this store, from what an error gives as its place; None for any other place."""
+        path = Path(place)
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else None
+
+    def set_aside(self, key: str) -> str | None:
+        """Move a damaged file or folder to ``damaged/``, under its key; the new key, or None where it is gone."""
+        for number in range(1 << 20):
+            moved = f"damaged/{key}" + (f".{number}" if number else "")
+            if self.path(moved).exists():
+                continue
+            with storage_errors(str(self.path(moved))):
+                self.path(moved).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    self.path(key).rename(self.path(moved))
+                except FileNotFoundError:
+                    return None
+                sync_folder(self.path(moved).parent)
+                sync_folder(self.path(key).parent)
+            return moved
+        return None
+
     def commit(self, receipt: str, work: Callable[[], Any], point: str) -> Any:
         """The receipt under that key, doing ``work`` (which writes data durably) first if there is none."""
         known = self.read_whole(receipt)
