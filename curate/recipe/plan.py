@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from curate.errors import RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
 from curate.stages.base import Filter, Generator, Stage, Trainer, Writer
+from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 
 
@@ -72,12 +74,19 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the recipe's order, and the segments they are fused into."""
+    """Steps in the recipe's order, the segments they are fused into, and the documents that must not be used."""
 
     recipe: Recipe
     options: Options
     steps: dict[str, PlannedStep]
     segments: tuple[tuple[str, ...], ...]
+    removals: Removals | None = None
+
+    def reading(self, step_id: str) -> dict[str, Any]:
+        """What bears on which documents a source gives, beside its settings and inputs; part of its identity."""
+        if not isinstance(self.steps[step_id].stage, Source):
+            return {}
+        return {**vars(self.options), **({"takedown": self.removals.digest} if self.removals is not None else {})}
 
     def column_types(self, step_id: str) -> tuple[tuple[str, pa.DataType], ...]:
         """Names and types of the columns of earlier steps that a step reads."""
@@ -143,7 +152,15 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
         consumers = sum(name in inputs for inputs in reads.values())
         old = planned[name]
         planned[name] = PlannedStep(name, old.stage, old.inputs, old.uses, old.assets, old.columns, consumers, old.step)
-    return Plan(recipe, options, planned, _segments(planned))
+    return Plan(recipe, options, planned, _segments(planned), _removals(recipe))
+
+
+def _removals(recipe: Recipe) -> Removals | None:
+    if not recipe.takedown:
+        return None
+    found = read_removals(assets.locate(path, recipe.path.parent).absolute() for path in recipe.takedown)
+    # A list without an entry is none: nothing is made anew for its sake.
+    return found if found.entries() else None
 
 
 def _inputs(step: Step, earlier: list[str], planned: dict[str, PlannedStep]) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class _Recipe(BaseModel):
     plugins: list[str] = Field(default_factory=list)
     models: dict[str, Model] = Field(default_factory=dict)
     budget: Budget = Field(default_factory=Budget)
+    takedown: str | list[str] = Field(default_factory=list)
     steps: list[dict[str, Any]] = Field(min_length=1)
 
 
@@ -90,12 +91,14 @@ class Recipe:
         name, about, seed: as written.
         path: the file it came from; relative paths in it start from its folder.
         models, budget: what an LLM step may use.
+        takedown: paths of removal lists.
         steps: in the order of the file.
     """
 
     def __init__(self, head: _Recipe, path: Path, steps: list[Step]) -> None:
         self.name, self.about, self.seed, self.path = head.recipe, head.about, head.seed, path
         self.models, self.budget, self.steps = head.models, head.budget, steps
+        self.takedown = (head.takedown,) if isinstance(head.takedown, str) else tuple(head.takedown)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:

@@ -12,6 +12,8 @@ from curate.errors import CurateError
 from curate.stages.base import Filter, Stage
 from curate.stages.bounds import Bound
 from curate.stages.registry import stage_class
+from curate.stages.removals import REASON as TAKEDOWN
+from curate.stages.removals import SENTENCE
 from curate.store.records import StepRecord
 
 
@@ -49,7 +51,8 @@ class Step:
 
     def sentence(self, reason: str) -> str:
         """What a reason of this step means, as its stage says; empty when it says nothing."""
-        return self.stage.reasons.get(reason, "") if self.stage is not None else ""
+        said = self.stage.reasons.get(reason, "") if self.stage is not None else ""
+        return said or (SENTENCE if reason == TAKEDOWN else "")
 
     def bounds(self, reason: str) -> list[Bound]:
         """The lines of its stage's table that a reason stands for; none where it has rules that no table can say."""

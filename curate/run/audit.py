@@ -270,7 +270,17 @@ class Auditor:
             )
         key = fingerprint(tree.source.id, vars(split))
         return AuditTask(
-            store, "audit", key, stage, split, tree.source.id, tuple(steps), self._only, self.sample, limit
+            store,
+            "audit",
+            key,
+            stage,
+            split,
+            tree.source.id,
+            tuple(steps),
+            self._only,
+            self.sample,
+            limit,
+            self._plan.removals,
         )
 
     def _found(self, counts: AuditCounts) -> Audit:

@@ -14,6 +14,7 @@ from curate.run.documents import documents
 from curate.run.row_step import RowStep, edited, text_bytes, with_columns
 from curate.run.task import Task
 from curate.run.warm import measure
+from curate.stages.removals import Removals
 from curate.stages.source import Source, Split
 from curate.text.batch import Batch
 
@@ -27,6 +28,7 @@ class AuditTask(Task):
     Attributes:
         steps: the filters, each with the step of the tree that it reads.
         only: the one step whose rules count; None: all.
+        removals: documents that are left out.
     """
 
     source: Source
@@ -36,6 +38,7 @@ class AuditTask(Task):
     only: str | None
     sample: float
     limit: int | None
+    removals: Removals | None = None
 
     @property
     def point(self) -> str:
@@ -50,10 +53,10 @@ class AuditTask(Task):
     def work(self) -> dict[str, Any]:
         """Counts by step and rule."""
         counts = AuditCounts()
-        for rows, aside in documents(self.source, self.split, self.source_id, self.sample, self.limit):
-            counts.set_aside += len(aside)
-            if rows.num_rows:
-                counts.add(self, rows)
+        for read in documents(self.source, self.split, self.source_id, self.sample, self.limit, self.removals):
+            counts.set_aside += len(read.aside)
+            if read.rows.num_rows:
+                counts.add(self, read.rows)
         return counts.receipt()
 
 

@@ -1,15 +1,16 @@
-"""The documents of a split, as far as a run wants them: a sample, or the first ones."""
+"""The documents of a split, as far as a run wants them: a sample, or the first ones, but none of a removal list."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from curate import schema
+from curate.stages.removals import Removals
 from curate.stages.source import SetAside, Source, Split
 from curate.text.hashing import keyed_hash
 
@@ -17,14 +18,31 @@ SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
 
 
+class Documents(NamedTuple):
+    """A batch of documents, and what was left out before its end.
+
+    Attributes:
+        rows: the documents; the last batch may have none.
+        aside: records that became no document.
+        removed: documents that a removal list names, without those behind the last row that is wanted.
+        entries: of each of them the entry that does.
+    """
+
+    rows: pa.RecordBatch
+    aside: list[SetAside]
+    removed: pa.RecordBatch
+    entries: pa.Array
+
+
 def documents(
-    source: Source, split: Split, step: str, sample: float, limit: int | None
-) -> Iterator[tuple[pa.RecordBatch, list[SetAside]]]:
-    """Batches of documents, each with the records that were set aside before its end; the last one may have no row.
+    source: Source, split: Split, step: str, sample: float, limit: int | None, removals: Removals | None = None
+) -> Iterator[Documents]:
+    """A split's documents, batch by batch.
 
     Args:
         step: id of the source's step.
         sample: share of documents, by hash of id.
+        removals: what must not be used.
         limit: at most so many of them. What was set aside behind the last one was not read, however the input is cut.
     """
     left = limit
@@ -34,15 +52,22 @@ def documents(
             aside.append(item)
             continue
         rows, place = _sampled(item, sample)
-        if left is not None and len(place) >= left:
-            rows, aside = rows.slice(0, left), [a for a in aside if a.after <= place[left - 1]]
+        named = removals.named(rows) if removals is not None else pa.nulls(len(place), pa.string())
+        stays = np.flatnonzero(np.asarray(named.is_null()))
+        goes = np.flatnonzero(np.asarray(named.is_valid()))
+        if left is not None and len(stays) >= left:
+            stays = stays[:left]
+            goes = goes[goes < stays[-1]]
+            aside = [a for a in aside if a.after <= place[stays[-1]]]
         if left is not None:
-            left -= rows.num_rows
-        yield rows, aside
+            left -= len(stays)
+        kept = rows if len(stays) == rows.num_rows else rows.take(pa.array(stays))
+        yield Documents(kept, aside, rows.take(pa.array(goes)), named.take(pa.array(goes)))
         aside = []
         if left == 0:
             return
-    yield pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT), aside
+    nothing = pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT)
+    yield Documents(nothing, aside, nothing, pa.nulls(0, pa.string()))
 
 
 def _sampled(rows: pa.RecordBatch, share: float) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:

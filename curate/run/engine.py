@@ -74,7 +74,7 @@ class Engine:
         """Identity of a step, given the records of all steps above it."""
         above = [self.records[name].identity for name in step.inputs]
         used = {setting: self.records[name].identity for setting, name in step.uses.items()}
-        options = vars(self.plan.options) if isinstance(step.stage, Source) else {}
+        options = self.plan.reading(step.id)
         extra = generate.identity(step.stage, self.plan.recipe) if isinstance(step.stage, Generator) else None
         return fingerprint(step.static, above, used, options, extra, self._seed(step))
 
@@ -205,7 +205,7 @@ class Engine:
         for step in steps:
             above = [identities.get(name) or self.records[name].identity for name in step.inputs]
             used = {setting: self.records[name].identity for setting, name in step.uses.items()}
-            options = vars(self.plan.options) if isinstance(step.stage, Source) else {}
+            options = self.plan.reading(step.id)
             identities[step.id] = fingerprint(step.static, above, used, options, None, self._seed(step))
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
@@ -255,7 +255,7 @@ class Engine:
     def _whole(self, step: PlannedStep) -> bool:
         identity = self.fingerprint(step)
         parts = self.input_parts(step)
-        key = fingerprint([p.key for p in parts], generate.limits(step.stage, self.plan.recipe))
+        key = fingerprint([p.key for p in parts], generate.limits(step.stage, self.plan))
         if self._reuse(step, identity, key):
             self._publish(step.id)
             return True

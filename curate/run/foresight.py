@@ -59,7 +59,7 @@ def foresee(plan: Plan, store: Store) -> list[Foreseen]:
 def _key(engine: Engine, step: PlannedStep) -> str:
     if isinstance(step.stage, Source):
         return fingerprint([split_identity(s) for s in engine.splits(step)])
-    limits = generate.limits(step.stage, engine.plan.recipe)
+    limits = generate.limits(step.stage, engine.plan)
     keys = [p.key for p in engine.input_parts(step)]
     from curate.stages.base import Filter
 

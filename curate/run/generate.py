@@ -6,6 +6,7 @@ of: later runs read it there and ask nobody, whatever became of the journal.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from curate.fingerprint import fingerprint
 from curate.llm.ask import Asked, Progress, ask
 from curate.llm.model import Model
 from curate.llm.request import Answer
-from curate.recipe.plan import PlannedStep
+from curate.recipe.plan import Plan, PlannedStep
 from curate.recipe.recipe import Recipe
 from curate.run import learn
 from curate.stages.base import Generator, Stage
@@ -35,9 +36,13 @@ def identity(stage: Generator, recipe: Recipe) -> str:
     return fingerprint(model.model, model.licence)
 
 
-def limits(stage: Stage, recipe: Recipe) -> Any:
-    """What decides how many rounds are asked: raising the budget lets a step that it stopped go on."""
-    return recipe.budget.model_dump(mode="json") if isinstance(stage, Generator) else None
+def limits(stage: Stage, plan: Plan) -> Any:
+    """What decides how many rounds are asked, and which documents come of them: raising the budget lets a step that it
+    stopped go on, and what a removal list names is looked for among answers, too."""
+    if not isinstance(stage, Generator):
+        return None
+    taken = {"takedown": plan.removals.digest} if plan.removals is not None else {}
+    return {**plan.recipe.budget.model_dump(mode="json"), **taken}
 
 
 def run_generator(
@@ -72,7 +77,12 @@ def run_generator(
         engine.store, folder, fingerprint(identity_, digest), stage, ctx, read, rounds[: len(answers)], answers
     )
     receipt = engine.tasks((step.id,), "accepting answers", [accept])[accept.key]
-    record = StepRecord(step.id, stage.name, identity_, fingerprint(identity_, digest), Counts.load(receipt["counts"]))
+    made = fingerprint(identity_, digest)
+    if taken := learn.taken_down(engine.store, receipt, engine.plan.removals):
+        made = fingerprint(made, sorted(taken))
+        accept = dataclasses.replace(accept, key=made, taken=taken)
+        receipt = engine.tasks((step.id,), "accepting answers", [accept])[accept.key]
+    record = StepRecord(step.id, stage.name, identity_, made, Counts.load(receipt["counts"]))
     record.parts = [Part.load(receipt["part"])]
     record.dropped = [receipt["dropped"]] if receipt["dropped"] else []
     flat = [a for round_ in answers for a in round_ if a is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +18,8 @@ from curate.run.row_step import text_bytes
 from curate.run.segment import batches_of
 from curate.run.task import Task, at_step
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
+from curate.stages.removals import REASON as TAKEDOWN
+from curate.stages.removals import Removals
 from curate.store.files import Store, sync_file, sync_folder
 from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import one_batch, table_writer
@@ -104,7 +106,8 @@ class AcceptTask(Task):
     """Turns the answers of closed rounds into one part of documents.
 
     A document's id is hashed from (step, round, number in the round): a pure function of what was asked. ``parts`` are
-    read again for the texts of documents that were shown.
+    read again for the texts of documents that were shown. ``taken`` has, by hex id, the entry of a removal list that names
+    one of these documents: it is dropped.
     """
 
     stage: Generator
@@ -112,6 +115,7 @@ class AcceptTask(Task):
     parts: tuple[Part, ...]
     requests: list[list[Request]]
     answers: list[list[Answer | None]]
+    taken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def point(self) -> str:
@@ -138,7 +142,7 @@ class AcceptTask(Task):
                     noted += [result.facts] if result.facts else []
                 else:
                     rows.append((origin, result))
-        table = self._documents(rows)
+        table = self._without_taken(self._documents(rows), rows, lost, counts)
         counts.rows_out, counts.bytes_out = table.num_rows, text_bytes(table)
         data = self.store.fresh(self.folder, "part", ".arrow")
         with table_writer(self.store.path(data), table.schema) as out:
@@ -150,6 +154,18 @@ class AcceptTask(Task):
             "dropped": self._dropped(lost),
             "report": dict(self.stage.report(pa.Table.from_batches([table]), noted)),
         }
+
+    def _without_taken(
+        self, table: pa.RecordBatch, rows: list[tuple[str, Accepted]], lost: list[tuple[str, str, str]], counts: Counts
+    ) -> pa.RecordBatch:
+        """The documents that no removal list names; the others are put among those that were lost."""
+        if not self.taken:
+            return table
+        named = [self.taken.get(one.hex()) for one in table.column("id").to_pylist()]
+        gone = [(origin, TAKEDOWN, entry) for (origin, _), entry in zip(rows, named, strict=True) if entry is not None]
+        lost += gone
+        counts.reasons[TAKEDOWN] = len(gone)
+        return table.filter(pa.array([entry is None for entry in named]))
 
     def _documents(self, rows: list[tuple[str, Accepted]]) -> pa.RecordBatch:
         import orjson
@@ -207,6 +223,18 @@ class AcceptTask(Task):
         with table_writer(self.store.path(key), schema.DROPPED) as out:
             out.write(one_batch(pa.Table.from_arrays(columns, schema=schema.DROPPED)))
         return key
+
+
+def taken_down(store: Store, receipt: Mapping[str, Any], removals: Removals | None) -> dict[str, str]:
+    """Of the documents of an AcceptTask's receipt those that a removal list names: hex id and entry."""
+    if removals is None:
+        return {}
+    found: dict[str, str] = {}
+    for batch in batches_of(store, [Part.load(receipt["part"])]):
+        for one, entry in zip(batch.column("id").to_pylist(), removals.named(batch.rows).to_pylist(), strict=True):
+            if entry is not None:
+                found[one.hex()] = entry
+    return found
 
 
 def run_trainer(

@@ -19,6 +19,7 @@ from curate.run.engine import Engine
 from curate.run.versions import library_versions
 from curate.stages.base import Filter, Writer
 from curate.stages.plugins import plugin_of
+from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import Source
 from curate.store.files import crash_point, encode_json
 from curate.store.records import PROVENANCE, StepRecord
@@ -48,9 +49,18 @@ def manifest(engine: Engine) -> dict[str, Any]:
         "versions": library_versions(),
         "models": models,
         "budget": budget,
+        **({"takedown": _takedown(engine)} if engine.plan.removals is not None else {}),
         "inputs": dict(sorted(engine.inputs.items())),
         "steps": steps,
     }
+
+
+def _takedown(engine: Engine) -> dict[str, Any]:
+    """Of the removal lists the digest of what they say, how many entries that are, and how many documents they name."""
+    assert engine.plan.removals is not None
+    entries = engine.plan.removals.entries()
+    gone = sum(record.counts.reasons.get(TAKEDOWN, 0) for record in engine.records.values())
+    return {"digest": engine.plan.removals.digest, "entries": len(entries), "documents": gone}
 
 
 def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:

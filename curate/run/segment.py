@@ -27,6 +27,8 @@ from curate.run.tally import tally
 from curate.run.task import Task
 from curate.run.warm import measure
 from curate.stages.base import Signals
+from curate.stages.removals import REASON as TAKEDOWN
+from curate.stages.removals import Removals
 from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
@@ -46,6 +48,7 @@ class SegmentTask(Task):
         part: what to read otherwise.
         sample, limit: see recipe.plan.Options; limit counts down over the splits of a source.
         stamps: of the files that the split reads: what is read of one that was changed since is not committed.
+        removals: documents of the source that must not be used.
     """
 
     root: str
@@ -57,6 +60,7 @@ class SegmentTask(Task):
     sample: float = 1.0
     limit: int | None = None
     stamps: tuple[Stamp, ...] = ()
+    removals: Removals | None = None
 
     @property
     def writes_text(self) -> bool:
@@ -135,8 +139,12 @@ class _Run:
 
     def from_source(self, source: Source, split: Split) -> None:
         counts = self.counts[self.task.source_id]
-        for rows, aside in documents(source, split, self.task.source_id, self.task.sample, self.task.limit):
+        task = self.task
+        for rows, aside, removed, entries in documents(
+            source, split, task.source_id, task.sample, task.limit, task.removals
+        ):
             self._set_aside(aside, counts)
+            self._take_down(removed, entries, counts)
             size = text_bytes(rows)
             counts.rows_in += rows.num_rows
             counts.rows_out += rows.num_rows
@@ -178,6 +186,12 @@ class _Run:
                 [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)], schema=schema.DROPPED
             )
         )
+
+    def _take_down(self, rows: pa.RecordBatch, entries: pa.Array, counts: Counts) -> None:
+        if rows.num_rows:
+            counts.rows_in += rows.num_rows
+            counts.bytes_in += text_bytes(rows)
+            self._drop(self.task.source_id, rows, pa.array([TAKEDOWN] * rows.num_rows), counts, entries)
 
     # -- deciding -----------------------------------------------------------------------------------------
 
@@ -249,7 +263,9 @@ class _Run:
             joined[name] = both.take(pa.array(where))
         return joined
 
-    def _drop(self, step: str, rows: pa.RecordBatch, reasons: pa.Array, counts: Counts) -> None:
+    def _drop(
+        self, step: str, rows: pa.RecordBatch, reasons: pa.Array, counts: Counts, detail: pa.Array | None = None
+    ) -> None:
         for pair in pc.value_counts(reasons).to_pylist():
             counts.reasons[pair["values"]] = counts.reasons.get(pair["values"], 0) + pair["counts"]
         n = rows.num_rows
@@ -259,7 +275,7 @@ class _Run:
             rows.column("origin"),
             pa.repeat(step, n),
             reasons,
-            pa.nulls(n, pa.string()),
+            pa.nulls(n, pa.string()) if detail is None else detail,
             pc.binary_length(rows.column("text")).cast(pa.int64()),
         ]
         self.dropped.write(pa.RecordBatch.from_arrays(columns, schema=schema.DROPPED))

@@ -59,6 +59,7 @@ class Reading:
             sample,
             limit,
             self.engine.digests.stamps(split),
+            self.engine.plan.removals,
         )
 
     def cuts(self, splits: list[Split]) -> dict[str, CutTask]:
