@@ -62,7 +62,21 @@ def root(
 
 def commands() -> None:
     """Import every command, which registers it."""
-    from curate.cli import audit, calibrate, check, copy, explain, gc, inspect, plan, run, score, stages, train  # noqa: F401
+    from curate.cli import (  # noqa: F401
+        audit,
+        calibrate,
+        check,
+        copy,
+        explain,
+        gc,
+        inspect,
+        plan,
+        run,
+        score,
+        stages,
+        takedown,
+        train,
+    )
 
 
 def _interrupted(number: int, _frame: object) -> NoReturn:

@@ -246,11 +246,11 @@ class _Index:
         names = {repo.removesuffix("*") for repo in self._repos} | self._sites
         names |= {re.split(r"[/:?]", url, maxsplit=1)[0] for url in (*self._urls, *self._starts)}
         if len(names) > 10 * _NEEDLES or any("xn--" in name for name in names):
-            # A host in another script may stand there in either of two ways.
             return None
-        ordered = sorted(names)
-        # A slash may be written as "\/" in JSON.
-        quoted = [re.escape(name).replace("/", r"(?:\\)?/") for name in ordered]
+        # A slash may be written as "\/" in JSON, and more than once.
+        quoted = [re.escape(name).replace("/", r"(?:\\?/)+") for name in sorted(names)]
+        # Hosts in other scripts have more than one spelling, and so have escaped names of repositories.
+        quoted += [r"[^\x00-\x7f]", r"\\u", *(["%[0-9a-f]{2}"] if self._repos else [])]
         return [f"(?i){'|'.join(quoted[i : i + _NEEDLES])}" for i in range(0, len(quoted), _NEEDLES)]
 
     def named(self, rows: pa.RecordBatch) -> pa.Array:
