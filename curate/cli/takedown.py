@@ -83,10 +83,6 @@ def _show(found: Takedown, note: str, entries: int, write: Path | None) -> None:
         _hits(out, title, hits)
     if found.trained:
         out.print(f"\nlearnt from some of them: {', '.join(found.trained)} (trained anew without them by the next run)")
-    if found.twins:
-        out.print(
-            f"\nthese stay; duplicates of them are named: {', '.join(kept[:12] for kept, _ in found.twins[:_SHOWN])}"
-        )
     if found.unmatched:
         out.print(f"\n{len(found.unmatched):,} entries name nothing in this run", style="bold")
         for entry in found.unmatched[:_SHOWN]:

@@ -14,6 +14,7 @@ from curate import schema
 from curate.errors import CurateError
 from curate.report.edits import editing, texts_of
 from curate.report.run_folder import Row, RunFolder, recipe_path
+from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.text.hashing import content_hash
 
@@ -53,7 +54,9 @@ def read_back(
     for row in rows:
         if row.text is not None and not (originals and edits and texts_of(run, row).original is None):
             continue
-        if row.maker is None:
+        if any(reason == TAKEDOWN for reason, _ in row.dropped.values()):
+            why[row.id] = "a removal list names it"
+        elif row.maker is None:
             why[row.id] = "which step read it is not known"
         else:
             by_step.setdefault(row.maker, []).append(row)

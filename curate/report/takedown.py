@@ -45,10 +45,9 @@ class Takedown:
 
     Attributes:
         named: documents that entries name.
-        copies: documents with the same text, and duplicates that went in favour of one that goes: without it they would
-            come back.
+        copies: documents with the same text, and those that the run found to be duplicates of one that goes: in its favour
+            or it in theirs. The former would come back without it, the latter have nearly its text.
         derived: documents that a model was shown one of them for.
-        twins: documents that stay, but in whose favour one of them went as a duplicate: ids and what of.
         trained: trained steps that learnt from any of them, or from what was made of them.
         writers: by step, how many of all of them are in that dataset.
         removed: how many documents earlier entries took down already, by entry.
@@ -58,7 +57,6 @@ class Takedown:
     named: list[Hit] = field(default_factory=list)
     copies: list[Hit] = field(default_factory=list)
     derived: list[Hit] = field(default_factory=list)
-    twins: list[tuple[str, str]] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     writers: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
@@ -127,7 +125,7 @@ class _Search:
                 self._add(self.result.named, row, entry, "")
 
     def copy(self) -> None:
-        """The same text elsewhere, and duplicates that went in favour of what goes."""
+        """The same text elsewhere, and duplicates."""
         same = pa.array(sorted(self.texts), schema.ID_TYPE)
         for key, maker in self.makers.items():
             if maker is not None and self.run.steps[maker].is_a(Generator):
@@ -143,13 +141,14 @@ class _Search:
         while more:
             more = False
             for row, kept in pairs:
-                if kept in self.known and row["id"] not in self.known:
+                if (kept in self.known) == (row["id"] in self.known):
+                    continue
+                more = True
+                if kept in self.known:
                     self._add(self.result.copies, row, f"{row['reason']} of {kept.hex()}", "")
-                    more = True
-        stays = {
-            (kept.hex(), row["id"].hex()) for row, kept in pairs if row["id"] in self.known and kept not in self.known
-        }
-        self.result.twins = sorted(stays)
+                else:
+                    other = {"id": kept, "source": "", "origin": ""}
+                    self._add(self.result.copies, other, f"kept in place of {row['id'].hex()}", "")
 
     def _duplicates(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Rows that went as duplicates, and in whose favour."""
@@ -173,6 +172,8 @@ class _Search:
 
     def reach(self) -> None:
         """Which results hold any of them, and what became of each."""
+        for one, row in self.run.rows((i for i, hit in self.known.items() if not hit.origin), text=False).items():
+            self.known[one].source, self.known[one].origin = row.source, row.origin
         ids = pa.array(sorted(self.known), schema.ID_TYPE)
         where: dict[bytes, list[str]] = {}
         for step in self.run.steps.values() if len(ids) else ():
@@ -239,6 +240,8 @@ def resolved(found: Takedown, removals: Removals) -> str:
     lines = ["# Removal list, made by 'curate takedown': name it in a recipe as 'takedown:'."]
     lines += [str(entry) for entry in removals.entries()]
     if found.copies:
-        lines.append("# copies of what these name")
-        lines += [f"id:{hit.id}" for hit in found.copies]
+        lines.append(
+            "# Copies of what these name, as the run found them: a line that is removed brings its document back."
+        )
+        lines += [line for hit in found.copies for line in (f"# {hit.why}", f"id:{hit.id}")]
     return "\n".join(lines) + "\n"

@@ -273,7 +273,7 @@ class _Index:
         if self._needles is None:
             at = range(rows.num_rows)
         else:
-            may = pa.array([False] * rows.num_rows)
+            may = pa.array([False] * rows.num_rows, pa.bool_())
             for pattern in self._needles:
                 for column in (meta, origin):
                     may = pc.or_(may, pc.fill_null(pc.match_substring_regex(column, pattern), False))

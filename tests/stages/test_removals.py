@@ -186,6 +186,11 @@ def test_what_is_looked_at_first_hides_nothing(
     assert removals.named(rows).to_pylist() == twin
 
 
+def test_no_rows(tmp_path: Path) -> None:
+    """An empty batch is named by nothing."""
+    assert named(tmp_path, "site:a.example\nsource:x\norigin:y/*\nrepo:o/n", documents({})[:0]) == []
+
+
 def test_many_entries(tmp_path: Path) -> None:
     """More names than go into regular expressions: the same documents."""
     rows = documents(*({"url": f"https://h{i}.example/x"} for i in range(0, 6000, 3)))
