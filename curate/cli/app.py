@@ -125,4 +125,7 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
     """A mistake of ours: the traceback helps whoever reads its report, and may be sent to strangers."""
     import traceback
 
-    print(environment.redacted("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+    from curate.report.plain import escaped
+
+    said = "".join(traceback.format_exception(kind, error, trace))
+    print(escaped(environment.redacted(said)), end="", file=sys.stderr)

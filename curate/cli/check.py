@@ -109,13 +109,15 @@ def _dataset(folder: Path, *, as_json: bool) -> None:
 
 
 def _verdict(found: Verified, place: str, said: str, *, as_json: bool) -> None:
+    from curate.report.plain import one_line
+
     if as_json:
         print(
             json.dumps({"files": found.files, "rows": found.rows, "bytes": found.bytes, "wrong": found.wrong}, indent=1)
         )
     else:
         for path, why in found.wrong[1:]:
-            print(f"{path}: {why}", file=sys.stderr)
+            print(one_line(f"{path}: {why}", 400), file=sys.stderr)
     if found.wrong:
         path, why = found.wrong[0]
         more = f" (and {len(found.wrong) - 1} more files)" if len(found.wrong) > 1 else ""
@@ -125,7 +127,9 @@ def _verdict(found: Verified, place: str, said: str, *, as_json: bool) -> None:
             cure="remove the step's folder below steps/ and run the recipe again to make it anew",
         )
     if not as_json:
-        print(f"{place}: OK, {found.files:,} files, {found.rows:,} rows, {found.bytes / 1e6:,.1f} MB; {said}")
+        print(
+            f"{one_line(place, 400)}: OK, {found.files:,} files, {found.rows:,} rows, {found.bytes / 1e6:,.1f} MB; {said}"
+        )
 
 
 class _Bytes:

@@ -99,6 +99,6 @@ def run(
         session.finished(view.seconds)
         write_card(Store(folder))
         if as_json:
-            print(json.dumps({"store": str(folder), "manifest": manifest}, ensure_ascii=False))
+            print(json.dumps({"store": str(folder), "manifest": manifest}))
         else:
             view.summary(manifest, folder)

@@ -45,5 +45,7 @@ def _one_at_a_time() -> Iterator[None]:
         with suppress(OSError):
             file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             held.callback(os.close, file)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            # Another user's file of that name is not ours to wait for: he could hold it for ever.
+            if os.fstat(file).st_uid == os.getuid():
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
