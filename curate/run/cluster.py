@@ -241,7 +241,7 @@ class Runner:
         try:
             self._client = Client(_scheduler(self._address), timeout="10s")
             self._client.wait_for_workers(1, timeout=60)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             raise EndpointError(
                 f"no Dask scheduler with workers answers ({error})",
                 place=self._address,

@@ -1,0 +1,80 @@
+"""Files of a run on a machine that others use: nobody's link is followed, nobody's lock waited for, the umask holds."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from recipes import step, write
+from small_run import prose
+
+from curate.errors import StorageError
+from curate.run import dataset, warm
+from curate.store.files import Store
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lock of kernels lies, in a temporary folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"curate-{os.getuid()}.lock"
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path, lock: Path) -> None:
+    """In /tmp anybody can put a link of that name: the file that it leads to is neither made nor opened."""
+    lock.symlink_to(tmp_path / "target")
+    with warm._one_at_a_time():
+        pass
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_lock_of_another_user_is_not_waited_for(lock: Path) -> None:
+    """He could hold it for ever."""
+    with lock.open("w") as held:
+        os.chown(lock, 65534, 65534)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = threading.Event()
+
+        def enter() -> None:
+            with warm._one_at_a_time():
+                done.set()
+
+        threading.Thread(target=enter, daemon=True).start()
+        assert done.wait(20)
+
+
+def test_publishing_replaces_a_link_and_nothing_behind_it(tmp_path: Path) -> None:
+    """A link that leads out of the store is replaced itself; a folder in its place is refused, not removed."""
+    store = Store(tmp_path / "run")
+    (tmp_path / "run" / "steps").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "precious").write_text("kept")
+    (tmp_path / "run" / "out").symlink_to(tmp_path / "outside", target_is_directory=True)
+    dataset.publish(store, "out", "steps/out/x/out-1")
+    assert os.readlink(tmp_path / "run" / "out") == "steps/out/x/out-1"
+    assert (tmp_path / "outside" / "precious").read_text() == "kept"
+    (tmp_path / "run" / "mine").mkdir()
+    (tmp_path / "run" / "mine" / "notes").write_text("kept")
+    with pytest.raises(StorageError, match="a folder of its own"):
+        dataset.publish(store, "mine", "steps/mine/x/out-1")
+    assert (tmp_path / "run" / "mine" / "notes").read_text() == "kept"
+
+
+def test_the_umask_holds_for_every_file(tmp_path: Path) -> None:
+    """With umask 077 nothing of a run, its answers, rows and logs, can be read by another user of the machine."""
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": prose(n)}) + "\n" for n in range(9)))
+    steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("one", "dedup.exact"), step("out", "write.text")]
+    recipe = write(tmp_path / "r.yaml", steps)
+    call = [sys.executable, "-m", "curate", "run", str(recipe), "--store", str(tmp_path / "run"), "--workers", "0"]
+    subprocess.run(call, check=True, capture_output=True, timeout=120, umask=0o077)
+    made = [p for p in (tmp_path / "run").rglob("*") if not p.is_symlink()]
+    assert len(made) > 12
+    assert [str(p) for p in made if p.stat().st_mode & 0o077] == []
