@@ -59,7 +59,7 @@ def test_publishing_replaces_a_link_and_nothing_behind_it(tmp_path: Path) -> Non
     (tmp_path / "outside" / "precious").write_text("kept")
     (tmp_path / "run" / "out").symlink_to(tmp_path / "outside", target_is_directory=True)
     dataset.publish(store, "out", "steps/out/x/out-1")
-    assert os.readlink(tmp_path / "run" / "out") == "steps/out/x/out-1"
+    assert str((tmp_path / "run" / "out").readlink()) == "steps/out/x/out-1"
     assert (tmp_path / "outside" / "precious").read_text() == "kept"
     (tmp_path / "run" / "mine").mkdir()
     (tmp_path / "run" / "mine" / "notes").write_text("kept")

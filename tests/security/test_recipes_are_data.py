@@ -1,0 +1,56 @@
+"""A recipe, and what it names, is data: nothing in it is imported, run, or replaced by what the environment holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command import Curate
+from recipes import step, write
+from small_run import prose
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["os.system", "curate.stages.base", "../evil", "evil.py", "read.jsonl; import os", "filter.__class__", "a" * 999],
+)
+def test_a_stage_is_a_name_in_the_registry(curate: Curate, tmp_path: Path, use: str) -> None:
+    """Anything else is one line: a module, a path or an attribute of that name is not looked for."""
+    (tmp_path / "evil.py").write_text("open('pwned', 'w')")
+    done = curate("plan", write(tmp_path / "r.yaml", [step("a", use, paths=["x"])]), cwd=tmp_path)
+    assert done.code == 2 and "no stage" in done.line
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("path", ["$MY_SECRET/a.jsonl", "${MY_SECRET}/a.jsonl", "%(MY_SECRET)s/a.jsonl", "{MY_SECRET}.jsonl"])  # fmt: skip
+def test_words_are_not_replaced_by_the_environment(curate: Curate, tmp_path: Path, path: str) -> None:
+    """A variable's name in a setting stays that name: no value gets into paths, prompts, manifests or errors."""
+    recipe = write(tmp_path / "r.yaml", [step("a", "read.jsonl", paths=[path]), step("out", "write.text")])
+    done = curate("run", recipe, "--store", tmp_path / "run", "--workers", 0, env={"MY_SECRET": "swordfish"})
+    assert done.code == 3 and path in done.line and "swordfish" not in done.err + done.out
+
+
+def test_who_is_asked_and_with_which_key_is_said_first(curate: Curate, tmp_path: Path) -> None:
+    """Before anything is sent: who gets prompts, and the name of the key. A model that no step uses is not mentioned."""
+    (tmp_path / "docs.jsonl").write_text(json.dumps({"text": prose(1)}) + "\n")
+    models = {
+        "judge": {"model": "gpt", "base_url": "https://api.example.org/v1", "key_env": "MY_KEY"},
+        "other": {"model": "gpt", "base_url": "https://unused.example.org/v1"},
+    }
+    steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("labels", "label.llm", model="judge")]
+    out = curate("plan", write(tmp_path / "r.yaml", steps, models=models)).ok().out
+    assert "asks gpt at https://api.example.org/v1 with the key in MY_KEY" in out
+    assert "unused" not in out
+
+
+def test_a_dataset_brings_no_code(curate: Curate, tmp_path: Path) -> None:
+    """A folder with a loading script, as hubs once had them: the script does not run."""
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\nimport datasets\n")
+    (folder / "setup.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    recipe = write(tmp_path / "r.yaml", [step("a", "read.dataset", path=str(folder)), step("out", "write.text")])
+    done = curate("run", recipe, "--store", tmp_path / "run", "--workers", 0)
+    assert done.code == 3 and "Traceback" not in done.err
+    assert not (tmp_path / "pwned").exists()
