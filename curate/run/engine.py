@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from curate.errors import InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
-from curate.run import dataset, exchange, generate, learn
+from curate.run import dataset, generate, global_step, learn
 from curate.run.cluster import Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
@@ -28,10 +26,9 @@ from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.versions import check_versions
-from curate.stages.base import Context, Filter, Generator, Global, Phase, Span, Trainer, Writer
+from curate.stages.base import Context, Filter, Generator, Global, Trainer, Writer
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
-from curate.store.parts import part_schema
 from curate.store.records import Counts, Part, StepRecord, counts_of, total
 
 
@@ -92,8 +89,8 @@ class Engine:
         return f"steps/{step}/{identity[:16]}"
 
     def input_parts(self, step: PlannedStep) -> list[Part]:
-        """Parts that a step reads, in the order of ``from``."""
-        return [part for name in step.inputs for part in self.records[name].parts]
+        """Parts that a step reads, in the order of ``from``; those of which no row is left are no work for anybody."""
+        return [part for name in step.inputs for part in self.records[name].parts if part.rows]
 
     def splits(self, step: PlannedStep) -> list[Split]:
         """Splits of a source step; their names and digests go into the manifest."""
@@ -263,13 +260,13 @@ class Engine:
         check_versions(self.store, folder, step)
         stage = step.stage
         if isinstance(stage, Global):
-            record = self._global(step, stage, identity, folder, parts)
+            record = global_step.run_global(self, step, stage, identity, folder, parts)
         elif isinstance(stage, Trainer):
             record = learn.run_trainer(self, step, stage, identity, folder, parts)
         elif isinstance(stage, Generator):
             record = generate.run_generator(self, step, stage, identity, folder, parts)
         elif isinstance(stage, Writer):
-            record = self._write(step, stage, identity, folder, parts, key)
+            record = global_step.run_writer(self, step, stage, identity, folder, parts, key)
         else:
             raise TypeError(f"the engine does not know what a {type(stage).__name__} is")
         self._done(record, key)
@@ -283,140 +280,3 @@ class Engine:
                 check_written(self.store, record.folder, record.report)
             self.check_lease()
             dataset.publish(self.store, step, record.folder)
-
-    def _partitions(self, parts: list[Part]) -> int:
-        if self.settings.partitions is not None:
-            return self.settings.partitions
-        return max(1, min(1024, -(-sum(p.bytes for p in parts) // exchange.PARTITION_BYTES)))
-
-    def _exchange(
-        self,
-        step: PlannedStep,
-        stage: Global | Writer,
-        identity: str,
-        folder: str,
-        phase: int,
-        name: str,
-        inputs: list[Part] | list[tuple[str, str]],
-        partitions: int,
-    ) -> tuple[list[tuple[str, Any]], list[Span]]:
-        """One map and reduce; (task key, receipt) and Span of each non-empty partition, in key order."""
-        ctx = self.context(step)
-        how = (stage, ctx, phase, partitions)
-        maps: list[exchange.MapTask] = []
-        if inputs and isinstance(inputs[0], Part):
-            whole = pa.unify_schemas([part_schema(self.store, p) for p in inputs if isinstance(p, Part)])
-            for number, part in enumerate(inputs):
-                assert isinstance(part, Part)
-                key = fingerprint(identity, phase, part.key, number, partitions)
-                maps.append(exchange.MapTask(self.store, folder, key, *how, part, number, whole))
-        else:
-            for key, file in inputs:  # type: ignore[misc]
-                above = fingerprint(identity, phase, key, partitions)
-                maps.append(exchange.MapTask(self.store, folder, above, *how, file=file))
-        mapped = self.tasks((step.id,), f"{name}: map", maps)
-        if isinstance(stage, Global) and not stage.phases()[phase].even and partitions > 1:
-            mapped = self._cut(step, folder, stage.phases()[phase], maps, mapped, partitions)
-        pieces, sums = exchange.gathered([mapped[task.key] for task in maps])
-        exchange.check_groups(sums, stage, phase, f"{step.step.place}: step {step.id}")
-        reduces: list[exchange.ReduceTask] = []
-        spans = exchange.spans([sums[p] for p in sorted(pieces)])
-        above = fingerprint([t.key for t in maps])
-        for p, span in zip(sorted(pieces), spans, strict=True):
-            key = fingerprint(identity, phase, "reduce", p, partitions, above)
-            reduces.append(exchange.ReduceTask(self.store, folder, key, stage, ctx, phase, p, tuple(pieces[p]), span))
-        reduced = self.tasks((step.id,), f"{name}: reduce", reduces)
-        return [(t.key, reduced[t.key]) for t in reduces], spans
-
-    def _cut(
-        self,
-        step: PlannedStep,
-        folder: str,
-        phase: Phase,
-        maps: list[exchange.MapTask],
-        mapped: dict[str, Any],
-        partitions: int,
-    ) -> dict[str, Any]:
-        """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
-        written = {task.key: mapped[task.key] for task in maps if mapped[task.key]["file"]}
-        bounds = tuple(exchange.even_bounds((r.get("sample", []) for r in written.values()), partitions).tolist())
-        cuts = {
-            key: exchange.CutTask(
-                self.store, folder, fingerprint("cut", key, bounds), receipt["file"], bounds, phase.group
-            )
-            for key, receipt in written.items()
-        }
-        done = self.tasks((step.id,), f"{phase.name}: cut", cuts.values())
-        return {**mapped, **{key: done[task.key] for key, task in cuts.items()}}
-
-    def _global(self, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]) -> StepRecord:
-        partitions = self._partitions(parts)
-        inputs: list[Part] | list[tuple[str, str]] = parts
-        results: list[tuple[str, Any]] = []
-        for number, phase in enumerate(stage.phases()):
-            if not inputs:
-                break
-            results, _ = self._exchange(step, stage, identity, folder, number, phase.name, inputs, partitions)
-            inputs = [(key, receipt["file"]) for key, receipt in results if receipt["file"]]
-        pieces: dict[int, list[exchange.Piece]] = {}
-        for _, receipt in results:
-            for number, batch in receipt["parts"]:
-                pieces.setdefault(number, []).append(exchange.Piece(receipt["file"], batch, 1))
-        everything = fingerprint([p.key for p in parts])
-        by = stage.counted_by()
-        if by is not None:
-            # Rows of parts that no verdict is about are counted, too.
-            pieces = {number: pieces.get(number, []) for number, _ in enumerate(parts)}
-        tasks = {
-            number: exchange.ApplyTask(
-                self.store, folder, fingerprint(identity, "apply", number, everything), parts[number], tuple(found), by
-            )
-            for number, found in pieces.items()
-        }
-        receipts = self.tasks((step.id,), "joining verdicts", tasks.values())
-        record = StepRecord(step.id, stage.name, identity, identity, Counts())
-        for number, part in enumerate(parts):
-            key = fingerprint(identity, "apply", number, everything)
-            if number in tasks:
-                receipt = receipts[key]
-                record.parts.append(Part.load(receipt["part"]))
-                record.dropped.append(receipt["dropped"])
-                record.counts.add(Counts.load(receipt["counts"]))
-            else:
-                record.parts.append(Part(key, part.root, part.data, part.overlays, part.rows, part.bytes))
-                record.counts.add(Counts(part.rows, part.rows, part.bytes, part.bytes))
-        return record
-
-    def _write(
-        self, step: PlannedStep, stage: Writer, identity: str, folder: str, parts: list[Part], key: str
-    ) -> StepRecord:
-        results, spans = self._exchange(step, stage, identity, folder, 0, "shuffle", parts, self._partitions(parts))
-        weight = spans[0].total_weight if spans else 0
-        cuts = stage.layout(weight)
-        if not cuts:
-            raise InputError(
-                "nothing is left to write",
-                place=f"{step.step.place}: step {step.id}",
-                cure="see 'curate inspect' for what each step dropped; loosen a threshold or read more",
-            )
-        ordered = []
-        for (_, receipt), span, after in zip(
-            results, spans, [*(s.start_weight for s in spans[1:]), weight], strict=True
-        ):
-            ordered.append(dataset.Sorted(receipt["file"], span.start_weight, after - span.start_weight))
-        tasks = []
-        for cut in cuts:
-            cover = tuple(s for s in ordered if s.start < cut.stop and s.start + s.weight > cut.start)
-            task_key = fingerprint(identity, "shard", cut.index, key)
-            tasks.append(
-                dataset.ShardTask(self.store, folder, task_key, stage, self.context(step), cut, len(cuts), cover)
-            )
-        receipts = self.tasks((step.id,), "writing shards", tasks)
-        shards = [receipts[t.key] for t in tasks]
-        extra = stage.finish([{k: v for k, v in s.items() if k != "file"} for s in shards], weight, self.context(step))
-        record = StepRecord(step.id, stage.name, identity, identity, Counts())
-        record.folder = dataset.assemble(self.store, folder, key, shards, dict(extra))
-        rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
-        record.counts = Counts(rows, rows, size, size)
-        record.shards = [{k: v for k, v in s.items() if k != "file"} for s in shards]
-        return record

@@ -8,30 +8,29 @@ order whatever the number of partitions.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import schema
-from curate.errors import InputError, RecipeError
-from curate.run.row_step import text_bytes
+from curate.run.pieces import Entries
 from curate.run.segment import conform
-from curate.run.tally import tally
 from curate.run.task import Task, at_step
-from curate.stages.base import KEY, MOST_GROUPS, PART, ROW, VERDICTS, WEIGHT, Context, Global, Span, Writer
-from curate.store.files import Store
-from curate.store.parts import HIDDEN, read_part
-from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import open_table, read_batches, table_writer
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Writer
+from curate.store.parts import read_part
+from curate.store.records import Part
+from curate.store.tables import TableWriter, batches_by_bytes, read_batches, table_writer
 from curate.text.batch import Batch
 
 PARTITION_BYTES: Final = 64 << 20
 """Bytes of input that a partition aims at: what bounds a reduce task's memory."""
+RUN_BYTES: Final = 64 << 20
+"""Bytes of mapped rows that a map task sorts at once: what bounds its memory, whatever its input. Several such runs stand
+in its file one after the other, each with entries of its own in the index."""
 ROWS_PER_BATCH: Final = 4096
 KEYS_PER_MAP: Final = 256
 """Keys that a map says of its rows, where partitions are cut where rows are: a partition then has at most about 1/256
@@ -53,26 +52,24 @@ def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Record batches [first, first + count) of a file."""
-
-    file: str
-    first: int
-    count: int
-
-
-@dataclass(frozen=True)
 class MapTask(Task):
-    """Maps one input (a part of documents, or a reduced file) to sorted, partitioned rows."""
+    """Maps some inputs (neighbouring parts of documents, or reduced files) to sorted, partitioned rows.
+
+    Attributes:
+        parts: each with its number among the step's parts, which goes into the rows' addresses.
+        part_schema: of the rows of all parts of the step.
+        files: what an earlier phase gave, instead of parts.
+        bytes: of all inputs.
+    """
 
     stage: Global | Writer
     ctx: Context
     phase: int
     partitions: int
-    part: Part | None = None
-    part_number: int = 0
+    bytes: int
+    parts: tuple[tuple[int, Part], ...] = ()
     part_schema: pa.Schema | None = None
-    file: str | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def point(self) -> str:
@@ -82,25 +79,24 @@ class MapTask(Task):
     @property
     def size(self) -> int:
         """Bytes of input, for progress."""
-        return self.part.bytes if self.part else 0
+        return self.bytes if self.parts else 0
 
     def _inputs(self) -> Iterator[Batch]:
-        if self.part is None:
-            assert self.file is not None
-            for batch in read_batches(self.store.path(self.file)):
+        for file in self.files:
+            for batch in read_batches(self.store.path(file)):
                 yield Batch(batch)
-            return
-        assert self.part_schema is not None
-        for visible in read_part(self.store, self.part):
-            if not visible.rows.num_rows:
-                continue
-            rows = conform(visible.rows, self.part_schema)
-            number = pa.repeat(pa.scalar(self.part_number, pa.uint32()), rows.num_rows)
-            row = pa.array((visible.start + visible.position).astype(np.uint32))
-            yield Batch(rows.append_column(PART, number).append_column(ROW, row))
+        for number, part in self.parts:
+            assert self.part_schema is not None
+            for visible in read_part(self.store, part):
+                if not visible.rows.num_rows:
+                    continue
+                rows = conform(visible.rows, self.part_schema)
+                row = pa.array((visible.start + visible.position).astype(np.uint32))
+                of = pa.repeat(pa.scalar(number, pa.uint32()), rows.num_rows)
+                yield Batch(rows.append_column(PART, of).append_column(ROW, row))
 
     def work(self) -> dict[str, Any]:
-        """Map, sort, write; the receipt says where each partition lies."""
+        """Map, sort, write, as many rows at a time as memory allows; the receipt says where each partition lies."""
         run: Callable[[Batch, Context], pa.Table]
         group: str | None = None
         even = True
@@ -109,35 +105,59 @@ class MapTask(Task):
         else:
             phase = self.stage.phases()[self.phase]
             run, by, group, even = phase.map, phase.sort_by, phase.group, phase.even
-        with at_step(self.ctx.step):
-            tables = [t for t in (run(batch, self.ctx) for batch in self._inputs()) if t.num_rows]
-        if not tables:
-            return {"file": None, "index": [], "rows": 0}
-        rows = sort_rows(pa.concat_tables(tables), by).combine_chunks()
-        bounds = partition_bounds(self.partitions) if even else partition_bounds(1)
         file = self.store.fresh(self.folder, f"map{self.phase}", ".arrow")
-        written = write_partitions(self.store.path(file), rows, bounds, group)
-        return {"file": file, **written, **({} if even else {"sample": sample_keys(rows)})}
+        bounds = partition_bounds(self.partitions) if even else partition_bounds(1)
+        entries, samples, total = Entries(), [], 0
+        with ExitStack() as stack:
+            out: TableWriter | None = None
+            for rows in _runs(self._mapped(run), by):
+                if out is None:
+                    out = stack.enter_context(table_writer(self.store.path(file), rows.schema))
+                write_partitions(out, rows, bounds, group, entries)
+                total += rows.num_rows
+                samples += [] if even else sample_keys(rows)
+        if not total:
+            return {"file": None, "rows": 0}
+        return {"file": file, "rows": total, "index": entries.dump(), **({} if even else {"sample": samples})}
+
+    def _mapped(self, run: Callable[[Batch, Context], pa.Table]) -> Iterator[pa.Table]:
+        for batch in self._inputs():
+            with at_step(self.ctx.step):
+                rows = run(batch, self.ctx)
+            if rows.num_rows:
+                yield rows
 
 
-def write_partitions(path: Path, rows: pa.Table, bounds: np.ndarray, group: str | None) -> dict[str, Any]:
-    """Write sorted rows, no batch across a bound; ``index``: of each partition that has rows its number, first batch,
-    batches, rows, weight, and sums by group."""
+def _runs(tables: Iterable[pa.Table], by: tuple[str, ...]) -> Iterator[pa.Table]:
+    """The rows of some tables, sorted, RUN_BYTES or little more at a time."""
+    held: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        held.append(table)
+        size += table.nbytes
+        if size >= RUN_BYTES:
+            rows = pa.concat_tables(held)
+            held, size = [], 0
+            yield sort_rows(rows, by)
+    if held:
+        yield sort_rows(pa.concat_tables(held), by)
+
+
+def write_partitions(out: TableWriter, rows: pa.Table, bounds: np.ndarray, group: str | None, entries: Entries) -> None:
+    """Append sorted rows to a file, no batch across a bound, and say in ``entries`` where each partition lies."""
+    rows = rows.combine_chunks()
     cuts = np.searchsorted(rows.column(KEY).to_numpy(), bounds, side="left")
     edges = [0, *cuts.tolist(), rows.num_rows]
     weights = rows.column(WEIGHT).to_numpy() if WEIGHT in rows.schema.names else None
-    index = []
-    with table_writer(path, rows.schema) as out:
-        for p, (begin, end) in enumerate(itertools.pairwise(edges)):
-            if begin == end:
-                continue
-            first = out.batches
-            for batch in rows.slice(begin, end - begin).to_batches(max_chunksize=ROWS_PER_BATCH):
-                out.write(batch)
-            weight = int(weights[begin:end].sum()) if weights is not None else 0
-            sums = group_sums(rows.slice(begin, end - begin), group) if group is not None else {}
-            index.append([p, first, out.batches - first, end - begin, weight, sums])
-    return {"index": index, "rows": rows.num_rows}
+    for p, (begin, end) in enumerate(itertools.pairwise(edges)):
+        if begin == end:
+            continue
+        here, first = rows.slice(begin, end - begin), out.batches
+        for batch in batches_by_bytes(here, ROWS_PER_BATCH):
+            out.write(batch)
+        weight = int(weights[begin:end].sum()) if weights is not None else 0
+        sums = group_sums(here, group) if group is not None else None
+        entries.add(p, out.batches - first, end - begin, here.nbytes, weight, sums)
 
 
 def sample_keys(rows: pa.Table) -> list[list[int]]:
@@ -160,9 +180,14 @@ def even_bounds(samples: Iterable[list[list[int]]], partitions: int) -> np.ndarr
 
 @dataclass(frozen=True)
 class CutTask(Task):
-    """Cuts what one map wrote as a whole at bounds that are known now that all maps are done."""
+    """Cuts what one map wrote as a whole at bounds that are known now that all maps are done.
+
+    Attributes:
+        runs: batches of each sorted run of the file.
+    """
 
     file: str
+    runs: tuple[int, ...]
     bounds: tuple[int, ...]
     group: str | None
 
@@ -172,11 +197,19 @@ class CutTask(Task):
         return "map"
 
     def work(self) -> dict[str, Any]:
-        """Read, cut, write."""
-        rows = pa.Table.from_batches(list(read_batches(self.store.path(self.file)))).combine_chunks()
+        """Read, cut, write, run by run."""
         file = self.store.fresh(self.folder, "cut", ".arrow")
-        bounds = np.array(self.bounds, np.uint64)
-        return {"file": file, **write_partitions(self.store.path(file), rows, bounds, self.group)}
+        bounds, entries, total = np.array(self.bounds, np.uint64), Entries(), 0
+        batches = read_batches(self.store.path(self.file))
+        with ExitStack() as stack:
+            out: TableWriter | None = None
+            for count in self.runs:
+                rows = pa.Table.from_batches(list(itertools.islice(batches, count)))
+                if out is None:
+                    out = stack.enter_context(table_writer(self.store.path(file), rows.schema))
+                write_partitions(out, rows, bounds, self.group, entries)
+                total += rows.num_rows
+        return {"file": file, "rows": total, "index": entries.dump()}
 
 
 def group_sums(rows: pa.Table, group: str) -> dict[str, list[int]]:
@@ -190,204 +223,3 @@ def group_sums(rows: pa.Table, group: str) -> dict[str, list[int]]:
         # Whole numbers: bincount would sum them as float64.
         np.add.at(weights, at, rows.column(WEIGHT).filter(there).to_numpy())
     return {name: [int(n), int(w)] for name, n, w in zip(names, counts, weights, strict=True)}
-
-
-def gathered(receipts: Iterable[Mapping[str, Any]]) -> tuple[dict[int, list[Piece]], dict[int, list[Any]]]:
-    """By partition its pieces, in the order of the maps, and its ``[rows, weight, groups]``."""
-    pieces: dict[int, list[Piece]] = {}
-    sums: dict[int, list[Any]] = {}
-    for receipt in receipts:
-        for p, first, count, rows, weight, *groups in receipt["index"]:
-            pieces.setdefault(p, []).append(Piece(receipt["file"], first, count))
-            here = sums.setdefault(p, [0, 0, {}])
-            here[0] += rows
-            here[1] += weight
-            add_sums(here[2], groups[0] if groups else {})  # receipts of earlier versions know no groups
-    return pieces, sums
-
-
-def spans(partitions: Sequence[list[Any]]) -> list[Span]:
-    """A Span for each partition from its ``[rows, weight, groups]``, partitions in the order of their keys."""
-    rows, weight = sum(p[0] for p in partitions), sum(p[1] for p in partitions)
-    totals: dict[str, list[int]] = {}
-    for _, _, groups in partitions:
-        add_sums(totals, groups)
-    result: list[Span] = []
-    before_rows = before_weight = 0
-    before = {name: [0, 0] for name in totals}
-    for here in partitions:
-        inner = {n: Span(before[n][0], totals[n][0], before[n][1], totals[n][1]) for n in here[2]}
-        result.append(Span(before_rows, rows, before_weight, weight, inner))
-        before_rows, before_weight = before_rows + here[0], before_weight + here[1]
-        add_sums(before, here[2])
-    return result
-
-
-def add_sums(sums: dict[str, list[int]], more: Mapping[str, list[int]]) -> None:
-    """Add sums by group to others, in place."""
-    for name, (rows, weight) in more.items():
-        here = sums.setdefault(name, [0, 0])
-        here[0] += rows
-        here[1] += weight
-
-
-def check_groups(sums: Mapping[int, list[Any]], stage: Global | Writer, phase: int, place: str) -> None:
-    """Raise RecipeError when a phase has more groups than sums are held for."""
-    groups: set[str] = set()
-    for _, _, inner in sums.values():
-        groups.update(inner)
-        if len(groups) > MOST_GROUPS and isinstance(stage, Global):
-            raise RecipeError(
-                f"{stage.phases()[phase].group_label}: has more than {MOST_GROUPS:,} different values",
-                place=place,
-                cure="name a column with fewer, as the source or the language",
-            )
-
-
-def read_pieces(store: Store, pieces: tuple[Piece, ...]) -> pa.Table | None:
-    """All rows of some pieces, in their order."""
-    batches: list[pa.RecordBatch] = []
-    for piece in pieces:
-        with open_table(store.path(piece.file)) as reader:
-            batches += [reader.get_batch(i) for i in range(piece.first, piece.first + piece.count)]
-    return pa.Table.from_batches(batches) if batches else None
-
-
-@dataclass(frozen=True)
-class ReduceTask(Task):
-    """Sorts one partition's rows and reduces them."""
-
-    stage: Global | Writer
-    ctx: Context
-    phase: int
-    partition: int
-    pieces: tuple[Piece, ...]
-    span: Span
-
-    @property
-    def point(self) -> str:
-        """Prefix of its crash points."""
-        return "reduce"
-
-    def work(self) -> dict[str, Any]:
-        """Reduce; verdicts are written grouped by part, with an index."""
-        rows = read_pieces(self.store, self.pieces)
-        assert rows is not None
-        if isinstance(self.stage, Writer):
-            return self._sorted(sort_rows(rows, self.stage.sort_by()))
-        phase = self.stage.phases()[self.phase]
-        last = self.phase == len(self.stage.phases()) - 1
-        result = phase.reduce(sort_rows(rows, phase.sort_by), self.span, self.ctx)
-        if result.num_rows == 0:
-            return {"file": None, "parts": [], "rows": 0}
-        return self._verdicts(result) if last else self._rows(result)
-
-    def _rows(self, rows: pa.Table) -> dict[str, Any]:
-        file = self.store.fresh(self.folder, f"reduce{self.phase}", ".arrow")
-        with table_writer(self.store.path(file), rows.schema) as out:
-            for batch in rows.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH * 16):
-                out.write(batch)
-        return {"file": file, "parts": [], "rows": rows.num_rows}
-
-    def _sorted(self, rows: pa.Table) -> dict[str, Any]:
-        """A writer's rows in order; the same id twice means that branches were joined that share documents."""
-        ids = rows.column("id").combine_chunks()
-        if rows.num_rows > 1:
-            same = pc.equal(ids.slice(1), ids.slice(0, rows.num_rows - 1))
-            if pc.any(same).as_py():
-                which = ids[pc.index(same, True).as_py()].as_py().hex()
-                raise InputError(
-                    f"document {which} comes twice",
-                    place=f"step {self.ctx.step}",
-                    cure="two rows of a source share an id, or 'from' joins steps that hold the same documents",
-                )
-        return self._rows(rows)
-
-    def _verdicts(self, rows: pa.Table) -> dict[str, Any]:
-        rows = rows.take(pc.sort_indices(rows, sort_keys=[(PART, "ascending"), (ROW, "ascending")])).combine_chunks()
-        part = rows.column(PART).to_numpy()
-        numbers, starts = np.unique(part, return_index=True)
-        ends = [*starts[1:].tolist(), len(part)]
-        file = self.store.fresh(self.folder, f"verdicts{self.phase}", ".arrow")
-        with table_writer(self.store.path(file), rows.schema) as out:
-            for begin, end in zip(starts.tolist(), ends, strict=True):
-                for batch in rows.slice(begin, end - begin).to_batches():
-                    out.write(batch)
-        return {"file": file, "parts": [[int(n), i] for i, n in enumerate(numbers)], "rows": rows.num_rows}
-
-
-@dataclass(frozen=True)
-class ApplyTask(Task):
-    """Joins verdicts back to one part: an overlay that hides rows, and the list of what was dropped and why.
-
-    ``by`` is what kept rows are counted by (Stage.counted_by).
-    """
-
-    part: Part
-    pieces: tuple[Piece, ...]
-    by: str | None = None
-
-    @property
-    def point(self) -> str:
-        """Prefix of its crash points."""
-        return "apply"
-
-    @property
-    def size(self) -> int:
-        """Bytes of input, for progress."""
-        return self.part.bytes
-
-    def work(self) -> dict[str, Any]:
-        """Write the overlay and the dropped rows."""
-        verdicts = read_pieces(self.store, self.pieces)
-        if verdicts is None:
-            verdicts = VERDICTS.empty_table()
-        verdicts = verdicts.take(pc.sort_indices(verdicts.column(ROW))).combine_chunks()
-        rows = verdicts.column(ROW).to_numpy()
-        step = self.folder.split("/")[1]
-        counts = Counts()
-        overlay = self.store.fresh(self.folder, "overlay", ".arrow")
-        dropped = self.store.fresh(self.folder, "dropped", ".arrow")
-        with (
-            table_writer(self.store.path(overlay), pa.schema([(HIDDEN, pa.bool_())])) as out,
-            table_writer(self.store.path(dropped), schema.DROPPED) as gone,
-        ):
-            for visible in read_part(self.store, self.part):
-                begin, end = np.searchsorted(rows, [visible.start, visible.start + visible.size])
-                here = rows[begin:end] - visible.start
-                hidden = np.zeros(visible.size, dtype=bool)
-                hidden[here] = True
-                out.write(pa.RecordBatch.from_pydict({HIDDEN: pa.array(hidden)}))
-                counts.rows_in += visible.rows.num_rows
-                counts.bytes_in += text_bytes(visible.rows)
-                if self.by is not None:
-                    add_kept(counts.kept_by, tally(Batch(visible.rows), ~hidden[visible.position], self.by))
-                which = np.flatnonzero(hidden[visible.position])
-                if len(which):
-                    lost = visible.rows.take(pa.array(which))
-                    counts.bytes_out -= text_bytes(lost)
-                    said = verdicts.slice(int(begin), int(end - begin))
-                    gone.write(_dropped(step, lost, said))
-        counts.rows_out = counts.rows_in - verdicts.num_rows
-        counts.bytes_out += counts.bytes_in
-        for pair in pc.value_counts(verdicts.column("reason")).to_pylist():
-            counts.reasons[pair["values"]] = pair["counts"]
-        part = Part(
-            self.key, self.part.root, self.part.data, (*self.part.overlays, overlay), counts.rows_out, counts.bytes_out
-        )
-        return {"part": {**vars(part), "overlays": list(part.overlays)}, "counts": vars(counts), "dropped": dropped}
-
-
-def _dropped(step: str, lost: pa.RecordBatch, said: pa.Table) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [
-            lost.column("id"),
-            lost.column("source"),
-            lost.column("origin"),
-            pa.repeat(step, lost.num_rows),
-            said.column("reason").combine_chunks(),
-            said.column("detail").combine_chunks(),
-            pc.binary_length(lost.column("text")).cast(pa.int64()),
-        ],
-        schema=schema.DROPPED,
-    )

@@ -21,6 +21,7 @@ from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.store.files import Store, sync_file, sync_folder
+from curate.store.parts import columns_of
 from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import one_batch, table_writer
 from curate.text.batch import Batch
@@ -147,7 +148,8 @@ class AcceptTask(Task):
         data = self.store.fresh(self.folder, "part", ".arrow")
         with table_writer(self.store.path(data), table.schema) as out:
             out.write(table)
-        part = Part(self.key, fingerprint("answers", self.key), data, (), counts.rows_out, counts.bytes_out)
+        root = fingerprint("answers", self.key)
+        part = Part(self.key, root, data, (), counts.rows_out, counts.bytes_out, columns_of(table.schema))
         return {
             "part": {**vars(part), "overlays": []},
             "counts": vars(counts),

@@ -31,7 +31,7 @@ from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
-from curate.store.parts import HIDDEN, Visible, part_schema, read_part, scatter
+from curate.store.parts import HIDDEN, Visible, columns_of, common_schema, part_schema, read_part, scatter
 from curate.store.records import Counts, Part, add_kept
 from curate.store.tables import BATCH_BYTES, TableWriter
 from curate.text.batch import Batch
@@ -103,11 +103,12 @@ class _Out:
     stack: ExitStack
     key: str | None = None
     writer: TableWriter | None = None
+    schema: pa.Schema | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch."""
         if self.writer is None:
-            self.key = self.store.fresh(self.folder, self.name, ".arrow")
+            self.key, self.schema = self.store.fresh(self.folder, self.name, ".arrow"), batch.schema
             self.writer = TableWriter(self.store.path(self.key), batch.schema)
             self.stack.callback(self.writer.close)
         self.writer.write(batch)
@@ -320,10 +321,14 @@ class _Run:
                 pointer = f"{signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
                 signals[step.id] = store.put_if_absent(pointer, {"file": key})["file"]
         if task.part is None or task.writes_text:
-            part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes)
+            assert self.data.schema is not None
+            columns = columns_of(self.data.schema)
+            part = Part(task.key, task.root, str(self.data.key), (), self.rows, self.bytes, columns)
         else:
-            overlays = (*task.part.overlays, *([self.data.key] if self.data.key else []))
-            part = Part(task.key, task.root, task.part.data, overlays, self.rows, self.bytes)
+            old = task.part
+            overlays = (*old.overlays, *([self.data.key] if self.data.key else []))
+            columns = columns_of(self.data.schema, old.columns) if self.data.schema is not None else old.columns
+            part = Part(task.key, task.root, old.data, overlays, self.rows, self.bytes, columns)
         return {
             "part": {**vars(part), "overlays": list(part.overlays)},
             "counts": {name: vars(c) for name, c in self.counts.items()},
@@ -334,7 +339,7 @@ class _Run:
 
 def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:
     """Visible rows of parts in order, as batches with one schema: columns that a part lacks are null."""
-    whole = pa.unify_schemas([part_schema(store, p) for p in parts]) if parts else schema.DOCUMENT
+    whole = common_schema(store, parts)
     for part in parts:
         for visible in read_part(store, part):
             if visible.rows.num_rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.fingerprint import fingerprint
+from curate.schema import DOCUMENT
 from curate.store.files import Store
 from curate.store.records import Part
 from curate.store.tables import open_table
@@ -72,6 +74,22 @@ def part_schema(store: Store, part: Part) -> pa.Schema:
                 if column.name != HIDDEN:
                     schema = schema.append(column)
     return schema
+
+
+def common_schema(store: Store, parts: Sequence[Part]) -> pa.Schema:
+    """Schema of the visible rows of all of some parts; one is opened of those that have the same columns."""
+    kinds: dict[str, Part] = {}
+    for part in parts:
+        kinds.setdefault(part.columns or part.key, part)
+    return pa.unify_schemas([part_schema(store, part) for part in kinds.values()]) if kinds else DOCUMENT
+
+
+def columns_of(added: pa.Schema, before: str | None = None) -> str:
+    """What stands for the columns of a part: those of its base file, or those that an overlay adds to others."""
+    if before == "":
+        return ""
+    shown = [(f.name, str(f.type)) for f in added if f.name != HIDDEN]
+    return before if before is not None and not shown else fingerprint(before, shown)[:16]
 
 
 def scatter(values: pa.Array, position: np.ndarray, size: int) -> pa.Array:

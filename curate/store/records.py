@@ -25,6 +25,8 @@ class Part:
         data: key of the base file.
         overlays: keys of files aligned with the base file batch by batch: ``_hidden`` hides rows, other columns are added.
         rows, bytes: visible rows, and bytes of their text.
+        columns: stands for the names and types of what is visible: equal for parts that have the same; empty where an
+            earlier version did not say.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Part:
     overlays: tuple[str, ...]
     rows: int
     bytes: int
+    columns: str = ""
 
     @staticmethod
     def load(value: Mapping[str, Any]) -> Part:

@@ -21,9 +21,12 @@ from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
 BATCH_BYTES: Final = 8 << 20
 """Text bytes that a batch in the store aims at: what bounds a worker's memory."""
 
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), unify_dictionaries=False)
 _HEAD: Final = 8
 """Bytes before an IPC file's schema: its magic, padded."""
+_OPTIONS: Final = pa.ipc.IpcWriteOptions(
+    compression=pa.Codec("zstd", compression_level=1), unify_dictionaries=False, use_threads=False
+)
+"""Without Arrow's threads: for batches of a few rows they cost more than the compression, and workers have a core each."""
 
 
 class TableWriter:
@@ -212,6 +215,16 @@ def read_table(path: Path) -> pa.Table:
     """A whole table: for side tables that are known to be small."""
     with open_table(path) as reader:
         return reader.read_all()
+
+
+def batches_by_bytes(table: pa.Table, rows: int, size: int = BATCH_BYTES // 2) -> Iterator[pa.RecordBatch]:
+    """A table of one chunk as batches of at most so many rows, and of about so many bytes or a single row."""
+    for start in range(0, table.num_rows, rows):
+        here = table.slice(start, rows)
+        if here.num_rows > 1 and here.nbytes > size:
+            yield from batches_by_bytes(here, -(-here.num_rows // 2), size)
+        else:
+            yield from here.to_batches()
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:

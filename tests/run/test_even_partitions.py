@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,18 +15,17 @@ from hypothesis import strategies as st
 
 from curate.run.exchange import (
     even_bounds,
-    gathered,
     group_sums,
     partition_bounds,
     sample_keys,
     sort_rows,
-    spans,
     write_partitions,
 )
+from curate.run.pieces import Entries, Partitions, spans
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.stages.dedup_exact import DedupExact
 from curate.stages.select_where import SelectWhere
-from curate.store.tables import read_batches
+from curate.store.tables import read_batches, table_writer
 from curate.text.batch import Batch
 
 
@@ -37,6 +37,14 @@ def scores(kind: str, rows: int) -> np.ndarray:
     if kind == "grades":  # six values
         return draw.integers(0, 6, rows).astype(np.float64)
     return np.where(draw.random(rows) < 0.4, 1.0, draw.random(rows))  # 40 % of one value
+
+
+def written(path: Path, rows: pa.Table, bounds: np.ndarray) -> dict[str, Any]:
+    """The index of what a map writes of sorted rows."""
+    entries = Entries()
+    with table_writer(path, rows.schema) as out:
+        write_partitions(out, rows, bounds, "group", entries)
+    return entries.dump()
 
 
 @pytest.mark.parametrize("kind", ["sure", "grades", "one"])
@@ -55,11 +63,10 @@ def test_partitions_of_scores_are_even(kind: str, tmp_path: Path) -> None:
     bounds = even_bounds([sample_keys(m) for m in maps], 16)
 
     def largest(bounds: np.ndarray) -> int:
-        receipts = [
-            {"file": str(i), **write_partitions(tmp_path / f"{len(bounds)}-{i}", m, bounds, "group")}
-            for i, m in enumerate(maps)
-        ]
-        _, sums = gathered(receipts)
+        partitions = Partitions()
+        for i, rows in enumerate(maps):
+            partitions.add(str(i), written(tmp_path / f"{len(bounds)}-{i}", rows, bounds))
+        sums = partitions.sums()
         assert sum(s[0] for s in sums.values()) == 60_000
         return max(s[0] for s in sums.values())
 
@@ -85,7 +92,9 @@ def test_sums_are_plain_sums(tmp_path_factory: pytest.TempPathFactory, rows, par
     bounds = even_bounds([sample_keys(table)] if rows else [], partitions)
     assert len(bounds) < partitions and (np.diff(bounds.astype(object)) > 0).all()
     path = tmp_path_factory.mktemp("cut") / "rows.arrow"
-    _, sums = gathered([{"file": "f", **write_partitions(path, table, bounds, "group")}])
+    partitions_ = Partitions()
+    partitions_.add("f", written(path, table, bounds))
+    sums = partitions_.sums()
     assert pa.Table.from_batches(list(read_batches(path)), table.schema).equals(table)
     order = sorted(sums)
     before: list[tuple[int, int, str | None]] = []

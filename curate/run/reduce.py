@@ -1,0 +1,180 @@
+"""The reduce: rows of one partition, sorted by key, to rows or verdicts; as many of them at a time as memory allows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.errors import InputError
+from curate.run.exchange import even_bounds, group_sums, sort_rows
+from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
+from curate.run.task import Task
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Writer
+from curate.store.files import Store
+from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, table_writer
+
+LOT_BYTES: Final = 96 << 20
+"""Bytes of rows that a reduce task holds at once. A partition aims at PARTITION_BYTES of input, so only one that is far
+larger than it should be is gone through in lots. Rows that share a key are never parted."""
+_ROWS: Final = 1 << 16
+_KEYS_PER_BATCH: Final = 16
+
+
+@dataclass(frozen=True)
+class ReduceTask(Task):
+    """Sorts one partition's rows and reduces them.
+
+    Attributes:
+        share: where the rows are.
+        bytes: about how many bytes of memory they take.
+        span: where the partition lies among all.
+    """
+
+    stage: Global | Writer
+    ctx: Context
+    phase: int
+    share: Share
+    bytes: int
+    span: Span
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "reduce"
+
+    def work(self) -> dict[str, Any]:
+        """Reduce; verdicts are written grouped by part, with an index."""
+        writer = isinstance(self.stage, Writer)
+        last = isinstance(self.stage, Global) and self.phase == len(self.stage.phases()) - 1
+        entries, total, size = Entries(), 0, 0
+        file = self.store.fresh(self.folder, f"{'verdicts' if last else 'reduce'}{self.phase}", ".arrow")
+        with ExitStack() as stack:
+            out: TableWriter | None = None
+            for rows in self._reduced():
+                if not rows.num_rows and not writer:
+                    continue
+                if out is None:
+                    out = stack.enter_context(table_writer(self.store.path(file), rows.schema))
+                if last:
+                    _write_verdicts(out, rows, entries)
+                else:
+                    for batch in batches_by_bytes(rows.combine_chunks(), _ROWS, BATCH_BYTES):
+                        out.write(batch)
+                total, size = total + rows.num_rows, size + rows.nbytes
+        if out is None:
+            return {"file": None, "rows": 0}
+        return {"file": file, "rows": total, **({"index": entries.dump()} if last else {"bytes": size})}
+
+    def _reduced(self) -> Iterator[pa.Table]:
+        """Reduced rows of each lot. What a lot's Span says is what that of a partition of just its keys would say."""
+        by, group = self._order()
+        done_rows = done_weight = 0
+        done: Sums = {}
+        for rows in lots(self.store, self.share.pieces(self.store), self.bytes):
+            rows = sort_rows(rows, by)
+            if isinstance(self.stage, Writer):
+                _check_ids(rows, self.ctx.step)
+                yield rows
+                continue
+            sums: Sums = group_sums(rows, group) if group is not None else {}
+            yield self.stage.phases()[self.phase].reduce(
+                rows, _moved(self.span, done_rows, done_weight, done, set(sums)), self.ctx
+            )
+            done_rows += rows.num_rows
+            done_weight += int(pc.sum(rows.column(WEIGHT)).as_py() or 0) if WEIGHT in rows.schema.names else 0
+            add_sums(done, sums)
+
+    def _order(self) -> tuple[tuple[str, ...], str | None]:
+        if isinstance(self.stage, Writer):
+            return self.stage.sort_by(), None
+        phase = self.stage.phases()[self.phase]
+        return phase.sort_by, phase.group
+
+
+def _moved(span: Span, rows: int, weight: int, done: Sums, here: set[str]) -> Span:
+    """The Span of a lot, before which so many rows of its partition were reduced."""
+    groups = {}
+    for name, inner in span.groups.items():
+        if name in here:
+            rows_, weight_ = done.get(name, (0, 0))
+            groups[name] = _moved(inner, rows_, weight_, {}, set())
+    return Span(span.start_rows + rows, span.total_rows, span.start_weight + weight, span.total_weight, groups)
+
+
+def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) -> Iterator[pa.Table]:
+    """The rows of some sorted pieces, in ranges of the key that take about ``budget`` bytes of the ``size`` of all."""
+    if size <= budget:
+        rows = read_pieces(store, pieces)
+        if rows is not None:
+            yield rows
+        return
+    with ExitStack() as stack:
+        opened = Opened(store, stack)
+        batches: list[tuple[str, int, int, int]] = []
+        samples = []
+        for piece in pieces:
+            for number in range(piece.first, piece.first + piece.count):
+                batch = opened.batch(piece.file, number)
+                keys = batch.column(KEY).to_numpy()
+                batches.append((piece.file, number, int(keys[0]), int(keys[-1])))
+                samples.append(_sample(keys, batch.nbytes))
+        bounds = [0, *even_bounds(samples, -(-size // budget)).tolist(), 1 << 64]
+        for begin, end in itertools.pairwise(bounds):
+            found = [
+                _between(opened.batch(file, number), begin, end)
+                for file, number, first, last in batches
+                if first < end and last >= begin
+            ]
+            found = [rows for rows in found if rows.num_rows]
+            if found:
+                yield pa.Table.from_batches(found)
+
+
+def _sample(keys: npt.NDArray[np.uint64], size: int) -> list[list[int]]:
+    """Some keys of a sorted batch, each with the bytes from it to the next one."""
+    at = np.unique(np.linspace(0, len(keys), _KEYS_PER_BATCH, endpoint=False).astype(np.int64))
+    rows = np.diff(np.append(at, len(keys)))
+    return [[key, max(1, size * int(n) // len(keys))] for key, n in zip(keys[at].tolist(), rows, strict=True)]
+
+
+def _between(batch: pa.RecordBatch, begin: int, end: int) -> pa.RecordBatch:
+    """Rows of a sorted batch with keys in [begin, end), as a copy: a slice would keep all of the batch in memory."""
+    keys = batch.column(KEY).to_numpy()
+    first = int(np.searchsorted(keys, np.uint64(begin)))
+    last = len(keys) if end >= 1 << 64 else int(np.searchsorted(keys, np.uint64(end)))
+    return batch if last - first == len(keys) else batch.take(pa.array(np.arange(first, last)))
+
+
+def _check_ids(rows: pa.Table, step: str) -> None:
+    """The same id twice among a writer's sorted rows means that branches were joined that share documents."""
+    ids = rows.column("id").combine_chunks()
+    if rows.num_rows < 2:
+        return
+    same = pc.equal(ids.slice(1), ids.slice(0, rows.num_rows - 1))
+    if pc.any(same).as_py():
+        which = ids[pc.index(same, True).as_py()].as_py().hex()
+        raise InputError(
+            f"document {which} comes twice",
+            place=f"step {step}",
+            cure="two rows of a source share an id, or 'from' joins steps that hold the same documents",
+        )
+
+
+def _write_verdicts(out: TableWriter, rows: pa.Table, entries: Entries) -> None:
+    """Append verdicts grouped by part, an entry for each part."""
+    rows = rows.take(pc.sort_indices(rows, sort_keys=[(PART, "ascending"), (ROW, "ascending")])).combine_chunks()
+    part = rows.column(PART).to_numpy()
+    numbers, starts = np.unique(part, return_index=True)
+    for number, begin, end in zip(numbers.tolist(), starts.tolist(), [*starts[1:].tolist(), len(part)], strict=True):
+        here, first = rows.slice(begin, end - begin), out.batches
+        for batch in batches_by_bytes(here, _ROWS, BATCH_BYTES):
+            out.write(batch)
+        entries.add(number, out.batches - first, here.num_rows, here.nbytes)
