@@ -106,22 +106,23 @@ class Exchange:
         self._check_groups(sums.values())
         where = spans(list(sums.values()))
         above = fingerprint([t.key for t in maps])
-        shares, sizes = partitions.publish(engine.store, self.folder), partitions.bytes()
-        reduces = [
-            ReduceTask(
-                engine.store,
-                self.folder,
-                fingerprint(self.identity, self.number, "reduce", p, self.partitions, above),
-                self.stage,
-                self.ctx,
-                self.number,
-                shares[p],
-                sizes[p],
-                span,
-            )
-            for p, span in zip(sums, where, strict=True)
-        ]
-        reduced = engine.tasks(name, f"{self.name}: reduce", reduces)
+        sizes = partitions.bytes()
+        with partitions.published(engine.store, self.folder) as shares:
+            reduces = [
+                ReduceTask(
+                    engine.store,
+                    self.folder,
+                    fingerprint(self.identity, self.number, "reduce", p, self.partitions, above),
+                    self.stage,
+                    self.ctx,
+                    self.number,
+                    shares[p],
+                    sizes[p],
+                    span,
+                )
+                for p, span in zip(sums, where, strict=True)
+            ]
+            reduced = engine.tasks(name, f"{self.name}: reduce", reduces)
         return [(t.key, reduced[t.key]) for t in reduces], where
 
     def _cut(self, phase: Phase, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,23 +174,23 @@ def run_global(
     for _, receipt in results:
         if receipt["file"]:
             verdicts.add(receipt["file"], receipt["index"])
-    shares = verdicts.publish(engine.store, folder)
     by = stage.counted_by()
     everything = fingerprint([p.key for p in parts])
-    tasks = {
-        number: ApplyTask(
-            engine.store,
-            folder,
-            fingerprint(identity, "apply", number, everything),
-            part,
-            shares.get(number, Share()),
-            by,
-        )
-        for number, part in enumerate(parts)
-        # Rows of parts that no verdict is about are counted, too, where rows are counted.
-        if number in shares or by is not None
-    }
-    receipts = engine.tasks((step.id,), "joining verdicts", tasks.values())
+    with verdicts.published(engine.store, folder) as shares:
+        tasks = {
+            number: ApplyTask(
+                engine.store,
+                folder,
+                fingerprint(identity, "apply", number, everything),
+                part,
+                shares.get(number, Share()),
+                by,
+            )
+            for number, part in enumerate(parts)
+            # Rows of parts that no verdict is about are counted, too, where rows are counted.
+            if number in shares or by is not None
+        }
+        receipts = engine.tasks((step.id,), "joining verdicts", tasks.values())
     record = StepRecord(step.id, stage.name, identity, identity, Counts())
     for number, part in enumerate(parts):
         key = fingerprint(identity, "apply", number, everything)

@@ -8,8 +8,8 @@ arrays, and a task gets the name of the index and the number of its share.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -109,21 +109,28 @@ class Partitions:
         which, starts = np.unique(every[0], return_index=True)
         return dict(zip(which.tolist(), np.add.reduceat(every[5], starts).tolist(), strict=True)) if len(which) else {}
 
-    def publish(self, store: Store, folder: str) -> dict[int, Share]:
-        """Write the index; the share of each partition. No receipt names it: whoever goes on writes one anew."""
+    @contextmanager
+    def published(self, store: Store, folder: str) -> Iterator[dict[int, Share]]:
+        """The share of each partition, of an index that is there while the block lasts.
+
+        No receipt names it: who goes on with a run writes one anew, and what a killed run leaves is garbage.
+        """
         every = self._sorted()
         which, starts = np.unique(every[0], return_index=True)
         if not len(which):
-            return {}
+            yield {}
+            return
         stops = [*starts[1:].tolist(), every.shape[1]]
         key = store.fresh(folder, "pieces", ".arrow")
         shares: dict[int, Share] = {}
-        with table_writer(store.path(key), _SCHEMA.with_metadata({_FILES: json.dumps(self.files).encode()})) as out:
+        names = {_FILES: json.dumps(self.files).encode()}
+        with table_writer(store.path(key), _SCHEMA.with_metadata(names)) as out:
             for partition, begin, end in zip(which.tolist(), starts.tolist(), stops, strict=True):
                 here = [pa.array(every[c, begin:end]).cast(_SCHEMA.field(c - 1).type) for c in range(1, 6)]
                 out.write(pa.RecordBatch.from_arrays(here, schema=_SCHEMA))
                 shares[partition] = Share(key, len(shares))
-        return shares
+        yield shares
+        store.path(key).unlink(missing_ok=True)
 
 
 class Entries:

@@ -66,6 +66,11 @@ def put(store: Store, maps: list[pa.Table], bounds: Any, *, runs: int = 1) -> Pa
     return found
 
 
+def share_all(store: Store, found: Partitions) -> dict[int, Share]:
+    """The shares of an index that stays."""
+    return found.published(store, "steps/x/y").__enter__()
+
+
 @given(ROWS, st.integers(1, 4), st.integers(1, 3), st.integers(40, 4000))
 @how(deadline=None, max_examples=60)
 def test_lots_are_ranges_of_the_key(tmp_path_factory: pytest.TempPathFactory, rows, maps, partitions, budget) -> None:
@@ -77,7 +82,7 @@ def test_lots_are_ranges_of_the_key(tmp_path_factory: pytest.TempPathFactory, ro
         every.slice(i * len(rows) // maps, (i + 1) * len(rows) // maps - i * len(rows) // maps) for i in range(maps)
     ]
     found = put(store, [p for p in parts if p.num_rows], partition_bounds(partitions))
-    shares, sizes = found.publish(store, "steps/x/y"), found.bytes()
+    shares, sizes = share_all(store, found), found.bytes()
     seen: list[tuple[int, int, str | None, int]] = []
     for p, (count, weight, _) in found.sums().items():
         before, here = -1, 0
@@ -100,7 +105,7 @@ def test_a_lot_is_as_large_as_said(tmp_path: Path) -> None:
     store = Store(tmp_path)
     maps = [table([(rng.randrange(2**64), 1, "a", rng.randrange(2000)) for _ in range(1000)]) for _ in range(4)]
     found = put(store, maps, partition_bounds(1))
-    pieces, size = found.publish(store, "steps/x/y")[0].pieces(store), found.bytes()[0]
+    pieces, size = share_all(store, found)[0].pieces(store), found.bytes()[0]
     sizes = [lot.nbytes for lot in lots(store, pieces, size, 256 << 10)]
     assert len(sizes) >= size / (256 << 10)
     assert max(sizes) < 1.25 * (256 << 10)
@@ -139,7 +144,7 @@ def test_spans_of_lots(tmp_path_factory: pytest.TempPathFactory, rows, partition
     store = Store(tmp_path_factory.mktemp("store"))
     every = sort_rows(table(rows), TOTAL)
     found = put(store, [every.take(list(reversed(range(every.num_rows))))], partition_bounds(partitions), runs=runs)
-    shares, sizes, sums = found.publish(store, "steps/x/y"), found.bytes(), found.sums()
+    shares, sizes, sums = share_all(store, found), found.bytes(), found.sums()
     ranks = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reduce, "lots", lambda s, p, n: lots(s, p, n, budget))
@@ -171,7 +176,7 @@ def test_a_share_is_an_order_of_pieces(tmp_path: Path) -> None:
         for partition, batches in counts:
             entries.add(partition, batches, 10 * batches, 100)
         found.add(name, entries.dump())
-    shares = found.publish(store, "steps/x/y")
+    shares = share_all(store, found)
     assert list(shares) == [1, 3, 5]
     assert shares[3].pieces(store) == [
         Piece("b", 0, 2, 20, 100),
@@ -180,7 +185,7 @@ def test_a_share_is_an_order_of_pieces(tmp_path: Path) -> None:
         Piece("c", 2, 2, 20, 100),
     ]
     assert Share().pieces(store) == []
-    assert (Partitions().publish(store, "steps/x/y"), Partitions().sums(), Partitions().bytes()) == ({}, {}, {})
+    assert (share_all(store, Partitions()), Partitions().sums(), Partitions().bytes()) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
@@ -227,5 +232,6 @@ def test_little_memory_gives_the_same_bytes(
             engine.run()
             write_manifest(engine)
         assert results(tmp_path / name, card=False) == wanted
+        assert not list(store.root.glob("steps/*/*/pieces*")), "an index goes with its use"
     parts = len(list((tmp_path / "alone").glob("steps/unique/*/map0*")))
     assert parts > 3 * len(list((tmp_path / "packed").glob("steps/unique/*/map0*"))) > 0
