@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,6 +74,7 @@ def run(
     from curate.run.engine import Engine, Settings
     from curate.run.lease import Lease
     from curate.run.manifest import write_manifest
+    from curate.run.mend import mended
     from curate.run.session import Session
     from curate.store.files import Store
 
@@ -90,14 +91,20 @@ def run(
         view.begin(loaded, folder)
         with Runner(count, cluster, loaded.plugins) as runner:
             engine = Engine(plan, Store(folder), runner, view, settings, lease)
-            try:
+
+            def walk() -> dict[str, Any]:
                 engine.run()
+                made = write_manifest(engine)
+                # It reads rows that no step may have read in this run: they may be the damaged ones.
+                write_card(Store(folder))
+                return made
+
+            try:
+                manifest = mended(Store(folder), view.note, walk)
             except CurateError as error:
                 session.failed(str(error))
                 raise
-        manifest = write_manifest(engine)
         session.finished(view.seconds)
-        write_card(Store(folder))
         if as_json:
             print(json.dumps({"store": str(folder), "manifest": manifest}))
         else:

@@ -156,7 +156,9 @@ def test_a_list_that_is_gone_or_changed_stops(tmp_path: Path) -> None:
         removals.named(documents({}))
 
 
-_HOST = st.sampled_from(["a.example", "www.a.example", "B.example", "x.b.example", "c.example:80", "\uff41.example", "github.com"])
+_HOST = st.sampled_from(
+    ["a.example", "www.a.example", "B.example", "x.b.example", "c.example:80", "\uff41.example", "github.com"]
+)
 _PATH = st.sampled_from(["", "/", "/o/n", "/O/n/", "/o/m?q=1", "/%6f/n", "//o///n", "/p"])
 _META = st.one_of(
     st.fixed_dictionaries({}, optional={"url": st.builds("https://{}{}".format, _HOST, _PATH), "Repo": st.sampled_from(["o/n", "O/m", "x/y"])}),
