@@ -16,7 +16,21 @@ os.environ["NO_COLOR"] = "1"
 DOCS = Path(__file__).resolve().parent
 
 
-COMMANDS = ("audit", "check", "copy", "explain", "gc", "inspect", "plan", "run", "score", "stages", "takedown", "train")
+COMMANDS = (
+    "audit",
+    "check",
+    "copy",
+    "diff",
+    "explain",
+    "gc",
+    "inspect",
+    "plan",
+    "run",
+    "score",
+    "stages",
+    "takedown",
+    "train",
+)
 
 
 def cli() -> str:

@@ -67,6 +67,7 @@ def commands() -> None:
         calibrate,
         check,
         copy,
+        diff,
         explain,
         gc,
         inspect,

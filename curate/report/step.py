@@ -17,6 +17,16 @@ from curate.stages.removals import SENTENCE
 from curate.store.records import StepRecord
 
 
+def stage_of(use: str) -> type[Stage] | None:
+    """A stage by name, or None when this version of curate does not have it any more."""
+    with suppress(ImportError):
+        importlib.import_module(f"curate.stages.{use.replace('.', '_')}")
+    try:
+        return stage_class(use)
+    except CurateError:
+        return None
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a run.
@@ -38,12 +48,7 @@ class Step:
     @cached_property
     def stage(self) -> type[Stage] | None:
         """Its stage, or None when this version of curate does not have it any more."""
-        with suppress(ImportError):
-            importlib.import_module(f"curate.stages.{self.use.replace('.', '_')}")
-        try:
-            return stage_class(self.use)
-        except CurateError:
-            return None
+        return stage_of(self.use)
 
     def is_a(self, *kinds: type[Stage]) -> bool:
         """Whether its stage is of one of the kinds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 from curate.errors import DamagedError
 from curate.fingerprint import file_digest
 from curate.report.run_folder import RunFolder
-from curate.store.records import PROVENANCE
+from curate.store.provenance import provenance
 from curate.store.tables import open_table
 
 
@@ -109,20 +108,3 @@ def _shards_of(folder: Path) -> list[dict[str, Any]]:
     made_of = provenance(folder)
     steps = made_of.get("steps", []) if made_of else []
     return [shard for step in steps if step["id"] == made_of.get("dataset") for shard in step["shards"]]
-
-
-def provenance(folder: Path) -> dict[str, Any]:
-    """What a dataset's folder says of its origin (see run/manifest.py); empty where it says nothing.
-
-    Raises DamagedError for a file that is none of ours.
-    """
-    path = folder / PROVENANCE
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_bytes())
-        if isinstance(value, dict) and {"manifest", "dataset", "steps"} <= value.keys():
-            return value
-    except ValueError:
-        pass
-    raise DamagedError("is not what was written", place=str(path), cure="copy the dataset again from its run")

@@ -22,7 +22,8 @@ from curate.stages.plugins import plugin_of
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import Source
 from curate.store.files import crash_point, encode_json
-from curate.store.records import PROVENANCE, StepRecord
+from curate.store.provenance import PROVENANCE, of_dataset
+from curate.store.records import StepRecord
 
 NAME: Final = "manifest.json"
 _ASKED: Final = ("id", "use", "plugin", "settings", "from", "uses", "assets", "guard")
@@ -92,27 +93,6 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
         "reasons": dict(sorted(record.counts.reasons.items())),
         "report": record.report,
         "shards": record.shards,
-    }
-
-
-def of_dataset(whole: dict[str, Any], writer: str) -> dict[str, Any]:
-    """The part of a manifest that one writer's dataset was made of; ``dataset`` names the writer's step."""
-    by_id = {step["id"]: step for step in whole["steps"]}
-    found: set[str] = set()
-    above = [writer]
-    while above:
-        name = above.pop()
-        if name not in found:
-            found.add(name)
-            above += [*by_id[name]["from"], *by_id[name]["uses"].values()]
-    steps = [step for step in whole["steps"] if step["id"] in found]
-    asked = {step["settings"].get("model") for step in steps}
-    return {
-        **whole,
-        "dataset": writer,
-        "models": {name: model for name, model in whole["models"].items() if name in asked},
-        "inputs": {name: files for name, files in whole["inputs"].items() if name in found},
-        "steps": steps,
     }
 
 

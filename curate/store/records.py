@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-PROVENANCE: Final = "provenance.json"
-"""File in a dataset's folder: the part of the run's manifest that the dataset was made of."""
 KeptBy = dict[str, dict[str, list[int]] | None]
 """By column and value: rows before and after a step, bytes of text before and after. None: more than MOST_VALUES."""
 MOST_VALUES: Final = 1_000

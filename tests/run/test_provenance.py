@@ -12,7 +12,7 @@ from corpus import lines, prose, rows
 from recipes import changed, step, write
 
 from curate.fingerprint import content_digest
-from curate.run.manifest import of_dataset
+from curate.store.provenance import of_dataset
 
 
 def test_a_dataset_names_its_origin(small_run: Path) -> None:
