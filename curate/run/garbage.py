@@ -201,6 +201,8 @@ def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> 
 
 def _listing(store: Store, folder: str) -> Iterable[tuple[str, int]]:
     """Every file below a folder with its size; links are files, and are not followed."""
+    if store.path(folder).is_symlink():
+        return  # what lies elsewhere is not ours to remove
     for path in store.path(folder).rglob("*"):
         if path.is_symlink() or not path.is_dir():
             yield path.relative_to(store.root).as_posix(), path.lstat().st_size
@@ -214,6 +216,8 @@ def _prune(store: Store) -> None:
     """Remove folders that nothing is left in."""
     for name in (*_FOLDERS, "damaged"):
         within = store.path(name)
+        if within.is_symlink():
+            continue
         folders = [path for path in (within, *within.rglob("*")) if path.is_dir() and not path.is_symlink()]
         for path in sorted(folders, key=lambda path: len(path.parts), reverse=True):
             if not any(path.iterdir()):

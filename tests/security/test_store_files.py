@@ -17,6 +17,7 @@ from small_run import prose
 
 from curate.errors import StorageError
 from curate.run import dataset, warm
+from curate.run.garbage import find_garbage, remove_garbage
 from curate.store.files import Store
 
 
@@ -66,6 +67,31 @@ def test_publishing_replaces_a_link_and_nothing_behind_it(tmp_path: Path) -> Non
     with pytest.raises(StorageError, match="a folder of its own"):
         dataset.publish(store, "mine", "steps/mine/x/out-1")
     assert (tmp_path / "run" / "mine" / "notes").read_text() == "kept"
+
+
+def test_gc_follows_no_link(tmp_path: Path) -> None:
+    """Links of whoever else can write to the store, to a file, to a folder, in place of a folder: they go, or stay, themselves."""
+    outside, run = tmp_path / "outside", tmp_path / "run"
+    (outside / "below").mkdir(parents=True)
+    for name in ("precious", "below/done-1.json", ".half.0123456789ab"):
+        (outside / name).write_text("kept")
+    (run / "steps" / "a" / "b").mkdir(parents=True)
+    (run / "steps" / "a" / "b" / "file.arrow").symlink_to(outside / "precious")
+    (run / "steps" / "a" / "folder").symlink_to(outside, target_is_directory=True)
+    (run / "steps" / "c").symlink_to(outside / "below", target_is_directory=True)
+    (run / "pieces").symlink_to(outside, target_is_directory=True)
+    (run / "damaged").symlink_to(outside, target_is_directory=True)
+    (run / ".out.0123456789ab").symlink_to(outside, target_is_directory=True)
+    store = Store(run)
+    found = find_garbage(store, damaged=True)
+    remove_garbage(store, found)
+    assert found.count == 4
+    assert {p.relative_to(outside).as_posix() for p in outside.rglob("*") if p.is_file()} == {
+        "precious",
+        "below/done-1.json",
+        ".half.0123456789ab",
+    }
+    assert not (run / "steps" / "c").is_symlink() and (run / "pieces").is_symlink()
 
 
 def test_the_umask_holds_for_every_file(tmp_path: Path) -> None:
