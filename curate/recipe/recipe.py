@@ -124,10 +124,11 @@ def find_recipe(name: str) -> Path:
     return assets.find("pipelines", name)
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, *, plugins: bool = True) -> Recipe:
     """Read and validate a recipe; raises RecipeError with the line and the nearest right name.
 
-    The keys that its models name leave the environment at once, whatever they are called.
+    The keys that its models name leave the environment at once, whatever they are called. With ``plugins`` those that it
+    names are loaded. A report does not: who looks at a run of somebody else's runs nothing of it.
     """
     load_all()
     source = read_yaml(path)
@@ -137,7 +138,7 @@ def load_recipe(path: Path) -> Recipe:
     if not NAME.fullmatch(head.recipe):
         raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
     _priced(head, source)
-    for number, name in enumerate(head.plugins):
+    for number, name in enumerate(head.plugins if plugins else ()):
         _load_plugin(name, source.place(("plugins", number)))
     withhold(model.key_env for model in head.models.values() if model.key_env)
     steps: list[Step] = []

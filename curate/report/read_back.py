@@ -90,7 +90,7 @@ def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> 
     from curate.recipe.recipe import load_recipe
 
     try:
-        stage = next((s.stage for s in load_recipe(path).steps if s.id == name), None)
+        stage = next((s.stage for s in load_recipe(path, plugins=False).steps if s.id == name), None)
         if not isinstance(stage, Source) or stage.name != run.steps[name].use:
             return f"the recipe has no step '{name}' any more that reads as this run did"
         known = _Known(run)

@@ -350,7 +350,7 @@ def _from_recipe(store: Store, path: Path, keys: dict[str, str]) -> list[Step]:
     from curate.recipe.recipe import load_recipe
 
     steps = []
-    for planned in make_plan(load_recipe(path)).steps.values():
+    for planned in make_plan(load_recipe(path, plugins=False)).steps.values():
         # The step that failed is not in steps.json, and an older result of it may be: the newest one counts.
         record = _newest_record(store, planned.id)
         if record is None and planned.id in keys:

@@ -109,7 +109,8 @@ def recipe(tmp_path: Path) -> Callable[..., Path]:
 def test_a_plugin_that_is_named_runs_and_is_recorded(
     machine: Machine, recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """It is said aloud; workers load it too; the manifest has name, version and digest; another version is a change."""
+    """It is said aloud; workers load it too; the manifest has name, version and digest; another version is seen there. Who
+    looks at the run afterwards runs nothing of it."""
     path = recipe("curate-quiet")
     done = machine("run", path, "--store", tmp_path / "run", "--workers", "1").ok()
     assert "plugin filter.quiet from curate-quiet 1.2" in done.out
@@ -119,6 +120,9 @@ def test_a_plugin_that_is_named_runs_and_is_recorded(
     assert (quiet["plugin"]["name"], quiet["plugin"]["version"]) == ("curate-quiet", "1.2")
     assert len(quiet["plugin"]["digest"]) == 32
     assert [s["id"] for s in manifest["steps"] if "plugin" in s] == ["quiet"]
+    machine.imported()
+    assert "quiet: shouts" in machine("inspect", "--plain", tmp_path / "run").ok().out
+    assert not machine.imported()
     machine.install(version="1.3", code=STAGE + "\n# changed\n")
     again = machine("run", path, "--store", tmp_path / "again", "--workers", "0").ok()
     assert "curate-quiet 1.3" in again.out
