@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -94,10 +94,14 @@ def ask(
     *,
     budget: Budget,
     journal: Path,
+    published: Callable[[], Mapping[str, Answer]] = dict,
     progress: Callable[[Progress], None] | None = None,
     local_log: Path,
 ) -> Asked:
     """Get answers to rounds of requests, from the journal where it has them, else from the model.
+
+    ``published`` gives answers of rounds that were closed before, by key: it is looked at where the journal lacks some, as
+    one that was lost, so that what was paid for is not asked again.
 
     All requests are of one kind. The longest prefix of complete rounds comes back; a round in which requests finally failed is complete, with None
     in their places. Requests leave in order. One leaves only if the run's charges and reserves, with its own, stay
@@ -111,7 +115,7 @@ def ask(
     then stays in the journal.
     """
     with Journal(journal) as book:
-        call = _Call(rounds, model, book)
+        call = _Call(rounds, model, book, published)
         report = _Reporter(call, book, progress)
         stopped, bought, seconds = False, 0, 0.0
         if call.jobs:
@@ -162,16 +166,28 @@ def _endpoint(model: Model, log: Path, report: _Reporter, *, embeddings: bool) -
 class _Call:
     """The rounds of one call, what is known of each request, and what is still to be asked (``jobs``, in order)."""
 
-    def __init__(self, rounds: Sequence[Sequence[Request]], model: Model, book: Journal) -> None:
+    def __init__(
+        self,
+        rounds: Sequence[Sequence[Request]],
+        model: Model,
+        book: Journal,
+        published: Callable[[], Mapping[str, Answer]],
+    ) -> None:
         self.rounds, self.model, self.book = rounds, model, book
         self.keys = [[request_key(request, model.model) for request in requests] for requests in rounds]
         self.answers: dict[str, Stored] = {}
         self.failures: dict[str, tuple[str, str]] = {}
         self.jobs: list[Job] = []
         prices = (model.prompt_price, model.completion_price)
+        earlier: Mapping[str, Answer] | None = None
         for key, (request, limit) in self._distinct().items():
             if stored := book.find(key, limit):
                 self.answers[key] = stored
+                continue
+            earlier = published() if earlier is None else earlier
+            if (answer := earlier.get(key)) is not None and _whole(answer, limit):
+                counts = (answer.prompt_tokens, answer.completion_tokens, limit)
+                self.answers[key] = Stored(answer.text, answer.finish_reason, *counts)
             elif kind := book.failure(key, limit):
                 self.failures[key] = (kind, "given up in an earlier run")
             else:
@@ -236,6 +252,11 @@ class _Call:
             completion_tokens=stored.completion_tokens,
             licence=self.model.licence,
         )
+
+
+def _whole(answer: Answer, limit: int) -> bool:
+    """Whether an answer is what a request with that limit would get: one that was cut is, if it was no sooner."""
+    return answer.finish_reason != "length" or answer.completion_tokens >= limit
 
 
 class _Reporter:

@@ -95,7 +95,11 @@ def _changed(engine: Engine, step: PlannedStep) -> tuple[str, str]:
     if earlier.get("use") != step.stage.name:
         return "stale", f"was {earlier.get('use')}"
     fields = [f"{k}: {old.get(k)} -> {now.get(k)}" for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
-    besides = "--sample or --limit" if isinstance(step.stage, Source) else "an asset, the seed or a step above it"
+    besides = (
+        "--sample, --limit or the takedown list"
+        if isinstance(step.stage, Source)
+        else "an asset, the seed or a step above it"
+    )
     return "stale", "; ".join(fields) or f"{besides} changed"
 
 

@@ -66,6 +66,7 @@ def run_generator(
             model,
             budget=engine.plan.recipe.budget,
             journal=engine.store.root / "journal.sqlite",
+            published=lambda: _all_published(engine, step.id),
             progress=_progress(engine, step.id),
             local_log=engine.store.root / "local-model.log",
         )
@@ -106,6 +107,16 @@ def _published(engine: Engine, folder: str, key: str, rounds: int) -> list[list[
         if value is None:
             break
         found.append([Answer(**a) if a else None for a in value])
+    return found
+
+
+def _all_published(engine: Engine, step: str) -> dict[str, Answer]:
+    """Answers of all rounds that a step ever closed, under whatever settings and inputs, by their keys."""
+    found: dict[str, Answer] = {}
+    for path in sorted(engine.store.path(f"steps/{step}").glob("*/rounds/*.json")):
+        for answer in engine.store.read_json(path.relative_to(engine.store.root).as_posix()) or ():
+            if answer:
+                found[answer["key"]] = Answer(**answer)
     return found
 
 

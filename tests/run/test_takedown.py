@@ -224,6 +224,20 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
         assert shards[0] == shards[1]
 
 
+def test_what_was_paid_for_outlives_the_journal(curate: Curate, teacher: Teacher, mine: Path) -> None:
+    """Without the journal, answers are found in the rounds that were published, whatever was asked beside them."""
+    asked = dict(teacher.received)
+    for path in (mine / "run").glob("journal.sqlite*"):
+        path.unlink()
+    curate.run(recipe(mine, teacher, takedown="list.txt"), mine / "run").ok()
+    again = {key: n - asked.get(key, 0) for key, n in teacher.received.items() if n > asked.get(key, 0)}
+    removed = manifest(mine / "run")["takedown"]["documents"]
+    assert removed == len(GONE)
+    # Only what another test on this server has not asked already can be new; of the rest, nothing was asked again.
+    assert not again.keys() & asked.keys() and sum(again.values()) <= removed + len(COPIES)
+    assert len(dataset(mine / "run", "judged")) == JUDGED
+
+
 @pytest.mark.parametrize("limit", [1, 4, 30])
 def test_a_limit_counts_what_stays(curate: Curate, teacher: Teacher, tmp_path: Path, limit: int) -> None:
     """--limit N gives the first N documents that no entry names, however the input is cut."""
