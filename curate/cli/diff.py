@@ -131,27 +131,38 @@ def _show(found: Diff, documents: Rows | None, a: str, b: str) -> None:
         return
     cause = next((s for s in found.steps if s.id == found.cause), None)
     if cause is not None:
-        out.print(f"first cause: {cause.id} ({cause.use})", style="bold")
+        out.print(f"first cause: {one_line(cause.id, 64)} ({one_line(cause.use, 64)})", style="bold")
         for line in _why(cause):
-            out.print(f"  {line}", soft_wrap=False)
+            _line(out, line)
         after = [s.id for s in found.steps if s.state == "follows"]
         if after:
-            out.print(f"  what follows from it, or from others: {', '.join(after)}", style="dim")
+            _line(out, f"what follows from it, or from others: {', '.join(after)}", style="dim")
         out.print()
     elif not found.same_meaning:
         out.print("no setting and no input differs; what came of them does\n", style="bold")
     if found.head:
         out.print("of all of it", style="bold")
         for change in found.head:
-            out.print(f"  {_change(change)}")
+            _line(out, _change(change))
         out.print()
     for step in found.steps:
         _step(out, step, cause=step is cause)
     same = [s.id for s in found.steps if not s.differs]
     if same:
-        out.print(f"the same: {', '.join(same)}", style="dim")
+        out.print(f"the same: {one_line(', '.join(same), 4000)}", style="dim")
     if documents is not None:
         _rows(out, documents)
+
+
+def _line(out: Console, text: str, style: str = "") -> None:
+    """A line that is set in, and stays so where it is broken."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from curate.report.plain import one_line
+
+    # Names of files and steps are a stranger's where a copy is looked at.
+    out.print(Padding(Text(one_line(text, 4000), style=style), (0, 0, 0, 2)))
 
 
 def _why(step: StepDiff) -> list[str]:
@@ -167,20 +178,23 @@ def _why(step: StepDiff) -> list[str]:
 def _step(out: Console, step: StepDiff, *, cause: bool) -> None:
     from rich.text import Text
 
+    from curate.report.plain import one_line
+
     if not step.differs:
         return
     styles = {"added": "green", "removed": "red", "changed": "yellow", "follows": "dim", "same": ""}
     said = f"follows {', '.join(step.follows)}" if step.state == "follows" and step.follows else step.state
     said = "came out otherwise" if step.state == "same" else said
-    out.print(Text.assemble((step.id, "bold"), "  ", (step.use, "dim"), "  ", (said, styles[step.state])))
+    shown = ((step.id, "bold"), (step.use, "dim"), (said, styles[step.state]))
+    out.print(Text("  ").join(Text(one_line(words, 400), style=style) for words, style in shown))
     for line in [] if cause or step.state in ("added", "removed") else _why(step):
-        out.print(f"  {line}")
+        _line(out, line)
     if step.counts:
-        out.print("  " + ", ".join(f"{c.name.replace('_', ' ')} {_pair(c)}" for c in step.counts))
+        _line(out, ", ".join(f"{c.name.replace('_', ' ')} {_pair(c)}" for c in step.counts))
     if step.reasons:
-        out.print(f"  dropped: {', '.join(f'{c.name} {_pair(c)}' for c in step.reasons)}")
+        _line(out, f"dropped: {', '.join(f'{c.name} {_pair(c)}' for c in step.reasons)}")
     if step.shards is not None:
-        out.print("  the same bytes" if step.shards else "  other bytes")
+        _line(out, "the same bytes" if step.shards else "other bytes")
 
 
 def _pair(change: Change) -> str:
@@ -220,6 +234,6 @@ def _missing(out: Console, one: Missing) -> None:
     from curate.report.plain import one_line
 
     where = f"{one.step}: {one.reason}" if one.step else one.reason
-    out.print(f"  {one.documents:,}  {where}" + (f" ({one.sentence})" if one.sentence else ""))
+    _line(out, f"{one.documents:,}  {where}" + (f" ({one.sentence})" if one.sentence else ""))
     for example in one.examples:
         out.print(f"     {example.id[:12]}  {one_line(f'{example.origin}  {example.said}', 60)}", style="dim")

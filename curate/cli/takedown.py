@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,16 +76,18 @@ def _show(found: Takedown, note: str, entries: int, write: Path | None) -> None:
     rows.add_row("copies of these", f"{len(found.copies):,}")
     rows.add_row("made of them by a model", f"{len(found.derived):,}")
     for step, number in found.writers.items():
-        rows.add_row(f"of all these, in {step}", f"{number:,}")
+        rows.add_row(f"of all these, in {one_line(step, 64)}", f"{number:,}")
     if found.removed:
         rows.add_row("taken down already", f"{sum(found.removed.values()):,}")
     out.print(rows)
     for title, hits in (("named", found.named), ("copies", found.copies), ("made of them", found.derived)):
         _hits(out, title, hits)
     if found.trained:
-        out.print(f"\nlearnt from some of them: {', '.join(found.trained)} (trained anew without them by the next run)")
+        out.print(
+            f"\nlearnt from some of them: {one_line(', '.join(found.trained), 400)} (trained anew without them by the next run)"
+        )
     if found.unmatched:
-        out.print(f"\n{len(found.unmatched):,} entries name nothing in this run", style="bold")
+        out.print(f"\nentries that name nothing in this run: {len(found.unmatched):,}", style="bold")
         for entry in found.unmatched[:_SHOWN]:
             out.print(f"  {one_line(entry, 70)}  {one_line(entry.place, 60)}", soft_wrap=True)
         _more(out, len(found.unmatched))
@@ -103,9 +106,11 @@ def _hits(out: Console, title: str, hits: list[Hit]) -> None:
     if not hits:
         return
     out.print()
-    rows = table(title, "because", "now", fold=("because", "now"))
+    rows = table(title, "origin", "because", "now", fold=("origin", "because", "now"))
     for hit in hits[:_SHOWN]:
-        rows.add_row(hit.id[:12], one_line(hit.why, 60), one_line(hit.fate or "in no result", 60))
+        why = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20}\b", r"\1", hit.why)
+        shown = (one_line(said, 60) for said in (hit.origin, why, hit.fate or "in no result"))
+        rows.add_row(hit.id[:12], *shown)
     out.print(rows)
     _more(out, len(hits))
 

@@ -89,7 +89,8 @@ class Diff:
 
 def diff_manifests(a: Mapping[str, Any], b: Mapping[str, Any]) -> Diff:
     """Compare two manifests (``manifest.json`` or ``provenance.json``), A as what was before."""
-    head = [c for name in _HEAD for c in _changes(name, a.get(name), b.get(name))]
+    # An older manifest lacks what it would have nothing to say of.
+    head = [c for name in _HEAD for c in _changes(name, _stated(a, name), _stated(b, name))]
     mine, other = ({s["id"]: s for s in m["steps"]} for m in (a, b))
     found: dict[str, StepDiff] = {}
     for name in _order(list(mine), list(other)):
@@ -104,6 +105,11 @@ def diff_manifests(a: Mapping[str, Any], b: Mapping[str, Any]) -> Diff:
             found[name].state = "changed"
     cause = next((s.id for s in found.values() if s.state not in ("same", "follows")), None)
     return Diff(head, list(found.values()), cause)
+
+
+def _stated(manifest: Mapping[str, Any], name: str) -> Any:
+    value = manifest.get(name)
+    return None if value in ({}, "") else value
 
 
 def _order(a: list[str], b: list[str]) -> list[str]:

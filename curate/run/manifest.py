@@ -37,12 +37,13 @@ def manifest(engine: Engine) -> dict[str, Any]:
     budget = {k: v for k, v in recipe.budget.model_dump(mode="json").items() if v is not None}
     models = {n: {"model": m.model, "licence": m.licence} for n, m in sorted(recipe.models.items())}
     steps = [_step(engine, record) for record in engine.records.values()]
+    taken = engine.plan.removals.digest if engine.plan.removals is not None else None
     asked = [{k: step[k] for k in _ASKED if k in step} for step in steps]
     return {
         "manifest": 1,
         "recipe": recipe.name,
         # Of its meaning: neither comments nor places (inputs, endpoints) bear on it.
-        "recipe_digest": fingerprint(recipe.seed, models, budget, asked),
+        "recipe_digest": fingerprint(recipe.seed, models, budget, asked, taken),
         "about": recipe.about,
         "seed": recipe.seed,
         "options": options,
@@ -50,7 +51,7 @@ def manifest(engine: Engine) -> dict[str, Any]:
         "versions": library_versions(),
         "models": models,
         "budget": budget,
-        **({"takedown": _takedown(engine)} if engine.plan.removals is not None else {}),
+        **({"takedown": _takedown(engine)} if taken is not None else {}),
         "inputs": dict(sorted(engine.inputs.items())),
         "steps": steps,
     }
