@@ -234,6 +234,6 @@ def _missing(out: Console, one: Missing) -> None:
     from curate.report.plain import one_line
 
     where = f"{one.step}: {one.reason}" if one.step else one.reason
-    _line(out, f"{one.documents:,}  {where}" + (f" ({one.sentence})" if one.sentence else ""))
+    _line(out, f"{one.documents:,} {where}" + (f" ({one.sentence})" if one.sentence else ""))
     for example in one.examples:
         out.print(f"     {example.id[:12]}  {one_line(f'{example.origin}  {example.said}', 60)}", style="dim")

@@ -98,7 +98,7 @@ def test_a_threshold(curate: Curate, mine: Path) -> None:
     shown = curate("diff", mine / "a", mine / "b")
     assert shown.code == 1
     assert "first cause: short (filter.massivetext)\n  min_words: 60 -> 100\n" in shown.out
-    assert f"  {gone:,}  short: too_short (fewer words than min_words)" in shown.out
+    assert f"  {gone:,} short: too_short (fewer words than min_words)" in shown.out
     assert max(map(len, shown.out.splitlines())) <= 100
     # And back: what only B has was dropped by A.
     back = compared(curate, mine / "b", mine / "a")["rows"]
