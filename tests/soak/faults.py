@@ -1,0 +1,72 @@
+"""Faults other than kills: damage, disks that are full, clocks that jump, commands that meet."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+from command import Curate
+from damage import KINDS, damage, files_of
+
+from tests.soak.ground import SPLIT, Ground, Row
+from tests.soak.kills import _environment, _expect, _tokens
+
+
+class Skip(Exception):  # noqa: N818 - no failure: this machine can't do it
+    """A fault that can't be had here, and why."""
+
+
+def damaged_half(ground: Ground, row: Row) -> None:
+    """Files of a half finished store, damaged in every way at random places."""
+    for seed, kind in enumerate(KINDS):
+        store, rng = ground.store(), random.Random(seed)
+        tokens = _tokens(ground.folder, [rng.choice(("shard.before-receipt", "apply.before-receipt"))])
+        _expect(row, ground.run(store, env=_environment(tokens)), -signal.SIGKILL)
+        files = files_of(store)
+        for path in rng.sample(files, 6):
+            if path.exists():
+                damage(path, kind, rng, files)
+                row.times += 1
+        _expect(row, ground.run(store, workers=2), 0)
+        ground.finish(row, store, in_flight=0)
+
+
+def damaged_whole(ground: Ground, row: Row) -> None:
+    """Files of a finished store, final shards among them; --verify reads all of it."""
+    for seed, kind in enumerate(KINDS):
+        store, rng = ground.store(), random.Random(seed)
+        ground.run(store).ok()
+        files = files_of(store)
+        for path in rng.sample(files, 6):
+            damage(path, kind, rng, files)
+            row.times += 1
+        _expect(row, ground.run(store, "--verify"), 0)
+        ground.finish(row, store)
+
+
+def two_runs(ground: Ground, row: Row) -> None:
+    """A second run on the same store, while the first one runs."""
+    store, second = ground.store(), Curate()
+    try:
+
+        def meet(pid: int) -> None:
+            from tests.soak.ground import wait_for
+
+            wait_for(lambda: len(list(store.rglob("*.json"))) > 5, pid)
+            done = second.run(ground.recipe, store, *SPLIT)
+            row.times += 1
+            if done.code != 11 or done.out or len(done.err.splitlines()) != 1:
+                row.wrong.append(f"exit {done.code}: {done.err[-300:]}")
+
+        _expect(row, ground.run(store, workers=2, meanwhile=meet), 0)
+    finally:
+        second.close()
+    ground.finish(row, store)
+
+
+ALL = [
+    ("corrupt, truncated, vanished files of a half finished store", damaged_half),
+    ("corrupt, truncated, vanished files of a finished store", damaged_whole),
+    ("two runs on one store", two_runs),
+]
+"""Each with its row's name."""
