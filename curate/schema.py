@@ -43,3 +43,7 @@ DROPPED: Final = pa.schema(
 )
 """A row that did not go on: which step, for which reason, what was measured or who was kept instead (JSON), and how
 long its text was then (null where it never became a document)."""
+
+KILLS_WORKER: Final = "kills_worker"
+"""The one reason of the engine's own, beside those of stages: see run/quarantine.py."""
+KILLS_WORKER_WHY: Final = "the step's process died whenever it saw this row alone (it crashed, or ran out of memory)"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from curate.errors import CurateError
+from curate.schema import KILLS_WORKER, KILLS_WORKER_WHY
 from curate.stages.base import Filter, Stage
 from curate.stages.bounds import Bound
 from curate.stages.registry import stage_class
@@ -57,7 +58,7 @@ class Step:
     def sentence(self, reason: str) -> str:
         """What a reason of this step means, as its stage says; empty when it says nothing."""
         said = self.stage.reasons.get(reason, "") if self.stage is not None else ""
-        return said or (SENTENCE if reason == TAKEDOWN else "")
+        return said or {TAKEDOWN: SENTENCE, KILLS_WORKER: KILLS_WORKER_WHY}.get(reason, "")
 
     def bounds(self, reason: str) -> list[Bound]:
         """The lines of its stage's table that a reason stands for; none where it has rules that no table can say."""

@@ -13,9 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from curate.errors import CurateError, EndpointError, StorageError, WorkerError
+from curate.errors import CurateError, EndpointError, StorageError
+from curate.run import worker
+from curate.run.flights import Flights, judge
+from curate.run.quarantine import DIED
 from curate.run.task import Task
 from curate.stages.plugins import Plugin, load_same
+from curate.store.files import Store
 
 _CONFIG = {
     # A prefetched task behind one that kills its worker would be condemned with it (dask/distributed#5234).
@@ -39,8 +43,10 @@ _CONFIG = {
 }
 
 
-_MEND_SECONDS = 2.0
-"""How often the embedded cluster is looked after."""
+_LOOK_SECONDS = 2.0
+"""How often the cluster is looked after."""
+_NO_WORKERS_SECONDS = 300.0
+"""How long a cluster may be without a worker: longer than any machine takes to start one anew."""
 
 Follow = Callable[[Task], Iterable[Task]]
 
@@ -74,13 +80,26 @@ class Runner:
         workers: processes of the embedded cluster; 0 runs tasks in this process, one after the other.
         cluster: ``tcp://host:port`` of a running scheduler, or a scheduler file, instead of an embedded one.
         plugins: what workers must load before the first task, in the same version.
+        worker_memory: of each process of the embedded cluster, as ``2GB``; ``auto``: an equal share of the machine's.
+            One that comes to 95 % of it is ended, and its task done with more care (run/quarantine.py).
     """
 
-    def __init__(self, workers: int, cluster: str | None = None, plugins: Sequence[Plugin] = ()) -> None:
+    def __init__(
+        self,
+        workers: int,
+        cluster: str | None = None,
+        plugins: Sequence[Plugin] = (),
+        *,
+        worker_memory: str = "auto",
+    ) -> None:
         self._workers, self._address, self._plugins = workers, cluster, tuple(plugins)
+        self._worker_memory = worker_memory
         self._client: Any = None
         self._cluster: Any = None
+        self._store: Store | None = None
+        self._window = 2
         self._look = 0.0
+        self._idle_since: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +107,8 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._store is not None:
+            worker.remove_token(self._store)
         if self._client is not None:
             logging.getLogger("distributed").setLevel(logging.CRITICAL)
             self._client.close(timeout=5)
@@ -131,52 +152,63 @@ class Runner:
     def _on_dask(self, waiting: deque[Task], follow: Follow) -> Iterator[tuple[Task, Any]]:
         from distributed import as_completed
 
-        client = self._connect()
-        window = max(2, 2 * max(1, sum(client.nthreads().values())))
-        session = uuid.uuid4().hex[:12]
-        running: dict[str, Task] = {}
-        done = as_completed(raise_errors=False)
-
-        def submit() -> None:
-            task = waiting.popleft()
-            # Dask takes equal keys for one task: another driver's, on a store of its own, must not be mistaken for it.
-            name = f"{type(task).__name__}-{task.key}-{session}"
-            future = client.submit(execute, task, key=name, pure=False, retries=0)
-            running[future.key] = task
-            done.add(future)
-
+        client = self._connect(waiting[0].store)
+        flights = Flights(client, as_completed(raise_errors=False), execute, alone=self._address is not None)
         try:
-            while waiting or running:
-                while waiting and len(running) < window:
-                    submit()
-                if not done.has_ready():
-                    with done.thread_condition:
-                        done.thread_condition.wait(0.1)
-                    self._mend()
-                if done.has_ready():
-                    future = next(done)
-                    task = running.pop(future.key)
-                    receipt = self._received(future, task)
+            while waiting or flights:
+                while waiting and flights.room(self._window):
+                    flights.begin(waiting.popleft())
+                landed = flights.landed(0.1)
+                if landed is None:
+                    self._look_after()
+                else:
+                    flight, future = landed
+                    receipt = judge(flight, *self._received(future, flight.task))
                     future.release()
-                    if waiting:
-                        submit()
-                    yield task, receipt
-                    yield from self._take(follow(task), waiting, follow)
-                for task in list(running.values()):
+                    if receipt is DIED:
+                        flights.again(flight)
+                    else:
+                        if waiting and flights.room(self._window):
+                            flights.begin(waiting.popleft())
+                        yield flight.task, receipt
+                        yield from self._take(follow(flight.task), waiting, follow)
+                for task in flights.tasks():
                     yield from self._take(follow(task), waiting, follow)
         finally:
-            leftover = list(done.futures)
-            if leftover and client.status == "running":
-                client.cancel(leftover, force=True)
+            flights.clear()
+
+    def _look_after(self) -> None:
+        """How many tasks to send depends on how many threads there are now; without any we must not wait for ever."""
+        now = time.monotonic()
+        if now < self._look:
+            return
+        self._look = now + _LOOK_SECONDS
+        self._mend()
+        if (threads := self._threads()) is None:
+            return
+        if threads:
+            self._window, self._idle_since = 2 * threads, None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since > _NO_WORKERS_SECONDS:
+            raise EndpointError(
+                f"the Dask cluster has had no workers for {_NO_WORKERS_SECONDS:g} s",
+                place=self._address or "the embedded cluster",
+                cure="start some and run again: what is committed is kept",
+            )
+
+    def _threads(self) -> int | None:
+        """Threads of all workers; None when nobody answers. A lost scheduler shows in the futures' ends."""
+        info = self._client.scheduler_info(n_workers=0)
+        return int(info["total_threads"]) if "total_threads" in info else None
 
     def _mend(self) -> None:
         """Start workers in place of those that Dask has given up.
 
-        It gives one up that dies while it starts, or that is slow to start again; without any, we would wait for ever.
+        It gives one up that dies while it starts, or that is slow to start again.
         """
-        if self._cluster is None or time.monotonic() < self._look:
+        if self._cluster is None:
             return
-        self._look = time.monotonic() + _MEND_SECONDS
         cluster, wanted = self._cluster, self._workers
 
         def mend() -> None:
@@ -188,15 +220,15 @@ class Runner:
 
         cluster.loop.add_callback(mend)
 
-    def _received(self, future: Any, task: Task) -> Any:
-        """A finished task's receipt; raises what it raised."""
+    def _received(self, future: Any, task: Task) -> tuple[Any, int]:
+        """A finished attempt's receipt, or DIED, and how many workers died of it; raises what it raised."""
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         error: BaseException | None
         try:
             if future.status == "finished":
-                return future.result()
+                return future.result(), 0
             # None, when the scheduler that knew was lost.
             error = future.exception()
         except (OSError, FutureCancelledError):
@@ -208,14 +240,11 @@ class Runner:
                 cure="start it and run again: what is committed is kept",
             )
         if isinstance(error, KilledWorker):
-            raise WorkerError(
-                "workers died again and again on one task (out of memory?)",
-                place=_describe(task),
-                cure="run again with fewer --workers, or with --workers 0 to see the reason",
-            )
+            # A scheduler that is not ours may have tried it several times.
+            return DIED, error.allowed_failures + 1
         raise error
 
-    def _connect(self) -> Any:
+    def _connect(self, store: Store) -> Any:
         if self._client is not None:
             return self._client
         import dask
@@ -231,12 +260,13 @@ class Runner:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address="127.0.0.1:0",  # None would listen on port 8787 of every interface
-                memory_limit="auto",
+                memory_limit=self._worker_memory,
                 silence_logs=logging.CRITICAL,
             )
             self._client = Client(self._cluster)
             self._client.register_plugin(_our_worker(), name="our-worker")
             self._load_plugins()
+            self._window = max(2, 2 * self._workers)
             return self._client
         try:
             self._client = Client(_scheduler(self._address), timeout="10s")
@@ -247,8 +277,18 @@ class Runner:
                 place=self._address,
                 cure="start 'dask scheduler' and 'dask worker', or leave --cluster out",
             ) from None
+        self._check_workers(store)
         self._load_plugins()
+        self._window = max(2, 2 * (self._threads() or 1))
         return self._client
+
+    def _check_workers(self, store: Store) -> None:
+        """Ask all workers, and those that come later, whether they have our versions and see the store."""
+        worker.check_versions(self._client.run(worker.ask_versions()))
+        token, self._store = uuid.uuid4().hex, store
+        worker.put_token(store, token)
+        worker.check_sight(store, self._client.run(worker.sees, store, token))
+        self._client.register_plugin(_same_worker(store, token, worker.our_facts()), name="same-worker")
 
     def _load_plugins(self) -> None:
         if self._plugins:
@@ -285,6 +325,20 @@ def _with_plugins(plugins: tuple[Plugin, ...]) -> Any:
     return WithPlugins()
 
 
+def _same_worker(store: Store, token: str, ours: dict[str, str]) -> Any:
+    """What a worker that joins a running cluster in the middle of a run must pass: else it never gets a task."""
+    from distributed import WorkerPlugin
+
+    class SameWorker(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            from curate.run.worker import our_facts, sees
+
+            if our_facts() != ours or sees(store, token):
+                raise RuntimeError("this worker has other versions than the run, or does not see its store")
+
+    return SameWorker()
+
+
 def _scheduler(address: str) -> str:
     """The address that was given, or that stands in the scheduler file that was given."""
     if "://" in address:
@@ -298,8 +352,3 @@ def _scheduler(address: str) -> str:
             "is no scheduler file", place=address, cure="give the one that 'dask scheduler' wrote"
         ) from None
     return str(found)
-
-
-def _describe(task: Task) -> str:
-    split = getattr(task, "split", None)
-    return f"{split.name} [{split.start}, {split.stop})" if split is not None else f"{task.folder} {task.key[:12]}"

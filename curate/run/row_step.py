@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.stages.base import Context, Filter, Signals
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash
+
+SLICE_ROWS: Final = 64
+SLICE_BYTES: Final = 256 << 10
+"""What a batch has at most after workers died: an eighth of what sources make, and a thirtieth of the store's."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,17 @@ def edited(step: RowStep, docs: Batch) -> Batch:
         at = rows.schema.get_field_index(name)
         rows = rows.set_column(at, rows.schema.field(at), values)
     return Batch(rows)
+
+
+def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows as batches of at most SLICE_ROWS and, but for a row that is larger, SLICE_BYTES; one if there is none."""
+    ends = np.cumsum(np.asarray(pc.fill_null(pc.binary_length(rows.column("text")), 0)).astype(np.int64))
+    start = 0
+    while True:
+        upto = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, upto + SLICE_BYTES, side="right"))
+        stop = min(max(stop, start + 1), start + SLICE_ROWS, rows.num_rows)
+        yield rows.slice(start, stop - start)
+        start = stop
+        if start >= rows.num_rows:
+            return

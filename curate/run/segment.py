@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,9 @@ from curate.run.documents import documents
 from curate.run.inputs import Stamp, check_unchanged
 from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.mend import check_written
-from curate.run.row_step import RowStep, edited, no_rows, text_bytes, with_columns
+from curate.run.quarantine import Lethal, RowTask
+from curate.run.row_step import RowStep, edited, no_rows, slices, text_bytes, with_columns
 from curate.run.tally import tally
-from curate.run.task import Task
 from curate.run.warm import measure
 from curate.stages.base import Signals
 from curate.stages.removals import REASON as TAKEDOWN
@@ -38,7 +38,7 @@ from curate.text.batch import Batch
 
 
 @dataclass(frozen=True)
-class SegmentTask(Task):
+class SegmentTask(RowTask):
     """Streams one split, or one part, through the steps of a segment.
 
     Attributes:
@@ -49,6 +49,8 @@ class SegmentTask(Task):
         sample, limit: see recipe.plan.Options; limit counts down over the splits of a source.
         stamps: of the files that the split reads: what is read of one that was changed since is not committed.
         removals: documents of the source that must not be used.
+        in_slices: whether steps get batches as small as can be; results are the same.
+        lethal: rows that steps must not see: they are dropped there, for killing workers.
     """
 
     root: str
@@ -61,6 +63,8 @@ class SegmentTask(Task):
     limit: int | None = None
     stamps: tuple[Stamp, ...] = ()
     removals: Removals | None = None
+    in_slices: bool = False
+    lethal: tuple[Lethal, ...] = ()
 
     @property
     def writes_text(self) -> bool:
@@ -71,6 +75,31 @@ class SegmentTask(Task):
     def point(self) -> str:
         """Prefix of its crash points."""
         return "segment"
+
+    @property
+    def place(self) -> str:
+        """The split, or the part."""
+        if self.split is None:
+            return f"step '{self.steps[-1].id}', part {self.key[:12]}"
+        return f"{self.split.name} [{self.split.start}, {self.split.stop})"
+
+    @property
+    def depth(self) -> int:
+        """How many filters there are."""
+        return len(self.steps)
+
+    def step_at(self, number: int) -> str:
+        """Id of a filter."""
+        return self.steps[number].id
+
+    def careful(self, lethal: tuple[Lethal, ...] = ()) -> SegmentTask:
+        """In slices, without some rows."""
+        return replace(self, in_slices=True, lethal=lethal)
+
+    def rehearse(self, start: int, stop: int, depth: int) -> dict[str, Any]:
+        """Take some rows through the first filters and keep nothing; see RowTask."""
+        with ExitStack() as stack:
+            return _Run(replace(self, steps=self.steps[:depth]), stack, keeps=False).rehearse(start, stop)
 
     @property
     def size(self) -> int:
@@ -95,18 +124,24 @@ class SegmentTask(Task):
 
 @dataclass
 class _Out:
-    """A file that is opened when the first batch for it comes, because only then its schema is known."""
+    """A file that is opened when the first batch for it comes, because only then its schema is known.
+
+    With ``keeps`` false nothing is written at all.
+    """
 
     store: Store
     folder: str
     name: str
     stack: ExitStack
+    keeps: bool = True
     key: str | None = None
     writer: TableWriter | None = None
     schema: pa.Schema | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch."""
+        if not self.keeps:
+            return
         if self.writer is None:
             self.key, self.schema = self.store.fresh(self.folder, self.name, ".arrow"), batch.schema
             self.writer = TableWriter(self.store.path(self.key), batch.schema)
@@ -123,18 +158,23 @@ class _Pending:
 
 
 class _Run:
-    def __init__(self, task: SegmentTask, stack: ExitStack) -> None:
+    def __init__(self, task: SegmentTask, stack: ExitStack, *, keeps: bool = True) -> None:
         self.task = task
         self.names = ([task.source_id] if task.source is not None else []) + [s.id for s in task.steps]
         self.counts = {name: Counts() for name in self.names}
-        self.data = _Out(task.store, task.folder, "part", stack)
-        self.dropped = _Out(task.store, task.folder, "dropped", stack)
+        self.data = _Out(task.store, task.folder, "part", stack, keeps)
+        self.dropped = _Out(task.store, task.folder, "dropped", stack, keeps)
         self.signals = {
-            s.id: _Out(task.store, signals_folder(s.measure, task.root), "signals", stack) for s in task.steps
+            s.id: _Out(task.store, signals_folder(s.measure, task.root), "signals", stack, keeps) for s in task.steps
         }
         self.known = {s.id: Known(task.store, s.measure, task.root) for s in task.steps}
         self.rows, self.bytes = 0, 0
         self.pending = _Pending()
+        # Rows read so far, and by step the numbers of those that it must not see.
+        self.read = 0
+        self.lethal: dict[str, list[int]] = {}
+        for one in task.lethal:
+            self.lethal.setdefault(one.step, []).append(one.row)
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -172,6 +212,28 @@ class _Run:
             if self.data.writer is None:
                 self.data.write(no_rows(part_schema(self.task.store, part), self.task.steps))
 
+    def rehearse(self, start: int, stop: int) -> dict[str, Any]:
+        origin = ""
+        for rows in self._rows():
+            first, self.read = self.read, self.read + rows.num_rows
+            begin, end = max(start - first, 0), min(stop - first, rows.num_rows)
+            if begin < end:
+                here = rows.slice(begin, end - begin)
+                origin = origin or here.column("origin")[0].as_py()
+                for piece in slices(here):
+                    self._steps(piece, first + begin)
+            if self.read >= stop:
+                break
+        return {"rows": self.read, "origin": origin}
+
+    def _rows(self) -> Iterator[pa.RecordBatch]:
+        task = self.task
+        if task.source is not None and task.split is not None:
+            how = (task.source_id, task.sample, task.limit, task.removals)
+            yield from (rows for rows, *_ in documents(task.source, task.split, *how))
+        elif task.part is not None:
+            yield from (visible.rows for visible in read_part(task.store, task.part))
+
     def _set_aside(self, items: list[SetAside], counts: Counts) -> None:
         if not items:
             return
@@ -198,6 +260,19 @@ class _Run:
 
     def _through(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
         """Rows that every step keeps, with the columns added, and their positions among the rows given."""
+        first, self.read = self.read, self.read + rows.num_rows
+        if not self.task.in_slices:
+            return self._steps(rows, first)
+        kept, positions, at = [], [], 0
+        for piece in slices(rows):
+            stay, position = self._steps(piece, first + at)
+            kept.append(stay)
+            positions.append(position + at)
+            at += piece.num_rows
+        return pa.concat_batches(kept), np.concatenate(positions)
+
+    def _steps(self, rows: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, np.ndarray]:
+        """The same for rows that are measured together; ``first`` is the number of the first one in the task."""
         position = np.arange(rows.num_rows, dtype=np.int64)
         # One batch goes through all steps: words that one of them asked for are there for the next.
         docs = Batch(rows)
@@ -206,6 +281,9 @@ class _Run:
             size = text_bytes(docs.rows)
             counts.rows_in += len(docs)
             counts.bytes_in += size
+            if step.id in self.lethal:
+                docs, position = self._spare(step, docs, position, first)
+                size = text_bytes(docs.rows)
             if len(docs) == 0:
                 docs = docs.with_rows(with_columns(docs.rows, step, None))
                 continue
@@ -228,6 +306,18 @@ class _Run:
             counts.rows_out += len(docs)
             counts.bytes_out += size
         return docs.rows, position
+
+    def _spare(self, step: RowStep, docs: Batch, position: np.ndarray, first: int) -> tuple[Batch, np.ndarray]:
+        """Take out the rows that the step must not see."""
+        goes = np.isin(position + first, self.lethal[step.id])
+        if not goes.any():
+            return docs, position
+        counts = self.counts[step.id]
+        if (by := step.stage.counted_by()) is not None:
+            add_kept(counts.kept_by, tally(docs.filter(pa.array(goes)), np.zeros(int(goes.sum()), bool), by))
+        lost = docs.rows.filter(pa.array(goes))
+        self._drop(step.id, lost, pa.array([schema.KILLS_WORKER] * lost.num_rows), counts)
+        return docs.filter(pa.array(~goes)), position[~goes]
 
     def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
         """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""

@@ -40,6 +40,11 @@ class Task:
         raise NotImplementedError
 
     @property
+    def place(self) -> str:
+        """What it works on, for people."""
+        return f"{self.folder} {self.key[:12]}"
+
+    @property
     def size(self) -> int:
         """Bytes of input it stands for, for progress."""
         return 0

@@ -1,0 +1,130 @@
+"""Tasks on their way: sent to workers, tried again when those die, and treated when they die again and again."""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from curate.run.quarantine import DIED, Conversation, treat
+from curate.run.task import Task
+
+PATIENCE: Final = 2
+"""Deaths of workers that a task may see before they are looked into: machines are preempted, operators kill."""
+
+
+@dataclass
+class Flight:
+    """One of the engine's tasks on its way, in one attempt after the other.
+
+    Attributes:
+        task: as the engine gave it.
+        sent: what runs now: the task, or something that tells why its workers die.
+        deaths: workers lost with it.
+        case: what is being found out about it, once that is so.
+    """
+
+    task: Task
+    sent: Task
+    deaths: int = 0
+    case: Conversation | None = None
+
+
+class Flights:
+    """All tasks on their way.
+
+    Args:
+        client: Dask's; ``done``: its queue of futures that have ended.
+        execute: what a worker calls with a task.
+        alone: whether a task in treatment must have the cluster for itself. Where a worker runs several tasks at once, or
+            is sent some ahead, its death could be that of any of them; workers of ours run one.
+    """
+
+    def __init__(self, client: Any, done: Any, execute: Callable[[Task], Any], *, alone: bool) -> None:
+        self._client, self._done, self._execute, self._alone = client, done, execute, alone
+        self._session = uuid.uuid4().hex[:12]
+        self._sent = 0
+        self._flying: dict[str, Flight] = {}
+        self._held: deque[Flight] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._flying or self._held)
+
+    def tasks(self) -> list[Task]:
+        """The engine's tasks that are on their way."""
+        return [f.task for f in (*self._flying.values(), *self._held)]
+
+    def room(self, most: int) -> bool:
+        """Whether another task may be sent, with at most so many on their way."""
+        if self._alone and any(f.case is not None for f in (*self._flying.values(), *self._held)):
+            return False
+        return len(self._flying) + len(self._held) < most
+
+    def begin(self, task: Task) -> None:
+        """Send a task."""
+        self._send(Flight(task, task))
+
+    def again(self, flight: Flight) -> None:
+        """Send what comes next of one that has landed."""
+        if self._alone and flight.case is not None:
+            self._held.append(flight)
+        else:
+            self._send(flight)
+
+    def _send(self, flight: Flight) -> None:
+        task = flight.sent
+        self._sent += 1
+        # Dask takes equal keys for one task: an earlier attempt's, or that of another driver on a store of its own, must
+        # not be mistaken for it.
+        name = f"{type(task).__name__}-{task.key}-{self._session}-{self._sent}"
+        # What is in treatment holds up its task, and perhaps all others.
+        future = self._client.submit(
+            self._execute, task, key=name, pure=False, retries=0, priority=0 if flight.case is None else 1
+        )
+        self._flying[future.key] = flight
+        self._done.add(future)
+
+    def landed(self, seconds: float) -> tuple[Flight, Any] | None:
+        """One that has ended, with its future; None when there is none after so many seconds."""
+        if self._held and not self._flying:
+            self._send(self._held.popleft())
+        if not self._done.has_ready():
+            with self._done.thread_condition:
+                self._done.thread_condition.wait(seconds)
+        if not self._done.has_ready():
+            return None
+        future = next(self._done)
+        return self._flying.pop(future.key), future
+
+    def clear(self) -> None:
+        """Give up what is on its way."""
+        left = list(self._done.futures)
+        if left and self._client.status == "running":
+            self._client.cancel(left, force=True)
+
+
+def judge(flight: Flight, receipt: Any, deaths: int) -> Any:
+    """The task's receipt, or DIED when there is more to try: then ``flight.sent`` is that.
+
+    Args:
+        receipt: of what was sent, or DIED.
+        deaths: how many workers it lost.
+
+    Raises WorkerError when nothing is left to try.
+    """
+    if flight.case is None:
+        if receipt is not DIED:
+            return receipt
+        flight.deaths += deaths
+        if flight.deaths < PATIENCE:
+            return DIED
+        flight.case = treat(flight.task)
+        flight.sent = next(flight.case)
+        return DIED
+    try:
+        flight.sent = flight.case.send(receipt)
+    except StopIteration as end:
+        return end.value
+    return DIED

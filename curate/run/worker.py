@@ -1,0 +1,99 @@
+"""What a worker of a running cluster must be: the same curate, the same libraries, and able to see the store.
+
+A cluster is somebody else's: its workers may have been started last month, in another environment, on machines
+without the folder. Every worker is asked before the first task; one that comes later is asked when it comes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from curate.errors import CurateError, StorageError, VersionError
+from curate.run.versions import library_versions
+from curate.store.files import Store, encode_json
+
+MARK: Final = "workers.json"
+"""A file of the store while a run uses a cluster: who reads in it what the driver wrote sees the same store."""
+_SHOWN: Final = 3
+
+
+def our_facts() -> dict[str, str]:
+    """Versions of what bears on results or on understanding a task."""
+    import distributed
+
+    import curate
+
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {
+        "curate": curate.__version__,
+        "python": python,
+        "distributed": distributed.__version__,
+        **library_versions(),
+    }
+
+
+def put_token(store: Store, token: str) -> None:
+    """What workers must find in the store."""
+    store.replace(MARK, encode_json({"token": token}))
+
+
+def remove_token(store: Store) -> None:
+    """The run is over."""
+    with suppress(OSError):
+        store.path(MARK).unlink(missing_ok=True)
+
+
+def sees(store: Store, token: str) -> str:
+    """Empty, or why the store that a worker sees under this name is not the driver's."""
+    try:
+        found = store.read_json(MARK)
+    except (OSError, CurateError) as error:
+        return f"can't read it ({error})"
+    if found is None:
+        return "does not have it"
+    return "" if found == {"token": token} else "has another one there"
+
+
+def check_versions(theirs: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise VersionError for workers, by address, that have other versions than this process."""
+    ours = our_facts()
+    wrong = {
+        address: ", ".join(
+            f"{name} {facts.get(name, 'absent')} instead of {version}"
+            for name, version in ours.items()
+            if facts.get(name) != version
+        )
+        for address, facts in theirs.items()
+    }
+    _complain({a: w for a, w in wrong.items() if w}, VersionError, "install the same in both, from one constraints.txt")
+
+
+def check_sight(store: Store, said: Mapping[str, str]) -> None:
+    """Raise StorageError for workers, by address, that said why they do not see the store."""
+    cure = "give --store a folder that all machines share, or an object store"
+    _complain({a: f"{why}: {store.root}" for a, why in said.items() if why}, StorageError, cure)
+
+
+def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cure: str) -> None:
+    if not wrong:
+        return
+    first = "; ".join(f"{address}: {what}" for address, what in sorted(wrong.items())[:_SHOWN])
+    more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    what = "has other versions" if kind is VersionError else "does not see the store"
+    raise kind(f"{len(wrong)} of the cluster's workers {what} ({first}{more})", cure=cure)
+
+
+def ask_versions() -> Any:
+    """A function that says a worker's versions even where there is no curate: nothing of curate is needed to load it."""
+
+    def facts() -> dict[str, str]:
+        try:
+            from curate.run.worker import our_facts as found
+        except ImportError as error:
+            return {"curate": f"absent ({error})"}
+        return found()
+
+    return facts
