@@ -115,6 +115,11 @@ def main() -> None:
         sys.exit(StorageError.exit_code)
 
 
+def say_now(message: str) -> None:
+    """A line on stderr from a signal's handler: between two instructions, perhaps of a print, no stream can be used."""
+    os.write(2, f"curate: {message}\n".encode())
+
+
 def _say(message: str) -> None:
     from curate.report.plain import one_line
 

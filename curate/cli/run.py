@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.cli.app import JSON, app, examples
+from curate.cli.app import JSON, app, examples, say_now
 from curate.errors import CurateError, RecipeError
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ def options(sample: float, limit: int | None) -> Options:
     return Options(sample, limit)
 
 
+def _memory(value: str) -> str:
+    """An amount of memory as Dask reads it; raises RecipeError for anything else."""
+    if value != "auto" and not re.fullmatch(r"\d+(\.\d+)? ?([kMGT]B|[KMGT]iB)", value):
+        raise RecipeError(f"--worker-memory {value} is no amount of memory", cure="write it as 2GB, 512MB or 1.5GiB")
+    return value
+
+
 @app.command(
     short_help="Run a recipe, or go on with it.",
     epilog=examples(
@@ -39,7 +47,8 @@ def options(sample: float, limit: int | None) -> Options:
         "curate run phi-1-mini --sample 0.01   one document in a hundred, by its id",
         "curate run my.yaml --cluster tcp://host:8786",
         "                                      on a Dask cluster that sees the same folders",
-        after="Killed or failed? The same command goes on from what is committed.",
+        after="Killed or failed? The same command goes on from what is committed. SIGTERM or Ctrl-C lets running tasks be"
+        " committed first, then ends with code 143 or 130; a second one ends at once.",
     ),
 )
 def run(
@@ -62,6 +71,12 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="First read every committed file whole; what is damaged is made anew.")
     ] = False,
+    worker_memory: Annotated[
+        str, typer.Option(help="Memory of a process, as 2GB; one that needs more is ended. Default: an equal share.")
+    ] = "auto",
+    grace: Annotated[
+        float, typer.Option(help="Seconds that running tasks may take to end after SIGTERM or Ctrl-C.", min=0)
+    ] = 25.0,
     wait: Annotated[bool, typer.Option("--wait", help="Wait while another command holds the store.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -76,6 +91,7 @@ def run(
     from curate.run.manifest import write_manifest
     from curate.run.mend import mended
     from curate.run.session import Session
+    from curate.run.stop import Stop
     from curate.store.files import Store
 
     loaded = load_recipe(find_recipe(recipe))
@@ -89,7 +105,10 @@ def run(
         Session(Store(folder), sys.argv, loaded.path) as session,
     ):
         view.begin(loaded, folder)
-        with Runner(count, cluster, loaded.plugins) as runner:
+        with (
+            Stop(grace, say_now) as stop,
+            Runner(count, cluster, loaded.plugins, worker_memory=_memory(worker_memory), stop=stop) as runner,
+        ):
             engine = Engine(plan, Store(folder), runner, view, settings, lease)
 
             def walk() -> dict[str, Any]:

@@ -97,6 +97,7 @@ def ask(
     published: Callable[[], Mapping[str, Answer]] = dict,
     progress: Callable[[Progress], None] | None = None,
     local_log: Path,
+    leave: Callable[[], bool] = lambda: False,
 ) -> Asked:
     """Get answers to rounds of requests, from the journal where it has them, else from the model.
 
@@ -110,7 +111,8 @@ def ask(
     the journal's content, not on the order of arrival.
 
     Blocks; runs an event loop of its own. ``progress`` is called at most five times a second, from another thread
-    while weights are downloaded. Raises EndpointError when the endpoint can't be reached, refuses the key or the
+    while weights are downloaded. Once ``leave`` says so, nothing is sent any more, answers in flight are waited for, and
+    what is complete by then comes back. Raises EndpointError when the endpoint can't be reached, refuses the key or the
     model, or stops answering, and StorageError when the journal can't be written or is in use; what was received by
     then stays in the journal.
     """
@@ -133,23 +135,25 @@ def ask(
             with _endpoint(model, local_log, report, embeddings=embeddings) as (base_url, limiter):
                 sender = Sender(call.jobs, model, budget, book, limiter, base_url)
                 began = time.monotonic()
-                asyncio.run(_send(sender, model, base_url, lambda: report.tick(sender, limiter)))
+                asyncio.run(_send(sender, model, base_url, lambda: report.tick(sender, limiter), leave))
                 seconds = time.monotonic() - began
             stopped = sender.stopped
             call.take(sender)
             bought = len(sender.answers)
-            if not before and not sender.answers:
+            if not before and not sender.answers and not leave():
                 call.complain(base_url)
         asked = call.close("budget" if stopped else "")
         report.last()
         return replace(asked, bought=bought, seconds=seconds)
 
 
-async def _send(sender: Sender, model: Model, base_url: str, tick: Callable[[], None]) -> None:
+async def _send(
+    sender: Sender, model: Model, base_url: str, tick: Callable[[], None], leave: Callable[[], bool]
+) -> None:
     from curate.llm.client import Client  # openai takes a second to import: only who sends pays for it
 
     async with Client(model, base_url) as client:
-        await sender.run(client, tick)
+        await sender.run(client, tick, leave)
 
 
 @contextlib.contextmanager

@@ -79,10 +79,16 @@ class Sender:
         self._heard = False
         self._given_up_in_a_row = 0
 
-    async def run(self, client: Client, tick: Callable[[], None]) -> None:
-        """Send everything; ``tick`` is called after whatever changes. Raises EndpointError when going on is useless."""
+    async def run(self, client: Client, tick: Callable[[], None], leave: Callable[[], bool] = lambda: False) -> None:
+        """Send everything; ``tick`` is called after whatever changes. Raises EndpointError when going on is useless.
+
+        Once ``leave`` says so nothing is sent any more; answers in flight are waited for, as they are paid.
+        """
         try:
             while self._fresh or self._retries or self._tasks:
+                if leave():
+                    await self._drain()
+                    return
                 wait = self._launch(client)
                 if self.stopped:
                     return

@@ -17,6 +17,7 @@ from curate.errors import CurateError, EndpointError, StorageError
 from curate.run import worker
 from curate.run.flights import Flights, judge
 from curate.run.quarantine import DIED
+from curate.run.stop import Stop
 from curate.run.task import Task
 from curate.stages.plugins import Plugin, load_same
 from curate.store.files import Store
@@ -82,6 +83,10 @@ class Runner:
         plugins: what workers must load before the first task, in the same version.
         worker_memory: of each process of the embedded cluster, as ``2GB``; ``auto``: an equal share of the machine's.
             One that comes to 95 % of it is ended, and its task done with more care (run/quarantine.py).
+        stop: asked before a task is begun.
+
+    Attributes:
+        stop: the same; one that is never asked to stop where none was given.
     """
 
     def __init__(
@@ -91,9 +96,11 @@ class Runner:
         plugins: Sequence[Plugin] = (),
         *,
         worker_memory: str = "auto",
+        stop: Stop | None = None,
     ) -> None:
         self._workers, self._address, self._plugins = workers, cluster, tuple(plugins)
         self._worker_memory = worker_memory
+        self.stop = stop or Stop()
         self._client: Any = None
         self._cluster: Any = None
         self._store: Store | None = None
@@ -129,8 +136,12 @@ class Runner:
             return
         if self._address is None and self._workers == 0:
             while waiting:
+                if self.stop.asked:
+                    self.stop.leave()
                 task = waiting.popleft()
-                yield task, execute(task)
+                receipt = execute(task)
+                self.stop.committed()
+                yield task, receipt
                 yield from self._take(follow(task), waiting, follow)
             return
         yield from self._on_dask(waiting, follow)
@@ -156,7 +167,9 @@ class Runner:
         flights = Flights(client, as_completed(raise_errors=False), execute, alone=self._address is not None)
         try:
             while waiting or flights:
-                while waiting and flights.room(self._window):
+                if self.stop.asked and not flights:
+                    self.stop.leave()
+                while waiting and not self.stop.asked and flights.room(self._window):
                     flights.begin(waiting.popleft())
                 landed = flights.landed(0.1)
                 if landed is None:
@@ -165,10 +178,13 @@ class Runner:
                     flight, future = landed
                     receipt = judge(flight, *self._received(future, flight.task))
                     future.release()
-                    if receipt is DIED:
+                    if receipt is DIED and self.stop.asked:
+                        waiting.append(flight.task)
+                    elif receipt is DIED:
                         flights.again(flight)
                     else:
-                        if waiting and flights.room(self._window):
+                        self.stop.committed()
+                        if waiting and not self.stop.asked and flights.room(self._window):
                             flights.begin(waiting.popleft())
                         yield flight.task, receipt
                         yield from self._take(follow(flight.task), waiting, follow)
@@ -296,14 +312,16 @@ class Runner:
 
 
 def _our_worker() -> Any:
-    """What a worker process of ours is told once: not to hear Ctrl-C, and which allocator Arrow takes."""
+    """What a worker process of ours is told once: not to hear signals to all, and which allocator Arrow takes."""
     import pyarrow as pa
     from distributed import WorkerPlugin
 
     class OurWorker(WorkerPlugin):
         def setup(self, worker: Any) -> None:
-            # Ctrl-C goes to all processes of a terminal; the driver's word is enough, and workers would print tracebacks.
+            # Ctrl-C goes to all processes of a terminal, a batch system's SIGTERM to all of a job; the driver's word is
+            # enough: it lets us finish what runs. (Where memory is the matter Dask sends SIGKILL next.)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             # Arrow's default, mimalloc, keeps 30 to 40 MiB more of what a worker has freed; wheels for Linux have jemalloc.
             if "jemalloc" in pa.supported_memory_backends():
                 pa.set_memory_pool(pa.jemalloc_memory_pool())

@@ -69,10 +69,13 @@ def run_generator(
             published=lambda: _all_published(engine, step.id),
             progress=_progress(engine, step.id),
             local_log=engine.store.root / "local-model.log",
+            leave=lambda: engine.runner.stop.asked,
         )
         _state_rate(engine, step.id, asked, model)
         for round_ in asked.rounds:
             answers.append(_publish(engine, folder, key, len(answers), round_))
+        if engine.runner.stop.asked and len(answers) < len(rounds) and not asked.stopped:
+            engine.runner.stop.leave()
     digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
     accept = learn.AcceptTask(
         engine.store, folder, fingerprint(identity_, digest), stage, ctx, read, rounds[: len(answers)], answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,8 +99,9 @@ def test_a_task_that_always_kills(curate: Curate, tmp_path):
     curate.run(tmp_path / "r.yaml", tmp_path / "run").ok()
 
 
-def test_interrupted(tmp_path):
-    """Ctrl-C, which a terminal sends to the workers too: one line, exit code 130, and the same command goes on."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted(number, code, tmp_path):
+    """Ctrl-C, or a batch system's SIGTERM, to all processes: what runs is committed, two lines, and it can go on."""
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(3000)))
     (tmp_path / "r.yaml").write_text(RECIPE)
     store = tmp_path / "run"
@@ -108,12 +110,37 @@ def test_interrupted(tmp_path):
     run = subprocess.Popen([*call, "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
     while run.poll() is None and not list(store.glob("steps/*/*/receipts/*.json")):
         time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, number)
     _, said = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert said.strip().startswith("curate: interrupted")
-    assert said.strip().count("\n") == 0, said
+    assert run.returncode == code
+    first, last = said.strip().splitlines()
+    assert first.startswith(f"curate: {signal.Signals(number).name}: finishing what runs, for 25 s at most")
+    committed = re.fullmatch(
+        r"curate: interrupted by SIG[A-Z]+, everything that was begun is finished; ([0-9,]+) tasks were committed by"
+        " this run; the same command goes on from there",
+        last,
+    )
+    assert committed, last
+    assert int(committed[1].replace(",", "")) == len(list(store.glob("steps/*/*/receipts/*.json")))
     subprocess.run([*call, "0"], check=True, capture_output=True, timeout=100)
+
+
+def test_a_second_signal_ends_at_once(tmp_path):
+    """One who asks twice does not want to wait for what runs."""
+    (tmp_path / "docs.jsonl").write_text('{"text": "KILLER"}\n')
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("dedup.exact}", "filter.massivetext}"))
+    store, kill = tmp_path / "run", Path(__file__).parents[1] / "killing"
+    env = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{kill}", "KILLING_SLEEPS": "1"}
+    call = [sys.executable, "-m", "curate", "run", str(tmp_path / "r.yaml"), "--store", str(store)]
+    run = subprocess.Popen([*call, "--workers", "0"], stderr=subprocess.PIPE, text=True, env=env)
+    assert run.stderr
+    assert run.stderr.readline() == "asleep\n"
+    run.send_signal(signal.SIGTERM)
+    assert "finishing what runs" in run.stderr.readline()
+    assert run.poll() is None
+    run.send_signal(signal.SIGTERM)
+    assert "interrupted by SIGTERM, at once; 0 tasks" in run.stderr.readline()
+    assert run.wait(60) == 143
 
 
 def test_assets_by_relative_path(tmp_path, monkeypatch):
