@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,7 +72,11 @@ def test_a_row_that_kills(curate: Curate, tmp_path):
     found = manifest(store)["steps"]["rules"]
     assert (found["rows_in"], found["rows_out"], found["reasons"]) == (2, 1, {"kills_worker": 1})
     shown = curate("inspect", "--plain", store, "--step", "rules", "--reason", "kills_worker").ok()
-    assert "docs.jsonl#d1" in shown.out, shown.out
+    row = re.search(r"^([0-9a-f]{8}) +docs +rules: kills_worker$", shown.out, re.M)
+    assert row, shown.out
+    story = curate("explain", store, row[1]).ok().out
+    assert "docs.jsonl#d1" in story
+    assert "died whenever it saw this row alone" in " ".join(story.split())
     before = receipts(store)
     curate.run(bad, store, workers=1, env=KILLING).ok()
     assert receipts(store) == before
