@@ -292,6 +292,9 @@ class Accepted:
     """A document made from an answer: its text, the fields of its ``meta``, and the columns of ``adds``.
 
     ``source``: of the document that the text comes from; empty for a text that the model wrote: then it is the step.
+    A text that was made of documents names them in ``meta``: their hex ids as a list ``made_from``, or one as ``document``.
+    That is how a takedown tells what was made of what.
+
     Where a stage that ``reads_documents`` gives the hex id of one that it read as ``document``, text and source are
     that one's, whole, and ``text`` is empty: requests need not carry it.
     """
