@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from curate import assets
 from curate.environment import withhold
@@ -64,8 +64,13 @@ class _Recipe(BaseModel):
     plugins: list[str] = Field(default_factory=list)
     models: dict[str, Model] = Field(default_factory=dict)
     budget: Budget = Field(default_factory=Budget)
-    takedown: str | list[str] = Field(default_factory=list)
+    takedown: list[str] = Field(default_factory=list)
     steps: list[dict[str, Any]] = Field(min_length=1)
+
+    @field_validator("takedown", mode="before")
+    @classmethod
+    def _one_list(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
 
 
 class Step:
@@ -98,7 +103,7 @@ class Recipe:
     def __init__(self, head: _Recipe, path: Path, steps: list[Step]) -> None:
         self.name, self.about, self.seed, self.path = head.recipe, head.about, head.seed, path
         self.models, self.budget, self.steps = head.models, head.budget, steps
-        self.takedown = (head.takedown,) if isinstance(head.takedown, str) else tuple(head.takedown)
+        self.takedown = tuple(head.takedown)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:

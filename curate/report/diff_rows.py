@@ -123,7 +123,7 @@ def _unhex(column: pa.Array) -> npt.NDArray[np.uint8]:
 def diff_rows(a: Side, b: Side) -> Rows | None:
     """Compare the documents of two results; None where one of them does not name its documents.
 
-    Holds 32 bytes for each document of both.
+    Holds about 100 bytes for each document of both.
     """
     mine, other = a.documents(), b.documents()
     if mine is None or other is None:
