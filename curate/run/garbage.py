@@ -41,7 +41,8 @@ _STATEMENT: Final = re.compile(
 )
 """Files that name others: records, receipts, pointers."""
 _ROUND: Final = re.compile(r"steps/[^/]+/[^/]+/rounds/[^/]+\.json")
-_FACTS: Final = re.compile(r"(steps/[^/]+/[^/]+)/step\.json")
+_FACTS: Final = re.compile(r"(steps/[^/]+/[^/]+)/(step|receipts/.+\.kills)\.json")
+"""What is known of a step and its tasks (run/versions.py, run/quarantine.py): needed as long as anything of it is."""
 
 
 @dataclass

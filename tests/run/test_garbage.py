@@ -187,12 +187,18 @@ def test_history_is_kept_unless_it_is_to_go(curate: Curate, mine: Path) -> None:
     before = receipts(store)
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert receipts(store) == before and results(store) == first
+    # What was found out about a task (run/quarantine.py) is kept as long as its step is.
+    newest = (store / json.loads((store / "steps.json").read_bytes())["unique"]).parent
+    older = next(p for p in newest.parent.iterdir() if p != newest)
+    for folder in (newest, older):
+        (folder / "receipts" / f"{'1' * 32}.kills.json").write_text("[]")
     said = collect(curate, store, "--newest", "--yes")
+    assert (newest / "receipts" / f"{'1' * 32}.kills.json").exists() and not older.exists()
     assert set(said["files"]) == {"older"} and said["links"] == ["more"]
     assert not (store / "more").is_symlink() and (store / "out").is_dir()
     left = receipts(store)
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
-    assert receipts(store) == left and results(store) == first
+    assert receipts(store) == left and results(store) == first and (newest / "step.json").exists()
     assert collect(curate, store, "--newest", "--yes")["files"] == {}
     # One more input does not redo the others: the receipts of what stayed are there.
     (mine / "c.jsonl").write_bytes(lines(rows(prose(43, 1500)[40:], "c")))

@@ -205,7 +205,9 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
     assert after["removed"]["url:pages.example/5"] == 1 and [e["value"] for e in after["unmatched"]] == ["never/seen"]
     # What is left lies in older files, until they go.
     assert [m for m in marks if m in texts(store)]
+    paid = sorted(store.glob("steps/judge/*/rounds/*.json"))
     curate("gc", store, "--newest", "--yes").ok()
+    assert sorted(store.glob("steps/judge/*/rounds/*.json")) == paid and len(paid) > 8
     assert not [m for m in marks if m in texts(store)]
     done = json.loads((store / "manifest.json").read_bytes())
     curate.run(path, store).ok()
