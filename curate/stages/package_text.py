@@ -3,7 +3,7 @@
 ======================= ==================================================================================
 .gz, .dz                what is in it, by the name without it (at most MAX_FILE_BYTES)
 .html, .htm, .xhtml     the page's main content, by resiliparse (``pip install 'phi-curate[packages]'``)
-.docbook, .page         its text, as that of a page (DocBook, Mallard)
+.docbook, .page, .utf8  its text, as that of a page (DocBook, Mallard, Stellarium's descriptions)
 .ipynb                  text and code cells in their order, without outputs
 no suffix               words without their tags, where it is a tagged corpus (``The/at jury/nn said/vbd ./.``)
 anything else           as it is: UTF-8, else Latin-1
@@ -49,7 +49,7 @@ def text_of(path: str, raw: bytes) -> str:
         return text_of(path.removesuffix(PurePosixPath(path).suffix), _gunzip(raw))
     if suffix in _PAGES:
         return _page(_decoded(raw), main=True)
-    if suffix in (".docbook", ".page"):
+    if suffix in (".docbook", ".page", ".utf8"):
         return _page(_BLOCK.sub(lambda m: f"<{m[1]}{_BLOCKS[m[2]]}>", _decoded(raw)), main=False)
     if suffix == ".ipynb":
         return _notebook(raw)

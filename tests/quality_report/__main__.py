@@ -12,6 +12,7 @@ import argparse
 import fnmatch
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,11 @@ def lines(path: Path) -> Iterator[bytes]:
         yield from stream.read().splitlines()
 
 
-def corpora_documents(folder: Path, spec: dict[str, Any]) -> Documents:
-    """The rows whose sources data/labels names; the label is the side on which the source stands."""
-    found = Documents([], [], [])
+def corpora_documents(folder: Path, spec: dict[str, Any]) -> tuple[Documents, np.ndarray]:
+    """The rows whose sources data/labels names; the label is the side on which the source stands. And bool[n]: which are
+    what their source is named for; of a source of lessons its licence or title page is not, by path or first line."""
+    found, meant = Documents([], [], []), []
+    no_lesson = [(rule["source"], re.compile(rule["named"]).search) for rule in spec.get("no_lesson", [])]
     for name in spec["files"]:
         for line in lines(folder / f"{name}.jsonl.zst"):
             row = json.loads(line)
@@ -84,7 +87,9 @@ def corpora_documents(folder: Path, spec: dict[str, Any]) -> Documents:
                     found.text.append(row["text"])
                     found.label.append(label)
                     found.source.append(row["source"].partition("@")[0])
-    return found
+                    named = f"{row['path']}\n{row['text'].strip().partition(chr(10))[0]}"
+                    meant.append(not any(fnmatch.fnmatchcase(row["source"], p) and says(named) for p, says in no_lesson))
+    return found, np.array(meant)
 
 
 def scores(name: str, docs: Documents) -> np.ndarray:
@@ -179,8 +184,13 @@ def main() -> None:
         report[name] = {"registries": table(f"{name}, test sources of registries", docs, columns(docs))}
         spec = yaml.safe_load((assets.ROOT / "data" / "labels" / f"{name}.tests.yaml").read_text()).get("corpora")
         if given.corpora and spec:
-            docs = corpora_documents(Path(given.corpora), spec)
-            report[name]["corpora"] = table(f"{name}, corpora", docs, columns(docs))
+            docs, meant = corpora_documents(Path(given.corpora), spec)
+            values = columns(docs)
+            report[name]["corpora"] = table(f"{name}, corpora", docs, values)
+            if not meant.all():
+                title = f"{name}, corpora without files of good sources that are no lessons by their names"
+                parts = {key: column[meant] for key, column in values.items()}
+                report[name]["corpora, lessons alone"] = table(title, docs.of(meant), parts)
             for which, graded in graded_documents(Path(given.corpora)) if name == "textbook-value" else ():
                 report[name][which] = agreement(graded, columns(graded.docs))
     out = Path("runs/quality/quality.json")

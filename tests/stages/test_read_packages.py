@@ -336,6 +336,8 @@ def test_tagged_words_lose_their_tags_and_help_pages_their_markup():
     page = "<page><info><credit/></info><title>Zoom</title><p>Press <key>+</key>.</p></page>"
     assert "Press +." in text_of("help/C/zoom.page", page.encode())
     assert "<" not in text_of("help/C/zoom.page", page.encode())
+    sky = "<h1>Maya</h1>\n<p align='justify'>They named the <em>stars</em>.</p>"
+    assert text_of("maya/description.en.utf8", sky.encode()) == "Maya\n\nThey named the stars."
 
 
 def test_an_sdist_comes_from_the_index_that_pip_is_set_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
