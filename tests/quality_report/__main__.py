@@ -88,7 +88,9 @@ def corpora_documents(folder: Path, spec: dict[str, Any]) -> tuple[Documents, np
                     found.label.append(label)
                     found.source.append(row["source"].partition("@")[0])
                     named = f"{row['path']}\n{row['text'].strip().partition(chr(10))[0]}"
-                    meant.append(not any(fnmatch.fnmatchcase(row["source"], p) and says(named) for p, says in no_lesson))
+                    meant.append(
+                        not any(fnmatch.fnmatchcase(row["source"], p) and says(named) for p, says in no_lesson)
+                    )
     return found, np.array(meant)
 
 
