@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import xxhash
 from pydantic import BaseModel
@@ -48,24 +48,24 @@ def fingerprint(*values: object) -> str:
     return hashlib.sha256(canonical(list(values)).encode()).hexdigest()[:32]
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits: for what leaves the project (assets, weights, final shards)."""
     state = hashlib.sha256()
-    for chunk in _chunks(path):
-        state.update(chunk)
+    with path.open("rb") as file:
+        for chunk in _chunks(file):
+            state.update(chunk)
     return state.hexdigest()
 
 
-def content_digest(path: Path) -> str:
-    """XXH3-128 of a file's bytes, 32 hex digits: for inputs, read at the speed of memory."""
+def content_digest(file: BinaryIO) -> str:
+    """XXH3-128 of the rest of an open file, 32 hex digits: for inputs, read at the speed of memory."""
     state = xxhash.xxh3_128()
-    for chunk in _chunks(path):
+    for chunk in _chunks(file):
         state.update(chunk)
     return state.hexdigest()
 

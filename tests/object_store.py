@@ -129,13 +129,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that came to the proxy: what was asked, the server's status (0: it never heard of it), what went wrong."""
+    """A request that came to the proxy: what was asked, the server's status (0: it never heard of it), what went wrong,
+    bytes of the request's body and of the answer's."""
 
     method: str
     path: str
     status: int
     faults: tuple[Kind, ...] = ()
     sent: int = 0
+    got: int = 0
 
 
 @dataclass
@@ -262,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, {"Content-Type": "application/xml"}, _SLOW_DOWN)
             return
         status, headers, answer = self._upstream(body)
-        self.owner.note(Seen(self.command, self.path, status, kinds, len(body)))
+        self.owner.note(Seen(self.command, self.path, status, kinds, len(body), len(answer)))
         if "drop_after" in kinds:
             self._hang_up()
         elif "cut" in kinds and answer:

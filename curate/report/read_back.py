@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,27 +13,32 @@ from curate import schema
 from curate.errors import CurateError
 from curate.report.edits import editing, texts_of
 from curate.report.run_folder import Row, RunFolder, recipe_path
+from curate.stages.catalog import Catalog, Files, InputFile
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
+from curate.store.known_files import KnownFiles
 from curate.text.hashing import content_hash
 
 MOST_BYTES: Final = 1 << 30
 """Input that is read again at most; more is left to the user, who knows from the origin where to look."""
 
 
-class _Known:
+class _Known(Catalog):
     """Digests of inputs as the run knew them: nothing is hashed again."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._known: dict[str, Any] = run.store.read_json("digests.json") or {}
+        self._files = KnownFiles(run.store)
         self.changed: set[str] = set()
 
-    def __call__(self, path: Path) -> str:
-        facts, entry = path.stat(), self._known.get(str(path))
-        if entry is None or entry[:2] != [facts.st_size, facts.st_mtime_ns]:
-            self.changed.add(path.name)
-            return "changed"
-        return str(entry[2])
+    def digests(
+        self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None
+    ) -> Sequence[str]:
+        del check
+        if files.given is not None and all(files.given):
+            return files.given
+        found = self._files.find(files.root, files.names, files.stamps, checks).digests
+        self.changed.update(name for name, digest in zip(files.names, found, strict=True) if not digest)
+        return [digest or "changed" for digest in found]
 
 
 def read_back(
@@ -109,15 +113,20 @@ def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> 
 
 
 def _chosen(splits: list[Split], origins: list[str]) -> list[Split]:
-    """Splits that may hold rows with these origins; of folders of small files only the files in question."""
+    """Splits that may hold rows with these origins; of packs of small files only the files in question."""
+    # An origin is NAME#KEY, or .#NAME of a source file; a name may hold a #, too.
+    names = {o[:at] for o in origins for at, char in enumerate(o) if char == "#"}
+    names |= {o[2:] for o in origins if o.startswith(".#")}
     chosen = []
     for split in splits:
-        keys = {o[len(split.name) + 1 :] for o in origins if o.startswith(f"{split.name}#")}
         if split.members:
-            members = tuple(m for m in split.members if m in keys)
-            if members:
-                chosen.append(dataclasses.replace(split, members=members, stop=len(members), bytes=0))
-        elif keys:
+            stamps = zip(split.members, split.files(), strict=False)
+            kept = [(member, stamp) for member, (_, stamp) in stamps if member in names]
+            if kept:
+                members = tuple(member for member, _ in kept)
+                packed = b"".join(stamp for _, stamp in kept)
+                chosen.append(dataclasses.replace(split, members=members, stop=len(members), bytes=0, stamps=packed))
+        elif split.name in names:
             chosen.append(split)
     return chosen
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from curate import assets
 from curate.errors import InputError, RecipeError
-from curate.fingerprint import fingerprint
 from curate.quality import classifier
 from curate.quality.folder import SETTINGS_FILE
 from curate.report.inspect import Distribution, distribution
 from curate.report.plain import one_line
 from curate.report.run_folder import open_run
+from curate.stages.catalog import Unhashed
 from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.store.files import storage_errors
 from curate.text.batch import Batch
@@ -122,7 +122,7 @@ def _use(path: Path) -> str:
 
 def splits_of(stage: Source) -> list[Split]:
     """All splits; nothing is hashed, since nothing is kept."""
-    return stage.splits(Path.cwd(), lambda path: fingerprint(str(path)), SPLIT_BYTES)
+    return stage.splits(Path.cwd(), Unhashed(), SPLIT_BYTES)
 
 
 def score_files(

@@ -20,6 +20,7 @@ from curate.run.audit_task import AuditCounts, AuditTask
 from curate.run.cluster import Runner
 from curate.run.row_step import RowStep
 from curate.stages.base import Context, Filter, Generator, Global
+from curate.stages.catalog import Unhashed
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store
 
@@ -221,7 +222,7 @@ class Auditor:
     def _read(self, step: PlannedStep) -> list[Split]:
         assert isinstance(step.stage, Source)
         try:
-            return step.stage.splits(self._plan.recipe.path.parent, _stamp, SPLIT_BYTES)
+            return step.stage.splits(self._plan.recipe.path.parent, Unhashed(), SPLIT_BYTES)
         except InputError as error:
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
@@ -268,7 +269,7 @@ class Auditor:
                     before,
                 )
             )
-        key = fingerprint(tree.source.id, vars(split))
+        key = fingerprint(tree.source.id, {**vars(split), "stamps": split.stamps.hex()})
         return AuditTask(
             store,
             "audit",
@@ -312,9 +313,3 @@ class Auditor:
             pairs,
             why,
         )
-
-
-def _stamp(path: Path) -> str:
-    """Instead of a file's digest: nothing that an audit keeps depends on it."""
-    facts = path.stat()
-    return fingerprint(str(path), facts.st_size, facts.st_mtime_ns)

@@ -61,7 +61,7 @@ class Engine:
     def __post_init__(self) -> None:
         self.records: dict[str, StepRecord] = {}
         self.record_keys: dict[str, str] = {}
-        self.inputs: dict[str, list[dict[str, str]]] = {}
+        self.inputs: dict[str, list[dict[str, Any]]] = {}
         self.reused: set[str] = set()
         self.digests = Digests(self.store)
 
@@ -95,12 +95,14 @@ class Engine:
     def splits(self, step: PlannedStep) -> list[Split]:
         """Splits of a source step; their names and digests go into the manifest."""
         assert isinstance(step.stage, Source)
+        self.digests.listed.clear()
         try:
             splits = step.stage.splits(self.plan.recipe.path.parent, self.digests, self.settings.split_bytes)
         except InputError as error:
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
         self.digests.save()
+        self.inputs[step.id] = read_files(splits, self.digests.listed)
         return splits
 
     # -- running -------------------------------------------------------------------------------------------
@@ -207,7 +209,6 @@ class Engine:
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
         if splits is not None:
-            self.inputs[head.id] = read_files(splits, self.digests)
             key = fingerprint([split_identity(s) for s in splits])
         else:
             key = fingerprint([p.key for p in self.input_parts(head)])

@@ -2,81 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import zstandard
 
-from curate.errors import DamagedError, InputError
-from curate.fingerprint import content_digest, fingerprint
+from curate.fingerprint import fingerprint
 from curate.run.task import Task
+from curate.stages.catalog import Catalog, Files, InputFile, check_unchanged
 from curate.stages.source import Source, Split
 from curate.store.files import Store, crash_point, storage_errors, sync_file
+from curate.store.known_files import KnownFiles
 
-Stamp = tuple[str, int, int, int]
-"""A file's path, size, mtime and ctime in ns, as they were when its digest was computed."""
+MOST_NAMED: Final = 10_000
+"""Input files of a source that the manifest names one by one."""
+
 _BLOCK: Final = 1 << 20
 """Bytes of a piece that a cutting task holds at once."""
 
 
-def stamp_of(path: Path) -> Stamp:
-    """The file's stamp now. mtime can be set back (cp -p, rsync -t over another version of the same size), ctime can't."""
-    facts = path.stat()
-    return (str(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+class Digests(Catalog):
+    """Digests of input files, kept in the store: a file's stamp only saves reading it again.
 
-
-def check_unchanged(stamps: tuple[Stamp, ...]) -> None:
-    """Raise InputError for a file that is no longer what its digest says: what was read of it must not be committed."""
-    for stamp in stamps:
-        try:
-            same = stamp_of(Path(stamp[0])) == stamp
-        except OSError:
-            same = False
-        if not same:
-            raise InputError(
-                "the file was changed while it was being read",
-                place=stamp[0],
-                cure="run again when nothing writes to it any more: what is committed is kept",
-            )
-
-
-class Digests:
-    """Content digests of input files; (path, size, mtime, ctime) only saves reading a file again."""
-
-    KEY = "digests.json"
+    Attributes:
+        listed: what was asked for since it was emptied last, and what was answered: what a source reads.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        try:
-            known = store.read_json(self.KEY)
-        except DamagedError:
-            known = None
-        self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
-        self._changed = False
+        self._known: KnownFiles | None = None
+        self.listed: list[tuple[Files, Sequence[str]]] = []
 
-    def __call__(self, path: Path) -> str:
-        """Digest of a file's content."""
-        stamp = stamp_of(path)
-        entry = self._known.get(str(path))
-        if entry is None or entry[:-1] != list(stamp[1:]):
-            entry = [*stamp[1:], content_digest(path)]
-            check_unchanged((stamp,))
-            self._known[str(path)] = entry
-            self._changed = True
-        return str(entry[-1])
-
-    def stamps(self, split: Split) -> tuple[Stamp, ...]:
-        """Of the files that a split reads, as they were when their digests were computed."""
-        paths = [str(Path(split.path) / member) for member in split.members] or [split.path]
-        return tuple((path, *self._known[path][:-1]) for path in paths if path in self._known)
+    def digests(
+        self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None
+    ) -> Sequence[str]:
+        if files.given is not None and all(files.given):
+            found: Sequence[str] = files.given
+        else:
+            self._known = self._known or KnownFiles(self._store)
+            known = self._known.find(files.root, files.names, files.stamps, checks)
+            found = known.digests
+            for number in known.missing:
+                file = files.file(number)
+                if not known.checked[number]:
+                    check(file)
+                found[number] = found[number] or self.digest(file)
+            self._known.keep(files.root, files.names, files.stamps, found, checks)
+        self.listed.append((files, found))
+        return found
 
     def save(self) -> None:
         """Keep what was learnt."""
-        if self._changed:
-            self._store.replace_json(self.KEY, self._known)
-            self._changed = False
+        if self._known is not None:
+            self._known.save()
 
 
 def split_identity(split: Split) -> str:
@@ -84,21 +64,21 @@ def split_identity(split: Split) -> str:
     return fingerprint(split.digest, split.name, split.start, split.stop, split.offset, list(split.members))
 
 
-def read_files(splits: list[Split], digest: Digests) -> list[dict[str, str]]:
-    """Names and content digests of what splits read, however it was split: for the manifest."""
-    found: dict[str, list[str]] = {}
-    for split in splits:
-        path = Path(split.path)
-        if split.members:
-            # A member may be a link that leads nowhere, or a pipe: its source sets it aside.
-            members = [f"{m}={digest(path / m) if (path / m).is_file() else 'no file'}" for m in split.members]
-            found.setdefault(split.name, []).extend(members)
-        else:
-            found.setdefault(split.name, []).append(digest(path) if path.is_file() else split.digest)
-    return [
-        {"name": name, "digest": values[0] if len(set(values)) == 1 else fingerprint(sorted(set(values)))}
-        for name, values in sorted(found.items())
-    ]
+def read_files(splits: Sequence[Split], listed: Sequence[tuple[Files, Sequence[str]]]) -> list[dict[str, Any]]:
+    """Names and digests of what a source reads, however it is split: for the manifest.
+
+    Of more than MOST_NAMED files one entry stands for all: how many, and a digest of all names and digests. What is
+    no file of the user's (a dataset on the hub, a package) is named as its splits are.
+    """
+    if not listed:
+        return [{"name": s.name, "digest": s.digest} for s in sorted(splits, key=lambda split: split.name)]
+    found = sorted(pair for files, digests in listed for pair in zip(files.names, digests, strict=True))
+    if len(found) <= MOST_NAMED:
+        return [{"name": name, "digest": digest} for name, digest in found]
+    state = hashlib.sha256()
+    for name, digest in found:
+        state.update(f"{name}\0{digest}\0".encode())
+    return [{"name": "*", "files": len(found), "digest": state.hexdigest()[:32]}]
 
 
 @dataclass(frozen=True)
@@ -108,7 +88,6 @@ class CutTask(Task):
     source: Source
     split: Split
     split_bytes: int
-    stamps: tuple[Stamp, ...] = ()
 
     @property
     def point(self) -> str:
@@ -144,7 +123,7 @@ class CutTask(Task):
         value = piece.close()
         if piece.known is not None:
             return piece.known
-        check_unchanged(self.stamps)
+        check_unchanged(self.split.files())
         value = self.store.put_if_absent(self._receipt_of(number), value)
         crash_point("cut.after-piece")
         return value

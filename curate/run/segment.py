@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.run.documents import documents
-from curate.run.inputs import Stamp, check_unchanged
 from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.mend import check_written
 from curate.run.quarantine import Lethal, RowTask
@@ -27,6 +26,7 @@ from curate.run.row_step import RowStep, edited, no_rows, slices, text_bytes, wi
 from curate.run.tally import tally
 from curate.run.warm import measure
 from curate.stages.base import Signals
+from curate.stages.catalog import check_unchanged
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.stages.source import SetAside, Source, Split
@@ -47,7 +47,6 @@ class SegmentTask(RowTask):
         source, split, source_id: what to read when the segment begins with a source.
         part: what to read otherwise.
         sample, limit: see recipe.plan.Options; limit counts down over the splits of a source.
-        stamps: of the files that the split reads: what is read of one that was changed since is not committed.
         removals: documents of the source that must not be used.
         in_slices: whether steps get batches as small as can be; results are the same.
         lethal: rows that steps must not see: they are dropped there, for killing workers.
@@ -61,7 +60,6 @@ class SegmentTask(RowTask):
     part: Part | None = None
     sample: float = 1.0
     limit: int | None = None
-    stamps: tuple[Stamp, ...] = ()
     removals: Removals | None = None
     in_slices: bool = False
     lethal: tuple[Lethal, ...] = ()
@@ -117,7 +115,8 @@ class SegmentTask(RowTask):
             elif self.part is not None:
                 run.from_part(self.part)
             stack.close()
-        check_unchanged(self.stamps)
+        if self.split is not None:
+            check_unchanged(self.split.files())  # what was read of a file that was changed since is not committed
         crash_point("segment.before-data")
         return run.receipt()
 

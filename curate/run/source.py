@@ -58,7 +58,6 @@ class Reading:
             None,
             sample,
             limit,
-            self.engine.digests.stamps(split),
             self.engine.plan.removals,
         )
 
@@ -75,7 +74,6 @@ class Reading:
                 self.source,
                 s,
                 size,
-                engine.digests.stamps(s),
             )
             for s in splits
             if s.sequential

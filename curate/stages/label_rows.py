@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from curate.errors import InputError
 from curate.stages.reading_files import did_you_mean, head, looks_like
-from curate.stages.reading_lines import gz_blocks, kind_of, plain_blocks, whole_lines, zst_blocks
+from curate.stages.reading_lines import Kind, gz_blocks, kind_of, plain_blocks, whole_lines, zst_blocks
 from curate.text.hashing import hash128
 
 Key = Literal["origin", "id", "content_hash"]
@@ -242,11 +242,12 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    start = head(path)
+    start = head(str(path))
     kind = kind_of(start)
     if kind == "plain" and (what := looks_like(start)):
         raise InputError(f"the content is {what}", place=str(path), cure="rename it after its content")
-    blocks = {"plain": plain_blocks, "gz": gz_blocks, "zst": zst_blocks}[kind](path)
+    unpack: dict[Kind, Callable[[str], Iterator[bytes]]] = {"plain": plain_blocks, "gz": gz_blocks, "zst": zst_blocks}
+    blocks = unpack[kind](str(path))
     for _, lines in whole_lines(blocks, 0, first=True, limit=_LINE_BYTES):
         if lines is None:
             raise InputError(f"a line of over {_LINE_BYTES >> 20} MB", place=str(path), cure="is it a label file?")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import ClassVar, Final
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 
 from curate.errors import InputError
+from curate.stages import remote
+from curate.stages.catalog import InputFile
 from curate.stages.reading import REASONS, FileSource, RecordSource
 from curate.stages.reading_checked import check_batch
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import Digest, InputFile, find_files, group_sizes, head, not_what_it_says, split_digest
+from curate.stages.reading_files import group_sizes, head, not_what_it_says, split_digest
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 
@@ -32,31 +34,30 @@ class ReadArrow(FileSource):
     revision: ClassVar[int] = 1
     reasons: ClassVar = REASONS
 
-    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
-        return [
-            split
-            for file in find_files(self.paths, base, (".arrow", ".arrows", ".feather", ".ipc"))
-            for split in arrow_splits(self, file, digest, split_bytes)
-        ]
+    suffixes: ClassVar = (".arrow", ".arrows", ".feather", ".ipc")
 
-    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+    def check(self, file: InputFile) -> None:
+        with _opened(file.path, file.stamp) as arrow:
+            Columns.of(self, arrow.reader.schema, file.path)
+
+    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
+        return arrow_splits(self, file, content, split_bytes)
+
+    def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         return read_arrow(self, split, source)
 
 
-def arrow_splits(stage: RecordSource, file: InputFile, digest: Digest, split_bytes: int) -> Iterator[Split]:
+def arrow_splits(stage: RecordSource, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
     """Splits of one Arrow file or stream; ``offset`` is the position of a split's first row."""
-    is_file = _is_file(file.path)
-    with _mapped(file.path) as mapped:
-        reader = pa.ipc.open_file(mapped) if is_file else pa.ipc.open_stream(mapped)
-        Columns.of(stage, reader.schema, str(file.path))
-        rows = _batch_rows(mapped, reader) if is_file else []
-    content = digest(file.path)
+    with _opened(file.path, file.stamp) as arrow:
+        Columns.of(stage, arrow.reader.schema, file.path)
+        rows = _batch_rows(arrow) if arrow.is_file else None
 
     def split(start: int, stop: int, size: int, offset: int) -> Split:
         key = split_digest(content, file.name, start, stop)
-        return Split(str(file.path), file.name, start, stop, key, size, offset)
+        return Split(file.path, file.name, start, stop, key, size, offset, stamps=file.stamp)
 
-    if not is_file:
+    if rows is None:
         yield split(0, -1, file.size, 0)
         return
     # The index does not tell how large a batch is: rows stand for bytes.
@@ -68,55 +69,62 @@ def arrow_splits(stage: RecordSource, file: InputFile, digest: Digest, split_byt
 def read_arrow(stage: RecordSource, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
     """Documents of a split that ``arrow_splits`` made."""
     documents = stage.documents(split, source, "row")
-    path = Path(split.path)
-    with _mapped(path) as mapped:
-        is_file = _is_file(path)
-        reader = pa.ipc.open_file(mapped) if is_file else pa.ipc.open_stream(mapped)
-        columns = Columns.of(stage, reader.schema, split.path)
+    with _opened(split.path, split.stamps) as arrow:
+        columns = Columns.of(stage, arrow.reader.schema, split.path)
         position = split.offset
-        if is_file:
-            stop = reader.num_record_batches if split.stop < 0 else split.stop
-            batches = (reader.get_batch(index) for index in range(split.start, stop))
+        if arrow.is_file:
+            stop = arrow.reader.num_record_batches if split.stop < 0 else split.stop
+            batches = (arrow.reader.get_batch(index) for index in range(split.start, stop))
         else:
-            batches = iter(reader)
+            batches = iter(arrow.reader)
         for batch in batches:
             check_batch(batch)
             yield from columns.documents(batch, position, documents)
             position += batch.num_rows
 
 
-def _is_file(path: Path) -> bool:
-    start = head(path)
-    if not start.startswith((_FILE, _STREAM)):
-        raise not_what_it_says(path, "Arrow", start)
-    return start.startswith(_FILE)
+@dataclass(frozen=True)
+class _Arrow:
+    """An open Arrow file, which has an index, or stream, which has none."""
+
+    source: pa.NativeFile
+    reader: Any
+    is_file: bool
 
 
-def _batch_rows(mapped: pa.MemoryMappedFile, reader: pa.RecordBatchFileReader) -> list[int]:
+def _batch_rows(arrow: _Arrow) -> list[int]:
     """Rows of each record batch: read from one column of fixed width where there is one, to decompress little."""
-    fixed = [i for i, f in enumerate(reader.schema) if pa.types.is_primitive(f.type)]
+    fixed = [i for i, f in enumerate(arrow.reader.schema) if pa.types.is_primitive(f.type)]
     options = pa.ipc.IpcReadOptions(included_fields=[fixed[0] if fixed else 0], use_threads=False)
-    lean = pa.ipc.open_file(mapped, options=options)
+    lean = pa.ipc.open_file(arrow.source, options=options)
     return [lean.get_batch(index).num_rows for index in range(lean.num_record_batches)]
 
 
 @contextmanager
-def _mapped(path: Path) -> Iterator[pa.MemoryMappedFile]:
-    """A file in the address space, not in memory; what Arrow can't read becomes an InputError."""
-    try:
-        with pa.memory_map(str(path)) as mapped:
-            try:
-                yield mapped
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                raise InputError(
-                    f"damaged Arrow data before byte {_tell(mapped)}: {why}",
-                    place=str(path),
-                    cure="fetch or write it again",
-                ) from None
-    except OSError as error:
-        raise InputError(f"can't be read: {error}", place=str(path), cure="check its permissions") from None
+def _opened(path: str, stamp: bytes) -> Iterator[_Arrow]:
+    """A file in the address space, not in memory, or a remote one; what Arrow can't read becomes an InputError."""
+    start = head(path, stamp, len(_FILE))
+    if not start.startswith((_FILE, _STREAM)):
+        raise not_what_it_says(path, "Arrow", start)
+    is_file = start.startswith(_FILE)
+    with ExitStack() as stack:
+        if remote.is_url(path):
+            # A batch of a file is read as a whole; a stream message by message.
+            file = stack.enter_context(remote.opened(path, stamp, 0 if is_file else remote.BLOCK))
+            source = stack.enter_context(pa.PythonFile(file, "r"))
+        else:
+            with remote.local_errors(path):
+                source = stack.enter_context(pa.memory_map(path))
+        try:
+            yield _Arrow(source, (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source), is_file)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise InputError(
+                f"damaged Arrow data before byte {_tell(source)}: {why}",
+                place=path,
+                cure="fetch or write it again",
+            ) from None
 
 
-def _tell(mapped: pa.MemoryMappedFile) -> int:
-    return int(mapped.size() if mapped.closed else mapped.tell())
+def _tell(source: pa.NativeFile) -> int:
+    return int(source.size() if source.closed else source.tell())

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final
 
+import numpy as np
 import pyarrow as pa
-import xxhash
 from pydantic import Field
 
 from curate.errors import InputError
-from curate.fingerprint import fingerprint
+from curate.stages.catalog import NO_STAMP, Catalog, Files
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
-from curate.stages.reading_files import Digest, check_name, expand_inputs, listing
+from curate.stages.reading_files import check_names, check_utf8, expand, listing
+from curate.stages.reading_packs import pack, packs
 from curate.stages.registry import register
+from curate.stages.remote import fetched, is_url
 from curate.stages.source import SetAside, Source, Split
 
-_GROUP_MASK: Final = (1 << 11) - 1
-"""A group of files ends after about 2,048 files: 16 MB at 8 KB each."""
 _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:[#\r\n]|$)", re.ASCII)
 _COOKIE_BYTES: Final = 4096
@@ -50,9 +52,8 @@ class ReadCode(Source):
     taken off), UTF-16 with a byte order mark or, in Python files, what a PEP 263 cookie says; nothing is guessed.
     ``meta`` has path, bytes (of the file), language (by extension), encoding where it is not UTF-8, and the license.
 
-    Files are read in groups; a group ends after a file whose path says so by its hash, or when it is large enough, so
-    one file more or less changes its own group only (and its neighbours up to the next such path where a group grew
-    too large). The groups bear on no id.
+    Files are read in packs of some hundreds; they bear on no id, and one file more or less changes its own pack only.
+    Paths may be URLs, as for read.jsonl.
     """
 
     revision: ClassVar[int] = 1
@@ -64,7 +65,9 @@ class ReadCode(Source):
         "link": "a symbolic link: follow_symlinks is off, or it leads out of the root",
     }
 
-    paths: list[str] = Field(min_length=1, description="folders (or files, or globs) of source files, in this order")
+    paths: list[str] = Field(
+        min_length=1, description="folders (or files, or globs) of source files, or their URLs, in this order"
+    )
     extensions: list[str] = Field([".py"], min_length=1, description="extensions of the files that are read")
     exclude: list[str] = Field(
         ["**/node_modules/**", "**/site-packages/**", "**/__pycache__/**"],
@@ -75,49 +78,45 @@ class ReadCode(Source):
     source: str | None = Field(None, description="the documents' source; null: the step's id")
     max_document_bytes: int = Field(32 << 20, ge=1, description="files with more bytes are `too_large`")
 
-    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
+    def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         found: list[Split] = []
-        seen: dict[str, Path] = {}
+        owner: dict[str, Files] = {}
         for given in self.paths:
-            root, members = self._members(given, base)
-            for member in members:
-                if member in seen and seen[member] != root:
-                    raise InputError(
-                        f"two inputs are called '{member}': below {seen[member]} and below {root}",
-                        place=given,
-                        cure="rows are known by step and name: give the folder that holds both, or use two steps",
-                    )
-            members = [m for m in members if seen.setdefault(m, root) is root]
-            found += _groups(root, members, digest, split_bytes)
+            files = self._files(given, base)
+            if len(self.paths) > 1:
+                known = {name for name in files.names if name in owner and owner[name].root == files.root}
+                files = files.chosen([n for n, name in enumerate(files.names) if name not in known])
+                check_names(files, owner, given)
+            digests = _digests(files, catalog)
+            found += [pack(files, *ends, digests, ".") for ends in packs(files, 0, len(files), split_bytes)]
         return found
 
-    def _members(self, given: str, base: Path) -> tuple[Path, list[str]]:
-        """The root and the names of the files below it that are read, sorted."""
-        suffixes = [e if e.startswith(".") else f".{e}" for e in self.extensions]
-        root, names, outright = expand_inputs(given, base, suffixes)
+    def _files(self, given: str, base: Path) -> Files:
+        """The files that are read of one entry of ``paths``."""
+        suffixes = tuple(e if e.startswith(".") else f".{e}" for e in self.extensions)
+        files = expand(given, base, suffixes)
         skip = [glob_pattern(p) for p in self.exclude]
         kept = [
             n
-            for n in names
-            if outright or (n.lower().endswith(tuple(suffixes)) and not any(p.fullmatch(n) for p in skip))
+            for n, name in enumerate(files.names)
+            if files.outright or (name.lower().endswith(suffixes) and not any(p.fullmatch(name) for p in skip))
         ]
         if not kept:
             raise InputError(
-                f"no file with {listing(suffixes)} is left after `exclude`", place=str(root), cure="check the settings"
+                f"no file with {listing(suffixes)} is left after `exclude`", place=files.root, cure="check the settings"
             )
-        for name in kept:
-            check_name(name, root / name)
-        return root.absolute(), kept
+        files = files.chosen(kept)
+        check_utf8(files)
+        return files
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         documents = Documents(split.name, source, source=self.source, max_bytes=self.max_document_bytes, unit="file")
-        root = Path(split.path)
         pending: list[tuple[int, str, str, bytes]] = []
         asides: list[tuple[int, SetAside]] = []
         size = 0
-        for number, member in enumerate(split.members):
+        for number, (member, data) in enumerate(zip(split.members, self._contents(split), strict=True)):
             try:
-                text, meta = self._file(root, member)
+                text, meta = self._document(member, data())
             except _NotRead as why:
                 key = documents.aside(number, why.reason, why.detail, member)[1].origin
                 asides.append((number, SetAside(key, why.reason, why.detail)))
@@ -129,8 +128,17 @@ class ReadCode(Source):
                 pending, asides, size = [], [], 0
         yield from documents.batches(_rows(pending) if pending else None, asides)
 
-    def _file(self, root: Path, member: str) -> tuple[str, bytes]:
-        """Text and meta of one file; raises _NotRead."""
+    def _contents(self, split: Split) -> Iterator[Callable[[], bytes]]:
+        """By file, what gives its first bytes, one more than a document may have; that raises _NotRead."""
+        if not is_url(split.path):
+            for member in split.members:
+                yield partial(self._local, Path(split.path), member)
+            return
+        with fetched(split.files(), self.max_document_bytes + 1) as files:
+            for _, data in files:
+                yield partial(bytes, data)
+
+    def _local(self, root: Path, member: str) -> bytes:
         path = root / member
         try:
             if path.is_symlink():
@@ -138,9 +146,12 @@ class ReadCode(Source):
             if path.exists() and not path.is_file():  # to open a pipe is to wait for who writes into it
                 raise _NotRead("unreadable", "a pipe, a socket or a device")
             with path.open("rb") as file:
-                raw = file.read(self.max_document_bytes + 1)
+                return file.read(self.max_document_bytes + 1)
         except OSError as error:
             raise _NotRead("unreadable", f"can't be opened: {error.strerror}") from None
+
+    def _document(self, member: str, raw: bytes) -> tuple[str, bytes]:
+        """Text and meta of one file; raises _NotRead."""
         if len(raw) > self.max_document_bytes:
             raise _NotRead("too_large", f"the file has more than {self.max_document_bytes} bytes")
         suffix = PurePosixPath(member).suffix.lower()
@@ -215,30 +226,17 @@ def _rows(pending: Sequence[tuple[int, str, str, bytes]]) -> Rows:
     )
 
 
-def _groups(root: Path, members: Sequence[str], digest: Digest, split_bytes: int) -> Iterator[Split]:
-    """Splits of content-defined groups of files, see ReadCode."""
-    group: list[tuple[str, str]] = []
-    size = 0
-    for member in members:
-        path = root / member
-        if path.is_symlink():
-            known = f"link:{path.readlink()}" + (f":{digest(path)}" if path.is_file() else "")
-        elif path.is_file():
-            known = digest(path)
-            size += path.stat().st_size
-        else:
-            known = "no file"
-        group.append((member, known))
-        if size >= split_bytes or xxhash.xxh3_64_intdigest(member.encode()) & _GROUP_MASK == 0:
-            yield _split(root, group, size)
-            group, size = [], 0
-    if group:
-        yield _split(root, group, size)
-
-
-def _split(root: Path, group: Sequence[tuple[str, str]], size: int) -> Split:
-    members = tuple(member for member, _ in group)
-    return Split(str(root), ".", 0, len(group), fingerprint(list(group)), size, members=members)
+def _digests(files: Files, catalog: Catalog) -> list[str]:
+    """What stands for the content of each file: also of those that turn out to be none."""
+    there = files.stamps[:, 0] != NO_STAMP[0]
+    found = ["no file"] * len(files)
+    numbers = np.flatnonzero(there).tolist()
+    for number, digest in zip(numbers, catalog.digests(files.chosen(numbers)), strict=True):
+        found[number] = digest
+    for number in files.links:
+        target = f"link:{os.readlink(files.path(number))}"  # noqa: PTH115
+        found[number] = f"{target}:{found[number]}" if there[number] else target
+    return found
 
 
 def glob_pattern(pattern: str) -> re.Pattern[str]:

@@ -14,10 +14,12 @@ from pydantic import Field
 
 from curate.assets import locate
 from curate.errors import CurateError, EndpointError, InputError
+from curate.stages import remote
+from curate.stages.catalog import Catalog, InputFile, file_at, together
 from curate.stages.read_arrow import arrow_splits, read_arrow
 from curate.stages.reading import REASONS, RecordSource
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import Digest, InputFile, did_you_mean, split_digest
+from curate.stages.reading_files import did_you_mean, split_digest, walk
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 
@@ -42,23 +44,30 @@ class ReadDataset(RecordSource):
     revision: ClassVar[int] = 1
     reasons: ClassVar = REASONS
 
-    path: str = Field(min_length=1, description="a folder, or a name on the hub such as owner/name")
+    path: str = Field(min_length=1, description="a folder or its URL, or a name on the hub such as owner/name")
     config: str | None = Field(None, description="the dataset's configuration; null: its default")
     split: str | None = Field(None, description="the dataset's split; may be null where there is only one")
     commit: str | None = Field(None, description="commit of a dataset on the hub (its revision), 40 hex digits")
 
-    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
-        folder = locate(self.path, base)
-        if not folder.is_dir():
-            return self._streamed(self._hub_name(folder), None, digest)
-        folder = folder.absolute()
-        saved = self._saved(folder)
-        if saved is None:
-            return self._streamed(str(folder), folder, digest)
-        return [split for file in saved for split in arrow_splits(self, file, digest, split_bytes)]
+    def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
+        given = remote.plain(self.path)
+        folder = None if remote.is_url(given) else locate(given, base).absolute()
+        if folder is not None and not folder.is_dir():
+            return self._streamed(self._hub_name(folder), None, catalog)
+        saved = self._saved(given if folder is None else str(folder))
+        if saved is not None:
+            known = zip(saved, catalog.digests(together(saved)), strict=True)
+            return [split for file, content in known for split in arrow_splits(self, file, content, split_bytes)]
+        if folder is None:
+            raise InputError(
+                "no dataset that save_to_disk wrote",
+                place=given,
+                cure="read its files with read.parquet, read.jsonl or read.arrow",
+            )
+        return self._streamed(str(folder), folder, catalog)
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
-        if Path(split.path).is_file():
+        if split.stamps:
             yield from read_arrow(self, split, source)
             return
         documents = self.documents(split, source, "row")
@@ -72,22 +81,24 @@ class ReadDataset(RecordSource):
 
     # -- what save_to_disk wrote
 
-    def _saved(self, folder: Path) -> list[InputFile] | None:
+    def _saved(self, folder: str) -> list[InputFile] | None:
         """Arrow files of a folder that ``save_to_disk`` wrote; None for any other folder."""
-        if (folder / "dataset_dict.json").is_file():
-            names = _json(folder / "dataset_dict.json").get("splits", [])
-            below = f"{self._chosen(names, str(folder))}/"
-        elif (folder / "state.json").is_file():
-            below = ""
-        else:
+        below = ""
+        splits = _json(f"{folder}/dataset_dict.json")
+        if splits is not None:
+            below = f"{self._chosen(splits.get('splits', []), folder)}/"
+        state = _json(f"{folder}/{below}state.json")
+        if state is None:
             return None
-        state = _json(folder / below / "state.json")
         found = []
         for entry in state.get("_data_files", []):
-            path = folder / below / entry["filename"]
-            if not path.is_file():
-                raise InputError("a file that state.json names is missing", place=str(path), cure="save it again")
-            found.append(InputFile(path, below + entry["filename"], path.stat().st_size))
+            path, name = f"{folder}/{below}{entry['filename']}", below + entry["filename"]
+            try:
+                found.append(file_at(path, name))
+            except (OSError, InputError) as error:
+                if isinstance(error, InputError) and "no such" not in error.cause:
+                    raise
+                raise InputError("a file that state.json names is missing", place=path, cure="save it again") from None
         return found
 
     # -- what is streamed
@@ -104,7 +115,7 @@ class ReadDataset(RecordSource):
             )
         return self.path
 
-    def _streamed(self, path: str, folder: Path | None, digest: Digest) -> list[Split]:
+    def _streamed(self, path: str, folder: Path | None, catalog: Catalog) -> list[Split]:
         import datasets
 
         if folder is None:
@@ -123,12 +134,12 @@ class ReadDataset(RecordSource):
             shard = _below(files[index], folder) if files else f"{name}/{index:05d}"
             size = 0
             if folder is not None and files and Path(files[index]).is_file():
-                content = digest(Path(files[index]))
-                size = Path(files[index]).stat().st_size
+                file = file_at(files[index], shard)
+                content, size = catalog.digests(together([file]))[0], file.size
                 if size == 0:
                     raise InputError("the file is empty", place=files[index], cure="remove it or fix it")
             elif folder is not None:
-                content = "/".join(digest(p) for p in sorted(folder.rglob("*")) if p.is_file())
+                content = "/".join(catalog.digests(walk(str(folder), ("",))))
             else:
                 content = f"{path}@{self.commit}"
             found.append(Split(path, shard, index, index + 1, split_digest(content, shard, index, count), size))
@@ -208,13 +219,21 @@ def _failures(place: str, *, hub: bool) -> Iterator[None]:
         ) from None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: str) -> dict[str, Any] | None:
+    """A JSON object; None when there is no such file."""
     try:
-        value = json.loads(path.read_bytes())
+        if not remote.is_url(path) and not Path(path).is_file():
+            return None
+        with remote.opened(path, buffer=0) as file:
+            value = json.loads(file.read())
+    except InputError as error:
+        if error.cause.startswith("no such"):
+            return None
+        raise
     except (OSError, ValueError) as error:
-        raise InputError(f"can't be read: {error}", place=str(path), cure="save the dataset again") from None
+        raise InputError(f"can't be read: {error}", place=path, cure="save the dataset again") from None
     if not isinstance(value, dict):
-        raise InputError("no JSON object", place=str(path), cure="save the dataset again")
+        raise InputError("no JSON object", place=path, cure="save the dataset again")
     return value
 
 

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import orjson
 import pyarrow as pa
 
 from curate.errors import InputError
+from curate.stages.catalog import InputFile
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, FileSource, Rows, meta_json, strings
-from curate.stages.reading_files import (
-    Digest,
-    InputFile,
-    find_files,
-    head,
-    looks_like,
-    not_what_it_says,
-    split_digest,
-)
+from curate.stages.reading_files import head, looks_like, not_what_it_says, split_digest
 from curate.stages.reading_lines import Lines, gz_blocks, kind_of, pieces, plain_blocks, whole_lines, zst_blocks
 from curate.stages.reading_zstd import frames
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 
 _NAMES: Final = (".jsonl", ".ndjson", ".json")
-_SUFFIXES: Final = tuple(f"{name}{packed}" for name in _NAMES for packed in ("", ".gz", ".zst"))
 _SIDE_BYTES: Final = 1 << 20
 """What a line may hold beside its text."""
 _BOM: Final = b"\xef\xbb\xbf"
@@ -48,17 +39,18 @@ class ReadJsonl(FileSource):
     revision: ClassVar[int] = 1
     reasons: ClassVar = REASONS
 
-    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
-        return [
-            split
-            for file in find_files(self.paths, base, _SUFFIXES)
-            for split in _file_splits(file, digest, max(split_bytes, 1))
-        ]
+    suffixes: ClassVar = tuple(f"{name}{packed}" for name in _NAMES for packed in ("", ".gz", ".zst"))
+
+    def check(self, file: InputFile) -> None:
+        _check(file)
+
+    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
+        return _file_splits(file, content, split_bytes)
 
     def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
         yield from pieces(self._lines(split), max(split_bytes, 1), self._line_limit())
 
-    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+    def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         documents = self.documents(split, source, "byte")
         pending = _Pending(self, documents)
         for position, lines in self._lines(split):
@@ -77,19 +69,19 @@ class ReadJsonl(FileSource):
         return self.max_document_bytes * 6 + _SIDE_BYTES
 
     def _lines(self, split: Split) -> Iterator[Lines]:
-        path, limit = Path(split.path), self._line_limit()
-        kind = kind_of(head(path, 4))
+        path, stamp, limit = split.path, split.stamps, self._line_limit()
+        kind = kind_of(head(path, stamp, 4))
         if kind == "gz":
-            return whole_lines(gz_blocks(path), split.offset, first=True, limit=limit)
+            return whole_lines(gz_blocks(path, stamp), split.offset, first=True, limit=limit)
         if kind == "zst":
             stop = None
             if split.stop >= 0:
-                stop = split.offset + sum(f.content or 0 for f in frames(path, split.start, split.stop))
-            blocks = zst_blocks(path, split.start)
+                stop = split.offset + sum(f.content or 0 for f in frames(path, split.start, split.stop, stamp))
+            blocks = zst_blocks(path, split.start, stamp)
             return whole_lines(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
         # A line that begins at `start` has its line feed one byte before: the range is moved by one.
         start, stop = max(split.start - 1, 0), split.stop - 1 if split.stop >= 0 else None
-        return whole_lines(plain_blocks(path, start), start, first=split.start == 0, limit=limit, stop=stop)
+        return whole_lines(plain_blocks(path, start, stamp), start, first=split.start == 0, limit=limit, stop=stop)
 
 
 class _Pending:
@@ -201,20 +193,19 @@ def _json_type(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _file_splits(file: InputFile, digest: Digest, split_bytes: int) -> Iterator[Split]:
+def _file_splits(file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
     kind = _check(file)
-    content = digest(file.path)
 
     def split(start: int, stop: int, size: int, offset: int = 0, *, sequential: bool = False) -> Split:
         key = split_digest(content, file.name, start, stop)
-        return Split(str(file.path), file.name, start, stop, key, size, offset, sequential)
+        return Split(file.path, file.name, start, stop, key, size, offset, sequential, stamps=file.stamp)
 
     if kind == "plain":
         for start in range(0, file.size, split_bytes):
             stop = min(start + split_bytes, file.size)
             yield split(start, stop, stop - start)
         return
-    groups = _frame_groups(file.path, split_bytes) if kind == "zst" else None
+    groups = _frame_groups(file, split_bytes) if kind == "zst" else None
     if groups:
         for start, stop, offset in groups:
             yield split(start, stop, stop - start, offset)
@@ -223,12 +214,12 @@ def _file_splits(file: InputFile, digest: Digest, split_bytes: int) -> Iterator[
         yield split(0, -1, file.size, sequential=file.size > split_bytes // 4)
 
 
-def _frame_groups(path: Path, split_bytes: int) -> list[tuple[int, int, int]] | None:
+def _frame_groups(file: InputFile, split_bytes: int) -> list[tuple[int, int, int]] | None:
     """(start, stop, position in the plain text) of groups of frames; None when the file can't be read in parts:
     it has one frame, a frame does not state its size, or one is far larger than a split."""
     groups: list[tuple[int, int, int]] = []
     start, offset, size, count, in_parts = 0, 0, 0, 0, True
-    for frame in frames(path):  # to the end in any case: a file cut short is found now
+    for frame in frames(file.path, stamp=file.stamp):  # to the end in any case: a file cut short is found now
         in_parts = in_parts and frame.content is not None and frame.content <= 4 * split_bytes
         if not in_parts or frame.content is None:
             continue
@@ -238,15 +229,15 @@ def _frame_groups(path: Path, split_bytes: int) -> list[tuple[int, int, int]] | 
             groups.append((start, frame.stop, offset))
             start, offset, size = frame.stop, offset + size, 0
     if size:
-        groups.append((start, path.stat().st_size, offset))
+        groups.append((start, file.size, offset))
     return groups if in_parts and count > 1 else None
 
 
 def _check(file: InputFile) -> str:
     """How the file is compressed; raises InputError when that is not what the name says."""
-    start = head(file.path)
+    start = head(file.path, file.stamp)
     kind = kind_of(start)
-    lower = file.path.name.lower()
+    lower = file.name.lower()
     for said, suffix in (("gz", ".gz"), ("zst", ".zst")):
         if lower.endswith(suffix):
             if kind != said:
@@ -255,13 +246,11 @@ def _check(file: InputFile) -> str:
     if looks_like(start):
         raise not_what_it_says(file.path, "JSON lines", start)
     if b"\0" in start:
-        raise InputError(
-            "the name says JSON lines, the content is binary", place=str(file.path), cure="remove it or fix it"
-        )
+        raise InputError("the name says JSON lines, the content is binary", place=file.path, cure="remove it or fix it")
     if lower.endswith(".json") and start.removeprefix(_BOM).lstrip().startswith(b"["):
         raise InputError(
             "one JSON array, not JSON lines",
-            place=str(file.path),
+            place=file.path,
             cure="make lines of it: jq -c '.[]' FILE > FILE.jsonl",
         )
     return kind

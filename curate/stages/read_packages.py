@@ -21,10 +21,10 @@ from pydantic import Field
 from curate.assets import locate
 from curate.errors import EndpointError, InputError
 from curate.fingerprint import fingerprint
+from curate.stages.catalog import Catalog, stamp_of
 from curate.stages.package_archives import Package, archive_of, files_of
 from curate.stages.package_text import NoText, text_of
 from curate.stages.reading import BATCH_BYTES, REASONS, Documents, Rows, meta_json, strings
-from curate.stages.reading_files import Digest
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Source, Split
 
@@ -85,15 +85,14 @@ class ReadPackages(Source):
     )
     max_document_bytes: int = Field(32 << 20, ge=1, description="texts with more bytes are `too_large`")
 
-    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
+    def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         lock = locate(self.packages, base).absolute()
         lists = [locate(path, base).absolute() for path in self.paths]
         for path in (lock, *lists):
             if not path.is_file():
                 raise InputError("no such file", place=str(path), cure="check paths and packages")
         members = tuple(os.path.relpath(path, lock.parent) for path in (lock, *lists))
-        for path in (lock, *lists):
-            digest(path)
+        stamps = b"".join(stamp_of(str(path)) for path in (lock, *lists))
         packages = _packages(lock)
         found = []
         for key, entries in self._entries(lists).items():
@@ -101,7 +100,7 @@ class ReadPackages(Source):
                 raise InputError(f"'{key}' is not among the packages", place=str(lock), cure="pin it there")
             package = packages[key]
             content = fingerprint(key, package.sha256, package.licence, [list(vars(e).values()) for e in entries])
-            found.append(Split(str(lock.parent), key, 0, len(entries), content, 0, members=members))
+            found.append(Split(str(lock.parent), key, 0, len(entries), content, 0, members=members, stamps=stamps))
         return found
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
+from curate.stages import remote
+from curate.stages.catalog import InputFile
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, FileSource
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import Digest, InputFile, find_files, group_sizes, head, not_what_it_says, split_digest
+from curate.stages.reading_files import group_sizes, not_what_it_says, split_digest
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 
@@ -32,28 +33,24 @@ class ReadParquet(FileSource):
     revision: ClassVar[int] = 1
     reasons: ClassVar = REASONS
 
-    def splits(self, base: Path, digest: Digest, split_bytes: int) -> list[Split]:
-        return [
-            split
-            for file in find_files(self.paths, base, (".parquet", ".pq"))
-            for split in self._file_splits(file, digest, split_bytes)
-        ]
+    suffixes: ClassVar = (".parquet", ".pq")
 
-    def _file_splits(self, file: InputFile, digest: Digest, split_bytes: int) -> Iterator[Split]:
-        start = head(file.path)
-        if not start.startswith(_MAGIC):
-            raise not_what_it_says(file.path, "Parquet", start)
-        with _opened(file.path) as parquet:
-            Columns.of(self, parquet.schema_arrow, str(file.path))
+    def check(self, file: InputFile) -> None:
+        with _opened(file.path, file.stamp) as parquet:
+            Columns.of(self, parquet.schema_arrow, file.path)
+
+    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
+        with _opened(file.path, file.stamp) as parquet:
+            Columns.of(self, parquet.schema_arrow, file.path)
             meta = parquet.metadata
             sizes = [meta.row_group(g).total_byte_size for g in range(meta.num_row_groups)]
-        content = digest(file.path)
         for first, stop, size in group_sizes(sizes, split_bytes):
-            yield Split(str(file.path), file.name, first, stop, split_digest(content, file.name, first, stop), size)
+            key = split_digest(content, file.name, first, stop)
+            yield Split(file.path, file.name, first, stop, key, size, stamps=file.stamp)
 
-    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+    def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         documents = self.documents(split, source, "row")
-        with _opened(Path(split.path)) as parquet:
+        with _opened(split.path, split.stamps) as parquet:
             columns = Columns.of(self, parquet.schema_arrow, split.path)
             meta = parquet.metadata
             stop = meta.num_row_groups if split.stop < 0 else split.stop
@@ -73,11 +70,17 @@ class ReadParquet(FileSource):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """An open Parquet file; what Arrow can't read becomes an InputError."""
+def _opened(path: str, stamp: bytes) -> Iterator[pq.ParquetFile]:
+    """An open Parquet file; what is none, or Arrow can't read, becomes an InputError."""
     try:
-        with pq.ParquetFile(path) as parquet:
-            yield parquet
+        with ExitStack() as stack:
+            file = stack.enter_context(remote.opened(path, stamp, 0))
+            start = file.read(len(_MAGIC))
+            if start != _MAGIC:
+                raise not_what_it_says(path, "Parquet", start + file.read(4))
+            # With a buffer, column chunks are read in pieces of that size; without, each is read at once.
+            url = remote.is_url(path)
+            yield stack.enter_context(pq.ParquetFile(file if url else path, buffer_size=remote.BLOCK if url else 0))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"damaged Parquet file: {why}", place=str(path), cure="fetch or write it again") from None
+        raise InputError(f"damaged Parquet file: {why}", place=path, cure="fetch or write it again") from None

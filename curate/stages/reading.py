@@ -16,17 +16,24 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.schema import DOCUMENT
+from curate.stages import remote
+from curate.stages.catalog import Catalog, Files, InputFile
+from curate.stages.reading_files import find_files
+from curate.stages.reading_packs import SHARE, gathered, pack, packs
 from curate.stages.source import SetAside, Source, Split
 from curate.text.hashing import content_hash, hash128
 
@@ -76,12 +83,92 @@ class RecordSource(Source):
 class FileSource(RecordSource):
     """A source that reads files.
 
-    Files are named by path, folder or glob. A path is relative to the recipe's folder, else to the working folder,
-    else to the assets that come with curate. Its root is the folder itself, the part of a glob before the first
-    wildcard, or the folder of a single file; two files of one name under two roots are an error.
+    Files are named by path, folder, glob or URL (``s3://``, ``gs://``, ``hf://datasets/``, ``memory://``,
+    ``file://``). A path is relative to the recipe's folder, else to the working folder, else to the assets that come
+    with curate. Its root is the folder itself, the part of a glob before the first wildcard, or the folder of a single
+    file; two files of one name under two roots are an error. What stands for the content of a file is a digest of its
+    bytes, or what its store guarantees (S3's ETag, a checksum of GS or the hub): then it is read only when its rows
+    are. Small files are read in packs, by one task each.
     """
 
-    paths: list[str] = Field(min_length=1, description="files, folders or globs, read in this order")
+    paths: list[str] = Field(min_length=1, description="files, folders, globs or URLs of these, read in this order")
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """What names of files end in."""
+
+    def check(self, file: InputFile) -> None:
+        """Raise InputError when a file is not what its name says."""
+        raise NotImplementedError
+
+    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
+        """Splits of one file; ``content`` stands for its content."""
+        raise NotImplementedError
+
+    def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        """Rows of a split of one file; a range from 0 to -1 is all of it."""
+        raise NotImplementedError
+
+    def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
+        split_bytes = max(split_bytes, 1)
+        found: list[Split] = []
+        for files in find_files(self.paths, base, self.suffixes):
+            digests = catalog.digests(files, self.fingerprint(), self.check)
+            small = files.stamps[:, 0] < split_bytes // SHARE
+            alone, together = self._parts(files, small, split_bytes)
+            splits = dict(zip(alone, self._looked_at(files, alone, digests, split_bytes), strict=True))
+            for start, stop in together:
+                splits[start] = [pack(files, start, stop, digests, "")]
+            found += [split for number in sorted(splits) for split in splits[number]]
+        return found
+
+    @staticmethod
+    def _parts(files: Files, small: npt.NDArray[np.bool_], split_bytes: int) -> tuple[list[int], list[tuple[int, int]]]:
+        """Files that have splits of their own, and ranges of those that are read in packs."""
+        alone, together, start = [], [], 0
+        for number in [*np.flatnonzero(~small).tolist(), len(files)]:
+            for first, last in packs(files, start, number, split_bytes):
+                if last - first > 1:
+                    together.append((first, last))
+                else:
+                    alone.append(first)
+            if number < len(files):
+                alone.append(number)
+            start = number + 1
+        return alone, together
+
+    def _looked_at(
+        self, files: Files, numbers: list[int], digests: Sequence[str], split_bytes: int
+    ) -> Iterator[list[Split]]:
+        """Splits of some of the files, one after the other; several remote ones are looked at at a time."""
+
+        def look(number: int) -> list[Split]:
+            return list(self.file_splits(files.file(number), digests[number], split_bytes))
+
+        if files.local:
+            yield from map(look, numbers)
+            return
+        with ThreadPoolExecutor(remote.AT_ONCE) as pool:
+            yield from pool.map(look, numbers)
+
+    def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        if not split.members:
+            yield from self.read_file(split, source)
+            return
+        yield from gathered(self._members(split, source), BATCH_ROWS, BATCH_BYTES)
+
+    def _members(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        members = [
+            Split(path, name, 0, -1, "", 0, stamps=stamp)
+            for name, (path, stamp) in zip(split.members, split.files(), strict=True)
+        ]
+        if not remote.is_url(split.path):
+            for member in members:
+                yield from self.read_file(member, source)
+            return
+        with remote.fetched(split.files()) as contents:
+            for member, _ in zip(members, contents, strict=True):
+                self.check(InputFile(member.path, member.name, member.stamps))  # nobody has opened it yet
+                yield from self.read_file(member, source)
 
 
 @dataclass(frozen=True)

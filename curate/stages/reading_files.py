@@ -5,16 +5,21 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import stat
+from array import array
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+import numpy as np
 
 from curate.assets import locate
 from curate.errors import InputError
 from curate.fingerprint import fingerprint
+from curate.stages import remote
+from curate.stages.catalog import NO_STAMP, Files, join
+from curate.stages.reading_urls import WILD, expand_url
 
-_WILD: Final = "*?["
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _MAGICS: Final = (
@@ -32,128 +37,209 @@ _MAGICS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class InputFile:
-    """A file to read: where it is now, and its name relative to its source's root."""
-
-    path: Path
-    name: str
-    size: int
-
-
-def find_files(paths: Sequence[str], base: Path, suffixes: Sequence[str]) -> list[InputFile]:
-    """The files that paths, folders and globs name, each once, in the order of ``paths``, then by name.
+def find_files(paths: Sequence[str], base: Path, suffixes: Sequence[str]) -> list[Files]:
+    """The files that paths, folders, globs and URLs name, each once, in the order of ``paths``, then by name.
 
     A folder gives all files below it with one of the suffixes; hidden files and folders are passed over. A file
     named outright or matched by a glob must have one of the suffixes.
 
     Raises InputError for what is missing, matches nothing, is empty, or shares its name with another file.
     """
-    found: dict[str, InputFile] = {}
-    known: set[Path] = set()
+    found: list[Files] = []
+    owner: dict[str, Files] = {}
+    known: set[str] = set()
     for given in paths:
-        for path, name in _expand(given, base, suffixes):
-            real = path.resolve()
-            if real in known:
-                continue
-            known.add(real)
-            file = _input_file(path, name, suffixes)
-            if name in found:
-                raise InputError(
-                    f"two inputs are called '{name}': {found[name].path} and {path}",
-                    place=given,
-                    cure="rows are known by step and name: give the folder that holds both, or use two steps",
-                )
-            found[name] = file
-    return list(found.values())
+        files = expand(given, base, suffixes)
+        if len(paths) > 1 or files.links:
+            files = files.chosen(_not_yet(real_paths(files), known))
+        _check_files(files, suffixes)
+        if len(paths) > 1:
+            check_names(files, owner, given)
+        found.append(files)
+    return found
 
 
-def _expand(given: str, base: Path, suffixes: Sequence[str]) -> list[tuple[Path, str]]:
-    root, names, _ = expand_inputs(given, base, suffixes)
-    return [(root / name, name) for name in names]
+def _not_yet(paths: Sequence[str], known: set[str]) -> list[int]:
+    """Which of the paths are not known yet; they are then."""
+    found = []
+    for number, path in enumerate(paths):
+        if path not in known:
+            known.add(path)
+            found.append(number)
+    return found
 
 
-def expand_inputs(given: str, base: Path, suffixes: Sequence[str]) -> tuple[Path, list[str], bool]:
-    """Root, sorted names below it, and whether a file was named outright, of one entry of ``paths``."""
-    if "://" in given:
-        raise InputError(
-            "only local files are read", place=given, cure="copy it to a disk first, or use read.dataset for the hub"
-        )
+def check_names(files: Files, owner: dict[str, Files], given: str) -> None:
+    """Raise InputError for a name that a file below another root has too; ``owner`` has those known, by name."""
+    for number, name in enumerate(files.names):
+        other = owner.setdefault(name, files)
+        if other is not files:
+            raise InputError(
+                f"two inputs are called '{name}': {join(other.root, name)} and {files.path(number)}",
+                place=given,
+                cure="rows are known by step and name: give the folder that holds both, or use two steps",
+            )
+
+
+def real_paths(files: Files) -> list[str]:
+    """Where files are when no link is left in their paths; a URL has none."""
+    if not files.local:
+        return [files.path(number) for number in range(len(files))]
+    folders: dict[str, str] = {}
+    found = []
+    for number, name in enumerate(files.names):
+        below, _, last = name.rpartition("/")
+        if below not in folders:
+            folders[below] = os.path.realpath(join(files.root, below))
+        path = join(folders[below], last)
+        found.append(os.path.realpath(path) if number in files.links else path)
+    return found
+
+
+def expand(given: str, base: Path, suffixes: Sequence[str]) -> Files:
+    """The files that one entry of ``paths`` names.
+
+    What is no file (a pipe, a link that leads nowhere) is among them, with NO_STAMP.
+
+    Raises InputError when there is nothing.
+    """
+    given = remote.plain(given)
+    if remote.is_url(given):
+        return expand_url(given, suffixes)
     path = locate(given, base)
     if path.is_dir():
-        names = walk(path, suffixes)
-        if not names:
+        found = walk(str(path.absolute()), suffixes)
+        if not len(found):
             raise InputError(f"no file with {listing(suffixes)} in this folder", place=str(path), cure="check paths")
-        return path, names, False
+        return found
     if path.exists() or path.is_symlink():
-        return path.parent, [path.name], True
-    if any(c in given for c in _WILD):
-        root, names = _glob(given, base)
-        return root, names, False
+        return _listed(str(path.absolute().parent), [path.name], outright=True)
+    if any(c in given for c in WILD):
+        return _glob(given, base)
     raise InputError("no such file or folder", place=str(path), cure="check paths in the recipe")
 
 
-def _glob(given: str, base: Path) -> tuple[Path, list[str]]:
+def _glob(given: str, base: Path) -> Files:
     parts = Path(given).parts
-    first = next(i for i, part in enumerate(parts) if any(c in part for c in _WILD))
+    first = next(i for i, part in enumerate(parts) if any(c in part for c in WILD))
     root = locate(str(Path(*parts[:first])), base) if first else base
     if not root.is_dir():
         raise InputError(f"no such folder, so nothing matches '{given}'", place=str(root), cure="check paths")
-    found = glob.glob(  # noqa: PTH207 - Path.glob reads hidden files and can not stay below a root
-        str(Path(*parts[first:])), root_dir=root, recursive=True
-    )
-    names = sorted({PurePosixPath(n).as_posix() for n in found if not (root / n).is_dir()})
-    if not names:
-        raise InputError(f"nothing matches '{given}'", place=str(root), cure="check the pattern")
-    return root, names
-
-
-def walk(root: Path, suffixes: Sequence[str]) -> list[str]:
-    """Relative names of the files below a folder that end in a suffix, sorted; nothing hidden, no linked folders."""
-    found = []
-    for folder, folders, files in os.walk(root, followlinks=False):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        below = Path(folder).relative_to(root)
-        found += [
-            (below / file).as_posix()
-            for file in files
-            if not file.startswith(".") and file.lower().endswith(tuple(suffixes))
-        ]
-    return sorted(found)
-
-
-def _input_file(path: Path, name: str, suffixes: Sequence[str]) -> InputFile:
-    check_name(name, path)
-    if not path.name.lower().endswith(tuple(suffixes)):
-        raise InputError(
-            f"the name ends in none of {listing(suffixes)}", place=str(path), cure="rename it, or narrow the pattern"
+    names = {
+        PurePosixPath(n).as_posix() if "//" in n or n.endswith("/") else n
+        for n in glob.iglob(  # noqa: PTH207 - Path.glob reads hidden files and can not stay below a root
+            str(Path(*parts[first:])), root_dir=root, recursive=True
         )
-    if path.is_symlink() and not path.exists():
-        raise InputError("a symbolic link that leads nowhere", place=str(path), cure="remove it or fix it")
-    if not path.is_file():
-        raise InputError("neither a file nor a folder", place=str(path), cure="name files or folders in paths")
-    size = path.stat().st_size
-    if size == 0:
-        raise InputError("the file is empty", place=str(path), cure="remove it or fix it")
-    return InputFile(path.absolute(), name, size)
+    }
+    found = _listed(str(root.absolute()), names)
+    if not len(found):
+        raise InputError(f"nothing matches '{given}'", place=str(root), cure="check the pattern")
+    return found
 
 
-def check_name(name: str, path: Path) -> None:
+def _listed(root: str, names: Iterable[str], *, outright: bool = False) -> Files:
+    """Files of the file system by name; folders are left out."""
+    kept: list[str] = []
+    stamps = array("q")
+    links: set[str] = set()
+    for name in names:
+        path = join(root, name)
+        try:
+            facts = os.lstat(path)
+            if stat.S_ISLNK(facts.st_mode):
+                links.add(name)
+                facts = os.stat(path)  # noqa: PTH116
+        except OSError:
+            stamps.extend(NO_STAMP)
+            kept.append(name)
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            continue
+        kept.append(name)
+        stamps.extend(_stamp(facts))
+    return Files.in_order(root, kept, stamps, links, outright=outright)
+
+
+def walk(root: str, suffixes: Sequence[str]) -> Files:
+    """Files below a folder that end in a suffix; nothing hidden, no linked folders. One stat for each file."""
+    ends = tuple(suffixes)
+    names: list[str] = []
+    stamps = array("q")
+    links: set[str] = set()
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        folder = join(root, below) if below else root
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{below}{entry.name}/")
+                    elif entry.name.lower().endswith(ends) and not (entry.is_symlink() and entry.is_dir()):
+                        name = below + entry.name
+                        names.append(name)
+                        if entry.is_symlink():
+                            links.add(name)
+                        try:
+                            stamps.extend(_stamp(entry.stat()))
+                        except OSError:
+                            stamps.extend(NO_STAMP)
+        except OSError as error:
+            raise InputError(
+                f"the folder can't be listed: {error.strerror}", place=folder, cure="check its permissions"
+            ) from None
+    return Files.in_order(root, names, stamps, links)
+
+
+def _stamp(facts: os.stat_result) -> tuple[int, int, int]:
+    if not stat.S_ISREG(facts.st_mode):
+        return NO_STAMP
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _check_files(files: Files, suffixes: Sequence[str]) -> None:
+    check_utf8(files)
+    ends = tuple(suffixes)
+    for number, name in enumerate(files.names):
+        if not name.lower().endswith(ends):
+            raise InputError(
+                f"the name ends in none of {listing(suffixes)}",
+                place=files.path(number),
+                cure="rename it, or narrow the pattern",
+            )
+    for number in np.flatnonzero(files.stamps[:, 0] <= 0).tolist():
+        path = files.path(number)
+        if files.stamps[number, 0] == 0:
+            raise InputError("the file is empty", place=path, cure="remove it or fix it")
+        if number in files.links and not Path(path).exists():
+            raise InputError("a symbolic link that leads nowhere", place=path, cure="remove it or fix it")
+        raise InputError("neither a file nor a folder", place=path, cure="name files or folders in paths")
+
+
+def check_utf8(files: Files) -> None:
     """Raises InputError for a name that is not UTF-8: it could be in no row's origin."""
     try:
-        name.encode()
+        "\n".join(files.names).encode()
     except UnicodeEncodeError:
-        place = os.fsencode(path).decode("utf-8", "backslashreplace")
+        bad = next(n for n, name in enumerate(files.names) if not name.isascii() and not _is_utf8(name))
+        place = os.fsencode(files.path(bad)).decode("utf-8", "backslashreplace")
         raise InputError("the file's name is not UTF-8", place=place, cure="rename it or exclude it") from None
 
 
-def head(path: Path, size: int = 4096) -> bytes:
-    """The file's first bytes; raises InputError when it can't be read."""
+def _is_utf8(name: str) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", place=str(path), cure="check its permissions") from None
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def head(path: str, stamp: bytes = b"", size: int = 4096) -> bytes:
+    """The file's first bytes; raises InputError when it can't be read."""
+    with remote.opened(path, stamp, 0) as file:
+        return file.read(size)
 
 
 def looks_like(start: bytes) -> str:
@@ -168,12 +254,12 @@ def is_skippable(start: bytes) -> bool:
     return len(start) >= 4 and start[1:4] == b"\x2a\x4d\x18" and 0x50 <= start[0] <= 0x5F
 
 
-def not_what_it_says(path: Path, said: str, start: bytes, cure: str = "") -> InputError:
+def not_what_it_says(path: str, said: str, start: bytes, cure: str = "") -> InputError:
     """The error for a file whose content is of another kind than its name says."""
     is_ = looks_like(start)
     return InputError(
         f"the name says {said}, the content " + (f"is {is_}" if is_ else "is not"),
-        place=str(path),
+        place=path,
         cure=cure or "rename it after its content, or replace it",
     )
 
@@ -207,6 +293,3 @@ def group_sizes(sizes: Iterable[int], goal: int) -> list[tuple[int, int, int]]:
 def listing(suffixes: Sequence[str]) -> str:
     """Suffixes in words."""
     return ", ".join(suffixes)
-
-
-Digest = Callable[[Path], str]

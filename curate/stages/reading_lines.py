@@ -9,12 +9,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Final, Literal
 
 import zstandard
 
 from curate.errors import InputError
+from curate.stages import remote
 from curate.stages.reading_files import GZIP, ZSTD, is_skippable
 
 BLOCK: Final = 1 << 20
@@ -35,17 +35,17 @@ def kind_of(start: bytes) -> Kind:
     return "zst" if start.startswith(ZSTD) or is_skippable(start) else "plain"
 
 
-def plain_blocks(path: Path, start: int = 0) -> Iterator[bytes]:
+def plain_blocks(path: str, start: int = 0, stamp: bytes = b"") -> Iterator[bytes]:
     """Blocks of a plain file from a byte on."""
-    with path.open("rb") as file:
+    with remote.opened(path, stamp) as file:
         file.seek(start)
         while block := file.read(BLOCK):
             yield block
 
 
-def zst_blocks(path: Path, start: int = 0) -> Iterator[bytes]:
+def zst_blocks(path: str, start: int = 0, stamp: bytes = b"") -> Iterator[bytes]:
     """Blocks of the plain text of a zst file, from the frame that begins at byte ``start`` on."""
-    with path.open("rb") as file:
+    with remote.opened(path, stamp) as file:
         file.seek(start)
         reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file, read_across_frames=True)
         with closing(reader):
@@ -56,9 +56,9 @@ def zst_blocks(path: Path, start: int = 0) -> Iterator[bytes]:
                 raise _damaged(path, "zstd", file.tell(), str(error)) from None
 
 
-def gz_blocks(path: Path) -> Iterator[bytes]:
+def gz_blocks(path: str, stamp: bytes = b"") -> Iterator[bytes]:
     """Blocks of the plain text of a gz file of one or more members; zeros after the last one are padding."""
-    with path.open("rb") as file:
+    with remote.opened(path, stamp) as file:
         member, began, data, done = zlib.decompressobj(wbits=31), False, b"", 0
         while True:
             data = data or file.read(_CHUNK)
@@ -77,7 +77,7 @@ def gz_blocks(path: Path) -> Iterator[bytes]:
             if not (data or block or member.eof):
                 raise InputError(
                     f"the file ends inside a gzip member, at byte {done}",
-                    place=str(path),
+                    place=path,
                     cure="fetch it again; no row of a file cut short is used",
                 )
             rest = member.unused_data if member.eof else member.unconsumed_tail
@@ -89,9 +89,9 @@ def gz_blocks(path: Path) -> Iterator[bytes]:
                 yield block
 
 
-def _damaged(path: Path, what: str, at: int, why: str) -> InputError:
+def _damaged(path: str, what: str, at: int, why: str) -> InputError:
     return InputError(
-        f"damaged {what} data before byte {at + 1}: {why}", place=str(path), cure="fetch it again; no row of it is used"
+        f"damaged {what} data before byte {at + 1}: {why}", place=path, cure="fetch it again; no row of it is used"
     )
 
 

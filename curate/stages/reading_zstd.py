@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from curate.errors import InputError
+from curate.stages import remote
 
 _MAGIC: Final = 0xFD2FB528
 _SKIPPABLE: Final = 0x184D2A50  # the low four bits are the user's
@@ -30,25 +30,43 @@ class Frame:
 class _View:
     """Bytes of an open file by slices. A mapped file would count as memory, a page for every block that is looked at."""
 
-    file: int
+    file: BinaryIO
     size: int
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, part: slice) -> bytes:
-        return os.pread(self.file, part.stop - part.start, part.start)
+        return os.pread(self.file.fileno(), part.stop - part.start, part.start)
 
 
-def frames(path: Path, start: int = 0, stop: int = -1) -> Iterator[Frame]:
+@dataclass(frozen=True)
+class _RemoteView(_View):
+    """The same of a file that is no local one: a request for a few bytes costs as much as one for a megabyte."""
+
+    def __getitem__(self, part: slice) -> bytes:
+        self.file.seek(part.start)  # within what was read ahead, this costs nothing
+        return self.file.read(part.stop - part.start)
+
+
+def _view(file: BinaryIO, path: str) -> _View:
+    if remote.is_url(path):
+        return _RemoteView(file, file.seek(0, os.SEEK_END))
+    return _View(file, os.fstat(file.fileno()).st_size)
+
+
+def frames(path: str, start: int = 0, stop: int = -1, stamp: bytes = b"") -> Iterator[Frame]:
     """Frames that begin in [start, stop) of a file, in order; ``start`` must be the start of a frame.
 
     A skippable frame has content 0. Touches a few bytes per block of at most 128 KiB.
 
+    Of a remote file, all that lies between is fetched as well, block by block, and not kept: the headers name only the
+    next few kilobytes each.
+
     Raises InputError, with the byte, where the file is cut short, is no zstd, or needs a dictionary.
     """
-    with path.open("rb") as file:
-        view = _View(file.fileno(), path.stat().st_size)
+    with remote.opened(path, stamp) as file:
+        view = _view(file, path)
         size = len(view)
         stop = size if stop < 0 else min(stop, size)
         while start < stop:
@@ -59,28 +77,28 @@ def frames(path: Path, start: int = 0, stop: int = -1) -> Iterator[Frame]:
             start = frame.stop
 
 
-def _cut_short(path: Path, at: int) -> InputError:
+def _cut_short(path: str, at: int) -> InputError:
     return InputError(
         f"the file ends inside the zstd frame that begins at byte {at}",
-        place=str(path),
+        place=path,
         cure="fetch it again; no row of a file cut short is used",
     )
 
 
-def _number(view: _View, at: int, size: int, path: Path, frame: int) -> int:
+def _number(view: _View, at: int, size: int, path: str, frame: int) -> int:
     if at + size > len(view):
         raise _cut_short(path, frame)
     return int.from_bytes(view[at : at + size], "little")
 
 
-def _frame(view: _View, start: int, path: Path) -> Frame:
+def _frame(view: _View, start: int, path: str) -> Frame:
     magic = _number(view, start, 4, path, start)
     if magic & ~0xF == _SKIPPABLE:
         return Frame(start, start + 8 + _number(view, start + 4, 4, path, start), 0)
     if magic != _MAGIC:
         raise InputError(
             f"no zstd frame begins at byte {start}",
-            place=str(path),
+            place=path,
             cure="something was appended to the file, or it is damaged: fetch it again",
         )
     at = start + 4
@@ -91,7 +109,7 @@ def _frame(view: _View, start: int, path: Path) -> Frame:
     if dictionary and _number(view, at, dictionary, path, start):
         raise InputError(
             f"the zstd frame at byte {start} needs a dictionary",
-            place=str(path),
+            place=path,
             cure="decompress it with its dictionary and compress it without",
         )
     at += dictionary
@@ -101,14 +119,12 @@ def _frame(view: _View, start: int, path: Path) -> Frame:
     return Frame(start, at + (4 if checksum else 0), content)
 
 
-def _blocks_end(view: _View, at: int, path: Path, frame: int) -> int:
+def _blocks_end(view: _View, at: int, path: str, frame: int) -> int:
     while True:
         header = _number(view, at, 3, path, frame)
         kind = header >> 1 & 3
         if kind == _RESERVED:
-            raise InputError(
-                f"damaged zstd data at byte {at}", place=str(path), cure="fetch it again; no row of it is used"
-            )
+            raise InputError(f"damaged zstd data at byte {at}", place=path, cure="fetch it again; no row of it is used")
         at += 3 + (1 if kind == _RLE else header >> 3)
         if header & 1:
             return at

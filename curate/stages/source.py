@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import builtins
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 
 from curate.fingerprint import fingerprint
 from curate.stages.base import Stage
+from curate.stages.catalog import STAMP_BYTES, Catalog, join
+from curate.stages.remote import is_url
 
 SPLIT_BYTES: Final = 64 << 20
 """Bytes of input that a split aims at. Output never depends on it."""
@@ -21,7 +26,7 @@ class Split:
     """A piece of input that one task reads; independent of the number of workers.
 
     Attributes:
-        path: file or folder to read now (absolute; never part of any identity).
+        path: file or folder to read now (absolute, or a URL; never part of any identity).
         name: the file's path relative to the source's root, with ``/``: part of row ids.
         start, stop: the range in units of the format (bytes, row groups, record batches); stop -1 = to the end.
         digest: digest of content and range: part of the task's key.
@@ -31,6 +36,8 @@ class Split:
             ``Source.cut`` and reads the pieces instead.
         members: for a split that is many small files: their names relative to ``path``.
         xxh3: of the file at ``path``, where the store wrote it; empty for inputs.
+        stamps: of the file, or of each member, as they were when they were listed (see catalog.Stamps); empty for
+            what is no file of the user's.
     """
 
     path: str
@@ -43,6 +50,33 @@ class Split:
     sequential: bool = False
     members: tuple[str, ...] = ()
     xxh3: str = ""
+    stamps: builtins.bytes = b""
+
+    def files(self) -> list[tuple[str, builtins.bytes]]:
+        """Paths and stamps of the files it reads."""
+        if not self.members:
+            return [(self.path, self.stamps)] if self.stamps else []
+        size = STAMP_BYTES
+        stamps = [self.stamps[at : at + size] for at in range(0, len(self.stamps), size)]
+        return [(_below(self.path, name), stamp) for name, stamp in zip(self.members, stamps, strict=False)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Names of hundreds of neighbours say little: what goes to a worker stays small.
+        *fields, members, xxh3, stamps = astuple(self)
+        packed = zlib.compress("\0".join(members).encode("utf-8", "surrogateescape")), zlib.compress(stamps)
+        return _unpacked, (*fields, len(members), packed[0], xxh3, packed[1])
+
+
+def _unpacked(*values: Any) -> Split:
+    count, members, xxh3, stamps = values[-4:]
+    names = zlib.decompress(members).decode("utf-8", "surrogateescape").split("\0") if count else []
+    fields: list[Any] = [*values[:-4], tuple(names), xxh3, zlib.decompress(stamps)]
+    return Split(*fields)
+
+
+def _below(root: str, name: str) -> str:
+    path = join(root, name)
+    return path if is_url(path) else os.path.normpath(path)
 
 
 @dataclass(frozen=True)
@@ -71,12 +105,12 @@ class Source(Stage):
         """Settings without places: what was read is known by the splits' digests, wherever it lies."""
         return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path"}))
 
-    def splits(self, base: Path, digest: Callable[[Path], str], split_bytes: int) -> list[Split]:
+    def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         """All splits in input order.
 
         Args:
             base: the recipe's folder, for relative paths.
-            digest: content digest of a file, cached by the engine.
+            catalog: says what is known of files: their digests, which the engine keeps.
             split_bytes: what a split aims at.
 
         Raises InputError for a path that is missing, matches nothing, or is not what its name says.

@@ -31,6 +31,7 @@ import zstandard
 
 from curate.run.versions import library_versions
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
+from curate.stages.catalog import Unhashed
 from curate.text.batch import Batch
 from tests.bench.measure import (
     ROOT,
@@ -87,7 +88,7 @@ def physical() -> Iterator[Row]:
             path = Path(folder) / f"{len(some)}.jsonl.zst"
             path.write_bytes(zstandard.ZstdCompressor(3).compress(lines(some)))
             stage = ReadJsonl(paths=[str(path)])
-            (split,) = stage.splits(path.parent, lambda _: "0", 1 << 30)
+            (split,) = stage.splits(path.parent, Unhashed(), 1 << 30)
             return lambda: list(stage.read(split, "bench"))
 
         copied = case("memcpy", texts, memcpy)
@@ -174,7 +175,7 @@ def _in_a_loop(source: Path, out: Path, *, filters: bool) -> None:
 
     stage, rules_stage = ReadJsonl(paths=[str(source)]), MassiveText()
     kept = []
-    for split in stage.splits(source.parent, lambda _: "0", 64 << 20):
+    for split in stage.splits(source.parent, Unhashed(), 64 << 20):
         for rows in stage.read(split, "docs"):
             if isinstance(rows, pa.RecordBatch):
                 docs = Batch(rows)

@@ -24,9 +24,9 @@ import yaml
 import zstandard
 
 from curate import assets
-from curate.fingerprint import content_digest
 from curate.quality import evaluate
 from curate.quality.classifier import load
+from curate.stages.catalog import Catalog
 from curate.stages.read_packages import ReadPackages
 from curate.stages.source import SetAside
 from curate.text.batch import Batch
@@ -60,7 +60,7 @@ def registry_documents(name: str, *, tests: bool) -> Documents:
     others = sorted({row["source"] for row in rows} - named) if tests else sorted(named)
     stage = ReadPackages(**settings, test_sources=others)
     found = Documents([], [], [])
-    for split in stage.splits(folder, content_digest, 1 << 26):
+    for split in stage.splits(folder, Catalog(), 1 << 26):
         for batch in stage.read(split, "files"):
             if not isinstance(batch, SetAside):
                 found.text += batch["text"].to_pylist()

@@ -31,6 +31,7 @@ from curate.run.cluster import Runner
 from curate.stages import registry
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.bounds import Bound
+from curate.stages.catalog import Unhashed
 from curate.stages.source import SetAside, Source
 from curate.text.batch import Batch
 
@@ -109,7 +110,7 @@ def fates(
     """For each document of a source: by step the rules that it breaks, and whether it reaches the step in a run."""
     stage = plan.steps[source].stage
     assert isinstance(stage, Source)
-    for split in stage.splits(plan.recipe.path.parent, str, 1 << 30):
+    for split in stage.splits(plan.recipe.path.parent, Unhashed(), 1 << 30):
         for item in stage.read(split, source):
             if isinstance(item, SetAside):
                 continue

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curate.fingerprint import content_digest
 from curate.schema import DOCUMENT
+from curate.stages.catalog import Catalog
 from curate.stages.source import SetAside, Source, Split
 
 
@@ -17,7 +17,7 @@ def everything(stage: Source, base: Path, split_bytes: int = 1 << 20, step: str 
     """Rows and rows set aside of all splits, in order; sequential splits go through ``cut`` as the engine does it."""
     rows: list[dict] = []
     asides: list[SetAside] = []
-    for split in stage.splits(base, content_digest, split_bytes):
+    for split in stage.splits(base, Catalog(), split_bytes):
         for part in _parts(stage, base, split, split_bytes):
             for found in stage.read(part, step):
                 if isinstance(found, SetAside):

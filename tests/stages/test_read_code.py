@@ -10,10 +10,11 @@ import pytest
 from reading_cases import everything, texts
 
 from curate.errors import InputError
-from curate.fingerprint import content_digest
-from curate.run.inputs import read_files
+from curate.run.inputs import Digests, read_files
+from curate.stages.catalog import Catalog, Unhashed
 from curate.stages.read_code import ReadCode, decode, glob_pattern
 from curate.stages.source import SetAside
+from curate.store.files import Store
 
 
 def tree(root, files):
@@ -102,9 +103,9 @@ def test_a_run_goes_on_over_links_that_lead_nowhere_and_pipes(tmp_path):
     (tmp_path / "r/b.py").symlink_to("nowhere")
     os.mkfifo(tmp_path / "r/c.py")
     stage = ReadCode(paths=["r"])
-    splits = stage.splits(tmp_path, content_digest, 100)
-    (entry,) = read_files(splits, content_digest)
-    assert entry["name"] == "."
+    digests = Digests(Store(tmp_path / "run"))
+    splits = stage.splits(tmp_path, digests, 100)
+    assert [entry["name"] for entry in read_files(splits, digests.listed)] == ["a.py"]
     found = [row for split in splits for row in stage.read(split, "s")]
     assert [a.reason for a in found if isinstance(a, SetAside)] == ["unreadable", "unreadable"]
 
@@ -115,7 +116,7 @@ def test_a_file_without_permission_is_unreadable(tmp_path):
     tree(tmp_path / "r", {"a.py": "x", "b.py": "y"})
     (tmp_path / "r/a.py").chmod(0)
     stage = ReadCode(paths=["r"])
-    (split,) = stage.splits(tmp_path, lambda _: "digest", 100)
+    (split,) = stage.splits(tmp_path, Unhashed(), 100)
     assert any(getattr(found, "reason", "") == "unreadable" for found in stage.read(split, "s"))
 
 
@@ -140,7 +141,7 @@ def test_one_more_file_changes_its_own_group_only(tmp_path):
     """Groups end where paths say so: an added file leaves the digests of the other groups as they were."""
     stage = ReadCode(paths=["r"], extensions=[".py"])
     tree(tmp_path / "r", {f"m{n // 100:03d}/f{n % 100:02d}.py": f"x = {n}" for n in range(10_000)})
-    known = lambda p: p.name  # noqa: E731
+    known = Catalog()
     before = {s.digest for s in stage.splits(tmp_path, known, 1 << 30)}
     tree(tmp_path / "r", {"m037/new.py": "x"})
     after = {s.digest for s in stage.splits(tmp_path, known, 1 << 30)}
@@ -165,10 +166,10 @@ def test_bad_paths(tmp_path):
         (["one", "two"], "two inputs are called 'a.py'"),
     ):
         with pytest.raises(InputError, match=says) as caught:
-            ReadCode(paths=paths).splits(tmp_path, content_digest, 100)
+            ReadCode(paths=paths).splits(tmp_path, Catalog(), 100)
         assert caught.value.place and caught.value.cure
     with pytest.raises(InputError, match="left after `exclude`"):
-        ReadCode(paths=["one"], exclude=["*.py"]).splits(tmp_path, content_digest, 100)
+        ReadCode(paths=["one"], exclude=["*.py"]).splits(tmp_path, Catalog(), 100)
     rows, _ = everything(ReadCode(paths=["one", "one/a.py"]), tmp_path)
     assert texts(rows) == ["1"]
 

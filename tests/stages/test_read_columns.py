@@ -12,7 +12,7 @@ import pytest
 from reading_cases import everything, texts
 
 from curate.errors import InputError
-from curate.fingerprint import content_digest
+from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.read_parquet import ReadParquet
 from curate.stages.source import SetAside
@@ -50,7 +50,7 @@ def test_any_grouping_gives_the_same_rows(tmp_path, form, split_bytes):
     assert texts(rows) == table.column("text").to_pylist() and not asides
     assert [r["origin"] for r in rows] == [f"{name_of(form)}#@{n}" for n in range(500)]
     assert [json.loads(r["meta"])["n"] for r in rows] == list(range(500))
-    splits = stage.splits(tmp_path, content_digest, 1)
+    splits = stage.splits(tmp_path, Catalog(), 1)
     assert len(splits) == (1 if form == "stream" else 14) and len({s.digest for s in splits}) == len(splits)
 
 
@@ -145,7 +145,7 @@ def test_columns_are_checked_before_anything_is_read(tmp_path, form):
         ({"text": "texts", "keep": ["m"]}, "no column 'm' .setting keep."),
     ):
         with pytest.raises(InputError, match=says) as caught:
-            stage_of(form, name_of(form), **settings).splits(tmp_path, content_digest, 100)
+            stage_of(form, name_of(form), **settings).splits(tmp_path, Catalog(), 100)
         assert name_of(form) in caught.value.place
     assert len(everything(stage_of(form, name_of(form), text="texts"), tmp_path)[0]) == 1
 
@@ -185,7 +185,7 @@ def test_batches_stay_small(tmp_path, form):
     stage = stage_of(form, name_of(form))
     sizes = [
         (b.num_rows, b.column("text").nbytes)
-        for split in stage.splits(tmp_path, content_digest, 1 << 30)
+        for split in stage.splits(tmp_path, Catalog(), 1 << 30)
         for b in stage.read(split, "s")
         if not isinstance(b, SetAside)
     ]

@@ -17,7 +17,7 @@ from hub import Hub
 from reading_cases import everything, texts
 
 from curate.errors import InputError
-from curate.fingerprint import content_digest
+from curate.stages.catalog import Catalog
 from curate.stages.read_dataset import ReadDataset
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -47,7 +47,7 @@ def test_a_saved_dataset(tmp_path):
     rows, asides = everything(stage, tmp_path)
     assert texts(rows) == [f"t{n}" for n in range(50)] and not asides
     assert rows[0]["origin"] == "data-00000-of-00003.arrow#k0" and rows[0]["meta"] == '{"n":0}'
-    assert len(stage.splits(tmp_path, content_digest, 100)) == 3
+    assert len(stage.splits(tmp_path, Catalog(), 100)) == 3
 
 
 def test_a_saved_dataset_with_splits(tmp_path):
@@ -96,7 +96,7 @@ def test_a_folder_of_data_files(tmp_path, form):
 def test_a_dataset_without_identity_is_refused(tmp_path, settings, says):
     """A dataset on the hub needs a commit; nothing is asked of the hub before."""
     with pytest.raises(InputError, match=says) as caught:
-        ReadDataset(**settings).splits(tmp_path, content_digest, 100)
+        ReadDataset(**settings).splits(tmp_path, Catalog(), 100)
     assert caught.value.cure and caught.value.place
 
 

@@ -82,6 +82,6 @@ def test_gz_members_are_joined_whatever_the_blocks(tmp_path_factory, parts, chun
     before = reading_lines._CHUNK, reading_lines.BLOCK
     try:
         reading_lines._CHUNK, reading_lines.BLOCK = chunk, block
-        assert b"".join(gz_blocks(path)) == b"".join(p * 5 for p in parts)
+        assert b"".join(gz_blocks(str(path))) == b"".join(p * 5 for p in parts)
     finally:
         reading_lines._CHUNK, reading_lines.BLOCK = before

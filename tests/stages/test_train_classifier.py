@@ -9,8 +9,8 @@ from learning_cases import batch, context, docstrings, junk, source_files, split
 
 from curate import assets
 from curate.errors import InputError
-from curate.fingerprint import content_digest
 from curate.recipe.recipe import load_recipe
+from curate.stages.catalog import Catalog
 from curate.stages.score_classifier import ScoreClassifier
 from curate.stages.train_classifier import TrainClassifier
 
@@ -161,5 +161,5 @@ def test_the_shipped_recipes_are_valid(name):
     folder = assets.find("classifiers", name)
     recipe = load_recipe(folder / "train.yaml")
     assert [step.stage.name for step in recipe.steps] == ["read.packages", "label.file", "train.classifier"]
-    splits = recipe.steps[0].stage.splits(folder, content_digest, 1 << 20)
+    splits = recipe.steps[0].stage.splits(folder, Catalog(), 1 << 20)
     assert len(splits) >= 30 and sum(split.stop for split in splits) > 1000
