@@ -184,7 +184,7 @@ def test_no_permission_no_package(tmp_path, s3, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(InputError, match="no permission to read it.*check the keys"):
+    with pytest.raises(InputError, match=r"no permission to read it.*check the keys"):
         ReadJsonl(paths=[f"s3://{s3.bucket}/x.jsonl"]).splits(tmp_path, Catalog(), 100)
     with monkeypatch.context() as gone:
         gone.setitem(sys.modules, "s3fs", None)
@@ -270,6 +270,7 @@ def test_patterns_match_as_on_a_disk(tmp_path, monkeypatch):
         "*.x", "*/*.x", "**/*.x", "**", "b/**", "**/a.x", "b/**/a.x", ".h/*.x", "**/.h.x", "b/a[0-9].x", "b/a[[]1].x",
         "?.x", "b*/a.?", "**/c/*", "b/*/*", "d/**/g.y", "[!a]/a.x",
     ):  # fmt: skip
-        expected = {n for n in glob.glob(pattern, root_dir=tmp_path, recursive=True) if (tmp_path / n).is_file()}
+        found = glob.glob(pattern, root_dir=tmp_path, recursive=True)  # noqa: PTH207 - what is compared with
+        expected = {n for n in found if (tmp_path / n).is_file()}
         matches = matcher(pattern.split("/"))
         assert {n for n in names if matches(n)} == expected, pattern
