@@ -252,9 +252,9 @@ def test_an_object_that_changes_while_it_is_read(tmp_path, s3, monkeypatch, chan
     else:
         data = lines(9000, 3000)
         files.pipe_file(f"{s3.bucket}/in/a.jsonl", data if change == "replaced" else data[:100_000])
-    with pytest.raises(InputError, match="was changed while it was being read|no such object"):
+    with pytest.raises(InputError, match=r"was changed while it was being read|no such object"):
         list(found)
-    with pytest.raises(InputError, match="was changed while it was being read|no such object"):
+    with pytest.raises(InputError, match=r"was changed while it was being read|no such object"):
         list(stage.read(split, "step"))
 
 
