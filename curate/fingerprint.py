@@ -62,8 +62,14 @@ def file_digest(path: Path) -> str:
     return state.hexdigest()
 
 
-def content_digest(file: BinaryIO) -> str:
-    """XXH3-128 of the rest of an open file, 32 hex digits: for inputs, read at the speed of memory."""
+def content_digest(path: Path) -> str:
+    """XXH3-128 of a file's bytes, 32 hex digits: for inputs, read at the speed of memory."""
+    with path.open("rb") as file:
+        return stream_digest(file)
+
+
+def stream_digest(file: BinaryIO) -> str:
+    """The same of what is left of an open file."""
     state = xxhash.xxh3_128()
     for chunk in _chunks(file):
         state.update(chunk)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import zstandard
 
-from curate.fingerprint import fingerprint
+from curate.fingerprint import content_digest, fingerprint
 from curate.run.task import Task
 from curate.stages.catalog import Catalog, Files, InputFile, check_unchanged
 from curate.stages.source import Source, Split

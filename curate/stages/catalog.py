@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from curate.fingerprint import content_digest, fingerprint
+from curate.fingerprint import fingerprint, stream_digest
 from curate.stages import remote
 
 Stamps = npt.NDArray[np.int64]
@@ -147,7 +147,7 @@ class Unhashed(Catalog):
 def digest_of(file: InputFile) -> str:
     """Digest of a file's bytes; raises InputError when it can't be read, or was changed meanwhile."""
     with remote.opened(file.path, file.stamp) as opened:
-        digest = content_digest(opened)
+        digest = stream_digest(opened)
     check_unchanged([(file.path, file.stamp)])
     return digest
 
