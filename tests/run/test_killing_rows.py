@@ -72,7 +72,7 @@ def test_a_row_that_kills(curate: Curate, tmp_path):
     found = manifest(store)["steps"]["rules"]
     assert (found["rows_in"], found["rows_out"], found["reasons"]) == (2, 1, {"kills_worker": 1})
     shown = curate("inspect", "--plain", store, "--step", "rules", "--reason", "kills_worker").ok()
-    row = re.search(r"^([0-9a-f]{8}) +docs +rules: kills_worker$", shown.out, re.M)
+    row = re.search(r"^([0-9a-f]{8}) +docs +rules: kills_worker$", shown.out, re.MULTILINE)
     assert row, shown.out
     story = curate("explain", store, row[1]).ok().out
     assert "docs.jsonl#d1" in story

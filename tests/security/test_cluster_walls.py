@@ -16,6 +16,7 @@ from small_run import prose
 
 from curate.errors import EndpointError
 from curate.run.cluster import Runner
+from curate.store.files import Store
 
 _LISTEN = "0A"
 """State of a listening socket in /proc/net/tcp."""
@@ -51,11 +52,11 @@ def descendants(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux which sockets listen")
-def test_the_embedded_cluster_listens_on_loopback_alone() -> None:
+def test_the_embedded_cluster_listens_on_loopback_alone(tmp_path: Path) -> None:
     """Scheduler, nannies, workers, dashboards: whoever could reach them could run code as this user."""
     before = listening([os.getpid()])
     with Runner(1) as runner:
-        runner._connect()
+        runner._connect(Store(tmp_path))
         found = listening([os.getpid(), *descendants(os.getpid())])
     addresses = [address for kind, held in found.items() for address in held if address not in before.get(kind, [])]
     assert len(addresses) >= 3  # the scheduler, a nanny, a worker
@@ -112,4 +113,4 @@ def test_a_cluster_may_ask_for_certificates(tmp_path: Path, cluster: str, certif
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "run" / "out").glob("*.arrow"))
     with pytest.raises(EndpointError, match="no Dask scheduler"), Runner(1, cluster) as runner:
-        runner._connect()
+        runner._connect(Store(tmp_path / "run"))
