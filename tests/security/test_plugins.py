@@ -240,3 +240,18 @@ def test_a_worker_with_another_version_is_refused(machine: Machine, monkeypatch:
     assert fresh().version == "1.3"
     with pytest.raises(VersionError, match=r"is 1\.3 .* on a worker, and 1\.2"):
         plugins.load_same([first])
+
+
+def test_a_worker_without_the_plugin_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    """A real worker is asked before the first task; what it says comes back as the error that it is."""
+    from curate.errors import RecipeError
+    from curate.run.cluster import Runner
+    from curate.stages.plugins import Plugin
+    from curate.store.files import Store
+
+    missing = Plugin("curate-elsewhere", "1.0", "0" * 32, ("filter.elsewhere",))
+    with (
+        pytest.raises(RecipeError, match="plugin 'curate-elsewhere' is not installed"),
+        Runner(1, plugins=[missing]) as runner,
+    ):
+        runner._connect(Store(tmp_path))
