@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 import numpy as np
 import xxhash
 
+from curate.environment import redacted
 from curate.errors import InputError
 
 T = TypeVar("T")
@@ -75,6 +76,13 @@ def protocol(url: str) -> str:
     if known not in _PACKAGES and known != "file":
         raise InputError(
             f"'{given}' is no protocol that is read", place=url, cure="use s3, gs, hf, file, memory or a local path"
+        )
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        # It would stand in rows' origins, in manifests and in messages, and no file system here reads it from there.
+        raise InputError(
+            "an address holds no user and no key",
+            place=redacted(url),
+            cure="credentials come from the environment, or from the provider's own files",
         )
     return known
 

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from curate.errors import InputError
+from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.read_jsonl import ReadJsonl
 from curate.stages.source import SetAside
@@ -21,13 +22,14 @@ READ = """
 import resource, sys
 from pathlib import Path
 import pyarrow as pa
+from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.read_jsonl import ReadJsonl
 for name, kind in (("small.jsonl", ReadJsonl), ("small.arrow", ReadArrow), *((n, ReadArrow if "arrow" in n else ReadJsonl) for n in sys.argv[2:])):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     stage = kind(paths=[name], max_document_bytes=1 << 20)
     rows, reasons = 0, {}
-    for split in stage.splits(Path(sys.argv[1]), lambda path: "digest", 64 << 20):
+    for split in stage.splits(Path(sys.argv[1]), Catalog(), 64 << 20):
         for found in stage.read(split, "s"):
             if isinstance(found, pa.RecordBatch):
                 rows += found.num_rows
@@ -85,7 +87,7 @@ def test_json_that_is_nested_without_end_is_malformed(tmp_path: Path, line: str)
     """That row alone: no recursion ends the process, no number takes its time."""
     (tmp_path / "in.jsonl").write_text(f'{{"text": "before"}}\n{line}\n{{"text": "after"}}\n')
     stage = ReadJsonl(paths=["in.jsonl"])
-    [split] = stage.splits(tmp_path, lambda path: "digest", MIB)
+    [split] = stage.splits(tmp_path, Catalog(), MIB)
     asides, texts = [], []
     for found in stage.read(split, "s"):
         if isinstance(found, SetAside):
@@ -106,6 +108,6 @@ def test_a_buffer_that_claims_the_memory_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "in.arrow").write_bytes(data.replace(claimed, (1 << 50).to_bytes(8, "little")))
     stage = ReadArrow(paths=["in.arrow"])
     with pytest.raises(InputError) as caught:
-        for split in stage.splits(tmp_path, lambda path: "digest", MIB):
+        for split in stage.splits(tmp_path, Catalog(), MIB):
             list(stage.read(split, "s"))
     assert "\n" not in str(caught.value)

@@ -182,6 +182,14 @@ def test_arguments_with_a_key_are_not_kept(curate: Curate, tmp_path: Path) -> No
     assert key not in run + done.err + done.out and word not in run + done.err + done.out
 
 
+def test_an_address_of_an_input_holds_no_key(curate: Curate, tmp_path: Path) -> None:
+    """It would be part of names and origins: refused, and not shown."""
+    steps = [step("docs", "read.jsonl", paths=["s3://AKIAME:swordfish@bucket/docs.jsonl"]), step("out", "write.text")]
+    done = curate("run", write(tmp_path / "r.yaml", steps), "--store", tmp_path / "run", "--workers", 0)
+    assert done.code == 3 and "s3://***@bucket/docs.jsonl: an address holds no user and no key" in done.line
+    assert "swordfish" not in done.err + done.out + (tmp_path / "run" / "run.json").read_text()
+
+
 def test_a_mistake_of_ours_shows_no_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The traceback of an error that nobody foresaw may be sent to strangers."""
     from curate.cli import app

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import InputError
+from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.reading_checked import check_batch
 
@@ -99,7 +100,7 @@ def test_a_file_that_lies_is_one_line(tmp_path: Path) -> None:
     assert data.count(offsets) == 1
     (tmp_path / "a.arrow").write_bytes(data.replace(offsets, np.array([0, 10**12, 21, 31], np.int64).tobytes()))
     stage = ReadArrow(paths=["a.arrow"])
-    [split] = stage.splits(tmp_path, lambda path: "digest", 1 << 20)
+    [split] = stage.splits(tmp_path, Catalog(), 1 << 20)
     with pytest.raises(InputError, match=r"column 'text': .*offset"):
         list(stage.read(split, "s"))
 
@@ -109,6 +110,7 @@ import sys, random
 from pathlib import Path
 import pyarrow as pa
 from curate.errors import InputError
+from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.read_parquet import ReadParquet
 folder = Path(sys.argv[1])
@@ -127,7 +129,7 @@ for name, kind in (("a.arrow", ReadArrow), ("b.arrow", ReadArrow), ("a.parquet",
         path.write_bytes(data)
         stage = kind(paths=[path.name])
         try:
-            for split in stage.splits(folder, lambda path: "digest", 1 << 20):
+            for split in stage.splits(folder, Catalog(), 1 << 20):
                 for found in stage.read(split, "s"):
                     if isinstance(found, pa.RecordBatch):
                         found.validate(full=True)
