@@ -81,9 +81,9 @@ def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cu
     if not wrong:
         return
     first = "; ".join(f"{address}: {what}" for address, what in sorted(wrong.items())[:_SHOWN])
-    more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-    what = "has other versions" if kind is VersionError else "does not see the store"
-    raise kind(f"{len(wrong)} of the cluster's workers {what} ({first}{more})", cure=cure)
+    more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    what = "have other versions" if kind is VersionError else "do not see the store"
+    raise kind(f"workers of the cluster {what} ({first}{more})", cure=cure)
 
 
 def ask_versions() -> Any:

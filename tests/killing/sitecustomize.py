@@ -6,6 +6,7 @@ one place where every filter measures.
     KILLER        ends the process when any step measures the row
     KILLER-step   the same in the step of that id
     HUNGRY        takes memory until somebody ends the process
+    GREEDY        takes 5 MB while it is measured, and its neighbours in a batch theirs beside it
 
 With KILLING_SLEEPS in the environment a killer sleeps instead, for a minute, after saying so on stderr.
 """
@@ -31,6 +32,7 @@ def _patch(module):
                 _die()
             if "HUNGRY" in text:
                 _eat()
+        _hold(sum("GREEDY" in text for text in docs.text.to_pylist()) * 5)
         return measure(step, docs)
 
     module.measure = measured
@@ -41,6 +43,12 @@ def _die():
         os.kill(os.getpid(), signal.SIGKILL)
     print("asleep", file=sys.stderr, flush=True)
     time.sleep(60)
+
+
+def _hold(megabytes):
+    held = [b"x" * (1 << 20) for _ in range(megabytes)]
+    if len(held) > 500:
+        time.sleep(5)  # Somebody who watches looks ten times a second.
 
 
 def _eat():

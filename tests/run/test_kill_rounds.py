@@ -109,3 +109,25 @@ def test_answers_outlive_the_journal(curate: Curate, teacher: Teacher, whole: di
     curate.run(path, store).ok()
     assert sum(teacher.received.values()) == 20
     assert results(store) == whole
+
+
+def test_told_to_stop_while_asking(curate: Curate, teacher: Teacher, whole: dict[str, str], tmp_path: Path) -> None:
+    """SIGTERM with requests on their way: their answers are waited for, full rounds published, and none asked twice."""
+    path, store = recipe(tmp_path, teacher), tmp_path / "run"
+
+    def term(pid: int) -> None:
+        end = time.monotonic() + 60
+        while sum(teacher.received.values()) < 7 and time.monotonic() < end:
+            time.sleep(0.002)
+        os.kill(pid, signal.SIGTERM)
+
+    done = curate.run(path, store, meanwhile=term)
+    assert done.code == 143
+    assert "everything that was begun is finished" in done.err
+    asked = sum(teacher.received.values())
+    assert 7 <= asked < 20
+    published = len(list(store.glob("steps/textbooks/*/rounds/*.json")))
+    assert published in (asked // 4, (asked - IN_FLIGHT) // 4)
+    curate.run(path, store).ok()
+    assert set(teacher.received.values()) == {1}
+    assert results(store) == whole

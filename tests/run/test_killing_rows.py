@@ -60,14 +60,17 @@ def shards(store: Path) -> list[bytes]:
     return [p.read_bytes() for p in sorted((store / "out").glob("*.arrow"))]
 
 
-def test_a_row_that_kills(curate: Curate, tmp_path):
-    """In a segment with a source: named in the dropped rows, counted, shown; the next run pays nothing for it."""
+def test_a_row_that_takes_all_memory(curate: Curate, tmp_path):
+    """A worker's real limit: the row is set aside, counted, shown with its place; the next run pays nothing for it."""
     texts = {f"d{n}": prose(n, 60) for n in range(2)}
     whole = recipe(tmp_path / "whole", {"d0": texts["d0"]})
     curate.run(whole, tmp_path / "undisturbed").ok()
-    bad = recipe(tmp_path / "bad", {**texts, "d1": texts["d1"] + " KILLER-rules"})
+    bad = recipe(tmp_path / "bad", {**texts, "d1": texts["d1"] + " HUNGRY"})
     store = tmp_path / "run"
-    curate.run(bad, store, workers=1, env=KILLING).ok()
+    wrong = curate.run(bad, store, "--worker-memory", "banana", workers=1)
+    assert (wrong.code, wrong.line.partition(";")[0]) == (2, "--worker-memory banana is no amount of memory")
+    # A worker has about 250 MB before it does anything.
+    curate.run(bad, store, "--worker-memory", "600MB", workers=1, env=KILLING).ok()
     assert shards(store) == shards(tmp_path / "undisturbed")
     found = manifest(store)["steps"]["rules"]
     assert (found["rows_in"], found["rows_out"], found["reasons"]) == (2, 1, {"kills_worker": 1})

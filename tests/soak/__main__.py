@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.soak import faults, kills
-from tests.soak.ground import Ground, Row
+from tests.soak.ground import Ground, Row, Skip
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
@@ -93,7 +93,7 @@ def main() -> None:
             row, begun = Row(fault), time.monotonic()
             try:
                 act(ground, row)
-            except faults.Skip as why:
+            except Skip as why:
                 print(f"{'skipped':>8}  {fault}: {why}", flush=True)
                 continue
             except Exception as error:

@@ -8,12 +8,9 @@ import signal
 from command import Curate
 from damage import KINDS, damage, files_of
 
+from tests.soak import liveness
 from tests.soak.ground import SPLIT, Ground, Row
 from tests.soak.kills import _environment, _expect, _tokens
-
-
-class Skip(Exception):  # noqa: N818 - no failure: this machine can't do it
-    """A fault that can't be had here, and why."""
 
 
 def damaged_half(ground: Ground, row: Row) -> None:
@@ -68,5 +65,6 @@ ALL = [
     ("corrupt, truncated, vanished files of a half finished store", damaged_half),
     ("corrupt, truncated, vanished files of a finished store", damaged_whole),
     ("two runs on one store", two_runs),
+    *liveness.ALL,
 ]
 """Each with its row's name."""

@@ -27,6 +27,10 @@ MOST_SECONDS = 300
 """A run that takes longer hangs: on a loaded machine the undisturbed one takes 15 seconds."""
 
 
+class Skip(Exception):  # noqa: N818 - no failure: this machine can't do it
+    """A fault that can't be had here, and why."""
+
+
 @dataclass
 class Row:
     """One fault, over all its times: a row of the table.

@@ -1,0 +1,86 @@
+"""Workers of a cluster that is somebody else's are asked, before the first task and when they join, what they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from command import Curate
+from recipes import step, write
+
+from curate.errors import StorageError, VersionError
+from curate.run import worker
+from curate.store.files import Store
+
+
+def test_versions():
+    """Each difference is named, with the worker; of many workers the first few."""
+    ours = worker.our_facts()
+    worker.check_versions({"tcp://a:1": ours, "tcp://b:1": dict(ours)})
+    other = {**ours, "pyarrow": "1.0"}
+    del other["numpy"]
+    with pytest.raises(VersionError) as found:
+        worker.check_versions({f"tcp://{n}:1": other for n in range(5)} | {"tcp://a:1": ours})
+    said = str(found.value)
+    assert said.startswith("workers of the cluster have other versions (tcp://0:1: ")
+    assert f"numpy absent instead of {ours['numpy']}" in said
+    assert f"pyarrow 1.0 instead of {ours['pyarrow']}" in said
+    assert "and 2 more" in said
+
+
+def test_sight(tmp_path):
+    """The store that a worker sees under this path is none, another one, or ours."""
+    ours, other = Store(tmp_path / "ours"), Store(tmp_path / "other")
+    assert worker.sees(ours, "t") == "does not have it"
+    worker.put_token(ours, "t")
+    worker.put_token(other, "u")
+    assert worker.sees(ours, "t") == ""
+    assert worker.sees(other, "t") == "has another one there"
+    with pytest.raises(StorageError, match=r"workers of the cluster do not see the store .tcp://a:1: has another one"):
+        worker.check_sight(ours, {"tcp://a:1": worker.sees(other, "t"), "tcp://b:1": ""})
+    worker.remove_token(ours)
+    assert worker.sees(ours, "t") == "does not have it"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="a mount namespace needs root and unshare"
+)
+def test_workers_that_can_not_work(curate: Curate, tmp_path):
+    """Real ones: one with another curate, one on a machine without the folder; one line each, and no task was begun."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "docs.jsonl").write_text('{"text": "a document"}\n')
+    recipe = write(
+        tmp_path / "in" / "r.yaml", [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("out", "write.text")]
+    )
+    store = tmp_path / "stores" / "run"
+    store.parent.mkdir()
+    other = tmp_path / "other" / "curate"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
+    meeting = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+    python = [sys.executable, "-m"]
+    scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    work = [*python, "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    work += ["--local-directory", "/dev/shm", "--scheduler-file", str(meeting)]
+    blind = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {store.parent} && exec "$@"', "sh", *work]
+    running = [subprocess.Popen([*scheduler, "--scheduler-file", str(meeting)], **quiet)]
+    try:
+        for argv, env, code, words in (
+            (work, {"PYTHONPATH": str(other.parent)}, 8, ("have other versions", "curate absent (No module named")),
+            (blind, {}, 6, ("do not see the store", "does not have it", str(store))),
+        ):
+            running.append(subprocess.Popen(argv, env={**os.environ, **env}, **quiet))
+            done = curate.run(recipe, store, "--cluster", meeting)
+            assert done.code == code
+            assert all(word in done.line for word in words), done.line
+            assert not list(store.glob("steps/*/*/receipts/*"))
+            running[-1].kill()
+            running.pop().wait(20)
+    finally:
+        for process in reversed(running):
+            process.kill()
+            process.wait(20)
