@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from command import Curate
@@ -69,6 +70,10 @@ def test_workers_that_can_not_work(curate: Curate, tmp_path):
     blind = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {store.parent} && exec "$@"', "sh", *work]
     running = [subprocess.Popen([*scheduler, "--scheduler-file", str(meeting)], **quiet)]
     try:
+        for _ in range(600):
+            if meeting.exists() and meeting.read_text().strip():
+                break
+            time.sleep(0.1)
         for argv, env, code, words in (
             (work, {"PYTHONPATH": str(other.parent)}, 8, ("have other versions", "curate absent (No module named")),
             (blind, {}, 6, ("do not see the store", "does not have it", str(store))),
