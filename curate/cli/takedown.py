@@ -57,7 +57,7 @@ def takedown(
     if write is not None:
         write.write_text(resolved(found, lists), encoding="utf-8")
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False))
+        print(json.dumps(dataclasses.asdict(found), indent=1))
     else:
         _show(found, opened.note, len(lists.entries()), write)
     if found.writers or found.trained:

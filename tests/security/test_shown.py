@@ -39,6 +39,8 @@ class Made(NamedTuple):
     recipe: Path
     store: Path
     out: str
+    other: Path
+    removals: Path
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,12 @@ def made(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Made:
     recipe = write(folder / "r.yaml", steps, about=HOSTILE)
     out = curate.run(recipe, folder / "run").ok()
     again = curate.run(recipe, folder / "run", "--json").ok()
-    return Made(recipe, folder / "run", out.out + out.err + again.out + again.err)
+    steps[1] = step("rules", "filter.massivetext", min_words=121, max_symbol_ratio=1)
+    other = curate.run(write(folder / "other.yaml", steps, about=HOSTILE), folder / "other").ok()
+    removals = folder / "gone.jsonl"
+    removals.write_text("".join(json.dumps({"source": f"s{n}{HOSTILE}"}) + "\n" for n in range(3)))
+    said = "".join(done.out + done.err for done in (out, again, other))
+    return Made(recipe, folder / "run", said, folder / "other", removals)
 
 
 def test_no_command_lets_a_byte_through(curate: Curate, made: Made) -> None:
@@ -82,8 +89,15 @@ def test_no_command_lets_a_byte_through(curate: Curate, made: Made) -> None:
         "explain dropped": ("explain", made.store, next(r["id"] for r in rows if r["step"] == "rules"), "--text"),
         "explain --json": ("explain", made.store, rows[0]["id"], "--json"),
         "check": ("check", made.store),
+        "gc": ("gc", made.store),
+        "gc --json": ("gc", made.store, "--json"),
+        "takedown": ("takedown", made.store, made.removals),
+        "takedown --json": ("takedown", made.store, made.removals, "--json"),
+        "diff": ("diff", made.store, made.other),
+        "diff --json": ("diff", made.store, made.other, "--json"),
     }.items():
-        done = curate(*argv).ok()
+        done = curate(*argv)
+        assert done.code == (1 if name.startswith(("diff", "takedown")) else 0), (name, done)
         shown[name] = done.out + done.err
         assert len(done.out) > 20, name
     for name, argv in {
