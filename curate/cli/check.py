@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -14,6 +13,7 @@ from curate.errors import DamagedError
 
 if TYPE_CHECKING:
     from curate.report.verify import Verified
+    from curate.store.files import Store
 
 
 @app.command(
@@ -33,13 +33,17 @@ def check(
     if what is None:
         _machine(as_json=as_json)
         return
-    from curate.report.dataset_folder import is_dataset
+    from curate.report.dataset_folder import locate_dataset
     from curate.report.run_folder import is_run
+    from curate.store.files import store_at
 
-    folder = Path(what)
-    if is_dataset(folder) and not is_run(folder):
-        _dataset(folder, as_json=as_json)
-    elif is_run(folder) or (not what.endswith((".yaml", ".yml")) and is_run(Path("runs") / what)):
+    if what.endswith((".yaml", ".yml")):
+        _recipe(what, as_json=as_json)
+        return
+    written = locate_dataset(what)
+    if written is not None:
+        _dataset(what, written, as_json=as_json)
+    elif is_run(store_at(what)) or "://" in what or is_run(store_at(f"runs/{what}")):
         _run(what, as_json=as_json)
     else:
         _recipe(what, as_json=as_json)
@@ -78,33 +82,36 @@ def _recipe(what: str, *, as_json: bool) -> None:
 
 
 def _run(what: str, *, as_json: bool) -> None:
-    from curate.report.run_folder import locate_run, open_run
+    from curate.report.run_folder import open_run
     from curate.report.verify import verify_run
 
     run = open_run(what)
     total = sum(int(s["size"]) for step in run.steps.values() for s in step.record.shards)
     with _Bytes(total, quiet=as_json) as progress:
         found = verify_run(run, progress.advance)
-    _verdict(found, str(locate_run(what)), "every shard has its SHA-256 and its rows", as_json=as_json)
+    _verdict(found, str(run.store), "every shard has its SHA-256 and its rows", as_json=as_json)
 
 
-def _dataset(folder: Path, *, as_json: bool) -> None:
+def _dataset(what: str, folder: Store, *, as_json: bool) -> None:
+    from curate.report.dataset_folder import shards
     from curate.report.run_folder import is_run, open_run
     from curate.report.verify import verify_dataset, verify_run
+    from curate.store.files import store_at
+    from curate.store.provenance import PROVENANCE
 
-    total = sum(p.stat().st_size for p in folder.glob("*.arrow"))
-    parent = folder.absolute().parent
-    if is_run(parent):
-        run = open_run(str(parent))
-        if folder.name in run.steps:
+    total = sum(shard.size for shard in shards(folder))
+    above, _, step = str(store_at(what)).rpartition("/")
+    if is_run(store_at(above)):
+        run = open_run(above)
+        if step in run.steps:
             with _Bytes(total, quiet=as_json) as progress:
-                found = verify_run(run, progress.advance, only=folder.name)
+                found = verify_run(run, progress.advance, only=step)
             _verdict(found, str(folder), "every shard has its SHA-256 and its rows", as_json=as_json)
             return
     with _Bytes(total, quiet=as_json) as progress:
         found = verify_dataset(folder, progress.advance)
     alone = "every shard can be read; without its provenance.json nothing can be compared"
-    said = "every shard has its SHA-256 and its rows" if (folder / "provenance.json").is_file() else alone
+    said = "every shard has its SHA-256 and its rows" if folder.exists(PROVENANCE) else alone
     _verdict(found, str(folder), said, as_json=as_json)
 
 

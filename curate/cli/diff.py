@@ -81,27 +81,29 @@ class _Opened:
 
 
 def _open(name: str) -> _Opened:
+    from curate.report.dataset_folder import locate_dataset
     from curate.report.diff_rows import Side
     from curate.report.run_folder import finished_run, is_run, locate_run
-    from curate.store.files import Store
+    from curate.store.files import store_at
     from curate.store.provenance import provenance
 
     path = Path(name)
     if path.is_file():
         return _Opened(_manifest(path), None)
-    if path.is_dir() and not is_run(path):
-        made_of = provenance(path)
+    written = locate_dataset(name) or (store_at(name) if path.is_dir() and not is_run(store_at(name)) else None)
+    if written is not None:
+        made_of = provenance(written)
         if not made_of:
             raise RecipeError(
                 "does not say what it was made of",
                 place=name,
                 cure="give a run, a dataset that curate wrote, or a manifest",
             )
-        parent = path.absolute().parent
-        if is_run(parent) and path.name == made_of["dataset"]:
-            return _Opened(made_of, Side(finished_run(Store(parent)), writer=made_of["dataset"]))
-        return _Opened(made_of, Side(None, path))
-    run = finished_run(Store(locate_run(name)))
+        above, _, step = str(store_at(name)).rpartition("/")
+        if step == made_of["dataset"] and is_run(store_at(above)):
+            return _Opened(made_of, Side(finished_run(store_at(above)), writer=made_of["dataset"]))
+        return _Opened(made_of, Side(None, written.root))
+    run = finished_run(locate_run(name))
     return _Opened(run.manifest, Side(run))
 
 

@@ -45,9 +45,8 @@ def gc(
     from curate.report.run_folder import locate_run
     from curate.run.garbage import find_garbage, remove_garbage
     from curate.run.lease import Lease
-    from curate.store.files import Store
 
-    store = Store(locate_run(run))
+    store = locate_run(run)
     # What a run is writing is named by nothing yet: not even to look, before it is done.
     with Lease(store, "curate gc", wait=wait, note=lambda line: print(line, file=sys.stderr)):
         found = find_garbage(store, newest=newest, damaged=damaged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,10 +56,10 @@ def inspect(
 ) -> None:
     """Look at a run: what each step dropped and why, how scores are distributed, and some rows."""
     from curate.cli.tables import console
-    from curate.report.dataset_folder import is_dataset, sample
+    from curate.report.dataset_folder import locate_dataset, sample
     from curate.report.inspect import Wanted
     from curate.report.inspect import inspect as look
-    from curate.report.run_folder import is_run, open_run
+    from curate.report.run_folder import open_run
 
     if at is not None and signal is None:
         raise RecipeError("--at needs --signal", cure="say on which signal, as in --signal web-quality.words --at 0.95")
@@ -77,8 +76,9 @@ def inspect(
     if not plain and not as_json:
         print("The report for the browser is not in this version yet; add --plain to look at it here.")
         raise typer.Exit(2)
-    if is_dataset(Path(run)) and not is_run(Path(run)):
-        seen = sample(Path(run), rows, seed)
+    written = locate_dataset(run)
+    if written is not None:
+        seen = sample(written, rows, seed)
         if as_json:
             print(json.dumps(dataclasses.asdict(seen), indent=1))
         else:

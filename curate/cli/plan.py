@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from curate.cli.app import JSON, app, examples
+from curate.cli.run import STORE
 
 
 @app.command(
@@ -17,21 +17,20 @@ from curate.cli.app import JSON, app, examples
 )
 def plan(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or the path of a YAML file.")],
-    store: Annotated[Path | None, typer.Option(help="Folder for results. Default: runs/<recipe>.")] = None,
+    store: STORE = None,
     sample: Annotated[float, typer.Option(help="As for 'curate run'.", min=0, max=1)] = 1.0,
     limit: Annotated[int | None, typer.Option(help="As for 'curate run'.", min=1)] = None,
     as_json: JSON = False,
 ) -> None:
     """Read and check everything, run nothing: what is done, what is stale and why, what is to do, and its cost."""
-    from curate.cli.run import default_store, options
+    from curate.cli.run import options, store_of
     from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.run.foresight import foresee
-    from curate.store.files import Store
 
     loaded = load_recipe(find_recipe(recipe))
     made = make_plan(loaded, options(sample, limit))
-    states = foresee(made, Store((store or default_store(loaded.name)).absolute()))
+    states = foresee(made, store_of(store, loaded.name))
     if as_json:
         print(json.dumps([vars(s) for s in states], indent=1))
         return

@@ -19,6 +19,8 @@ from curate.recipe.recipe import Recipe
 from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.plain import edited_line, one_line, size
+from curate.store.files import Store
+from curate.store.latest import latest
 from curate.store.records import Counts, StepRecord
 
 LINE_SECONDS = 15.0
@@ -56,7 +58,7 @@ class View:
     ) -> None:
         pass
 
-    def begin(self, recipe: Recipe, folder: Path) -> None:
+    def begin(self, recipe: Recipe, store: Store) -> None:
         """The run starts."""
 
     def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
@@ -88,7 +90,7 @@ class View:
         """A step is complete."""
         self.seconds[record.step] = 0.0 if reused else seconds
 
-    def summary(self, manifest: dict[str, Any], folder: Path) -> None:
+    def summary(self, manifest: dict[str, Any], store: Store) -> None:
         """The end of the run."""
 
     def _head(self) -> str:
@@ -126,12 +128,12 @@ class PlainView(View):
         self._console = console(_ANY_WIDTH)
         self._said = time.monotonic()
 
-    def begin(self, recipe: Recipe, folder: Path) -> None:
+    def begin(self, recipe: Recipe, store: Store) -> None:
         """Say what runs and where."""
         self._say(one_line(f"{recipe.name}: {recipe.about}".rstrip(": "), 400))
         for line in recipe.trusts():
             self._say(one_line(line, 400))
-        self._say(f"results: {shown(folder)}\n")
+        self._say(f"results: {shown(store)}\n")
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """Say where a long step is."""
@@ -150,9 +152,9 @@ class PlainView(View):
         self._said = time.monotonic()
         self._say(finished_line(record, seconds, reused))
 
-    def summary(self, manifest: dict[str, Any], folder: Path) -> None:
+    def summary(self, manifest: dict[str, Any], store: Store) -> None:
         """The table."""
-        show_summary(self._console, manifest, folder, self.seconds, time.monotonic() - self._started)
+        show_summary(self._console, manifest, store, self.seconds, time.monotonic() - self._started)
 
     def _say(self, line: str | Text) -> None:
         # A log has no width: its lines are not broken.
@@ -217,10 +219,10 @@ class BarView(PlainView):
             self._task = None
         super().finished(record, seconds, reused)
 
-    def summary(self, manifest: dict[str, Any], folder: Path) -> None:
+    def summary(self, manifest: dict[str, Any], store: Store) -> None:
         """The table, after the bars are gone."""
         self._bar.stop()
-        super().summary(manifest, folder)
+        super().summary(manifest, store)
 
 
 def choose_view(*, as_json: bool) -> View:
@@ -230,12 +232,14 @@ def choose_view(*, as_json: bool) -> View:
     return BarView() if sys.stdout.isatty() else PlainView()
 
 
-def shown(folder: Path) -> str:
-    """A folder as a user would type it."""
+def shown(store: Store) -> str:
+    """A store as a user would type it."""
+    if store.remote:
+        return str(store)
     try:
-        return str(folder.relative_to(Path.cwd()))
+        return str(store.root.relative_to(Path.cwd()))
     except ValueError:
-        return str(folder)
+        return str(store)
 
 
 def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
@@ -259,7 +263,7 @@ def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
 
 
 def show_summary(
-    out: Console, manifest: dict[str, Any], folder: Path, seconds: dict[str, float], in_all: float
+    out: Console, manifest: dict[str, Any], store: Store, seconds: dict[str, float], in_all: float
 ) -> None:
     """Where the time went, what each step kept and dropped and why, and how to open the result."""
     made = table(
@@ -287,15 +291,15 @@ def show_summary(
         for line in report_lines(step):
             out.print(one_line(line, 400), soft_wrap=True)
     out.print(f"\n{in_steps:.1f} s in steps, {in_all:.1f} s in all")
-    out.print(f"What, why and of what: {shown(folder)}/manifest.json, README.md", soft_wrap=True)
+    out.print(f"What, why and of what: {shown(store)}/manifest.json, README.md", soft_wrap=True)
     writers = [s for s in manifest["steps"] if s["shards"]]
     for step in writers:
-        path = f"{shown(folder)}/{step['id']}"
+        path = f"{shown(store)}/{latest(store, step['id'])}"
         out.print("\nOpen it:", style="bold")
         out.print(f"  import datasets\n  data = datasets.load_from_disk({path!r})", soft_wrap=True)
         out.print(f"  data = datasets.load_dataset('arrow', data_files={path + '/*.arrow'!r})", soft_wrap=True)
-    out.print(f"\nLook at it:             curate inspect --plain {shown(folder)}", soft_wrap=True)
-    out.print(f"Ask about one document: curate explain {shown(folder)} ID", soft_wrap=True)
+    out.print(f"\nLook at it:             curate inspect --plain {shown(store)}", soft_wrap=True)
+    out.print(f"Ask about one document: curate explain {shown(store)} ID", soft_wrap=True)
 
 
 def report_lines(step: dict[str, Any]) -> list[str]:

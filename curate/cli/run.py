@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,11 +15,20 @@ from curate.errors import CurateError, RecipeError
 
 if TYPE_CHECKING:
     from curate.recipe.plan import Options
+    from curate.store.files import Store
 
 
-def default_store(recipe: str) -> Path:
-    """Where a recipe's results lie unless --store says otherwise."""
-    return Path("runs") / recipe
+STORE = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER|URL", help="Where results go: a folder, or s3://bucket/prefix. Default: runs/NAME."),
+]
+
+
+def store_of(asked: str | None, name: str) -> Store:
+    """What --store asks for, or where the results of a recipe of that name lie without it."""
+    from curate.store.files import store_at
+
+    return store_at(asked or f"runs/{name}")
 
 
 def options(sample: float, limit: int | None) -> Options:
@@ -59,7 +67,7 @@ def run(
     cluster: Annotated[
         str | None, typer.Option(help="tcp://host:port of a Dask scheduler, or a scheduler file.")
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="Folder for results. Default: runs/<recipe>.")] = None,
+    store: STORE = None,
     sample: Annotated[
         float, typer.Option(help="Share of documents to read, by hash of id; samples are nested.", min=0, max=1)
     ] = 1.0,
@@ -92,39 +100,40 @@ def run(
     from curate.run.mend import mended
     from curate.run.session import Session
     from curate.run.stop import Stop
-    from curate.store.files import Store
 
     loaded = load_recipe(find_recipe(recipe))
     plan = make_plan(loaded, options(sample, limit))
-    folder = (store or default_store(loaded.name)).absolute()
+    place = store_of(store, loaded.name)
     count = (os.cpu_count() or 1) if workers is None else workers
+    if str(place).startswith("memory://") and (count or cluster):
+        raise RecipeError("a store in memory is one process's alone", place=str(place), cure="add --workers 0")
     settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions, verify=verify)
     with (
         choose_view(as_json=as_json) as view,
-        Lease(Store(folder), "curate run", wait=wait, note=view.note) as lease,
-        Session(Store(folder), sys.argv, loaded.path) as session,
+        Lease(place, "curate run", wait=wait, note=view.note) as lease,
+        Session(place, sys.argv, loaded.path) as session,
     ):
-        view.begin(loaded, folder)
+        view.begin(loaded, place)
         with (
             Stop(grace, say_now) as stop,
             Runner(count, cluster, loaded.plugins, worker_memory=_memory(worker_memory), stop=stop) as runner,
         ):
-            engine = Engine(plan, Store(folder), runner, view, settings, lease)
+            engine = Engine(plan, place, runner, view, settings, lease)
 
             def walk() -> dict[str, Any]:
                 engine.run()
                 made = write_manifest(engine)
                 # It reads rows that no step may have read in this run: they may be the damaged ones.
-                write_card(Store(folder))
+                write_card(place)
                 return made
 
             try:
-                manifest = mended(Store(folder), view.note, walk)
+                manifest = mended(place, view.note, walk)
             except CurateError as error:
                 session.failed(str(error))
                 raise
         session.finished(view.seconds)
         if as_json:
-            print(json.dumps({"store": str(folder), "manifest": manifest}))
+            print(json.dumps({"store": str(place), "manifest": manifest}))
         else:
-            view.summary(manifest, folder)
+            view.summary(manifest, place)

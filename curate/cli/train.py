@@ -12,10 +12,12 @@ import typer
 
 from curate import assets
 from curate.cli.app import app, examples
+from curate.cli.run import STORE, store_of
 from curate.errors import InputError, RecipeError
 
 if TYPE_CHECKING:
     from curate.recipe.recipe import Recipe
+    from curate.store.files import Store
 
 
 @app.command(
@@ -47,7 +49,7 @@ def train(
     folds: Annotated[
         bool, typer.Option("--folds/--no-folds", help="Keep the models that score what was trained on (cross-fitting).")
     ] = True,
-    store: Annotated[Path | None, typer.Option(help="Folder for what is in between. Default: runs/train-NAME.")] = None,
+    store: STORE = None,
 ) -> None:
     """Train a classifier of quality and measure it on held-out documents; writes the model and its card."""
     from curate.recipe.recipe import find_recipe, load_recipe
@@ -62,17 +64,17 @@ def train(
         if good or bad:
             raise RecipeError("--good and --bad are sources of files", place=what, cure="name the files, too")
         recipe = load_recipe(settings or find_recipe(what))
-        folder = (store or Path("runs") / recipe.name).absolute()
+        place = store_of(store, recipe.name)
     else:
         name, steps = settings.parent.name, _steps(settings, files, text, good or [], bad or [])
-        folder = (store or Path("runs") / f"train-{name}").absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        written = folder / "recipe.yaml"
+        place = store_of(store, f"train-{name}")
         value = {"recipe": f"train-{name}", "about": f"Trains the classifier {name}.", "seed": seed, "steps": steps}
-        # JSON is YAML; the recipe lies where the results do, to be read, copied and edited.
+        written = place.state("recipe.yaml")
+        written.parent.mkdir(parents=True, exist_ok=True)
+        # JSON is YAML; the recipe lies where the results do (or beside them), to be read, copied and edited.
         written.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
         recipe = load_recipe(written)
-    trained, report = _run(recipe, folder, workers)
+    trained, report = _run(recipe, place, workers)
     left_out = None if folds else shutil.ignore_patterns("fold-*", "folds.npz")
     shutil.copytree(trained, output, dirs_exist_ok=True, ignore=left_out)
     _show(output, report)
@@ -112,7 +114,7 @@ def _steps(file: Path, files: list[str], text: str, good: list[str], bad: list[s
     ]
 
 
-def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, Any]]:
+def _run(recipe: Recipe, store: Store, workers: int) -> tuple[Path, dict[str, Any]]:
     """Run a recipe; the folder and the report of its last trained classifier."""
     from curate.cli.progress import choose_view
     from curate.errors import CurateError
@@ -122,7 +124,6 @@ def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, An
     from curate.run.lease import Lease
     from curate.run.manifest import write_manifest
     from curate.run.session import Session
-    from curate.store.files import Store
 
     trainers = [s.id for s in recipe.steps if s.stage.name == "train.classifier"]
     if not trainers:
@@ -130,12 +131,12 @@ def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, An
     plan = make_plan(recipe)
     with (
         choose_view(as_json=False) as view,
-        Lease(Store(folder), "curate train", note=view.note) as lease,
-        Session(Store(folder), sys.argv, recipe.path) as session,
+        Lease(store, "curate train", note=view.note) as lease,
+        Session(store, sys.argv, recipe.path) as session,
     ):
-        view.begin(recipe, folder)
+        view.begin(recipe, store)
         with Runner(workers, plugins=recipe.plugins) as runner:
-            engine = Engine(plan, Store(folder), runner, view, lease=lease)
+            engine = Engine(plan, store, runner, view, lease=lease)
             try:
                 records = engine.run()
             except CurateError as error:
@@ -146,7 +147,7 @@ def _run(recipe: Recipe, folder: Path, workers: int) -> tuple[Path, dict[str, An
     record = records[trainers[-1]]
     if record.folder is None:
         raise InputError("nothing was trained", place=trainers[-1])
-    return Store(folder).path(record.folder), record.report
+    return store.local(record.folder), record.report
 
 
 def _show(output: Path, report: dict[str, Any]) -> None:

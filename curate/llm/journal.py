@@ -34,7 +34,7 @@ from curate.llm.request import Request
 
 __all__ = ["Journal", "Reserve", "Stored", "Totals", "request_key", "reserve_of"]
 
-_SCHEMA: Final = """
+SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS attempts (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL, family TEXT NOT NULL, model TEXT NOT NULL, max_tokens INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('sent', 'answered', 'error', 'lost')),
@@ -129,7 +129,7 @@ class Journal:
                 db = self._db = sqlite3.connect(self.path, isolation_level=None)
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
-                db.executescript(_SCHEMA)
+                db.executescript(SCHEMA)
                 # Nobody else can hold the lock, so nobody waits for these any more.
                 db.execute("UPDATE attempts SET state = 'lost' WHERE state = 'sent'")
             self._totals = self._sum("1 = 1")

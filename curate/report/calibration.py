@@ -260,7 +260,7 @@ def tokens_of(run: Any, wanted: str | None) -> Tokens:
     if wanted is not None and wanted not in measured:
         raise RecipeError(
             f"the run has no tokenizer '{wanted}'",
-            place=str(run.store.root),
+            place=str(run.store),
             cure=f"it has: {', '.join(measured) or 'none'}",
         )
     step = wanted or (next(iter(measured)) if len(measured) == 1 else None)

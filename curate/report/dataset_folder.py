@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ import pyarrow as pa
 
 from curate.errors import DamagedError, InputError
 from curate.report.plain import lines, one_line
+from curate.report.run_folder import is_run
+from curate.store.files import Entry, Store, store_at
+from curate.store.latest import latest
+from curate.store.objects import ObjectFile
+from curate.store.tables import open_data
 
 _LINES: Final = 8
 _VALUES: Final = 6
@@ -38,33 +44,44 @@ class Sample:
     shown: list[Shown]
 
 
-def is_dataset(folder: Path) -> bool:
-    """Whether a folder holds Arrow shards, as writers make them."""
-    return folder.is_dir() and any(folder.glob("*.arrow"))
+def shards(folder: Store) -> list[Entry]:
+    """The Arrow shards of a dataset's folder, as writers make them, in order; none where it is no such folder."""
+    return [entry for entry in folder.list() if "/" not in entry.key and entry.key.endswith(".arrow")]
 
 
-def sample(folder: Path, rows: int, seed: int) -> Sample:
+def locate_dataset(name: str) -> Store | None:
+    """A written dataset's folder, by its path or address, or as RUN/STEP; None for a run, and where there is none."""
+    found = store_at(name)
+    if found.remote:
+        above, _, step = str(found).rpartition("/")
+        run = store_at(above) if above.count("/") > 2 else None
+        if run is not None and (folder := latest(run, step)) != step:
+            found = store_at(run.address(folder))
+    return found if not is_run(found) and shards(found) else None
+
+
+def sample(folder: Store, rows: int, seed: int) -> Sample:
     """Some rows of a dataset, chosen by their number and the seed."""
-    shards = sorted(folder.glob("*.arrow"))
-    if not shards:
+    files = [folder.data(entry.key) for entry in shards(folder)]
+    if not files:
         raise InputError("no .arrow file in this folder", place=str(folder), cure="give the folder of a writer's step")
-    counts = [sum(b.num_rows for b in _batches(path)) for path in shards]
+    counts = [sum(b.num_rows for b in _batches(file)) for file in files]
     total = sum(counts)
     chosen = sorted(np.random.default_rng([_KEY, seed]).permutation(total)[:rows].tolist()) if total else []
-    first = next(_batches(shards[0]), None)
+    first = next(_batches(files[0]), None)
     columns = list(first.schema.names) if first is not None else []
     decode, note = _decoder(folder) if "input_ids" in columns else (None, "")
     shown, start = [], 0
-    for path, count in zip(shards, counts, strict=True):
+    for file, count in zip(files, counts, strict=True):
         here = [n - start for n in chosen if start <= n < start + count]
-        shown += [_show(start + at, values, decode) for at, values in _at(path, here)]
+        shown += [_show(start + at, values, decode) for at, values in _at(file, here)]
         start += count
-    return Sample(total, len(shards), columns, note, shown)
+    return Sample(total, len(files), columns, note, shown)
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path | ObjectFile) -> Iterator[pa.RecordBatch]:
     try:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        with open_data(path) as source, pa.ipc.open_stream(source) as reader:
             yield from reader
     except (OSError, pa.ArrowInvalid) as error:
         raise DamagedError(
@@ -72,7 +89,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         ) from None
 
 
-def _at(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _at(path: Path | ObjectFile, wanted: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     start = 0
     for batch in _batches(path) if wanted else ():
         for at in wanted:
@@ -81,11 +98,17 @@ def _at(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         start += batch.num_rows
 
 
-def _decoder(folder: Path) -> tuple[Any, str]:
+def _decoder(folder: Store) -> tuple[Any, str]:
     try:
         from curate.stages.tokenizer import Tokenizer
 
-        tokenizer = Tokenizer.load(folder)
+        with tempfile.TemporaryDirectory(prefix="curate-tokenizer-") as copied:
+            place = Path(copied) if folder.remote else folder.root
+            if folder.remote:
+                for entry in folder.list():
+                    if "/" not in entry.key and not entry.key.endswith(".arrow"):
+                        (place / entry.key).write_bytes(folder.read(entry.key) or b"")
+            tokenizer = Tokenizer.load(place)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a stranger's folder, the numbers can be shown
         return (
             None,

@@ -113,7 +113,7 @@ def _context(run: RunFolder, step: Step, stage: Filter) -> Context:
     for setting, kind in stage.asset_settings.items():
         value = getattr(stage, setting)
         if setting in step.uses:
-            found[setting] = run.store.path(str(run.steps[step.uses[setting]].record.folder))
+            found[setting] = run.store.local(str(run.steps[step.uses[setting]].record.folder))
         elif value is not None:
             local = assets.locate(str(value), recipe.parent) if recipe is not None else Path(str(value))
             file = ("/" in str(value) and local.exists()) or ("." in str(value) and local.is_file())

@@ -17,6 +17,7 @@ from curate.report.run_folder import Row, RunFolder
 from curate.report.step import Step
 from curate.stages.base import Filter, Generator, Trainer, Writer
 from curate.stages.source import Source
+from curate.store.tables import open_data
 
 DIFF_WIDTH: Final = 92
 _DIFF_LINES: Final = 1500
@@ -310,10 +311,10 @@ def _places(run: RunFolder, step: Step, wanted: bytes) -> list[str]:
     column = "doc_ids" if step.settings.get("doc_ids") else "id"
     found: list[str] = []
     for shard in step.record.shards:
-        path = run.store.path(f"{folder}/{shard['name']}")
-        if not path.is_file():
+        key = f"{folder}/{shard['name']}"
+        if not run.store.exists(key):
             return [f"in {step.id} (its files are not here)"]
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        with open_data(run.store.data(key)) as source, pa.ipc.open_stream(source) as reader:
             if column not in reader.schema.names:
                 return [
                     f"in {step.id}; which sequences hold it was not recorded (write.tokens with doc_ids: true does)"

@@ -130,7 +130,7 @@ def _crowded(run: RunFolder) -> list[str]:
 
 
 def _check(run: RunFolder, wanted: Wanted) -> None:
-    place = str(run.store.root)
+    place = str(run.store)
     if wanted.step is not None and wanted.step not in run.steps:
         raise RecipeError(f"the run has no step '{wanted.step}'", place=place, cure=f"it has: {', '.join(run.steps)}")
     if wanted.reason is not None:

@@ -156,11 +156,11 @@ def answer_of(run: RunFolder, row: Row) -> dict[str, Any] | None:
         return None
     round_, number = int(place[0]), int(place[1])
     record = run.steps[row.maker].record
-    folder = run.store.path(f"steps/{record.step}/{record.fingerprint[:16]}/rounds")
-    files = sorted(folder.glob(f"*-{round_:06d}.json"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+    folder = f"steps/{record.step}/{record.fingerprint[:16]}/rounds"
+    files = [entry for entry in run.store.list(folder) if entry.key.endswith(f"-{round_:06d}.json")]
     if not files:
         return None
-    answers = run.store.read_json(files[-1].relative_to(run.store.root).as_posix()) or []
+    answers = run.store.read_json(max(files, key=lambda entry: (entry.modified, entry.key)).key) or []
     found = answers[number] if number < len(answers) else None
     return dict(found) if found else None
 

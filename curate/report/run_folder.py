@@ -16,7 +16,7 @@ from curate.errors import DamagedError, RecipeError
 from curate.report.step import Step
 from curate.stages.base import Generator, Writer
 from curate.stages.source import Source
-from curate.store.files import Store
+from curate.store.files import Store, store_at
 from curate.store.parts import HIDDEN
 from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import open_table
@@ -73,7 +73,7 @@ class RunFolder:
 
     def batches(self, key: str, columns: Iterable[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The batches of a table; only ``columns`` are read from the disk, those it lacks are left out."""
-        with open_table(self.store.path(key), columns) as reader:
+        with open_table(self.store.data(key), columns) as reader:
             for i in range(reader.num_record_batches):
                 yield reader.get_batch(i)
 
@@ -167,14 +167,14 @@ class RunFolder:
         if not found:
             raise RecipeError(
                 f"no document's id begins with {wanted}",
-                place=str(self.store.root),
+                place=str(self.store),
                 cure="see 'curate inspect --plain' for ids; rows that --sample or --limit left out are not in a run",
             )
         shown = ", ".join(i.hex()[: max(len(wanted) + 4, 8)] for i in sorted(found)[:8])
         more = ", ..." if len(found) > 8 else ""
         raise RecipeError(
             f"{len(found)} documents' ids begin with {wanted}: {shown}{more}",
-            place=str(self.store.root),
+            place=str(self.store),
             cure="give more digits",
         )
 
@@ -213,7 +213,7 @@ class RunFolder:
         where = [pc.indices_nonzero(pc.is_in(b.column("id"), value_set=wanted)) for b in self.batches(key, ["id"])]
         if not any(len(w) for w in where):
             return
-        with open_table(self.store.path(key)) as reader:
+        with open_table(self.store.data(key)) as reader:
             for i, at in enumerate(where):
                 if not len(at):
                     continue
@@ -245,19 +245,22 @@ def _begin_with(ids: pa.Array, prefix: str) -> list[bytes]:
 # -- opening -------------------------------------------------------------------------------------------------
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder looks like a run's."""
-    return (folder / "steps.json").is_file() or (folder / "manifest.json").is_file() or (folder / "steps").is_dir()
+def is_run(store: Store) -> bool:
+    """Whether a folder, or what lies below an address, looks like a run's."""
+    return any(store.exists(key) for key in ("steps.json", "manifest.json", "steps"))
 
 
-def locate_run(name: str) -> Path:
-    """A run's folder by path or by its name below ``runs/``; raises RecipeError when there is none."""
-    for folder in (Path(name), Path("runs") / name):
-        if is_run(folder):
-            return folder.absolute()
+def locate_run(name: str) -> Store:
+    """A run by its path, its address, or its name below ``runs/``; raises RecipeError when there is none."""
+    for where in (name,) if "://" in name else (name, f"runs/{name}"):
+        store = store_at(where)
+        if is_run(store):
+            return store
+    if "://" in name:
+        raise RecipeError("is no run: no steps.json below it", place=name, cure="give what 'curate run' had as --store")
     if Path(name).is_dir():
         raise RecipeError("is no run: no steps.json in it", place=name, cure="give a folder that 'curate run' made")
-    near = sorted(p.name for p in Path("runs").glob("*") if is_run(p)) if Path("runs").is_dir() else []
+    near = sorted(p.name for p in Path("runs").glob("*") if is_run(Store(p))) if Path("runs").is_dir() else []
     cure = f"there are: {', '.join(near)}" if near else "give the folder that 'curate run' made, as in runs/phi-1-mini"
     raise RecipeError("there is no such run", place=name, cure=cure)
 
@@ -268,8 +271,7 @@ def open_run(name: str) -> RunFolder:
     A run that stopped early (a guard, a full disk) is opened as far as it came: its steps then come from the recipe
     that run.json names. Raises RecipeError when the folder is no run, or nothing in it is done.
     """
-    folder = locate_run(name)
-    store = Store(folder)
+    store = locate_run(name)
     manifest = store.read_json("manifest.json") or {}
     newest = _newest_session(store)
     failed = str(newest.get("outcome", "finished"))
@@ -290,7 +292,7 @@ def open_run(name: str) -> RunFolder:
         return RunFolder(store, manifest, _from_manifest(store, manifest, keys), note)
     raise RecipeError(
         "this run has not come to its end, or to a stop that it could write down, so there is nothing to look at yet",
-        place=str(folder),
+        place=str(store),
         cure="wait for it, or run its recipe again to go on",
     )
 
@@ -299,9 +301,7 @@ def finished_run(store: Store) -> RunFolder:
     """The run that manifest.json describes, whatever run.json says; raises RecipeError when there is none."""
     manifest = store.read_json("manifest.json")
     if not manifest:
-        raise RecipeError(
-            "the run has not come to its end", place=str(store.root), cure="run its recipe again to go on"
-        )
+        raise RecipeError("the run has not come to its end", place=str(store), cure="run its recipe again to go on")
     return RunFolder(store, manifest, _from_manifest(store, manifest, store.read_json("steps.json") or {}))
 
 
@@ -320,7 +320,7 @@ def _record(store: Store, key: str) -> StepRecord:
     value = store.read_json(key)
     if value is None:
         raise DamagedError(
-            "a committed file is missing", place=str(store.path(key)), cure="run the recipe again to make it anew"
+            "a committed file is missing", place=store.name(key), cure="run the recipe again to make it anew"
         )
     return StepRecord.load(value)
 
@@ -337,12 +337,12 @@ def _from_manifest(store: Store, manifest: dict[str, Any], keys: dict[str, str])
     return steps
 
 
-def _newest_record(store: Store, step: str, fingerprint: str = "*") -> StepRecord | None:
-    found = list(store.path(f"steps/{step}").glob(f"{fingerprint[:16]}/done-*.json"))
+def _newest_record(store: Store, step: str, fingerprint: str = "") -> StepRecord | None:
+    folder = f"steps/{step}" + (f"/{fingerprint[:16]}" if fingerprint else "")
+    found = [e for e in store.list(folder) if e.key.rpartition("/")[2].startswith("done-") and e.key.endswith(".json")]
     if not found:
         return None
-    newest = max(found, key=lambda p: (p.stat().st_mtime_ns, p.name))
-    return _record(store, newest.relative_to(store.root).as_posix())
+    return _record(store, max(found, key=lambda entry: (entry.modified, entry.key)).key)
 
 
 def _from_recipe(store: Store, path: Path, keys: dict[str, str]) -> list[Step]:

@@ -221,7 +221,7 @@ def _of_run(run: RunFolder, column: str, hashes: Keys) -> npt.NDArray[np.float64
     if name not in run.steps:
         raise RecipeError(
             f"the run has no column '{column}'",
-            place=str(run.store.root),
+            place=str(run.store),
             cure="give STEP.COLUMN of the run, or a file of labels",
         )
     keys, values = [np.zeros(0, "S16")], [np.zeros(0)]
@@ -259,7 +259,7 @@ def _measured(run: RunFolder, step: Step, short: str) -> Iterator[pa.RecordBatch
             if full not in batch.schema.names:
                 raise RecipeError(
                     f"step '{step.id}' has no column '{short}'",
-                    place=str(run.store.root),
+                    place=str(run.store),
                     cure=f"it has: {', '.join(step.added()) or 'none'}",
                 )
             yield batch.select(["content_hash", full])
@@ -271,7 +271,7 @@ def _trained_on(run: RunFolder, step: Step, column: str) -> list[str]:
     for used in (run.steps[name] for name in step.uses.values() if name in run.steps):
         if not any(column == v or (isinstance(v, list) and column in v) for v in used.settings.values()):
             continue
-        if used.record.folder and (run.store.path(used.record.folder) / FOLDS_FILE).is_file():
+        if used.record.folder and run.store.exists(f"{used.record.folder}/{FOLDS_FILE}"):
             notes.append(
                 f"'{used.id}' learned from these labels; their documents have the score of a fold that did not"
             )

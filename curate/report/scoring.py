@@ -86,7 +86,7 @@ def _trained(name: str, step: str) -> Path:
     if step not in trained:
         cure = f"it has: {', '.join(trained)}" if trained else "it has none"
         raise RecipeError(f"the run has no trained classifier '{step}'", place=name, cure=cure)
-    return run.store.path(str(run.steps[step].record.folder))
+    return run.store.local(str(run.steps[step].record.folder))
 
 
 def source_for(paths: Sequence[str], text: str) -> Source:

@@ -122,7 +122,7 @@ def signal(run: RunFolder, wanted: str, at: str | None = None, examples: int = 1
     there = np.isfinite(values)
     known = values[there]
     if not len(known):
-        raise RecipeError(f"no row has a value of '{wanted}'", place=str(run.store.root))
+        raise RecipeError(f"no row has a value of '{wanted}'", place=str(run.store))
     axis, bins = histogram(known, whole=not pa.types.is_floating(kind))
     found = Signal(
         step=step.id,
@@ -152,7 +152,7 @@ def find_signal(run: RunFolder, wanted: str) -> tuple[Step, str]:
     step_name, dot, name = wanted.partition(".")
     measured = {s.id: _names(run, s) for s in run.steps.values()}
     measured = {s: names for s, names in measured.items() if names}
-    place = str(run.store.root)
+    place = str(run.store)
     if not dot:
         owners = [s for s, names in measured.items() if wanted in names]
         if len(owners) == 1:
@@ -195,7 +195,7 @@ def _names(run: RunFolder, step: Step) -> list[str]:
     from curate.store.tables import open_table
 
     for key in step.record.signals:
-        with open_table(run.store.path(key)) as reader:
+        with open_table(run.store.data(key)) as reader:
             return [f.name for f in reader.schema if f.name != REASON and _is_number(f.type)]
     return []
 

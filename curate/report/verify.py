@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,13 @@ import pyarrow as pa
 
 from curate.errors import DamagedError
 from curate.fingerprint import file_digest
+from curate.report.dataset_folder import shards
 from curate.report.run_folder import RunFolder
+from curate.store.files import Store
+from curate.store.latest import latest
+from curate.store.objects import ObjectFile
 from curate.store.provenance import provenance
-from curate.store.tables import open_table
+from curate.store.tables import open_data, open_table
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,19 @@ def verify_run(run: RunFolder, done: Done, only: str | None = None) -> Verified:
         if only is not None and step.id != only:
             continue
         for shard in step.record.shards:
-            path = run.store.root / step.id / shard["name"]
+            key = f"{latest(run.store, step.id)}/{shard['name']}"
             files, rows, size = files + 1, rows + int(shard["rows"]), size + int(shard["size"])
-            why = _shard(path, shard)
+            why = _shard(run.store, key, shard)
             if why:
-                wrong.append((str(path), why))
+                wrong.append((run.store.name(key), why))
             done(int(shard["size"]))
         for key in [] if only is not None else _tables(step.record):
             files += 1
             try:
-                with open_table(run.store.path(key)) as table:
+                with open_table(run.store.data(key)) as table:
                     table.check()
             except DamagedError as error:
-                wrong.append((str(run.store.path(key)), error.cause))
+                wrong.append((run.store.name(key), error.cause))
     return Verified(files, rows, size, wrong)
 
 
@@ -59,51 +64,98 @@ def _tables(record: Any) -> list[str]:
     return sorted({*parts, *record.dropped, *record.signals})
 
 
-def _shard(path: Path, said: dict[str, Any]) -> str:
+def _shard(store: Store, key: str, said: dict[str, Any]) -> str:
     """What is wrong with a shard; empty when nothing is."""
-    if not path.is_file():
+    if not store.exists(key):
         return "is missing"
-    size = path.stat().st_size
+    data = store.data(key)
+    size = data.stat().st_size if isinstance(data, Path) else data.size
     if size != said["size"]:
         return f"has {size:,} bytes instead of {said['size']:,}"
-    if file_digest(path) != said["sha256"]:
-        return "differs from its SHA-256 in the manifest"
     try:
-        rows = count_rows(path)
+        digest, rows = _digest_and_rows(data)
     except (OSError, pa.ArrowInvalid) as error:
         return f"can't be read as Arrow ({error})"
+    if digest != said["sha256"]:
+        return "differs from its SHA-256 in the manifest"
     return "" if rows == said["rows"] else f"has {rows:,} rows instead of {said['rows']:,}"
 
 
-def count_rows(path: Path) -> int:
+def _digest_and_rows(data: Path | ObjectFile) -> tuple[str, int]:
+    """SHA-256 and rows of an IPC stream; an object is fetched once."""
+    if isinstance(data, Path):
+        digest = file_digest(data)
+        return digest, count_rows(data)
+    hashed = _Hashed(data)
+    try:
+        with pa.ipc.open_stream(pa.PythonFile(hashed, mode="r")) as reader:
+            rows = sum(batch.num_rows for batch in reader)
+    except pa.ArrowInvalid:
+        rows = 0
+    while hashed.read(8 << 20).size:
+        pass
+    return hashed.sha256.hexdigest(), rows
+
+
+class _Hashed:
+    """An object read from its beginning to its end."""
+
+    closed = False
+
+    def __init__(self, data: ObjectFile) -> None:
+        self._data, self._at, self.sha256 = data, 0, hashlib.sha256()
+
+    def read(self, size: int) -> pa.Buffer:
+        """The next bytes; fewer at the end."""
+        found = self._data.fetch(self._at, min(self._at + size, self._data.size))
+        self._at += found.size
+        self.sha256.update(found)
+        return found
+
+    def readable(self) -> bool:
+        """What Arrow asks a file."""
+        return True
+
+    def seekable(self) -> bool:
+        """What Arrow asks a file."""
+        return False
+
+    def tell(self) -> int:
+        """What Arrow asks a file."""
+        return self._at
+
+    def close(self) -> None:
+        """What Arrow asks a file."""
+        self.closed = True
+
+
+def count_rows(data: Path | ObjectFile) -> int:
     """Rows of an IPC stream."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+    with open_data(data) as source, pa.ipc.open_stream(source) as reader:
         return sum(batch.num_rows for batch in reader)
 
 
-def verify_dataset(folder: Path, done: Done) -> Verified:
+def verify_dataset(folder: Store, done: Done) -> Verified:
     """A dataset's folder that lies alone, without its run: every shard against what its ``provenance.json`` says, or
     where there is none, that it can be read to its end."""
     said = {shard["name"]: shard for shard in _shards_of(folder)}
     rows = size = 0
-    wrong: list[tuple[str, str]] = [
-        (str(folder / name), "is missing") for name in said if not (folder / name).is_file()
-    ]
-    shards = sorted(folder.glob("*.arrow"))
-    for path in shards:
+    wrong: list[tuple[str, str]] = [(folder.name(name), "is missing") for name in said if not folder.exists(name)]
+    found = shards(folder)
+    for shard in found:
         try:
-            if path.name in said and (why := _shard(path, said[path.name])):
-                wrong.append((str(path), why))
+            if shard.key in said and (why := _shard(folder, shard.key, said[shard.key])):
+                wrong.append((folder.name(shard.key), why))
             else:
-                rows += count_rows(path)
+                rows += count_rows(folder.data(shard.key))
         except (OSError, pa.ArrowInvalid) as error:
-            wrong.append((str(path), f"can't be read as Arrow ({error})"))
-        size += path.stat().st_size
-        done(path.stat().st_size)
-    return Verified(len(shards), rows, size, wrong)
+            wrong.append((folder.name(shard.key), f"can't be read as Arrow ({error})"))
+        size += shard.size
+        done(shard.size)
+    return Verified(len(found), rows, size, wrong)
 
 
-def _shards_of(folder: Path) -> list[dict[str, Any]]:
+def _shards_of(folder: Store) -> list[dict[str, Any]]:
     """The shards that a dataset's own account of its origin names; none where it has none."""
     made_of = provenance(folder)
     steps = made_of.get("steps", []) if made_of else []

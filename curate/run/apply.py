@@ -17,7 +17,7 @@ from curate.run.task import Task
 from curate.stages.base import ROW, VERDICTS
 from curate.store.parts import HIDDEN, read_part
 from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import table_writer
+from curate.store.tables import new_table
 from curate.text.batch import Batch
 
 
@@ -54,8 +54,8 @@ class ApplyTask(Task):
         overlay = self.store.fresh(self.folder, "overlay", ".arrow")
         dropped = self.store.fresh(self.folder, "dropped", ".arrow")
         with (
-            table_writer(self.store.path(overlay), pa.schema([(HIDDEN, pa.bool_())])) as out,
-            table_writer(self.store.path(dropped), schema.DROPPED) as gone,
+            new_table(self.store, overlay, pa.schema([(HIDDEN, pa.bool_())])) as out,
+            new_table(self.store, dropped, schema.DROPPED) as gone,
         ):
             for visible in read_part(self.store, self.part):
                 begin, end = np.searchsorted(rows, [visible.start, visible.start + visible.size])

@@ -68,7 +68,7 @@ def execute(task: Task) -> Any:
         if getattr(error, "errno", None) == 28 or "No space left" in str(error):
             raise StorageError(
                 "no space left on device",
-                place=str(task.store.root),
+                place=str(task.store),
                 cure="free some space and run again: what is committed is kept",
             ) from error
         raise

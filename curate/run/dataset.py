@@ -13,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import DamagedError, StorageError
+from curate.errors import DamagedError
 from curate.fingerprint import file_digest
 from curate.run.task import Task
 from curate.stages.base import WEIGHT, Context, Cut, Writer
-from curate.store.files import Store, crash_point, storage_errors, sync_file, sync_folder
+from curate.store.files import Store, storage_errors, sync_file, sync_folder
+from curate.store.objects import Objects
 from curate.store.tables import read_batches
 
 
@@ -48,7 +49,7 @@ class ShardTask(Task):
     def _rows(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         for partition in self.partitions:
             before = partition.start
-            for batch in read_batches(self.store.path(partition.file)):
+            for batch in read_batches(self.store.data(partition.file)):
                 weight = int(pc.sum(batch.column(WEIGHT)).as_py() or 0)
                 if before < self.cut.stop and before + weight > self.cut.start:
                     yield before, batch
@@ -57,26 +58,36 @@ class ShardTask(Task):
     def work(self) -> dict[str, Any]:
         """Write under a name of this attempt's own; the receipt has the shard's sha256."""
         file = self.store.fresh(self.folder, f"shard-{self.cut.index:05d}", ".out")
-        path = self.store.path(file)
-        facts = self.stage.write(self.cut, self._rows(), path, self.ctx)
-        sync_file(path)
-        name = self.stage.file_name(self.cut, self.count)
-        return {"file": file, "name": name, "sha256": file_digest(path), "size": path.stat().st_size, **facts}
+        with self.store.writing(file) as path:
+            facts = self.stage.write(self.cut, self._rows(), path, self.ctx)
+            name = self.stage.file_name(self.cut, self.count)
+            return {"file": file, "name": name, "sha256": file_digest(path), "size": path.stat().st_size, **facts}
 
 
 def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], extra: dict[str, bytes]) -> str:
-    """A folder with the shards under their final names and the small files; complete or not there at all."""
+    """A folder with the shards under their final names and the small files; its key. What is there is complete: on a
+    disk the folder comes into being at once, and on an object store nobody is told of it before."""
     final = f"{folder}/out-{key[:16]}"
     if complete(store, final, shards):
         return final
-    shutil.rmtree(store.path(final), ignore_errors=True)
-    building = store.path(f"{folder}/.out-{uuid.uuid4().hex[:12]}")
+    if isinstance(store.files, Objects):
+        _assemble_objects(store, store.files, final, shards, extra)
+    else:
+        _assemble_folder(store.files.root / final, store.files.root, shards, extra)
+    return final
+
+
+def _assemble_folder(final: Path, root: Path, shards: list[dict[str, Any]], extra: dict[str, bytes]) -> None:
+    """Hard links beside the place, then a rename."""
+    shutil.rmtree(final, ignore_errors=True)
+    building = final.with_name(f".out-{uuid.uuid4().hex[:12]}")
     with storage_errors(str(building)):
         building.mkdir(parents=True)
         try:
             for shard in shards:
-                check_size(store.path(shard["file"]), shard["size"])
-                _link(store.path(shard["file"]), building / shard["name"])
+                file = root / shard["file"]
+                check_size(str(file), file.stat().st_size, shard["size"])
+                _link(file, building / shard["name"])
             for name, data in sorted(extra.items()):
                 with (building / name).open("wb") as file:
                     file.write(data)
@@ -84,31 +95,50 @@ def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], 
                     os.fsync(file.fileno())
             sync_folder(building)
             try:
-                building.rename(store.path(final))
+                building.rename(final)
             except OSError:
                 # Another driver was first; what it built has the same bytes.
-                if not store.path(final).is_dir():
+                if not final.is_dir():
                     raise
-            sync_folder(store.path(folder))
+            sync_folder(final.parent)
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    return final
+
+
+def _assemble_objects(
+    store: Store, objects: Objects, final: str, shards: list[dict[str, Any]], extra: dict[str, bytes]
+) -> None:
+    """Copies inside the object store, after the small files: where all shards are there, so are those. Two drivers at
+    once write the same bytes to the same names."""
+    for name, data in sorted(extra.items()):
+        store.replace(f"{final}/{name}", data)
+    there = _sizes(store, final)
+    written: dict[str, int] = {}
+    for shard in shards:
+        if shard["name"] not in there:
+            written = written or _sizes(store, final.rpartition("/")[0])
+            check_size(store.name(shard["file"]), written.get(shard["file"].rpartition("/")[2], 0), shard["size"])
+            objects.copy(shard["file"], f"{final}/{shard['name']}")
+
+
+def _sizes(store: Store, folder: str) -> dict[str, int]:
+    return {entry.key.removeprefix(f"{folder}/"): entry.size for entry in store.list(folder)}
 
 
 def complete(store: Store, folder: str, shards: list[dict[str, Any]]) -> bool:
     """Whether all shards are there: a user may have removed one. Raises DamagedError for one of another size."""
-    there = [(path, s["size"]) for s in shards if (path := store.path(folder) / s["name"]).is_file()]
-    for path, size in there:
-        check_size(path, size)
-    return len(there) == len(shards) and store.path(folder).is_dir()
+    sizes = _sizes(store, folder)
+    there = [shard for shard in shards if shard["name"] in sizes]
+    for shard in there:
+        check_size(store.name(f"{folder}/{shard['name']}"), sizes[shard["name"]], shard["size"])
+    return len(there) == len(shards) and (bool(sizes) or store.exists(folder))
 
 
-def check_size(path: Path, size: int) -> None:
+def check_size(place: str, found: int, size: int) -> None:
     """Raise DamagedError for a shard that is not as large as it was written."""
-    found = path.stat().st_size
     if found != size:
         raise DamagedError(
-            f"has {found:,} bytes instead of {size:,}", place=str(path), cure="run again: it is written anew"
+            f"has {found:,} bytes instead of {size:,}", place=place, cure="run again: it is written anew"
         )
 
 
@@ -118,21 +148,3 @@ def _link(source: os.PathLike[str], target: os.PathLike[str]) -> None:
     except OSError:
         shutil.copyfile(source, target)
         sync_file(Path(target))
-
-
-def publish(store: Store, step: str, folder: str) -> None:
-    """Let ``<run>/<step>`` point at a finished folder, in one atomic act."""
-    crash_point("publish.before-link")
-    link = store.root / step
-    temporary = store.root / f".{step}.{uuid.uuid4().hex[:12]}"
-    with storage_errors(str(link)):
-        if link.is_dir() and not link.is_symlink():
-            # Copying a run without its links (scp -r, cp -L) makes folders of them.
-            raise StorageError(
-                "is a folder of its own, and no link to what the step made",
-                place=str(link),
-                cure="move it away and run again",
-            )
-        temporary.symlink_to(folder, target_is_directory=True)
-        temporary.replace(link)
-        sync_folder(store.root)

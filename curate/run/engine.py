@@ -25,10 +25,12 @@ from curate.run.row_step import RowStep
 from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
+from curate.run.trained import Assets
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Trainer, Writer
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
+from curate.store.latest import set_latest
 from curate.store.records import Counts, Part, StepRecord, counts_of, total
 
 
@@ -77,8 +79,8 @@ class Engine:
 
     def context(self, step: PlannedStep) -> Context:
         """What the step's stage may know."""
-        trained = {s: self.store.path(str(self.records[name].folder)) for s, name in step.uses.items()}
-        return Context(step.id, self._seed(step), {**step.assets, **trained})
+        made = {setting: str(self.records[name].folder) for setting, name in step.uses.items()}
+        return Context(step.id, self._seed(step), Assets(step.assets, self.store, made))
 
     def _seed(self, step: PlannedStep) -> int | None:
         return self.plan.recipe.seed if step.stage.seeded else None
@@ -188,7 +190,7 @@ class Engine:
         by task key."""
         tasks = list(tasks)
         receipts: dict[str, Any] = {}
-        done = sum(self.store.path(t.receipt).exists() for t in tasks)
+        done = len(self.store.present(t.receipt for t in tasks))
         self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
         for task, receipt in self.runner.run(tasks, follow):
             receipts[task.key] = receipt
@@ -280,4 +282,5 @@ class Engine:
             if not record.shards:
                 check_written(self.store, record.folder, record.report)
             self.check_lease()
-            dataset.publish(self.store, step, record.folder)
+            crash_point("publish.before-link")
+            set_latest(self.store, step, record.folder)

@@ -23,7 +23,7 @@ from curate.run.task import Task, at_step
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Writer
 from curate.store.parts import read_part
 from curate.store.records import Part
-from curate.store.tables import TableWriter, batches_by_bytes, read_batches, table_writer
+from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_batches
 from curate.text.batch import Batch
 
 PARTITION_BYTES: Final = 64 << 20
@@ -83,7 +83,7 @@ class MapTask(Task):
 
     def _inputs(self) -> Iterator[Batch]:
         for file in self.files:
-            for batch in read_batches(self.store.path(file)):
+            for batch in read_batches(self.store.data(file)):
                 yield Batch(batch)
         for number, part in self.parts:
             assert self.part_schema is not None
@@ -112,7 +112,7 @@ class MapTask(Task):
             out: TableWriter | None = None
             for rows in _runs(self._mapped(run), by):
                 if out is None:
-                    out = stack.enter_context(table_writer(self.store.path(file), rows.schema))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema))
                 write_partitions(out, rows, bounds, group, entries)
                 total += rows.num_rows
                 samples += [] if even else sample_keys(rows)
@@ -200,13 +200,13 @@ class CutTask(Task):
         """Read, cut, write, run by run."""
         file = self.store.fresh(self.folder, "cut", ".arrow")
         bounds, entries, total = np.array(self.bounds, np.uint64), Entries(), 0
-        batches = read_batches(self.store.path(self.file))
+        batches = read_batches(self.store.data(self.file))
         with ExitStack() as stack:
             out: TableWriter | None = None
             for count in self.runs:
                 rows = pa.Table.from_batches(list(itertools.islice(batches, count)))
                 if out is None:
-                    out = stack.enter_context(table_writer(self.store.path(file), rows.schema))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema))
                 write_partitions(out, rows, bounds, self.group, entries)
                 total += rows.num_rows
         return {"file": file, "rows": total, "index": entries.dump()}

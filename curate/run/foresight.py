@@ -75,11 +75,14 @@ def _state(engine: Engine, step: PlannedStep, key: str) -> tuple[str, str]:
     if record is not None:
         engine.records[step.id] = record
         return "done", f"{record.counts.rows_out:,} of {record.counts.rows_in:,} rows"
-    folder = engine.store.path(engine.folder(step.id, identity))
-    if any(folder.glob("done-*.json")):
-        return "stale", "its input changed"
-    if any(folder.glob("receipts/*.json")):
-        return "half done", "some tasks are committed"
+    folder = engine.folder(step.id, identity)
+    for entry in engine.store.list(folder):
+        # In a listing records of the step come before receipts of its tasks.
+        name = entry.key.removeprefix(f"{folder}/")
+        if name.startswith("done-"):
+            return "stale", "its input changed"
+        if name.startswith("receipts/"):
+            return "half done", "some tasks are committed"
     return _changed(engine, step)
 
 

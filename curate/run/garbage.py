@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from curate.errors import RecipeError
 from curate.store.files import Store
+from curate.store.latest import LATEST, latest
 from curate.store.records import named_files
 
 TEMPORARY: Final = "temporary"
@@ -52,7 +53,7 @@ class Garbage:
     Attributes:
         files: key and size in bytes by kind of garbage, each in the order in which they may be removed: what names files
             goes before them, so that a removal that is killed leaves nothing that names what is gone.
-        links: names beside ``steps/`` under which results were published that are among the files.
+        links: names beside ``steps/`` (or pointers) under which results were published that are among the files.
         kept, kept_bytes: what stays, of the folders that were looked at.
     """
 
@@ -110,10 +111,10 @@ def find_garbage(store: Store, *, newest: bool = False, damaged: bool = False) -
 def remove_garbage(store: Store, garbage: Garbage) -> None:
     """Remove what was found; whatever of it is gone already is no error."""
     for link in garbage.links:
-        _remove(store, link)
+        store.remove(link)
     for kind in sorted(garbage.files, key=lambda kind: kind == UNNAMED):
         for key, _ in garbage.files[kind]:
-            _remove(store, key)
+            store.remove(key)
     _prune(store)
 
 
@@ -154,12 +155,12 @@ def _newest(store: Store, names: _Names) -> set[str]:
     if not keys or keys.keys() != said.keys() or any(f"/{said[step][:16]}/" not in key for step, key in keys.items()):
         raise RecipeError(
             "the newest run has not come to its end, so what it needs is not known",
-            place=str(store.root),
+            place=str(store),
             cure="run its recipe again first, or leave --newest out",
         )
     if lost := [key for key in keys.values() if store.read_json(key) is None or not names.whole(store, key)]:
         raise RecipeError(
-            "a file of the newest run is missing", place=f"{store.root}: {lost[0]}", cure="run its recipe again first"
+            "a file of the newest run is missing", place=f"{store}: {lost[0]}", cure="run its recipe again first"
         )
     return set(keys.values())
 
@@ -187,7 +188,12 @@ def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> 
     found.files.setdefault(TEMPORARY, []).extend(
         (key, size) for key, size in sorted(_listing(store, "lease")) if _HALF.fullmatch(key.rpartition("/")[2])
     )
-    for entry in sorted(store.root.iterdir()):
+    found.links.extend(
+        entry.key
+        for entry in (store.list(LATEST) if store.remote else ())
+        if not _is_named(latest(store, entry.key.removeprefix(f"{LATEST}/").removesuffix(".json")), named)
+    )
+    for entry in () if store.remote else sorted(store.root.iterdir()):
         if _HALF.fullmatch(entry.name) and (entry.is_symlink() or entry.is_file()):
             found.files[TEMPORARY].append((entry.name, entry.lstat().st_size))
         elif (
@@ -201,20 +207,16 @@ def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> 
 
 
 def _listing(store: Store, folder: str) -> Iterable[tuple[str, int]]:
-    """Every file below a folder with its size; links are files, and are not followed."""
-    if store.path(folder).is_symlink():
-        return  # what lies elsewhere is not ours to remove
-    for path in store.path(folder).rglob("*"):
-        if path.is_symlink() or not path.is_dir():
-            yield path.relative_to(store.root).as_posix(), path.lstat().st_size
-
-
-def _remove(store: Store, key: str) -> None:
-    store.path(key).unlink(missing_ok=True)
+    """Every file below a folder with its size; where the folder is a link, what lies elsewhere is not ours to remove."""
+    if not store.remote and store.path(folder).is_symlink():
+        return ()
+    return ((entry.key, entry.size) for entry in store.list(folder))
 
 
 def _prune(store: Store) -> None:
-    """Remove folders that nothing is left in."""
+    """Remove folders that nothing is left in; on an object store there are none."""
+    if store.remote:
+        return
     for name in (*_FOLDERS, "damaged"):
         within = store.path(name)
         if within.is_symlink():

@@ -19,6 +19,7 @@ from curate.llm.request import Answer
 from curate.recipe.plan import Plan, PlannedStep
 from curate.recipe.recipe import Recipe
 from curate.run import learn
+from curate.run.journal_copies import JournalCopies
 from curate.stages.base import Generator, Stage
 from curate.store.files import crash_point
 from curate.store.records import Counts, Part, StepRecord
@@ -61,16 +62,19 @@ def run_generator(
         engine.reporter.step(
             (step.id,), f"asking {model.model}", 0, sum(len(r) for r in rounds), sum(len(r) for r in answers)
         )
-        asked = ask(
-            rounds[len(answers) :],
-            model,
-            budget=engine.plan.recipe.budget,
-            journal=engine.store.root / "journal.sqlite",
-            published=lambda: _all_published(engine, step.id),
-            progress=_progress(engine, step.id),
-            local_log=engine.store.root / "local-model.log",
-            leave=lambda: engine.runner.stop.asked,
-        )
+        with JournalCopies(engine.store, [len(r) for r in rounds[len(answers) :]]) as journal:
+            if engine.store.remote:
+                engine.reporter.note(f"{step.id}: what is asked and answered is written to {journal.path}")
+            asked = ask(
+                rounds[len(answers) :],
+                model,
+                budget=engine.plan.recipe.budget,
+                journal=journal.path,
+                published=lambda: _all_published(engine, step.id),
+                progress=_progress(engine, step.id, journal),
+                local_log=engine.store.state("local-model.log"),
+                leave=lambda: engine.runner.stop.asked,
+            )
         _state_rate(engine, step.id, asked, model)
         for round_ in asked.rounds:
             answers.append(_publish(engine, folder, key, len(answers), round_))
@@ -116,8 +120,8 @@ def _published(engine: Engine, folder: str, key: str, rounds: int) -> list[list[
 def _all_published(engine: Engine, step: str) -> dict[str, Answer]:
     """Answers of all rounds that a step ever closed, under whatever settings and inputs, by their keys."""
     found: dict[str, Answer] = {}
-    for path in sorted(engine.store.path(f"steps/{step}").glob("*/rounds/*.json")):
-        for answer in engine.store.read_json(path.relative_to(engine.store.root).as_posix()) or ():
+    for entry in engine.store.list(f"steps/{step}"):
+        for answer in (engine.store.read_json(entry.key) if "/rounds/" in entry.key else None) or ():
             if answer:
                 found[answer["key"]] = Answer(**answer)
     return found
@@ -148,7 +152,7 @@ def _state_rate(engine: Engine, step: str, asked: Asked, model: Model) -> None:
     )
 
 
-def _progress(engine: Engine, step: str) -> Any:
+def _progress(engine: Engine, step: str, journal: JournalCopies) -> Any:
     before, failed, noted = 0, 0, -_NOTE_SECONDS
 
     def tell(now: Progress) -> None:
@@ -156,6 +160,7 @@ def _progress(engine: Engine, step: str) -> Any:
         if now.note and time.monotonic() - noted >= _NOTE_SECONDS:
             noted = time.monotonic()
             engine.reporter.note(f"{step}: {now.note}")
+        journal.answered(now.done)
         lost = {"no_answer": now.failed - failed} if now.failed > failed else {}
         engine.reporter.advance(0, {step: Counts(rows_in=now.done - before, reasons=lost)})
         before, failed = now.done, now.failed

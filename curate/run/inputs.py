@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from curate.fingerprint import content_digest, fingerprint
 from curate.run.task import Task
 from curate.stages.catalog import Catalog, Files, InputFile, check_unchanged
 from curate.stages.source import Source, Split
-from curate.store.files import Store, crash_point, storage_errors, sync_file
+from curate.store.files import Store, crash_point, storage_errors
 from curate.store.known_files import KnownFiles
 
 MOST_NAMED: Final = 10_000
@@ -106,17 +107,19 @@ class CutTask(Task):
         """The pieces, as plain values; pieces that an earlier attempt committed are not written again."""
         pieces: list[dict[str, Any]] = []
         piece: _Piece | None = None
-        for offset, data in self.source.cut(self.split, min(_BLOCK, self.split_bytes)):
-            # What stands for a line that is too long has another length: the positions behind it begin anew.
-            if piece is not None and (piece.bytes >= self.split_bytes or offset != piece.offset + piece.bytes):
+        with ExitStack() as stack:
+            for offset, data in self.source.cut(self.split, min(_BLOCK, self.split_bytes)):
+                # What stands for a line that is too long has another length: the positions behind it begin anew.
+                if piece is not None and (piece.bytes >= self.split_bytes or offset != piece.offset + piece.bytes):
+                    pieces.append(self._commit(piece, len(pieces)))
+                    piece = None
+                if piece is None:
+                    known = self.store.read_whole(self._receipt_of(len(pieces)))
+                    piece = _Piece(self.store, self.folder, len(pieces), offset, known)
+                    stack.enter_context(piece.file)
+                piece.write(data)
+            if piece is not None:
                 pieces.append(self._commit(piece, len(pieces)))
-                piece = None
-            if piece is None:
-                known = self.store.read_whole(self._receipt_of(len(pieces)))
-                piece = _Piece(self.store, self.folder, len(pieces), offset, known)
-            piece.write(data)
-        if piece is not None:
-            pieces.append(self._commit(piece, len(pieces)))
         return pieces
 
     def _commit(self, piece: _Piece, number: int) -> dict[str, Any]:
@@ -137,7 +140,7 @@ class CutTask(Task):
     def split_of(self, piece: dict[str, Any]) -> Split:
         """The split that a piece is."""
         return Split(
-            path=str(self.store.path(piece["file"])),
+            path=self.store.address(piece["file"]),
             name=self.split.name,
             start=0,
             stop=-1,
@@ -150,13 +153,14 @@ class CutTask(Task):
 
 
 class _Piece:
-    """A piece that is being written; only counted where it is committed already."""
+    """A piece that is being written; only counted where it is committed already. ``file`` is open meanwhile."""
 
     def __init__(self, store: Store, folder: str, number: int, offset: int, known: dict[str, Any] | None) -> None:
         self.known, self.offset, self.bytes = known, offset, 0
+        self.file = ExitStack()
         if known is None:
             self._key = store.fresh(folder, f"{number:06d}", ".piece.zst")
-            self._path = store.path(self._key)
+            self._path = self.file.enter_context(store.writing(self._key))
             with storage_errors(str(self._path)):
                 self._out = zstandard.ZstdCompressor(level=1).stream_writer(self._path.open("wb"))
 
@@ -173,5 +177,6 @@ class _Piece:
             return self.known
         with storage_errors(str(self._path)):
             self._out.close()
-            sync_file(self._path)
-        return {"file": self._key, "offset": self.offset, "bytes": self.bytes, "xxh3": content_digest(self._path)}
+            digest = content_digest(self._path)
+            self.file.close()
+        return {"file": self._key, "offset": self.offset, "bytes": self.bytes, "xxh3": digest}

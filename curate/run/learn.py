@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,10 +19,10 @@ from curate.run.task import Task, at_step
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
-from curate.store.files import Store, sync_file, sync_folder
+from curate.store.files import Store
 from curate.store.parts import columns_of
 from curate.store.records import Counts, Part, StepRecord
-from curate.store.tables import one_batch, table_writer
+from curate.store.tables import new_table, one_batch
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
 
@@ -63,19 +62,10 @@ class TrainTask(Task):
     def work(self) -> dict[str, Any]:
         """Train into a folder of this attempt's own, and say what it holds."""
         key = self.store.fresh(self.folder, "trained", "")
-        out = self.store.path(key)
-        out.mkdir(parents=True)
-        try:
+        with self.store.writing_folder(key) as out:
             with at_step(self.ctx.step):
                 report = self.stage.train(Rows(self.store, self.parts), out, self.ctx)
-        except BaseException:
-            shutil.rmtree(out, ignore_errors=True)
-            raise
-        for path in sorted(out.rglob("*")):
-            if path.is_file():
-                sync_file(path)
-        sync_folder(out)
-        return {"folder": key, "digest": tree_digest(out), "report": dict(report)}
+            return {"folder": key, "digest": tree_digest(out), "report": dict(report)}
 
 
 @dataclass(frozen=True)
@@ -146,7 +136,7 @@ class AcceptTask(Task):
         table = self._without_taken(self._documents(rows), rows, lost, counts)
         counts.rows_out, counts.bytes_out = table.num_rows, text_bytes(table)
         data = self.store.fresh(self.folder, "part", ".arrow")
-        with table_writer(self.store.path(data), table.schema) as out:
+        with new_table(self.store, data, table.schema) as out:
             out.write(table)
         root = fingerprint("answers", self.key)
         part = Part(self.key, root, data, (), counts.rows_out, counts.bytes_out, columns_of(table.schema))
@@ -222,7 +212,7 @@ class AcceptTask(Task):
             pa.nulls(len(lost), pa.int64()),
         ]
         key = self.store.fresh(self.folder, "dropped", ".arrow")
-        with table_writer(self.store.path(key), schema.DROPPED) as out:
+        with new_table(self.store, key, schema.DROPPED) as out:
             out.write(one_batch(pa.Table.from_arrays(columns, schema=schema.DROPPED)))
         return key
 

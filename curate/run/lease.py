@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from curate.errors import BusyError, CurateError
+from curate.errors import BusyError, CurateError, StorageError
 from curate.store.files import Store, encode_json
 
 FOLDER: Final = "lease"
@@ -108,7 +108,7 @@ class Lease:
         self._number, self._mine = self._take()
         for number in _numbers(self._store):
             if number < self._number:
-                self._store.path(_key(number)).unlink(missing_ok=True)
+                self._store.remove(_key(number))
         self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._renewing.start()
         return self
@@ -119,7 +119,8 @@ class Lease:
         self._stop.set()
         if self._renewing is not None:
             self._renewing.join()
-        if self._mine is not None and not self._lost:
+        away = self._store.remote and isinstance(error, StorageError)
+        if self._mine is not None and not self._lost and not away:
             # Never removed: numbers must not begin anew under one who still looks at an old one.
             with suppress(CurateError, OSError):
                 self._write(replace(self._mine, released=True))
@@ -131,7 +132,7 @@ class Lease:
             self._lost = True
             raise BusyError(
                 f"lost the store to another command ({newest[1]})",
-                place=str(self._store.root),
+                place=str(self._store),
                 cure="this one was taken for dead, being stopped or cut off too long; run again when that one is done",
             )
 
@@ -161,12 +162,12 @@ class Lease:
                 continue
             if not self._wait and (owner.here() or owner.fresh()):
                 raise BusyError(
-                    f"is in use ({owner})", place=str(self._store.root), cure="wait for it, with --wait, or stop it"
+                    f"is in use ({owner})", place=str(self._store), cure="wait for it, with --wait, or stop it"
                 )
             if not told:
                 told = True
                 why = "to be done" if owner.here() or owner.fresh() else f"{owner.seconds:g} s, if it is dead"
-                self._note(f"{self._store.root} is in use ({owner}): waiting for it {why}")
+                self._note(f"{self._store} is in use ({owner}): waiting for it {why}")
             time.sleep(_POLL_SECONDS)
 
     def _put(self, number: int) -> tuple[int, Owner] | None:
@@ -214,7 +215,7 @@ def _key(number: int) -> str:
 
 def _numbers(store: Store) -> list[int]:
     """Of all leases that are there, ascending."""
-    found = [re.fullmatch(r"(\d{8})\.json", path.name) for path in store.path(FOLDER).glob("*.json")]
+    found = [re.fullmatch(rf"{FOLDER}/(\d{{8}})\.json", entry.key) for entry in store.list(FOLDER)]
     return sorted(int(match[1]) for match in found if match)
 
 

@@ -26,10 +26,9 @@ class Known:
 
     def __init__(self, store: Store, measure: str, root: str) -> None:
         batches: list[pa.RecordBatch] = []
-        for pointer in sorted(store.path(signals_folder(measure, root)).glob("*.json")):
-            named = store.read_whole(pointer.relative_to(store.root).as_posix())
-            if named is not None:
-                batches += (b for b in read_batches(store.path(named["file"])) if HASH in b.schema.names)
+        pointers = [entry.key for entry in store.list(signals_folder(measure, root)) if entry.key.endswith(".json")]
+        for pointer in store.read_wholes(pointers).values():
+            batches += (b for b in read_batches(store.data(pointer["file"])) if HASH in b.schema.names)
         self.table = pa.Table.from_batches(batches) if batches else None
         if self.table is not None:
             ids = _row_view(self.table)

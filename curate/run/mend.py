@@ -9,6 +9,7 @@ is done again. Results are pure functions of their inputs, so the bytes come out
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from curate.errors import DamagedError
@@ -21,7 +22,7 @@ MOST_DAMAGED: Final = 100
 """Files set aside in one run. A disk that damages more is no place for a store; the next run may go on."""
 _MENDABLE: Final = ("steps/", "signals/", "pieces/")
 """What can be made anew. Not the journal: nothing else knows what was spent."""
-_CURE: Final = "run again: it is made anew, with what was built on it"
+CURE: Final = "run again: it is made anew, with what was built on it"
 
 T = TypeVar("T")
 
@@ -48,8 +49,8 @@ def mended(store: Store, note: Callable[[str], None], walk: Callable[[], T]) -> 
             if len(seen) > MOST_DAMAGED:
                 raise DamagedError(
                     f"more than {MOST_DAMAGED} files were damaged",
-                    place=str(store.root),
-                    cure=f"check the disk, then run again: they lie under {store.path('damaged')}",
+                    place=str(store),
+                    cure=f"check the disk, then run again: they lie under {store.name('damaged')}",
                 ) from None
             note(set_aside(store, key, error.cause))
 
@@ -74,17 +75,17 @@ def check_store(store: Store, note: Callable[[str], None]) -> int:
     Files that are missing are no concern here: a run finds that by itself.
     """
     found: dict[str, str] = {}
-    for path in sorted(p for folder in _MENDABLE for p in store.path(folder).rglob("*.json")):
-        if any(part.startswith((".", "out-", "trained-")) for part in path.relative_to(store.root).parts):
+    there = {entry.key for folder in _MENDABLE for entry in store.list(folder.rstrip("/"))}
+    for key in sorted(key for key in there if key.endswith(".json")):
+        if any(part.startswith((".", "out-", "trained-")) for part in key.split("/")):
             continue
-        key = path.relative_to(store.root).as_posix()
         try:
             value = store.read_json(key)
         except DamagedError as error:
             found[key] = error.cause
             continue
         for file, facts in _named(value):
-            if file not in found and store.path(file).exists():
+            if file not in found and store.exists(file):
                 why = wrong(store, file, facts)
                 if why:
                     found[file] = why
@@ -107,18 +108,19 @@ def wrong(store: Store, key: str, facts: dict[str, Any]) -> str:
     Args:
         facts: the receipt that names it: its sha256, xxh3 or digest.
     """
-    path = store.path(key)
     try:
-        if path.is_dir():
+        if next(iter(store.list(key)), None) is not None:
             said = facts.get("digest") or facts.get("report", {}).get("digest")
-            return "is not what was written" if said and tree_digest(path) != said else ""
-        if path.suffix == ".arrow":
-            with open_table(path) as table:
+            return "is not what was written" if said and tree_digest(store.local(key)) != said else ""
+        if key.endswith(".arrow"):
+            with open_table(store.data(key)) as table:
                 table.check()
             return ""
         for name, digest in (("sha256", file_digest), ("xxh3", content_digest)):
-            if name in facts and digest(path) != facts[name]:
-                return "is not what was written"
+            if name in facts:
+                with store.reading(key) as path:
+                    if digest(path) != facts[name]:
+                        return "is not what was written"
     except DamagedError as error:
         return error.cause
     return ""
@@ -126,6 +128,12 @@ def wrong(store: Store, key: str, facts: dict[str, Any]) -> str:
 
 def check_written(store: Store, key: str, facts: dict[str, Any]) -> None:
     """Raise DamagedError unless a file or folder is there and is what its receipt says."""
-    why = wrong(store, key, facts) if store.path(key).exists() else "is missing"
+    why = wrong(store, key, facts) if store.exists(key) else "is missing"
     if why:
-        raise DamagedError(why, place=str(store.path(key)), cure=_CURE)
+        raise DamagedError(why, place=store.name(key), cure=CURE)
+
+
+def check_file(place: str, path: Path, xxh3: str) -> None:
+    """Raise DamagedError unless a file has this digest."""
+    if content_digest(path) != xxh3:
+        raise DamagedError("is not what was written", place=place, cure=CURE)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.stages.base import Span
 from curate.store.files import Store
-from curate.store.tables import open_table, table_writer
+from curate.store.tables import new_table, open_table
 
 _SCHEMA: Final = pa.schema(
     [
@@ -59,7 +59,7 @@ class Share:
         """The pieces, in the order in which they were added."""
         if not self.index:
             return []
-        with open_table(store.path(self.index)) as reader:
+        with open_table(store.data(self.index)) as reader:
             files = json.loads(reader.schema.metadata[_FILES])
             columns = [c.to_pylist() for c in reader.get_batch(self.batch).columns]
         return [Piece(files[file], *where) for file, *where in zip(*columns, strict=True)]
@@ -124,13 +124,13 @@ class Partitions:
         key = store.fresh(folder, "pieces", ".arrow")
         shares: dict[int, Share] = {}
         names = {_FILES: json.dumps(self.files).encode()}
-        with table_writer(store.path(key), _SCHEMA.with_metadata(names)) as out:
+        with new_table(store, key, _SCHEMA.with_metadata(names)) as out:
             for partition, begin, end in zip(which.tolist(), starts.tolist(), stops, strict=True):
                 here = [pa.array(every[c, begin:end]).cast(_SCHEMA.field(c - 1).type) for c in range(1, 6)]
                 out.write(pa.RecordBatch.from_arrays(here, schema=_SCHEMA))
                 shares[partition] = Share(key, len(shares))
         yield shares
-        store.path(key).unlink(missing_ok=True)
+        store.remove(key)
 
 
 class Entries:
@@ -162,7 +162,7 @@ def read_pieces(store: Store, pieces: Sequence[Piece]) -> pa.Table | None:
     """All rows of some pieces, in their order; None when there is no piece."""
     batches: list[pa.RecordBatch] = []
     for piece in pieces:
-        with open_table(store.path(piece.file)) as reader:
+        with open_table(store.data(piece.file)) as reader:
             batches += [reader.get_batch(i) for i in range(piece.first, piece.first + piece.count)]
     return pa.Table.from_batches(batches) if batches else None
 
@@ -177,7 +177,7 @@ class Opened:
     def batch(self, file: str, number: int) -> pa.RecordBatch:
         """One batch of a file."""
         if file not in self._readers:
-            self._readers[file] = self._stack.enter_context(open_table(self._store.path(file)))
+            self._readers[file] = self._stack.enter_context(open_table(self._store.data(file)))
         return self._readers[file].get_batch(number)
 
 

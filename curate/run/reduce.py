@@ -19,7 +19,7 @@ from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, rea
 from curate.run.task import Task
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Writer
 from curate.store.files import Store
-from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, table_writer
+from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_table
 
 LOT_BYTES: Final = 96 << 20
 """Bytes of rows that a reduce task holds at once. A partition aims at PARTITION_BYTES of input, so only one that is far
@@ -62,7 +62,7 @@ class ReduceTask(Task):
                 if not rows.num_rows and not writer:
                     continue
                 if out is None:
-                    out = stack.enter_context(table_writer(self.store.path(file), rows.schema))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema))
                 if last:
                     _write_verdicts(out, rows, entries)
                 else:

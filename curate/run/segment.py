@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
+from curate.errors import DamagedError
 from curate.run.documents import documents
 from curate.run.measured import HASH, REASON, Known, signals_folder
-from curate.run.mend import check_written
+from curate.run.mend import CURE, check_file
 from curate.run.quarantine import Lethal, RowTask
 from curate.run.row_step import RowStep, edited, no_rows, slices, text_bytes, with_columns
 from curate.run.tally import tally
@@ -33,7 +34,7 @@ from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import HIDDEN, Visible, columns_of, common_schema, part_schema, read_part, scatter
 from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import BATCH_BYTES, TableWriter
+from curate.store.tables import BATCH_BYTES, TableWriter, new_table
 from curate.text.batch import Batch
 
 
@@ -109,9 +110,7 @@ class SegmentTask(RowTask):
         with ExitStack() as stack:
             run = _Run(self, stack)
             if self.source is not None and self.split is not None:
-                if self.split.xxh3:
-                    check_written(self.store, str(self.store.key_of(self.split.path)), {"xxh3": self.split.xxh3})
-                run.from_source(self.source, self.split)
+                run.from_source(self.source, stack.enter_context(self._near(self.split)))
             elif self.part is not None:
                 run.from_part(self.part)
             stack.close()
@@ -119,6 +118,22 @@ class SegmentTask(RowTask):
             check_unchanged(self.split.files())  # what was read of a file that was changed since is not committed
         crash_point("segment.before-data")
         return run.receipt()
+
+    @contextmanager
+    def _near(self, split: Split) -> Iterator[Split]:
+        """The split; a piece of a file that was cut lies in the store, and is read from a disk. Raises DamagedError for
+        a piece that is not what was written."""
+        key = self.store.key_of(split.path)
+        if key is None or not key.startswith("pieces/"):
+            yield split
+            return
+        try:
+            with self.store.reading(key) as path:
+                if split.xxh3:
+                    check_file(self.store.name(key), path, split.xxh3)
+                yield replace(split, path=str(path))
+        except FileNotFoundError:
+            raise DamagedError("is missing", place=self.store.name(key), cure=CURE) from None
 
 
 @dataclass
@@ -143,8 +158,7 @@ class _Out:
             return
         if self.writer is None:
             self.key, self.schema = self.store.fresh(self.folder, self.name, ".arrow"), batch.schema
-            self.writer = TableWriter(self.store.path(self.key), batch.schema)
-            self.stack.callback(self.writer.close)
+            self.writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema))
         self.writer.write(batch)
 
 

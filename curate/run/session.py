@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from curate.environment import redacted
-from curate.errors import DamagedError
+from curate.errors import DamagedError, StorageError
 from curate.store.files import Store, encode_json
 
 KEEP = 50
@@ -54,7 +54,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._store.root.is_dir():
+        if isinstance(error, StorageError) if self._store.remote else not self._store.root.is_dir():
+            # A store that is away was waited for long enough.
             return
         if kind in (KeyboardInterrupt, SystemExit):
             self._facts["outcome"] = "interrupted"

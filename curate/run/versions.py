@@ -48,5 +48,5 @@ def check_versions(store: Store, folder: str, step: PlannedStep) -> None:
     raise VersionError(
         f"was begun with other versions ({', '.join(changed)})",
         place=f"step {step.id}",
-        cure=f"install those again, or remove {store.path(folder)} to redo the step",
+        cure=f"install those again, or remove {store.name(folder)} to redo the step",
     )

@@ -43,7 +43,7 @@ def put_token(store: Store, token: str) -> None:
 def remove_token(store: Store) -> None:
     """The run is over."""
     with suppress(OSError):
-        store.path(MARK).unlink(missing_ok=True)
+        store.remove(MARK)
 
 
 def sees(store: Store, token: str) -> str:
@@ -74,7 +74,7 @@ def check_versions(theirs: Mapping[str, Mapping[str, str]]) -> None:
 def check_sight(store: Store, said: Mapping[str, str]) -> None:
     """Raise StorageError for workers, by address, that said why they do not see the store."""
     cure = "give --store a folder that all machines share, or an object store"
-    _complain({a: f"{why}: {store.root}" for a, why in said.items() if why}, StorageError, cure)
+    _complain({a: f"{why}: {store}" for a, why in said.items() if why}, StorageError, cure)
 
 
 def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cure: str) -> None:

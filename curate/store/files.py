@@ -7,19 +7,32 @@ receipt names. This needs only *put if absent*, which local disks (link) and obj
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import DamagedError, StorageError
+from curate.store.disk import Disk, Entry, storage_errors, sync_file, sync_folder
+from curate.store.objects import PROTOCOLS, ObjectFile, Objects
 from curate.store.records import named_files
 from curate.store.sealed import open_json, seal_json
+
+__all__ = [
+    "CRASH_POINTS",
+    "Entry",
+    "Store",
+    "crash_point",
+    "encode_json",
+    "storage_errors",
+    "store_at",
+    "sync_file",
+    "sync_folder",
+]
 
 CRASH_POINTS: Final = (
     "segment.before-data",
@@ -63,60 +76,100 @@ def crash_point(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@contextmanager
-def storage_errors(place: str) -> Iterator[None]:
-    """Turn a full disk, a missing permission or a broken device into StorageError with a cure."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, BlockingIOError | ConnectionError | TimeoutError):
-            raise
-        cures = {
-            errno.ENOSPC: "free some space and run again: what is committed is kept",
-            errno.EDQUOT: "raise the quota and run again: what is committed is kept",
-            errno.EACCES: "check the folder's permissions",
-            errno.ENOTDIR: "a file lies where a folder should be: choose another folder with --store",
-            errno.EROFS: "choose a folder that can be written with --store",
-        }
-        if error.errno in (*cures, errno.EIO):
-            raise StorageError(
-                os.strerror(error.errno or 0).lower(), place=place, cure=cures.get(error.errno or 0, "run again")
-            ) from error
-        raise
-
-
 class Store:
-    """A folder of committed files, addressed by keys: relative paths with ``/``.
+    """Committed files, addressed by keys: relative paths with ``/``. In a folder, or below an object store's address.
 
-    Picklable: workers get it by value and see the same files.
+    Picklable: workers get it by value and see the same files; no credentials are in it.
+
+    Args:
+        root: a folder, or an address: ``s3://bucket/prefix``, ``gs://...``, ``memory://...`` (this process's alone).
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path | str) -> None:
+        self.files: Disk | Objects = Objects(root) if isinstance(root, str) else Disk(root)
+
+    def __str__(self) -> str:
+        """What a user would type to name it."""
+        return str(self.files)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Store) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is no folder."""
+        return isinstance(self.files, Objects)
+
+    @property
+    def root(self) -> Path:
+        """The folder; raises StorageError for a store that is none, which whoever asks can't work with."""
+        if isinstance(self.files, Disk):
+            return self.files.root
+        raise StorageError("this needs a store that is a folder", place=str(self), cure="copy it to a disk first")
 
     def path(self, key: str) -> Path:
-        """Where a key's file is."""
+        """Where a key's file is in a store that is a folder; see ``data`` and ``local`` for any store."""
         return self.root / key
 
-    def fresh(self, folder: str, name: str, suffix: str) -> str:
-        """A key that no other attempt uses, below ``folder``; its parent exists."""
-        key = f"{folder}/{name}-{uuid.uuid4().hex[:12]}{suffix}"
-        with storage_errors(str(self.root)):
-            self.path(key).parent.mkdir(parents=True, exist_ok=True)
-        return key
+    def name(self, key: str) -> str:
+        """What messages call a key's file."""
+        return self.files.name(key)
+
+    def address(self, key: str) -> str:
+        """The path or address by which a source's split names the file."""
+        return self.files.address(key)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def read(self, key: str) -> bytes | None:
+        """A small file's bytes, or None if there is none."""
+        return self.files.read(key)
+
+    def exists(self, key: str) -> bool:
+        """Whether a file or folder is there."""
+        return self.files.exists(key)
+
+    def present(self, keys: Iterable[str]) -> set[str]:
+        """Those of some keys that are there; folders are listed where that takes less than asking for each."""
+        return self.files.present(list(keys))
+
+    def list(self, folder: str = "") -> Iterator[Entry]:
+        """All files below a folder (nothing where there is none), each with key, size and time of its last change.
+
+        On an object store a request for each thousand. Other attempts' files, and on a disk hidden temporary ones, too.
+        """
+        return self.files.list(folder)
+
+    def data(self, key: str) -> Path | ObjectFile:
+        """A data file for reading: of an object store only the ranges that are asked for are fetched."""
+        return self.files.data(key)
+
+    def reading(self, key: str) -> AbstractContextManager[Path]:
+        """A data file on this machine's disk, as long as the block lasts: itself, or a copy. Raises FileNotFoundError."""
+        return self.files.reading(key)
+
+    def local(self, key: str) -> Path:
+        """A committed data file or folder on this machine's disk: itself, or a copy that is kept for later use.
+
+        Raises DamagedError where it is not there on an object store.
+        """
+        return self.files.local(key)
 
     def read_json(self, key: str) -> Any | None:
         """A JSON file's value, or None if there is none; raises DamagedError if it is not what was written."""
-        try:
-            with storage_errors(str(self.path(key))):
-                raw = self.path(key).read_bytes()
-        except FileNotFoundError:
+        return self._parsed(key, self.files.read(key))
+
+    def _parsed(self, key: str, raw: bytes | None) -> Any | None:
+        if raw is None:
             return None
         try:
             return open_json(key, raw)
         except ValueError as error:
             raise DamagedError(
-                "is not what was written", place=str(self.path(key)), cure="remove it and run again to redo that task"
+                "is not what was written", place=self.name(key), cure="remove it and run again to redo that task"
             ) from error
 
     def read_whole(self, key: str) -> Any | None:
@@ -125,47 +178,61 @@ class Store:
         So a damaged file is cured by removing it: it is made anew, with all that was built on it, in later steps too.
         """
         value = self.read_json(key)
-        return value if all(self.path(file).exists() for file in named_files(value)) else None
+        files = list(dict.fromkeys(named_files(value)))
+        return value if len(self.present(files)) == len(files) else None
+
+    def read_wholes(self, keys: Iterable[str]) -> dict[str, Any]:
+        """``read_whole`` of many: those that are there and whole. On an object store folders are listed, and receipts
+        read some at once."""
+        keys = list(keys)
+        if isinstance(self.files, Disk):
+            return {key: value for key in keys if (value := self.read_whole(key)) is not None}
+        there = self.present(keys)
+        wanted = [key for key in keys if key in there]
+        found = {key: self._parsed(key, raw) for key, raw in zip(wanted, self.files.read_many(wanted), strict=True)}
+        named = {key: set(named_files(value)) for key, value in found.items()}
+        files = self.present({file for files in named.values() for file in files})
+        return {key: value for key, value in found.items() if value is not None and named[key] <= files}
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def fresh(self, folder: str, name: str, suffix: str) -> str:
+        """A key that no other attempt uses, below ``folder``; its parent exists."""
+        self.files.prepare(folder)
+        return f"{folder}/{name}-{uuid.uuid4().hex[:12]}{suffix}"
+
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """Where to write a data file under a fresh key: durable, and on an object store there, when the block ends."""
+        return self.files.writing(key)
+
+    def writing_folder(self, key: str) -> AbstractContextManager[Path]:
+        """Where to write a folder of files under a fresh key: durable, and there, when the block ends; nothing of it
+        stays on a disk when the block fails."""
+        return self.files.writing_folder(key)
 
     def put_if_absent(self, key: str, value: Any) -> Any:
         """Commit ``value`` under ``key`` unless something whole is there already; returns what is there now."""
-        final = self.path(key)
-        with storage_errors(str(final)):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}")
-            try:
-                with temporary.open("wb") as file:
-                    file.write(seal_json(key, encode_json(value)))
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    os.link(temporary, final)
-                    sync_folder(final.parent)
-                except FileExistsError:
-                    known = self.read_whole(key)
-                    if known is not None:
-                        return known
-                    temporary.replace(final)
-                    sync_folder(final.parent)
-            finally:
-                temporary.unlink(missing_ok=True)
+        data = seal_json(key, encode_json(value))
+        self.files.settle(set(named_files(value)))
+        if self.files.put_new(key, data):
+            return value
+        known = self.read_whole(key)
+        if known is not None:
+            return known
+        self.files.replace(key, data)
         return value
 
     def replace(self, key: str, data: bytes) -> None:
         """Write a file as a whole, in place of an older one: for views of the store, never for commits."""
-        final = self.path(key)
-        with storage_errors(str(final)):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}")
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(final)
-            finally:
-                temporary.unlink(missing_ok=True)
-            sync_folder(final.parent)
+        self.files.replace(key, data)
+
+    def remove(self, key: str) -> None:
+        """Remove a file, if there is one."""
+        self.files.remove(key)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder and all that is in it, if there is one."""
+        self.files.remove_folder(folder)
 
     def replace_json(self, key: str, value: Any) -> None:
         """Write a sealed JSON file in place of an older one."""
@@ -173,6 +240,9 @@ class Store:
 
     def key_of(self, place: str) -> str | None:
         """The key of a file of this store, from what an error gives as its place; None for any other place."""
+        if self.remote:
+            key = place.removeprefix(f"{self}/")
+            return key if key != place else None
         path = Path(place)
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else None
 
@@ -180,17 +250,8 @@ class Store:
         """Move a damaged file or folder to ``damaged/``, under its key; the new key, or None where it is gone."""
         for number in range(1 << 20):
             moved = f"damaged/{key}" + (f".{number}" if number else "")
-            if self.path(moved).exists():
-                continue
-            with storage_errors(str(self.path(moved))):
-                self.path(moved).parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    self.path(key).rename(self.path(moved))
-                except FileNotFoundError:
-                    return None
-                sync_folder(self.path(moved).parent)
-                sync_folder(self.path(key).parent)
-            return moved
+            if not self.exists(moved):
+                return moved if self.files.move(key, moved) else None
         return None
 
     def commit(self, receipt: str, work: Callable[[], Any], point: str) -> Any:
@@ -198,32 +259,37 @@ class Store:
         known = self.read_whole(receipt)
         if known is not None:
             return known
-        with storage_errors(str(self.root)):
+        with storage_errors(str(self)):
             value = work()
         crash_point(f"{point}.before-receipt")
         value = self.put_if_absent(receipt, value)
         crash_point(f"{point}.after-receipt")
         return value
 
+    def state(self, name: str) -> Path:
+        """Where a file lies that one machine alone writes (an SQLite file, a log): in the store's folder, or for an
+        object store in this user's state folder, $XDG_STATE_HOME/curate or ~/.local/state/curate."""
+        return self.files.state(name)
+
+
+def store_at(where: str) -> Store:
+    """The store that a user names: a folder, ``file://`` one, or an object store's address.
+
+    Raises StorageError for an address that can't be a store, and one without a bucket.
+    """
+    scheme, separator, rest = where.partition("://")
+    if not separator:
+        return Store(Path(where).absolute())
+    if scheme in ("file", "local"):
+        return Store(Path(rest).absolute())
+    if scheme not in PROTOCOLS:
+        why = "it has no way to put a file only if there is none" if scheme == "hf" else "no store is known there"
+        raise StorageError(f"{scheme}:// can't be a store: {why}", place=where, cure="use a folder, s3:// or gs://")
+    if not rest.strip("/"):
+        raise StorageError("the address names no bucket", place=where, cure=f"write {scheme}://BUCKET/FOLDER")
+    return Store(where)
+
 
 def encode_json(value: Any) -> bytes:
     """JSON as it stands in the store: sorted keys, one indent, a newline at the end."""
     return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_file(path: Path) -> None:
-    """Make a written file durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

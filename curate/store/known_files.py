@@ -65,7 +65,7 @@ class KnownFiles:
         self._store = store
         self._rows = _SCHEMA.empty_table()
         try:
-            with pa.ipc.open_file(io.BytesIO(store.path(KEY).read_bytes())) as reader:
+            with pa.ipc.open_file(io.BytesIO(store.read(KEY) or b"")) as reader:
                 if reader.schema == _SCHEMA:
                     self._rows = reader.read_all()
         except (OSError, pa.ArrowException):

@@ -40,8 +40,8 @@ class Visible:
 def read_part(store: Store, part: Part) -> Iterator[Visible]:
     """A part batch by batch; batches without a visible row come too, so that overlays can stay aligned."""
     with ExitStack() as stack:
-        base = stack.enter_context(open_table(store.path(part.data)))
-        overlays = [stack.enter_context(open_table(store.path(key))) for key in part.overlays]
+        base = stack.enter_context(open_table(store.data(part.data)))
+        overlays = [stack.enter_context(open_table(store.data(key))) for key in part.overlays]
         start = 0
         for i in range(base.num_record_batches):
             batch = base.get_batch(i)
@@ -68,9 +68,9 @@ def read_part(store: Store, part: Part) -> Iterator[Visible]:
 def part_schema(store: Store, part: Part) -> pa.Schema:
     """Schema of a part's visible rows."""
     with ExitStack() as stack:
-        schema = stack.enter_context(open_table(store.path(part.data))).schema
+        schema = stack.enter_context(open_table(store.data(part.data))).schema
         for key in part.overlays:
-            for column in stack.enter_context(open_table(store.path(key))).schema:
+            for column in stack.enter_context(open_table(store.data(key))).schema:
                 if column.name != HIDDEN:
                     schema = schema.append(column)
     return schema

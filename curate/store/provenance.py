@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import DamagedError
+from curate.store.files import Store
 
 PROVENANCE: Final = "provenance.json"
 """File in a dataset's folder: the part of the run's manifest that the dataset was made of."""
@@ -33,18 +33,20 @@ def of_dataset(whole: dict[str, Any], writer: str) -> dict[str, Any]:
     }
 
 
-def provenance(folder: Path) -> dict[str, Any]:
+def provenance(folder: Store) -> dict[str, Any]:
     """What a dataset's folder says of its origin; empty where it says nothing.
 
     Raises DamagedError for a file that is none of ours.
     """
-    path = folder / PROVENANCE
-    if not path.is_file():
+    raw = folder.read(PROVENANCE)
+    if raw is None:
         return {}
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(raw)
         if isinstance(value, dict) and {"manifest", "dataset", "steps"} <= value.keys():
             return value
     except ValueError:
         pass
-    raise DamagedError("is not what was written", place=str(path), cure="copy the dataset again from its run")
+    raise DamagedError(
+        "is not what was written", place=folder.name(PROVENANCE), cure="copy the dataset again from its run"
+    )

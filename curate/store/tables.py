@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate.errors import DamagedError
-from curate.store.files import storage_errors
+from curate.store.files import Store, storage_errors
+from curate.store.objects import ObjectFile
 from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
 
 BATCH_BYTES: Final = 8 << 20
@@ -30,7 +30,7 @@ _OPTIONS: Final = pa.ipc.IpcWriteOptions(
 
 
 class TableWriter:
-    """Writes record batches of one schema to a sealed IPC file (see store/sealed.py); durable when closed."""
+    """Writes record batches of one schema to a sealed IPC file (see store/sealed.py); ``Store.writing`` makes it durable."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
@@ -51,7 +51,7 @@ class TableWriter:
         self.batches += 1
 
     def close(self) -> None:
-        """Finish, seal and sync the file."""
+        """Finish and seal the file."""
         with storage_errors(str(self._path)):
             self._writer.close()
             self._ends.append(self._sink.tell())
@@ -61,8 +61,6 @@ class TableWriter:
                     sums = [checksum(data[begin:end]) for begin, end in itertools.pairwise((0, *self._ends))]
                 file.seek(self._ends[-1])
                 file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(sums)).encode())
-                file.flush()
-                os.fsync(file.fileno())
 
 
 @contextmanager
@@ -84,6 +82,7 @@ class TableReader:
         size: its bytes.
         fetch: its bytes from one offset to another.
         columns: read just those of them that there are. Their bytes are no range of their own: they are not checked.
+        mapped: whether ``fetch`` costs nothing; else batches are fetched, and checked, as wholes, whatever the columns.
     """
 
     def __init__(
@@ -93,18 +92,24 @@ class TableReader:
         size: int,
         fetch: Callable[[int, int], pa.Buffer],
         columns: Iterable[str] | None = None,
+        *,
+        mapped: bool = True,
     ) -> None:
         self._place, self._fetch = place, fetch
+        self._chosen = None if mapped or columns is None else set(columns)
         with self._damage():
             self._seal = self._read_seal(size)
             if self._seal is not None and self._seal.name != name:
                 raise ValueError(f"it holds what was written as {self._seal.name}")
-            self._whole = self._read_whole(size, columns)
+            self._whole = self._read_whole(size, columns if mapped else None)
         if self._whole is not None:
             self.schema: pa.Schema = self._whole.schema
             self.num_record_batches: int = self._whole.num_record_batches
         elif self._seal is not None:
             self.schema, self.num_record_batches = self._seal.schema, len(self._seal.ends) - 1
+        self._stored = self.schema
+        if self._chosen is not None:
+            self.schema = pa.schema([field for field in self.schema if field.name in self._chosen])
 
     def _read_whole(self, size: int, columns: Iterable[str] | None) -> pa.ipc.RecordBatchFileReader | None:
         """Arrow's own reader, where batches are not read range by range."""
@@ -139,6 +144,10 @@ class TableReader:
 
     def get_batch(self, number: int) -> pa.RecordBatch:
         """One batch."""
+        batch = self._decoded(number)
+        return batch if self._chosen is None else batch.select(self.schema.names)
+
+    def _decoded(self, number: int) -> pa.RecordBatch:
         with self._damage(f"batch {number} can't be read"):
             if self._whole is not None:
                 return self._whole.get_batch(number)
@@ -151,7 +160,7 @@ class TableReader:
                 messages = pa.ipc.MessageReader.open_stream(data.slice(_HEAD))
                 messages.read_next_message()
                 message = messages.read_next_message()
-            return pa.ipc.read_record_batch(message, self.schema)
+            return pa.ipc.read_record_batch(message, self._stored)
 
     def check(self) -> None:
         """Read every batch and compare the footer, too."""
@@ -186,16 +195,28 @@ class TableReader:
 
 
 @contextmanager
-def open_table(path: Path, columns: Iterable[str] | None = None) -> Iterator[TableReader]:
-    """A reader of a table (see TableReader); raises DamagedError when the file is missing or not what was written."""
+def new_table(store: Store, key: str, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A TableWriter of a store's data file under a fresh key: durable, and there, when the block ends."""
+    with store.writing(key) as path, table_writer(path, schema) as writer:
+        yield writer
+
+
+def open_data(path: Path | ObjectFile) -> pa.NativeFile:
+    """A store's data file (see Store.data) as Arrow reads it: mapped, or fetched by ranges."""
+    return pa.memory_map(str(path)) if isinstance(path, Path) else path.open()
+
+
+@contextmanager
+def open_table(path: Path | ObjectFile, columns: Iterable[str] | None = None) -> Iterator[TableReader]:
+    """A reader of a table (see TableReader and Store.data); raises DamagedError when the file is missing or not what
+    was written."""
+    if isinstance(path, ObjectFile):
+        yield TableReader(str(path), path.name, _size(path), path.fetch, columns, mapped=False)
+        return
     try:
         source = pa.memory_map(str(path))
     except OSError as error:
-        raise DamagedError(
-            "a committed file is missing or cut short",
-            place=str(path),
-            cure="remove it and run again: it is made anew, with what was built on it",
-        ) from error
+        raise _missing(path) from error
     with source:
         mapped = source.read_buffer()
         yield TableReader(
@@ -203,7 +224,22 @@ def open_table(path: Path, columns: Iterable[str] | None = None) -> Iterator[Tab
         )
 
 
-def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def _size(file: ObjectFile) -> int:
+    try:
+        return file.size
+    except FileNotFoundError as error:
+        raise _missing(file) from error
+
+
+def _missing(path: Path | ObjectFile) -> DamagedError:
+    return DamagedError(
+        "a committed file is missing or cut short",
+        place=str(path),
+        cure="remove it and run again: it is made anew, with what was built on it",
+    )
+
+
+def read_batches(path: Path | ObjectFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The batches of a table in order."""
     with open_table(path) as reader:
         for i in range(reader.num_record_batches):
@@ -211,7 +247,7 @@ def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Re
             yield batch.select(columns) if columns is not None else batch
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path | ObjectFile) -> pa.Table:
     """A whole table: for side tables that are known to be small."""
     with open_table(path) as reader:
         return reader.read_all()

@@ -1,0 +1,93 @@
+"""Where a run's journal lies; of a store that is no folder, on this machine, with copies of it in the store."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from curate.errors import StorageError
+from curate.llm.journal_copy import copy_journal, take_up
+from curate.store.files import Store
+from curate.store.scratch import scratch
+
+KEY: Final = "journal.sqlite"
+
+
+class JournalCopies:
+    """Context manager around asking a model.
+
+    At its beginning the journal has what the store's copy has; a copy goes there when so many requests are answered as
+    a round has, in a thread of its own, and at the end. So another machine goes on from about the last closed round,
+    and this one from the last answer. A store that is a folder has the journal in it: nothing is copied.
+
+    Args:
+        store: the run's.
+        rounds: requests of each round that is asked, in order.
+    """
+
+    def __init__(self, store: Store, rounds: list[int]) -> None:
+        self.path = store.state(KEY)
+        self._store, self._left = store, list(rounds)
+        self._next = 0
+        self._wanted, self._ended = threading.Event(), False
+        self._thread: threading.Thread | None = None
+        self._error: StorageError | None = None
+
+    def __enter__(self) -> Self:
+        if not self._store.remote:
+            return self
+        if self._store.exists(KEY):
+            with scratch() as folder:
+                found = self._store.data(KEY)
+                assert not isinstance(found, Path)
+                with (folder / KEY).open("wb") as out, found.open() as copy:
+                    shutil.copyfileobj(copy, out)
+                # Into the journal's own folder, so that taking its place is a rename.
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                beside = self.path.with_name(f".{KEY}.copy")
+                shutil.move(folder / KEY, beside)
+                take_up(self.path, beside)
+                beside.unlink(missing_ok=True)
+        self._next = self._left.pop(0) if self._left else 0
+        self._thread = threading.Thread(target=self._copy, daemon=True)
+        self._thread.start()
+        return self
+
+    def answered(self, done: int) -> None:
+        """So many requests are done; raises what the last copy raised."""
+        if self._error is not None:
+            raise self._error
+        while self._next and done >= self._next:
+            self._next = self._next + self._left.pop(0) if self._left else 0
+            self._wanted.set()
+
+    def _copy(self) -> None:
+        ended = False
+        while not ended:
+            self._wanted.wait()
+            self._wanted.clear()
+            ended = self._ended
+            try:
+                if self.path.exists():
+                    self._put()
+            except StorageError as error:
+                self._error = error
+
+    def _put(self) -> None:
+        with self._store.writing(KEY) as out:
+            copy_journal(self.path, out)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread is None:
+            return
+        self._ended = True
+        # Its last round: what came since the last copy.
+        self._wanted.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
