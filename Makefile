@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile soak peers scores quality docs clean
+.PHONY: help demo test check fix bench bigfile soak peers scores s3 quality docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove
 
 scores: $(VENV)/ready-dev  ## folded fastText models against the library on real documents; SCORES="--corpus FILE" others
 	$(BIN)/python -m tests.peers.scores $(SCORES)
+
+s3: $(VENV)/ready-dev  ## a run on a real S3 server, killed at every crash point, throttled, cut off
+	CURATE_S3_ALL=1 $(BIN)/python -m pytest tests/run/test_run_on_s3.py tests/store --durations=10
 
 quality: $(VENV)/ready-dev  ## the shipped classifiers on sources that nothing was trained on; QUALITY_CORPORA=FOLDER more of them
 	$(BIN)/python -m tests.quality_report $(only)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import multiprocessing
 import os
 import pickle
@@ -302,4 +301,4 @@ def test_no_credentials_in_a_store(s3: Proxy) -> None:
     sent = pickle.dumps(store)
     assert b"testing" not in sent
     assert settings("")["AWS_ACCESS_KEY_ID"] == "testing"
-    assert json.loads(store.read("a.json")) == {}
+    assert store.read_json("a.json") == {}
