@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test check fix bench bigfile soak peers scores s3 quality docs clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: $(VENV)/ready  ## the whole path on real data: raw pages and code to pretraining shards
 	@$(BIN)/curate run phi-1-mini
