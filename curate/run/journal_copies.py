@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from curate.errors import StorageError
 from curate.llm.journal_copy import copy_journal, take_up
 from curate.store.files import Store
-from curate.store.scratch import scratch
 
 KEY: Final = "journal.sqlite"
 
@@ -40,17 +37,8 @@ class JournalCopies:
         if not self._store.remote:
             return self
         if self._store.exists(KEY):
-            with scratch() as folder:
-                found = self._store.data(KEY)
-                assert not isinstance(found, Path)
-                with (folder / KEY).open("wb") as out, found.open() as copy:
-                    shutil.copyfileobj(copy, out)
-                # Into the journal's own folder, so that taking its place is a rename.
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                beside = self.path.with_name(f".{KEY}.copy")
-                shutil.move(folder / KEY, beside)
-                take_up(self.path, beside)
-                beside.unlink(missing_ok=True)
+            with self._store.reading(KEY) as copy:
+                take_up(self.path, copy)
         self._next = self._left.pop(0) if self._left else 0
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
