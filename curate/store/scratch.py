@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,12 +33,13 @@ _held: dict[tuple[int, str], IO[bytes]] = {}
 
 
 def root() -> Path:
-    """The folder; raises StorageError where it belongs to somebody else, who could put anything into it."""
+    """The folder; raises StorageError where it is somebody else's, or leads there: they could put anything into it."""
     named = os.environ.get("CURATE_SCRATCH")
     folder = Path(named) if named else Path(tempfile.gettempdir()) / f"curate-{os.getuid()}"
     with storage_errors(str(folder)):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    facts = folder.stat() if named else folder.lstat()
+    if facts.st_uid != os.getuid() or not stat.S_ISDIR(facts.st_mode):
         raise StorageError(
             "the scratch folder belongs to somebody else", place=str(folder), cure="set CURATE_SCRATCH to another"
         )

@@ -16,9 +16,10 @@ from recipes import step, write
 from small_run import prose
 
 from curate.errors import StorageError
-from curate.run import dataset, warm
+from curate.run import warm
 from curate.run.garbage import find_garbage, remove_garbage
 from curate.store.files import Store
+from curate.store.latest import set_latest
 
 
 @pytest.fixture
@@ -59,13 +60,13 @@ def test_publishing_replaces_a_link_and_nothing_behind_it(tmp_path: Path) -> Non
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "precious").write_text("kept")
     (tmp_path / "run" / "out").symlink_to(tmp_path / "outside", target_is_directory=True)
-    dataset.publish(store, "out", "steps/out/x/out-1")
+    set_latest(store, "out", "steps/out/x/out-1")
     assert str((tmp_path / "run" / "out").readlink()) == "steps/out/x/out-1"
     assert (tmp_path / "outside" / "precious").read_text() == "kept"
     (tmp_path / "run" / "mine").mkdir()
     (tmp_path / "run" / "mine" / "notes").write_text("kept")
     with pytest.raises(StorageError, match="a folder of its own"):
-        dataset.publish(store, "mine", "steps/mine/x/out-1")
+        set_latest(store, "mine", "steps/mine/x/out-1")
     assert (tmp_path / "run" / "mine" / "notes").read_text() == "kept"
 
 
