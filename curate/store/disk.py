@@ -130,7 +130,7 @@ class Disk:
         return found
 
     def list(self, folder: str) -> Iterator[Entry]:
-        """All files below a folder; links are no files."""
+        """All files below a folder; links are files, and are not followed."""
         waiting = [folder]
         while waiting:
             here = waiting.pop()
@@ -144,7 +144,7 @@ class Disk:
                 key = f"{here}/{entry.name}" if here else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     below.append(key)
-                elif entry.is_file(follow_symlinks=False):
+                else:
                     try:
                         facts = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
