@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from curate.errors import RecipeError, StorageError
+from curate.errors import DamagedError, RecipeError, StorageError
 from curate.fingerprint import fingerprint
 from curate.llm.request import Request
 
@@ -171,6 +171,9 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                cure = "move it away with its -wal and run again: open rounds are asked again, the budget begins anew"
+                raise DamagedError(f"journal: {error}", place=str(self.path), cure=cure) from None
             raise StorageError(f"journal: {error}", place=str(self.path), cure="is the disk full?") from None
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:

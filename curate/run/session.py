@@ -61,6 +61,14 @@ class Session:
             self._facts["outcome"] = "interrupted"
         self._facts["ended"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         try:
+            self._record()
+        except StorageError:
+            # A disk that was full before is full now: the error on its way says what was being done.
+            if kind is None:
+                raise
+
+    def _record(self) -> None:
+        try:
             earlier = self._store.read_json("run.json") or {}
         except DamagedError:
             earlier = {}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 
 from command import Curate
 from damage import KINDS, damage, files_of
+from full_disk import small_disk
 
 from tests.soak import liveness
-from tests.soak.ground import SPLIT, Ground, Row
+from tests.soak.ground import IN_FLIGHT, SPLIT, Ground, Row, wait_for
 from tests.soak.kills import _environment, _expect, _tokens
 
 
@@ -41,14 +43,31 @@ def damaged_whole(ground: Ground, row: Row) -> None:
         ground.finish(row, store)
 
 
+def full_disk(ground: Ground, row: Row) -> None:
+    """A small disk with space for a share of what a run needs; then somebody frees some."""
+    with small_disk(ground.folder / "disk") as disk:
+        if disk is None:
+            raise Skip("mounting a small tmpfs needs root")
+        store, before = disk.path / "run", disk.used
+        ground.run(store).ok()
+        needed = disk.used - before
+        for number, share in enumerate((0.0, 0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9)):
+            shutil.rmtree(store)
+            ground.teacher.received.clear()
+            disk.fill(int(needed * share))
+            _expect(row, ground.run(store, workers=2 * (number % 2)), 6)
+            row.times += 1
+            disk.free()
+            ground.finish(row, store, in_flight=IN_FLIGHT)
+            store.mkdir(exist_ok=True)
+
+
 def two_runs(ground: Ground, row: Row) -> None:
     """A second run on the same store, while the first one runs."""
     store, second = ground.store(), Curate()
     try:
 
         def meet(pid: int) -> None:
-            from tests.soak.ground import wait_for
-
             wait_for(lambda: len(list(store.rglob("*.json"))) > 5, pid)
             done = second.run(ground.recipe, store, *SPLIT)
             row.times += 1
@@ -64,6 +83,7 @@ def two_runs(ground: Ground, row: Row) -> None:
 ALL = [
     ("corrupt, truncated, vanished files of a half finished store", damaged_half),
     ("corrupt, truncated, vanished files of a finished store", damaged_whole),
+    ("full disk, freed again", full_disk),
     ("two runs on one store", two_runs),
     *liveness.ALL,
 ]
