@@ -3,6 +3,7 @@
 CurateError                 stop the run                                     exit 1
 ├── RecipeError             the recipe or a command's arguments are wrong    exit 2
 ├── InputError              an input is missing, empty or not what it says   exit 3
+│   └── DamagedInputError   ... and damaged: a source may set such a file aside
 ├── EndpointError           a model's endpoint or weights can't be used      exit 4
 ├── BudgetError             the spending cap leaves nothing to work with     exit 5
 ├── StorageError            the store can't be written or read (disk full)   exit 6
@@ -22,6 +23,7 @@ __all__ = [
     "BusyError",
     "CurateError",
     "DamagedError",
+    "DamagedInputError",
     "EndpointError",
     "GuardError",
     "InputError",
@@ -70,6 +72,10 @@ class InputError(CurateError):
     """An input is missing, empty, or not what its name says."""
 
     exit_code = 3
+
+
+class DamagedInputError(InputError):
+    """The content of an input file is damaged, cut short, or gone; its place is the file's path."""
 
 
 class EndpointError(CurateError):

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import DamagedInputError, InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
-from curate.run import dataset, generate, global_step, learn
+from curate.run import damaged_inputs, dataset, generate, global_step, learn
 from curate.run.cluster import Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
@@ -28,6 +28,7 @@ from curate.run.task import Task
 from curate.run.trained import Assets
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Trainer, Writer
+from curate.stages.reading import DAMAGED_FILE
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.latest import set_latest
@@ -98,14 +99,26 @@ class Engine:
         """Splits of a source step; their names and digests go into the manifest."""
         assert isinstance(step.stage, Source)
         self.digests.listed.clear()
+        self.digests.damaged.left_out.clear()
         try:
             splits = step.stage.splits(self.plan.recipe.path.parent, self.digests, self.settings.split_bytes)
         except InputError as error:
+            if isinstance(error, DamagedInputError) and self._leaves_out(error):
+                return self.splits(step)
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
         self.digests.save()
         self.inputs[step.id] = read_files(splits, self.digests.listed)
+        lost = self.digests.damaged.left_out
+        self.inputs[step.id] += [{"name": name, "digest": DAMAGED_FILE} for name in sorted(lost)]
+        if lost and not splits:
+            raise InputError("every file of it is damaged", place=step.step.place, cure="look at the lines above")
         return splits
+
+    def reading_key(self, splits: list[Split]) -> str:
+        """Identity of what a source reads: its splits, and the files that were left out."""
+        lost = sorted(self.digests.damaged.left_out)
+        return fingerprint([split_identity(s) for s in splits], *([lost] if lost else []))
 
     # -- running -------------------------------------------------------------------------------------------
 
@@ -116,7 +129,19 @@ class Engine:
         """
         if self.settings.verify:
             check_store(self.store, self.reporter.note)
-        return mended(self.store, self.reporter.note, self._walk)
+        while True:
+            try:
+                return mended(self.store, self.reporter.note, self._walk)
+            except DamagedInputError as error:
+                if not self._leaves_out(error):
+                    raise
+
+    def _leaves_out(self, error: DamagedInputError) -> bool:
+        """Whether the damaged file of an error is one that its source sets aside; it is left out from now on."""
+        taken = self.digests.damaged.takes(error)
+        if taken:
+            self.reporter.note(f"{error.place}: {error.cause}; set aside as a whole: no row of it is used")
+        return taken
 
     def _walk(self) -> dict[str, StepRecord]:
         self.records.clear()
@@ -211,7 +236,7 @@ class Engine:
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
         if splits is not None:
-            key = fingerprint([split_identity(s) for s in splits])
+            key = self.reading_key(splits)
         else:
             key = fingerprint([p.key for p in self.input_parts(head)])
         if all(self._reuse(step, identities[step.id], key) for step in steps):
@@ -230,13 +255,18 @@ class Engine:
             ]
             found = self.tasks(tuple(s.id for s in steps), "filtering", tasks)
             receipts = [found[t.key] for t in tasks]
+        lost = sorted(self.digests.damaged.left_out) if splits is not None else []
+        aside = damaged_inputs.dropped(self.store, folder, head.id, lost)
         for step in steps:
             counts = total(Counts.load(r["counts"][step.id]) for r in receipts)
             record = StepRecord(step.id, step.stage.name, identities[step.id], identities[step.id], counts)
             record.signals = [r["signals"][step.id] for r in receipts if step.id in r["signals"]]
+            if step is head and lost:
+                counts.rows_in += len(lost)
+                counts.reasons[DAMAGED_FILE] = len(lost)
             if step is last:
                 record.parts = [Part.load(r["part"]) for r in receipts]
-                record.dropped = [r["dropped"] for r in receipts if r["dropped"]]
+                record.dropped = [*(r["dropped"] for r in receipts if r["dropped"]), *aside]
             self._done(record, key)
         return False
 

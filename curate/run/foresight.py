@@ -12,7 +12,6 @@ from curate.recipe.plan import Plan, PlannedStep
 from curate.run import generate
 from curate.run.cluster import Runner
 from curate.run.engine import Engine
-from curate.run.inputs import split_identity
 from curate.run.progress import Silent
 from curate.stages.source import Source
 from curate.store.files import Store
@@ -58,7 +57,7 @@ def foresee(plan: Plan, store: Store) -> list[Foreseen]:
 
 def _key(engine: Engine, step: PlannedStep) -> str:
     if isinstance(step.stage, Source):
-        return fingerprint([split_identity(s) for s in engine.splits(step)])
+        return engine.reading_key(engine.splits(step))
     limits = generate.limits(step.stage, engine.plan)
     keys = [p.key for p in engine.input_parts(step)]
     from curate.stages.base import Filter

@@ -11,6 +11,7 @@ from typing import Any, Final
 import zstandard
 
 from curate.fingerprint import content_digest, fingerprint
+from curate.run.damaged_inputs import DamagedInputs
 from curate.run.task import Task
 from curate.stages.catalog import Catalog, Files, InputFile, check_unchanged
 from curate.stages.source import Source, Split
@@ -34,6 +35,7 @@ class Digests(Catalog):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: KnownFiles | None = None
+        self.damaged = DamagedInputs(store)
         self.listed: list[tuple[Files, Sequence[str]]] = []
 
     def digests(
@@ -53,6 +55,9 @@ class Digests(Catalog):
             self._known.keep(files.root, files.names, files.stamps, found, checks)
         self.listed.append((files, found))
         return found
+
+    def sound(self, files: Files) -> Files:
+        return self.damaged.sound(files)
 
     def save(self) -> None:
         """Keep what was learnt."""

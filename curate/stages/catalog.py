@@ -132,6 +132,10 @@ class Catalog:
             found.append(self.digest(file))
         return found
 
+    def sound(self, files: Files) -> Files:
+        """Those of some files that are not known to be damaged: here nothing is known."""
+        return files
+
     def digest(self, file: InputFile) -> str:
         """Of one file."""
         return file.given or digest_of(file)

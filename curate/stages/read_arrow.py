@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.errors import DamagedInputError
 from curate.stages import remote
 from curate.stages.catalog import InputFile
 from curate.stages.reading import REASONS, FileSource, RecordSource
@@ -119,7 +119,7 @@ def _opened(path: str, stamp: bytes) -> Iterator[_Arrow]:
             yield _Arrow(source, (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source), is_file)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise InputError(
+            raise DamagedInputError(
                 f"damaged Arrow data before byte {_tell(source)}: {why}",
                 place=path,
                 cure="fetch or write it again",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
@@ -77,6 +78,10 @@ class ReadJsonl(FileSource):
             stop = None
             if split.stop >= 0:
                 stop = split.offset + sum(f.content or 0 for f in frames(path, split.start, split.stop, stamp))
+            elif not split.xxh3:
+                # A decompressor takes the end of the file for the end of the text: a file of a pack that was cut short
+                # is found by its frames.
+                deque(frames(path, stamp=stamp), maxlen=0)
             blocks = zst_blocks(path, split.start, stamp)
             return whole_lines(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
         # A line that begins at `start` has its line feed one byte before: the range is moved by one.

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.errors import InputError
+from curate.errors import DamagedInputError
 from curate.stages import remote
 from curate.stages.catalog import InputFile
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, FileSource
@@ -83,4 +83,4 @@ def _opened(path: str, stamp: bytes) -> Iterator[pq.ParquetFile]:
             yield stack.enter_context(pq.ParquetFile(file if url else path, buffer_size=remote.BLOCK if url else 0))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"damaged Parquet file: {why}", place=path, cure="fetch or write it again") from None
+        raise DamagedInputError(f"damaged Parquet file: {why}", place=path, cure="fetch or write it again") from None

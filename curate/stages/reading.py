@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,9 @@ BATCH_ROWS: Final = 4096
 BATCH_BYTES: Final = 2 << 20
 """Bytes of text at which a batch is closed; one document may be larger than that."""
 
+DAMAGED_FILE: Final = "damaged_file"
 REASONS: Final[Mapping[str, str]] = {
+    DAMAGED_FILE: "the file is damaged, cut short or gone, and `on_damage` is set_aside: one row stands for all of it",
     "malformed": "the record does not parse, or is no object",
     "no_text": "the text field is missing, null, no string, empty, or only white space",
     "invalid_utf8": "the record holds bytes that are not UTF-8",
@@ -93,6 +95,11 @@ class FileSource(RecordSource):
 
     paths: list[str] = Field(min_length=1, description="files, folders, globs or URLs of these, read in this order")
 
+    on_damage: Literal["stop", "set_aside"] = Field(
+        "stop",
+        description="what a file that is damaged, cut short or gone does: stop the run, or be `damaged_file`, as a whole",
+    )
+
     suffixes: ClassVar[tuple[str, ...]]
     """What names of files end in."""
 
@@ -111,7 +118,8 @@ class FileSource(RecordSource):
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         split_bytes = max(split_bytes, 1)
         found: list[Split] = []
-        for files in find_files(self.paths, base, self.suffixes):
+        for listed in find_files(self.paths, base, self.suffixes):
+            files = catalog.sound(listed) if self.on_damage == "set_aside" else listed
             digests = catalog.digests(files, self.fingerprint(), self.check)
             small = files.stamps[:, 0] < split_bytes // SHARE
             alone, together = self._parts(files, small, split_bytes)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from curate.assets import locate
-from curate.errors import InputError
+from curate.errors import DamagedInputError, InputError
 from curate.fingerprint import fingerprint
 from curate.stages import remote
 from curate.stages.catalog import NO_STAMP, Files, join
@@ -257,7 +257,7 @@ def is_skippable(start: bytes) -> bool:
 def not_what_it_says(path: str, said: str, start: bytes, cure: str = "") -> InputError:
     """The error for a file whose content is of another kind than its name says."""
     is_ = looks_like(start)
-    return InputError(
+    return DamagedInputError(
         f"the name says {said}, the content " + (f"is {is_}" if is_ else "is not"),
         place=path,
         cure=cure or "rename it after its content, or replace it",

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import zstandard
 
-from curate.errors import InputError
+from curate.errors import DamagedInputError, InputError
 from curate.stages import remote
 from curate.stages.reading_files import GZIP, ZSTD, is_skippable
 
@@ -75,7 +75,7 @@ def gz_blocks(path: str, stamp: bytes = b"") -> Iterator[bytes]:
             except zlib.error as error:
                 raise _damaged(path, "gzip", done, str(error)) from None
             if not (data or block or member.eof):
-                raise InputError(
+                raise DamagedInputError(
                     f"the file ends inside a gzip member, at byte {done}",
                     place=path,
                     cure="fetch it again; no row of a file cut short is used",
@@ -90,7 +90,7 @@ def gz_blocks(path: str, stamp: bytes = b"") -> Iterator[bytes]:
 
 
 def _damaged(path: str, what: str, at: int, why: str) -> InputError:
-    return InputError(
+    return DamagedInputError(
         f"damaged {what} data before byte {at + 1}: {why}", place=path, cure="fetch it again; no row of it is used"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from curate.errors import InputError
+from curate.errors import DamagedInputError, InputError
 from curate.stages import remote
 
 _MAGIC: Final = 0xFD2FB528
@@ -78,7 +78,7 @@ def frames(path: str, start: int = 0, stop: int = -1, stamp: bytes = b"") -> Ite
 
 
 def _cut_short(path: str, at: int) -> InputError:
-    return InputError(
+    return DamagedInputError(
         f"the file ends inside the zstd frame that begins at byte {at}",
         place=path,
         cure="fetch it again; no row of a file cut short is used",
@@ -96,7 +96,7 @@ def _frame(view: _View, start: int, path: str) -> Frame:
     if magic & ~0xF == _SKIPPABLE:
         return Frame(start, start + 8 + _number(view, start + 4, 4, path, start), 0)
     if magic != _MAGIC:
-        raise InputError(
+        raise DamagedInputError(
             f"no zstd frame begins at byte {start}",
             place=path,
             cure="something was appended to the file, or it is damaged: fetch it again",
@@ -124,7 +124,9 @@ def _blocks_end(view: _View, at: int, path: str, frame: int) -> int:
         header = _number(view, at, 3, path, frame)
         kind = header >> 1 & 3
         if kind == _RESERVED:
-            raise InputError(f"damaged zstd data at byte {at}", place=path, cure="fetch it again; no row of it is used")
+            raise DamagedInputError(
+                f"damaged zstd data at byte {at}", place=path, cure="fetch it again; no row of it is used"
+            )
         at += 3 + (1 if kind == _RLE else header >> 3)
         if header & 1:
             return at

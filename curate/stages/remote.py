@@ -25,7 +25,7 @@ import numpy as np
 import xxhash
 
 from curate.environment import redacted
-from curate.errors import InputError
+from curate.errors import DamagedInputError, InputError
 
 T = TypeVar("T")
 _FETCHED: ContextVar[Mapping[str, bytes]] = ContextVar("_FETCHED", default={})  # noqa: B039 - never changed in place
@@ -288,7 +288,7 @@ def local_errors(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(
+        raise DamagedInputError(
             "the file is no longer there", place=path, cure="put it back, or run again without it"
         ) from None
     except (PermissionError, IsADirectoryError) as error:

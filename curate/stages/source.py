@@ -103,7 +103,9 @@ class Source(Stage):
 
     def fingerprint(self) -> str:
         """Settings without places: what was read is known by the splits' digests, wherever it lies."""
-        return fingerprint(self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path"}))
+        return fingerprint(
+            self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path", "on_damage"})
+        )
 
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         """All splits in input order.

@@ -1,0 +1,75 @@
+"""Input files that are damaged, where a source is told to set them aside: each goes as a whole, however it is split.
+
+A file is found to be damaged by whoever comes to the place first: a worker in the middle of it, or the driver that looks
+for splits. It is then written down, by path and version, and the plan is walked again as if the file were not there: of
+its other splits nothing is used, so neither their size nor the order of tasks bears on what is kept. A file that was
+mended has another version, and is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import pyarrow as pa
+
+from curate import schema
+from curate.errors import DamagedError, DamagedInputError
+from curate.stages.catalog import Files
+from curate.stages.reading import DAMAGED_FILE
+from curate.store.files import Store
+from curate.store.tables import table_writer
+
+KEY: Final = "inputs-damaged.json"
+
+
+class DamagedInputs:
+    """What is known to be damaged, kept in the store.
+
+    Attributes:
+        left_out: names of the files that were left out since it was emptied last.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        try:
+            known = store.read_json(KEY)
+        except DamagedError:
+            known = None  # they are found again
+        self._known: dict[str, list[str]] = known or {}
+        self._listed: list[Files] = []
+        self.left_out: list[str] = []
+
+    def sound(self, files: Files) -> Files:
+        """Those of some files that are not known to be damaged."""
+        self._listed.append(files)
+        damaged = {n for n in range(len(files)) if self._is_known(files, n)} if self._known else set()
+        self.left_out += [files.names[n] for n in sorted(damaged)]
+        return files.chosen([n for n in range(len(files)) if n not in damaged]) if damaged else files
+
+    def _is_known(self, files: Files, number: int) -> bool:
+        return self._known.get(files.path(number), [""])[0] == files.stamps[number].tobytes().hex()
+
+    def takes(self, error: DamagedInputError) -> bool:
+        """Write down the file that an error names; False when it is none that was asked about, or is known already."""
+        for files in self._listed:
+            for number in range(len(files)):
+                if files.path(number) == error.place and not self._is_known(files, number):
+                    self._known[error.place] = [files.stamps[number].tobytes().hex(), error.cause]
+                    self._store.replace_json(KEY, self._known)
+                    return True
+        return False
+
+
+def dropped(store: Store, folder: str, step: str, names: list[str]) -> list[str]:
+    """Keys of tables of dropped rows with one row for each file of a source that was left out."""
+    if not names:
+        return []
+    ids = [hashlib.blake2b(f"{step}\x1f{n}".encode(), digest_size=schema.ID_BYTES).digest() for n in names]
+    same, nothing = [step] * len(names), [None] * len(names)
+    values = [ids, same, names, same, [DAMAGED_FILE] * len(names), nothing, nothing]
+    columns = [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)]
+    key = store.fresh(folder, "dropped", ".arrow")
+    with table_writer(store.path(key), schema.DROPPED) as out:
+        out.write(pa.RecordBatch.from_arrays(columns, schema=schema.DROPPED))
+    return [key]
