@@ -235,10 +235,8 @@ class Engine:
             identities[step.id] = fingerprint(step.static, above, used, options, None, self._seed(step))
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
-        if splits is not None:
-            key = self.reading_key(splits)
-        else:
-            key = fingerprint([p.key for p in self.input_parts(head)])
+        parts = [p.key for p in self.input_parts(head)]
+        key = fingerprint(parts) if splits is None else self.reading_key(splits)
         if all(self._reuse(step, identities[step.id], key) for step in steps):
             return True
         folder = self.folder(last.id, identities[last.id])

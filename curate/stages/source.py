@@ -102,7 +102,7 @@ class Source(Stage):
     seeded: ClassVar[bool] = False
 
     def fingerprint(self) -> str:
-        """Settings without places: what was read is known by the splits' digests, wherever it lies."""
+        """Settings without places, and without what becomes of damaged files: what was read the splits' digests say."""
         return fingerprint(
             self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path", "on_damage"})
         )

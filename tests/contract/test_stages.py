@@ -276,11 +276,12 @@ def test_equal_in_other_processes() -> None:
 
 @pytest.mark.parametrize("name", registered())
 def test_fingerprint_knows_every_setting(name: str) -> None:
-    """Two stages with different settings are different stages, unless it is where a source's files lie."""
+    """Two stages with different settings are different stages, unless it is where a source's files lie, or what
+    becomes of damaged ones: those that were read are known."""
     stage = make(name)
     for setting, other in changes(stage).items():
         changed = stage.model_copy(update={setting: other})
-        if isinstance(stage, Source) and setting in ("path", "paths"):
+        if isinstance(stage, Source) and setting in ("path", "paths", "on_damage"):
             assert changed.fingerprint() == stage.fingerprint()
         else:
             assert changed.fingerprint() != stage.fingerprint(), setting
