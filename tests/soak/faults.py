@@ -11,7 +11,7 @@ from damage import KINDS, damage, files_of
 from full_disk import small_disk
 
 from tests.soak import liveness
-from tests.soak.ground import IN_FLIGHT, SPLIT, Ground, Row, wait_for
+from tests.soak.ground import IN_FLIGHT, SPLIT, Ground, Row, Skip, wait_for
 from tests.soak.kills import _environment, _expect, _tokens
 
 
