@@ -183,9 +183,10 @@ def test_only_workers_can_open_the_store(finished: Finished) -> None:
 
 
 def state(store: Path) -> dict[str, bytes]:
-    """Every file but the diary of sessions and SQLite's own."""
+    """Every file but the diary of sessions, the lease of each, and SQLite's own."""
     own = ("run.json", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
-    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file() and p.name not in own}
+    files = [p for p in store.rglob("*") if p.is_file() and p.name not in own and p.parent.name != "lease"]
+    return {str(p.relative_to(store)): p.read_bytes() for p in files}
 
 
 def test_again_asks_nobody(curate: Curate, finished: Finished) -> None:
