@@ -108,13 +108,13 @@ def test_stops_unless_told_otherwise(curate: Curate, tmp_path: Path) -> None:
     assert results(tmp_path / "run", card=False) == results(tmp_path / "aside", card=False)
 
 
-def test_with_workers_and_nothing_left(curate: Curate, tmp_path: Path) -> None:
-    """Damage that workers find at once is set aside file by file; when no file is left, the run stops."""
+def test_several_and_nothing_left(curate: Curate, tmp_path: Path) -> None:
+    """Damage is set aside file by file; when no file is left, the run stops."""
     folder = inputs(tmp_path / "in", "parquet")
     for name in ("a", "b"):
         break_(folder / f"{name}.parquet", "flip")
     shown = recipe(tmp_path, "parquet", "set_aside")
-    curate.run(shown, tmp_path / "run", "--split-mb", 0.005, workers=2).ok()
+    curate.run(shown, tmp_path / "run", "--split-mb", 0.005).ok()
     assert manifest(tmp_path / "run")["steps"]["docs"]["reasons"]["damaged_file"] == 2
     break_(folder / "c.parquet", "cut")
     done = curate.run(shown, tmp_path / "other")

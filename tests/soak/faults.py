@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
-from command import Curate
+from command import Curate, Done
 from damage import KINDS, damage, files_of
 from full_disk import small_disk
 
 from tests.soak import liveness
-from tests.soak.ground import IN_FLIGHT, SPLIT, Ground, Row, Skip, wait_for
+from tests.soak.ground import IN_FLIGHT, MOST_SECONDS, SPLIT, Ground, Row, Skip, wait_for
 from tests.soak.kills import _environment, _expect, _tokens
 
 
@@ -62,6 +66,26 @@ def full_disk(ground: Ground, row: Row) -> None:
             store.mkdir(exist_ok=True)
 
 
+def clock(ground: Ground, row: Row) -> None:
+    """The wall clock of driver and workers jumps by days, there and back, all the time."""
+    folder = Path(__file__).parents[1] / "clock"
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")]), str(folder.parents[1])])
+    for workers in (0, 2):
+        store = ground.store()
+        argv = ["run", ground.recipe, "--store", store, "--workers", workers, *SPLIT]
+        done = subprocess.run(
+            [sys.executable, "-m", "curate", *map(str, argv)],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=MOST_SECONDS,
+            check=False,
+        )
+        row.times += 1
+        _expect(row, Done(done.returncode, done.stdout, done.stderr), 0)
+        ground.finish(row, store)
+
+
 def two_runs(ground: Ground, row: Row) -> None:
     """A second run on the same store, while the first one runs."""
     store, second = ground.store(), Curate()
@@ -84,6 +108,7 @@ ALL = [
     ("corrupt, truncated, vanished files of a half finished store", damaged_half),
     ("corrupt, truncated, vanished files of a finished store", damaged_whole),
     ("full disk, freed again", full_disk),
+    ("a clock that jumps by days", clock),
     ("two runs on one store", two_runs),
     *liveness.ALL,
 ]
