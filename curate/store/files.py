@@ -287,6 +287,12 @@ def store_at(where: str) -> Store:
         raise StorageError(f"{scheme}:// can't be a store: {why}", place=where, cure="use a folder, s3:// or gs://")
     if not rest.strip("/"):
         raise StorageError("the address names no bucket", place=where, cure=f"write {scheme}://BUCKET/FOLDER")
+    if "@" in rest.partition("/")[0]:
+        raise StorageError(
+            "a store's address holds no user and no key",
+            place=f"{scheme}://...@{rest.rpartition('@')[2]}",
+            cure="credentials come from the environment, or from the provider's own files",
+        )
     return Store(where)
 
 

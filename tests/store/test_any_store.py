@@ -215,6 +215,9 @@ def test_what_a_user_can_mend(s3: Proxy, monkeypatch: pytest.MonkeyPatch) -> Non
     for where in ("hf://datasets/a/b", "ftp://host/x", "s3://", "gs:///"):
         with pytest.raises(StorageError, match=r"can't be a store.*; use a folder|names no bucket"):
             store_at(where)
+    with pytest.raises(StorageError, match="holds no user and no key") as raised:
+        store_at("s3://ME:SECRET@bucket/run")
+    assert "SECRET" not in str(raised.value)
     monkeypatch.setattr("fsspec.filesystem", lambda *_, **__: (_ for _ in ()).throw(ImportError("Install s3fs")))
     with pytest.raises(StorageError, match=r"library is missing \(Install s3fs\); pip install 'phi-curate\[s3\]'"):
         Store("s3://bucket/run").read("a")
