@@ -203,6 +203,14 @@ class Proxy:
                 if fault in self.faults:
                     self.faults.remove(fault)
 
+    def put(self, key: str, data: bytes) -> bool:
+        """Put an object into the bucket, past all faults; whether the server took it."""
+        return request(self.upstream, "PUT", f"/{self.bucket}/{key}", data)[0] == 200
+
+    def environment(self) -> dict[str, str]:
+        """By which a child finds the server through this proxy."""
+        return settings(self.url)
+
     def count(self, method: str = "", contains: str = "") -> int:
         """Requests so far of a method, with some text in path and query."""
         with self._lock:

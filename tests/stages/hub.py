@@ -53,10 +53,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        asked = json.loads(body or b"{}") if body[:1] in (b"", b"{") else parse_qs(body.decode())
         self.seen.append(f"POST {self.path}")
         if self.path == f"/api/datasets/{self.name}/paths-info/{self.commit}":
-            self._json([e for e in self._entries() if e["path"] in asked["paths"]])
+            folders = [p for p in asked["paths"] if any(f.startswith(f"{p}/") for f in self.files)]
+            found = [{"type": "directory", "path": p, "size": 0, "oid": "0" * 40} for p in folders]
+            self._json(found + [e for e in self._entries() if e["path"] in asked["paths"]])
         else:
             self._missing("RepoNotFound")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
+import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hub import Hub
 from object_store import Fault, Proxy
 from reading_cases import everything
 
@@ -148,6 +152,30 @@ def test_a_saved_dataset_is_read_from_its_url(tmp_path, s3):
     assert everything(ReadDataset(path=url), tmp_path) == everything(ReadDataset(path="d"), tmp_path)
     with pytest.raises(InputError, match=r"no dataset that save_to_disk wrote; read its files with"):
         ReadDataset(path=f"{url}/train/more").splits(tmp_path, Catalog(), 100)
+
+
+def test_the_hub_is_read_by_its_urls(tmp_path):
+    """Folder and pattern of a dataset at a commit, in a process that finds the hub by HF_ENDPOINT: the rows of a disk."""
+    folder = corpus(tmp_path / "in") / "a"
+    commit = "c0ffee" * 6 + "c0ff"
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    expected = everything(ReadJsonl(paths=[str(folder)]), tmp_path, 3000)
+    script = (
+        "import sys, pickle; from pathlib import Path; from reading_cases import everything\n"
+        "from curate.stages.read_jsonl import ReadJsonl\n"
+        "found = [everything(ReadJsonl(paths=[p]), Path(sys.argv[1]), 3000) for p in sys.argv[2:]]\n"
+        "Path(sys.argv[1], 'found').write_bytes(pickle.dumps(found))"
+    )
+    with Hub("owner/name", commit, {f"data/{name}": data for name, data in files.items()}) as hub:
+        url = f"hf://datasets/owner/name@{commit}/data"
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path), url, f"{url}/**/*.jsonl*"],
+            env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert pickle.loads((tmp_path / "found").read_bytes()) == [expected, expected]
 
 
 @pytest.mark.parametrize(
