@@ -33,6 +33,7 @@ from curate.run.versions import library_versions
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.stages.catalog import Unhashed
 from curate.text.batch import Batch
+from tests.bench.inputs import inputs
 from tests.bench.measure import (
     ROOT,
     SAMPLES,
@@ -315,7 +316,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, compiling, peers, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline, train50k,
+        physical, rules, compiling, peers, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline, train50k, inputs,
     )
 }  # fmt: skip
 
