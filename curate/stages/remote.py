@@ -35,7 +35,7 @@ AT_ONCE: Final = 16
 BLOCK: Final = 4 << 20
 """Bytes of a remote file that are asked for at once: a request costs as much as about 1 to 3 MB of transfer."""
 WAITS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries of a request, beside what the libraries themselves try again (botocore: four times)."""
+"""Seconds between tries of a request; libraries try each once or twice more by themselves."""
 _PACKAGES: Final[Mapping[str, str]] = {
     "s3": "s3fs, in 'phi-curate[s3]'",
     "gs": "gcsfs, in 'phi-curate[gs]'",
@@ -104,8 +104,13 @@ def filesystem(url: str) -> Any:
     kind = protocol(url)
     # A listing that is kept would hide what changed.
     options: dict[str, Any] = {"use_listings_cache": False} if kind in ("s3", "gs") else {}
+    if kind == "s3":
+        options["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": 2}, "connect_timeout": 20}
     try:
-        return fsspec.filesystem(kind, **options)
+        files = fsspec.filesystem(kind, **options)
+        if kind == "s3":
+            files.retries = 2  # the patience is that of ``tried``: three times as many tries would be minutes
+        return files
     except ImportError:
         raise InputError(
             f"to read {kind}:// needs {_PACKAGES[kind].partition(',')[0]}",

@@ -33,7 +33,7 @@ def shards(store: Path) -> dict[str, str]:
 def test_a_run_from_a_store_that_throttles(curate: Curate, corpus: Path, s3: Proxy, tmp_path: Path) -> None:
     """Two workers read from S3, which throttles and hangs up now and then: the dataset is that of the files on a disk.
 
-    Done again it is done; the manifest names files as their store does; a file that was put there anew is noticed.
+    Done again nothing is done; the manifest names files as their store does; what is missing is one line.
     """
     shutil.copytree(corpus, tmp_path / "in")
     for number in range(6):
@@ -59,14 +59,7 @@ def test_a_run_from_a_store_that_throttles(curate: Curate, corpus: Path, s3: Pro
     before = receipts(tmp_path / "s3")
     curate.run(recipe, tmp_path / "s3", *split, env=environment).ok()
     assert receipts(tmp_path / "s3") == before
-    s3.put("in/tree/p0/m0.py", b"value = 'another'\n")
-    curate.run(recipe, tmp_path / "s3", *split, env=environment).ok()
-    assert set(receipts(tmp_path / "s3")) - set(before)
-    other = {i["name"]: i["digest"] for i in manifest(tmp_path / "s3")["inputs"]["code"]}
-    changed = {i["name"] for i in there["inputs"]["code"] if other[i["name"]] != i["digest"]}
-    assert changed == {"p0/m0.py"}
-
     gone = curate.run(
         write(tmp_path / "s3.yaml", steps(f"s3://{s3.bucket}/none")), tmp_path / "s3", *split, env=environment
     )
-    assert gone.code == 3 and f"s3.yaml:4: s3://{s3.bucket}/none: nothing matches '*.jsonl*'" in gone.line
+    assert gone.code == 3 and f"s3.yaml:4: s3://{s3.bucket}/none: no such object or bucket" in gone.line
