@@ -108,15 +108,15 @@ def filesystem(url: str) -> Any:
         options["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": 2}, "connect_timeout": 20}
     try:
         files = fsspec.filesystem(kind, **options)
-        if kind == "s3":
-            files.retries = 2  # the patience is that of ``tried``: three times as many tries would be minutes
-        return files
     except ImportError:
         raise InputError(
             f"to read {kind}:// needs {_PACKAGES[kind].partition(',')[0]}",
             place=url,
             cure=f"install {_PACKAGES[kind]}",
         ) from None
+    if kind == "s3":
+        files.retries = 2  # the patience is that of ``tried``: three times as many tries would be minutes
+    return files
 
 
 def changed(path: str) -> InputError:
