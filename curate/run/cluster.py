@@ -9,11 +9,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from curate.errors import CurateError, EndpointError, StorageError
+from curate.errors import CurateError, EndpointError, StorageError, VersionError
 from curate.run import worker
 from curate.run.flights import Flights, judge
 from curate.run.quarantine import DIED
@@ -74,6 +75,12 @@ def execute(task: Task) -> Any:
         raise
 
 
+def execute_there(token: str, ours: dict[str, str], task: Task) -> Any:
+    """The same on a worker that is not ours, once it is known to be fit for it."""
+    worker.check_here(task.store, token, ours)
+    return execute(task)
+
+
 class Runner:
     """Runs tasks, a bounded number of them in flight; the cluster starts with the first task, not before.
 
@@ -104,6 +111,7 @@ class Runner:
         self._client: Any = None
         self._cluster: Any = None
         self._store: Store | None = None
+        self._execute: Callable[[Task], Any] = execute
         self._window = 2
         self._look = 0.0
         self._idle_since: float | None = None
@@ -164,7 +172,7 @@ class Runner:
         from distributed import as_completed
 
         client = self._connect(waiting[0].store)
-        flights = Flights(client, as_completed(raise_errors=False), execute, alone=self._address is not None)
+        flights = Flights(client, as_completed(raise_errors=False), self._execute, alone=self._address is not None)
         try:
             while waiting or flights:
                 if self.stop.asked and not flights:
@@ -258,6 +266,12 @@ class Runner:
         if isinstance(error, KilledWorker):
             # A scheduler that is not ours may have tried it several times.
             return DIED, error.allowed_failures + 1
+        if isinstance(error, ImportError) and self._address is not None:
+            raise VersionError(
+                f"a worker of the cluster has another curate ({error})",
+                place=self._address,
+                cure="install the same in both, from one constraints.txt",
+            )
         raise error
 
     def _connect(self, store: Store) -> Any:
@@ -300,11 +314,12 @@ class Runner:
 
     def _check_workers(self, store: Store) -> None:
         """Ask all workers, and those that come later, whether they have our versions and see the store."""
-        worker.check_versions(self._client.run(worker.ask_versions()))
+        ours = worker.our_facts()
+        worker.check_versions(self._client.run(worker.ask_versions()), ours)
         token, self._store = uuid.uuid4().hex, store
         worker.put_token(store, token)
         worker.check_sight(store, self._client.run(worker.sees, store, token))
-        self._client.register_plugin(_same_worker(store, token, worker.our_facts()), name="same-worker")
+        self._execute = partial(execute_there, token, ours)
 
     def _load_plugins(self) -> None:
         if self._plugins:
@@ -341,20 +356,6 @@ def _with_plugins(plugins: tuple[Plugin, ...]) -> Any:
             load_same(plugins)
 
     return WithPlugins()
-
-
-def _same_worker(store: Store, token: str, ours: dict[str, str]) -> Any:
-    """What a worker that joins a running cluster in the middle of a run must pass: else it never gets a task."""
-    from distributed import WorkerPlugin
-
-    class SameWorker(WorkerPlugin):
-        def setup(self, worker: Any) -> None:
-            from curate.run.worker import our_facts, sees
-
-            if our_facts() != ours or sees(store, token):
-                raise RuntimeError("this worker has other versions than the run, or does not see its store")
-
-    return SameWorker()
 
 
 def _scheduler(address: str) -> str:

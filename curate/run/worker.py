@@ -1,7 +1,8 @@
 """What a worker of a running cluster must be: the same curate, the same libraries, and able to see the store.
 
 A cluster is somebody else's: its workers may have been started last month, in another environment, on machines
-without the folder. Every worker is asked before the first task; one that comes later is asked when it comes.
+without the folder. Every worker is asked before the first task; one that comes later is asked at its first one. (Dask's
+plugins are no place for it: one that fails is only logged, and it stays on somebody else's scheduler when we are killed.)
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from curate.store.files import Store, encode_json
 MARK: Final = "workers.json"
 """A file of the store while a run uses a cluster: who reads in it what the driver wrote sees the same store."""
 _SHOWN: Final = 3
+_suited: set[str] = set()
+"""Runs, by token, that this worker may work for."""
 
 
 def our_facts() -> dict[str, str]:
@@ -57,9 +60,8 @@ def sees(store: Store, token: str) -> str:
     return "" if found == {"token": token} else "has another one there"
 
 
-def check_versions(theirs: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise VersionError for workers, by address, that have other versions than this process."""
-    ours = our_facts()
+def check_versions(theirs: Mapping[str, Mapping[str, str]], ours: Mapping[str, str]) -> None:
+    """Raise VersionError for workers, by address, that have other versions than the driver."""
     wrong = {
         address: ", ".join(
             f"{name} {facts.get(name, 'absent')} instead of {version}"
@@ -75,6 +77,18 @@ def check_sight(store: Store, said: Mapping[str, str]) -> None:
     """Raise StorageError for workers, by address, that said why they do not see the store."""
     cure = "give --store a folder that all machines share, or an object store"
     _complain({a: f"{why}: {store}" for a, why in said.items() if why}, StorageError, cure)
+
+
+def check_here(store: Store, token: str, ours: Mapping[str, str]) -> None:
+    """In a worker, before its first task of a run: raise what would have been raised had it been there from the start."""
+    if token in _suited:
+        return
+    from distributed import get_worker
+
+    address = str(get_worker().address)
+    check_versions({address: our_facts()}, ours)
+    check_sight(store, {address: sees(store, token)})
+    _suited.add(token)
 
 
 def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cure: str) -> None:

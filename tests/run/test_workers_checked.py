@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,11 +22,11 @@ from curate.store.files import Store
 def test_versions():
     """Each difference is named, with the worker; of many workers the first few."""
     ours = worker.our_facts()
-    worker.check_versions({"tcp://a:1": ours, "tcp://b:1": dict(ours)})
+    worker.check_versions({"tcp://a:1": ours, "tcp://b:1": dict(ours)}, ours)
     other = {**ours, "pyarrow": "1.0"}
     del other["numpy"]
     with pytest.raises(VersionError) as found:
-        worker.check_versions({f"tcp://{n}:1": other for n in range(5)} | {"tcp://a:1": ours})
+        worker.check_versions({f"tcp://{n}:1": other for n in range(5)} | {"tcp://a:1": ours}, ours)
     said = str(found.value)
     assert said.startswith("workers of the cluster have other versions (tcp://0:1: ")
     assert f"numpy absent instead of {ours['numpy']}" in said
@@ -50,9 +52,10 @@ def test_sight(tmp_path):
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="a mount namespace needs root and unshare"
 )
 def test_workers_that_can_not_work(curate: Curate, tmp_path):
-    """Real ones: one with another curate, one on a machine without the folder; one line each, and no task was begun."""
+    """Real ones: one with another curate, and one that joins in the middle, on a machine without the folder: one line."""
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "docs.jsonl").write_text('{"text": "a document"}\n')
+    lines = (json.dumps({"text": f"document {n}"}) for n in range(900))
+    (tmp_path / "in" / "docs.jsonl").write_text("".join(f"{line}\n" for line in lines))
     recipe = write(
         tmp_path / "in" / "r.yaml", [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("out", "write.text")]
     )
@@ -74,17 +77,26 @@ def test_workers_that_can_not_work(curate: Curate, tmp_path):
             if meeting.exists() and meeting.read_text().strip():
                 break
             time.sleep(0.1)
-        for argv, env, code, words in (
-            (work, {"PYTHONPATH": str(other.parent)}, 8, ("have other versions", "curate absent (No module named")),
-            (blind, {}, 6, ("do not see the store", "does not have it", str(store))),
-        ):
-            running.append(subprocess.Popen(argv, env={**os.environ, **env}, **quiet))
-            done = curate.run(recipe, store, "--cluster", meeting)
-            assert done.code == code
-            assert all(word in done.line for word in words), done.line
-            assert not list(store.glob("steps/*/*/receipts/*"))
-            running[-1].kill()
-            running.pop().wait(20)
+        running.append(subprocess.Popen(work, env={**os.environ, "PYTHONPATH": str(other.parent)}, **quiet))
+        done = curate.run(recipe, store, "--cluster", meeting)
+        assert done.code == 8
+        assert "have other versions" in done.line
+        assert "curate absent (No module named" in done.line
+        assert not list(store.glob("steps/*/*/receipts/*"))
+        running[-1].kill()
+        running.pop().wait(20)
+        running.append(subprocess.Popen([*work, "--name", "good"], **quiet))
+
+        def join(_: int) -> None:
+            end = time.monotonic() + 100
+            while not list(store.glob("steps/*/*/receipts/*")) and time.monotonic() < end:
+                time.sleep(0.01)
+            running[-1].send_signal(signal.SIGSTOP)  # From now on all tasks are the other one's.
+            running.append(subprocess.Popen(blind, **quiet))
+
+        done = curate.run(recipe, store, "--cluster", meeting, "--split-mb", 0.001, meanwhile=join)
+        assert done.code == 6, done.err
+        assert "do not see the store" in done.line
     finally:
         for process in reversed(running):
             process.kill()
