@@ -50,6 +50,9 @@ _LOOK_SECONDS = 2.0
 _NO_WORKERS_SECONDS = 300.0
 """How long a cluster may be without a worker: longer than any machine takes to start one anew."""
 
+_RESULT_SECONDS = 30.0
+"""How long the way of a receipt of some kilobytes may take."""
+
 Follow = Callable[[Task], Iterable[Task]]
 
 
@@ -252,9 +255,13 @@ class Runner:
         error: BaseException | None
         try:
             if future.status == "finished":
-                return future.result(), 0
+                return future.result(timeout=_RESULT_SECONDS), 0
             # None, when the scheduler that knew was lost.
             error = future.exception()
+        except TimeoutError:
+            # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was told.
+            known = task.store.read_whole(task.receipt)
+            return (DIED if known is None else known), 0
         except (OSError, FutureCancelledError):
             error = None
         if error is None or isinstance(error, FutureCancelledError):
