@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from curate.errors import RecipeError
+from curate.errors import DamagedError, RecipeError
 from curate.store.files import Store
 from curate.store.latest import LATEST, latest
 from curate.store.records import named_files
@@ -41,6 +41,8 @@ _STATEMENT: Final = re.compile(
     r"steps/[^/]+/[^/]+/(done-[^/]+|receipts/.+)\.json|signals/[^/]+/[^/]+/[^/]+\.json|pieces/[^/]+/receipts/.+\.json"
 )
 """Files that name others: records, receipts, pointers."""
+_DAMAGED: Final = "\0"
+"""Instead of what a damaged statement names: no file's key."""
 _ROUND: Final = re.compile(r"steps/[^/]+/[^/]+/rounds/[^/]+\.json")
 _FACTS: Final = re.compile(r"(steps/[^/]+/[^/]+)/(step|receipts/.+\.kills)\.json")
 """What is known of a step and its tasks (run/versions.py, run/quarantine.py): needed as long as anything of it is."""
@@ -129,11 +131,14 @@ class _Names:
     def of(self, store: Store, statement: str) -> tuple[str, ...]:
         """Keys of the files and folders that a statement names."""
         if statement not in self._of:
-            self._of[statement] = tuple(named_files(store.read_json(statement)))
+            try:
+                self._of[statement] = tuple(named_files(store.read_json(statement)))
+            except DamagedError:
+                self._of[statement] = (_DAMAGED,)
         return self._of[statement]
 
     def whole(self, store: Store, statement: str) -> bool:
-        """Whether all of them are there."""
+        """Whether all of them are there; for a damaged statement nothing is, as for the engine."""
         return all(name in self._there or name in self._folders for name in self.of(store, statement))
 
 
