@@ -42,6 +42,11 @@ class ApplyTask(Task):
         """Bytes of input, for progress."""
         return self.part.bytes
 
+    @property
+    def cost(self) -> int | None:
+        """Bytes of input."""
+        return self.part.bytes
+
     def work(self) -> dict[str, Any]:
         """Write the overlay and the dropped rows."""
         verdicts = read_pieces(self.store, self.share.pieces(self.store))

@@ -6,6 +6,7 @@ it read; its record lies under both, so that a run goes on where the last one st
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from curate.errors import DamagedInputError, InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import damaged_inputs, dataset, generate, global_step, learn
+from curate.run.bundle import bundled, unbundled
 from curate.run.cluster import Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
@@ -215,13 +217,19 @@ class Engine:
         by task key."""
         tasks = list(tasks)
         receipts: dict[str, Any] = {}
-        done = len(self.store.present(t.receipt for t in tasks))
+        # Of many small tasks those that are not committed travel together.
+        small = {t.receipt: t.key for t in tasks if t.cost is not None}
+        known = {small[receipt]: value for receipt, value in self.store.read_wholes(small).items()}
+        done = len(known) + len(self.store.present(t.receipt for t in tasks if t.cost is None))
         self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
-        for task, receipt in self.runner.run(tasks, follow):
-            receipts[task.key] = receipt
-            if self.lease is not None:
-                self.lease.glance()
-            self.reporter.advance(task.size, counts_of(receipt))
+        committed = [(task, known[task.key]) for task in tasks if known.get(task.key) is not None]
+        left = bundled(task for task in tasks if known.get(task.key) is None)
+        for sent, value in itertools.chain(committed, self.runner.run(list(left), follow)):
+            for task, receipt in unbundled(sent, value):
+                receipts[task.key] = receipt
+                if self.lease is not None:
+                    self.lease.glance()
+                self.reporter.advance(task.size, counts_of(receipt))
         return receipts
 
     # -- segments ------------------------------------------------------------------------------------------

@@ -81,6 +81,11 @@ class MapTask(Task):
         """Bytes of input, for progress."""
         return self.bytes if self.parts else 0
 
+    @property
+    def cost(self) -> int | None:
+        """Bytes of input."""
+        return self.bytes
+
     def _inputs(self) -> Iterator[Batch]:
         for file in self.files:
             for batch in read_batches(self.store.data(file)):

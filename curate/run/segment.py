@@ -105,6 +105,24 @@ class SegmentTask(RowTask):
         """Bytes of input, for progress."""
         return self.split.bytes if self.split else self.part.bytes if self.part else 0
 
+    @property
+    def cost(self) -> int | None:
+        """Bytes of input."""
+        return self.size
+
+    def settled(self, value: dict[str, Any]) -> dict[str, Any]:
+        """With pointers put that make side tables known to later runs, whatever becomes of this step's receipt.
+
+        Two steps may measure the same, of texts that were edited in between. Where a killed attempt came so far, its
+        table is the one: it has the same rows.
+        """
+        signals = dict(value["signals"])
+        for step in self.steps:
+            if step.id in signals:
+                pointer = f"{signals_folder(step.measure, self.root)}/{self.key}-{step.id}.json"
+                signals[step.id] = self.store.put_if_absent(pointer, {"file": signals[step.id]})["file"]
+        return {**value, "signals": signals}
+
     def work(self) -> dict[str, Any]:
         """Stream the batches; returns the receipt: the part, counts by step, side tables."""
         with ExitStack() as stack:
@@ -413,16 +431,7 @@ class _Run:
         self.data.write(pa.RecordBatch.from_pydict(columns))
 
     def receipt(self) -> dict[str, Any]:
-        store, task = self.task.store, self.task
-        signals = {}
-        for step in task.steps:
-            key = self.signals[step.id].key
-            if key is not None:
-                # A pointer makes the side table known to later runs, whatever becomes of this step's receipt. Two
-                # steps may measure the same, of texts that were edited in between. Where a killed attempt came so far,
-                # its table is the one: it has the same rows.
-                pointer = f"{signals_folder(step.measure, task.root)}/{task.key}-{step.id}.json"
-                signals[step.id] = store.put_if_absent(pointer, {"file": key})["file"]
+        task = self.task
         if task.part is None or task.writes_text:
             assert self.data.schema is not None
             columns = columns_of(self.data.schema)
@@ -436,7 +445,7 @@ class _Run:
             "part": {**vars(part), "overlays": list(part.overlays)},
             "counts": {name: vars(c) for name, c in self.counts.items()},
             "dropped": self.dropped.key,
-            "signals": signals,
+            "signals": {name: out.key for name, out in self.signals.items() if out.key},
         }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
-from curate.store.files import Store
+from curate.store.files import Store, storage_errors, sync_file
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,23 @@ class Task:
 
     def run(self) -> Any:
         """Do the work unless its receipt is there; return the receipt."""
-        return self.store.commit(self.receipt, self.work, self.point)
+        return self.store.commit(self.receipt, self.work, self.point, self.settled)
+
+    def commit(self, value: Any, unsynced: Iterable[Path]) -> Any:
+        """Make the files durable that ``work`` wrote when it gave this value, and put the receipt; see Bundle."""
+        with storage_errors(str(self.store)):
+            for path in unsynced:
+                sync_file(path)
+        return self.store.put_receipt(self.receipt, self.settled(value), self.point)
+
+    def settled(self, value: Any) -> Any:
+        """What ``work`` gave, after small files were put that belong before the receipt; the data is durable by then."""
+        return value
+
+    @property
+    def cost(self) -> int | None:
+        """Bytes of input where its work is about in proportion to them; None where one can't say, or others follow it."""
+        return None
 
     @property
     def point(self) -> str:

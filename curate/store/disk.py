@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from curate.errors import StorageError
+from curate.store.syncing import sync_file, sync_folder
 
 _FEW: Final = 8
 """So many files of a folder are looked for one by one."""
@@ -51,24 +52,6 @@ def storage_errors(place: str) -> Iterator[None]:
                 os.strerror(error.errno or 0).lower(), place=place, cure=cures.get(error.errno or 0, "run again")
             ) from error
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_file(path: Path) -> None:
-    """Make a written file durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def make_folder(folder: Path) -> None:

@@ -254,13 +254,28 @@ class Store:
                 return moved if self.files.move(key, moved) else None
         return None
 
-    def commit(self, receipt: str, work: Callable[[], Any], point: str) -> Any:
-        """The receipt under that key, doing ``work`` (which writes data durably) first if there is none."""
+    def commit(
+        self,
+        receipt: str,
+        work: Callable[[], Any],
+        point: str,
+        settled: Callable[[Any], Any] = lambda value: value,
+    ) -> Any:
+        """The receipt under that key, doing ``work`` (which writes data durably) first if there is none.
+
+        Args:
+            point: prefix of the crash points around the receipt.
+            settled: puts small files that belong before the receipt, for what ``work`` gave, and returns its value.
+        """
         known = self.read_whole(receipt)
         if known is not None:
             return known
         with storage_errors(str(self)):
             value = work()
+        return self.put_receipt(receipt, settled(value), point)
+
+    def put_receipt(self, receipt: str, value: Any, point: str) -> Any:
+        """The rest of a commit, whose data is durable; returns the receipt that counts."""
         crash_point(f"{point}.before-receipt")
         value = self.put_if_absent(receipt, value)
         crash_point(f"{point}.after-receipt")

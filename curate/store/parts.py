@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -86,10 +87,14 @@ def common_schema(store: Store, parts: Sequence[Part]) -> pa.Schema:
 
 def columns_of(added: pa.Schema, before: str | None = None) -> str:
     """What stands for the columns of a part: those of its base file, or those that an overlay adds to others."""
-    if before == "":
-        return ""
-    shown = [(f.name, str(f.type)) for f in added if f.name != HIDDEN]
-    return before if before is not None and not shown else fingerprint(before, shown)[:16]
+    return _columns_of(tuple((f.name, str(f.type)) for f in added if f.name != HIDDEN), before)
+
+
+@lru_cache
+def _columns_of(shown: tuple[tuple[str, str], ...], before: str | None) -> str:
+    if before == "" or (before is not None and not shown):
+        return before
+    return fingerprint(before, shown)[:16]
 
 
 def scatter(values: pa.Array, position: np.ndarray, size: int) -> pa.Array:
