@@ -12,11 +12,9 @@ import json
 import os
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -34,9 +32,9 @@ from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.stages.catalog import Unhashed
 from curate.text.batch import Batch
 from tests.bench.inputs import inputs
+from tests.bench import running
 from tests.bench.measure import (
     ROOT,
-    SAMPLES,
     Row,
     Run,
     batch,
@@ -45,9 +43,6 @@ from tests.bench.measure import (
     counted,
     decided,
     on_batch,
-    size,
-    slope,
-    texts_of,
 )
 from tests.bench.rules import compiling, peers, rules
 from tests.bench.scoring import score
@@ -219,8 +214,11 @@ def _engine(name: str, middle: list[dict[str, Any]]) -> Iterator[Row]:
 
 
 def engine() -> Iterator[Row]:
-    """read, massivetext, exact, write.text through the engine in this process."""
+    """read, massivetext, exact, write.text through the engine in this process; overhead and messages: see running.py."""
     yield from _engine("engine", [{"id": "rules", "use": "filter.massivetext"}, {"id": "one", "use": "dedup.exact"}])
+    yield from running.overhead()
+    yield from running.messages()
+    yield from running.tasks()
 
 
 def shuffle() -> Iterator[Row]:
@@ -262,53 +260,9 @@ def sandbox() -> Iterator[Row]:
         yield counted("exercises (verify)", 20, lambda: [verify(box, code) for _ in range(20)])
 
 
-def _recipe_without_llm(path: Path) -> None:
-    recipe = yaml.safe_load((ROOT / "pipelines/phi-1-mini.yaml").read_text(encoding="utf-8"))
-    asks = {"judge", "textbooks", "exercises", "proven"}
-    recipe["steps"] = [s for s in recipe["steps"] if s["id"] not in asks]
-    for step in recipe["steps"]:
-        step.pop("guard", None)  # a sample of the rows may drop more
-        if isinstance(step.get("from"), list):
-            step["from"] = [name for name in step["from"] if name not in asks]
-        if "paths" in (settings := step.get("with", {})):
-            settings["paths"] = [str(ROOT / p) for p in settings["paths"]]
-        settings.pop("judge", None)
-    del recipe["models"], recipe["budget"]
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-
-
 def pipeline() -> Iterator[Row]:
-    """phi-1-mini without what asks a model, by the command line, on data/samples (whatever BENCH_CORPUS says)."""
-    found = [t for file in SAMPLES for t in texts_of(file)]
-    total, shares = size(found), (0.2, 0.5)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "recipe.yaml"
-        _recipe_without_llm(path)
-        first: float | None = None
-        for workers in (1, 2):
-            taken = []
-            for share in shares:
-                store = Path(temporary) / f"{workers}-{share}"
-                command = [sys.executable, "-m", "curate", "run", str(path), "--store", str(store), "--split-mb", "2"]
-                start = time.perf_counter()
-                command += ["--sample", str(share), "--workers", str(workers), "--json"]
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-                taken.append(time.perf_counter() - start)
-            speed, begin = slope((shares[0] * total, taken[:1]), (shares[1] * total, taken[1:]))
-            row: Row = {
-                "name": f"workers{workers}",
-                "cores": workers,
-                "clock": "wall",
-                "mb": round(shares[1] * total, 3),
-            }
-            row |= {"docs": round(shares[1] * len(found)), "small_seconds": taken[:1], "seconds": taken[1:]}
-            row |= {"mb_per_s": speed, "startup_s": begin}
-            # Of the largest process so far, driver or worker.
-            row["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)
-            if first is not None:
-                row |= {"reference": "workers1", "reference_seconds": [first], "ratio": first / taken[1]}
-            first = taken[1]
-            yield row
+    """Two workers against one on a gigabyte of text; see running.py."""
+    yield from running.workers()
 
 
 # -- command line ---------------------------------------------------------------------------------------------------
