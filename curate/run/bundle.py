@@ -36,6 +36,11 @@ class Bundle(Task):
         """Bytes of input it stands for, for progress."""
         return sum(task.size for task in self.tasks)
 
+    @property
+    def count(self) -> int:
+        """How many tasks it is."""
+        return len(self.tasks)
+
     def run(self) -> list[Any]:
         """The receipts, one task after the other; while one works, those before it become durable."""
         done: list[Any | Future[Any]] = []

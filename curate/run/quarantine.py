@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curate.errors import WorkerError
+from curate.run.bundle import Bundle
 from curate.run.task import Task
 
 MOST_ROWS: Final = 16
@@ -88,6 +89,12 @@ def treat(task: Task) -> Conversation:
 
     Raises WorkerError when more than MOST_ROWS of its rows kill, when none does alone, and for a task that has no rows.
     """
+    if isinstance(task, Bundle):
+        receipts = []
+        for one in task.tasks:
+            receipt = yield one
+            receipts.append((yield from treat(one)) if receipt is DIED else receipt)
+        return receipts
     if not isinstance(task, RowTask):
         receipt = yield task
         if receipt is DIED:

@@ -54,9 +54,9 @@ class Stop:
         """Whether nothing new should be begun."""
         return self._number > 0
 
-    def committed(self) -> None:
-        """One more task was committed."""
-        self._committed += 1
+    def committed(self, tasks: int = 1) -> None:
+        """So many more tasks were committed."""
+        self._committed += tasks
 
     def leave(self) -> NoReturn:
         """Everything that was begun is finished: go."""

@@ -52,6 +52,11 @@ class Task:
         return None
 
     @property
+    def count(self) -> int:
+        """How many tasks it stands for."""
+        return 1
+
+    @property
     def point(self) -> str:
         """Prefix of the crash points around its commit."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from curate.errors import WorkerError
+from curate.run.bundle import Bundle
 from curate.run.quarantine import DIED, MOST_ROWS, Rehearsal, RowTask, treat
 from curate.run.task import Task
 from curate.store.files import Store
@@ -70,6 +71,16 @@ def test_exactly_those_rows_are_found(seed, tmp_path):
     receipt, attempts, _ = converse(Rows(Store(tmp_path), rows, lethal))
     assert receipt == {"left out": sorted((row, f"step{step}") for row, step in lethal.items())}
     assert attempts <= 4 + len(lethal) * (2 * rows.bit_length() + 8)
+
+
+def test_a_bundle_is_taken_apart(tmp_path):
+    """Its tasks are tried alone; the one that kills is halved, the others give their receipts as ever."""
+    good, bad = Rows(Store(tmp_path), 5, {}), Rows(Store(tmp_path), 50, {17: 1})
+    bundle = Bundle(good.store, good.folder, "b", (good, bad, good))
+    receipts, attempts, deaths = converse(bundle)
+    assert receipts == [{"left out": []}, {"left out": [(17, "step1")]}, {"left out": []}]
+    assert attempts > deaths > 2
+    assert converse(Bundle(good.store, good.folder, "b", (good, good)))[1:] == (2, 0)
 
 
 def test_what_was_found_is_committed(tmp_path):
