@@ -49,9 +49,7 @@ class ApplyTask(Task):
 
     def work(self) -> dict[str, Any]:
         """Write the overlay and the dropped rows."""
-        verdicts = read_pieces(self.store, self.share.pieces(self.store))
-        if verdicts is None:
-            verdicts = VERDICTS.empty_table()
+        verdicts = read_pieces(self.store, self.share.pieces(self.store), VERDICTS)
         verdicts = verdicts.take(pc.sort_indices(verdicts.column(ROW))).combine_chunks()
         rows = verdicts.column(ROW).to_numpy()
         step = self.folder.split("/")[1]

@@ -37,8 +37,8 @@ class Bundle(Task):
         return sum(task.size for task in self.tasks)
 
     @property
-    def count(self) -> int:
-        """How many tasks it is."""
+    def commits(self) -> int:
+        """One for each task."""
         return len(self.tasks)
 
     def run(self) -> list[Any]:

@@ -151,7 +151,7 @@ class Runner:
                     self.stop.leave()
                 task = waiting.popleft()
                 receipt = execute(task)
-                self.stop.committed(task.count)
+                self.stop.committed(task.commits)
                 yield task, receipt
                 yield from self._take(follow(task), waiting, follow)
             return
@@ -194,7 +194,7 @@ class Runner:
                     elif receipt is DIED:
                         flights.again(flight)
                     else:
-                        self.stop.committed(flight.task.count)
+                        self.stop.committed(flight.task.commits)
                         if waiting and not self.stop.asked and flights.room(self._window):
                             flights.begin(waiting.popleft())
                         yield flight.task, receipt

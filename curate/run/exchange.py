@@ -26,9 +26,9 @@ from curate.store.records import Part
 from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_batches
 from curate.text.batch import Batch
 
-PARTITION_BYTES: Final = 64 << 20
+PARTITION_BYTES: Final = 32 << 20
 """Bytes of input that a partition aims at: what bounds a reduce task's memory."""
-RUN_BYTES: Final = 64 << 20
+RUN_BYTES: Final = 32 << 20
 """Bytes of mapped rows that a map task sorts at once: what bounds its memory, whatever its input. Several such runs stand
 in its file one after the other, each with entries of its own in the index."""
 ROWS_PER_BATCH: Final = 4096

@@ -158,13 +158,13 @@ class Entries:
         return {**self._columns, **({"groups": self._groups} if self._groups else {})}
 
 
-def read_pieces(store: Store, pieces: Sequence[Piece]) -> pa.Table | None:
-    """All rows of some pieces, in their order; None when there is no piece."""
+def read_pieces(store: Store, pieces: Sequence[Piece], schema: pa.Schema | None = None) -> pa.Table:
+    """All rows of some pieces, in their order; ``schema`` is that of no piece."""
     batches: list[pa.RecordBatch] = []
     for piece in pieces:
         with open_table(store.data(piece.file)) as reader:
             batches += [reader.get_batch(i) for i in range(piece.first, piece.first + piece.count)]
-    return pa.Table.from_batches(batches) if batches else None
+    return pa.Table.from_batches(batches, schema)
 
 
 class Opened:

@@ -21,7 +21,7 @@ from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Wr
 from curate.store.files import Store
 from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_table
 
-LOT_BYTES: Final = 96 << 20
+LOT_BYTES: Final = 48 << 20
 """Bytes of rows that a reduce task holds at once. A partition aims at PARTITION_BYTES of input, so only one that is far
 larger than it should be is gone through in lots. Rows that share a key are never parted."""
 _ROWS: Final = 1 << 16
@@ -79,6 +79,8 @@ class ReduceTask(Task):
         done_rows = done_weight = 0
         done: Sums = {}
         for rows in lots(self.store, self.share.pieces(self.store), self.bytes):
+            if not rows.num_rows:
+                continue
             rows = sort_rows(rows, by)
             if isinstance(self.stage, Writer):
                 _check_ids(rows, self.ctx.step)
@@ -112,9 +114,8 @@ def _moved(span: Span, rows: int, weight: int, done: Sums, here: set[str]) -> Sp
 def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) -> Iterator[pa.Table]:
     """The rows of some sorted pieces, in ranges of the key that take about ``budget`` bytes of the ``size`` of all."""
     if size <= budget:
-        rows = read_pieces(store, pieces)
-        if rows is not None:
-            yield rows
+        if pieces:
+            yield read_pieces(store, pieces)  # held by nobody here, once it is handed on
         return
     with ExitStack() as stack:
         opened = Opened(store, stack)
@@ -128,14 +129,13 @@ def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) 
                 samples.append(_sample(keys, batch.nbytes))
         bounds = [0, *even_bounds(samples, -(-size // budget)).tolist(), 1 << 64]
         for begin, end in itertools.pairwise(bounds):
-            found = [
-                _between(opened.batch(file, number), begin, end)
-                for file, number, first, last in batches
-                if first < end and last >= begin
-            ]
-            found = [rows for rows in found if rows.num_rows]
-            if found:
-                yield pa.Table.from_batches(found)
+            here = [(file, number) for file, number, first, last in batches if first < end and last >= begin]
+            if here:
+                yield _lot(opened, here, begin, end)
+
+
+def _lot(opened: Opened, batches: list[tuple[str, int]], begin: int, end: int) -> pa.Table:
+    return pa.Table.from_batches([_between(opened.batch(file, number), begin, end) for file, number in batches])
 
 
 def _sample(keys: npt.NDArray[np.uint64], size: int) -> list[list[int]]:

@@ -411,7 +411,8 @@ class _Run:
         self.rows += rows.num_rows
         self.bytes += size
         self.pending.rows.append(rows)
-        self.pending.bytes += size
+        # All columns: a document's fields may be larger than its text.
+        self.pending.bytes += rows.nbytes
         if self.pending.bytes >= BATCH_BYTES // 2:
             self._flush()
 

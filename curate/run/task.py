@@ -52,8 +52,8 @@ class Task:
         return None
 
     @property
-    def count(self) -> int:
-        """How many tasks it stands for."""
+    def commits(self) -> int:
+        """How many receipts it puts."""
         return 1
 
     @property

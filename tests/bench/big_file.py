@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,9 +127,20 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-def run(path: Path, store: Path, workers: int, kill_at: int | None = None) -> Ran:
+def run(path: Path, store: Path, workers: int, kill_at: int | None = None, more: Sequence[str] = ()) -> Ran:
     """``curate run``, watched; with SIGKILL for all its processes as soon as so many tasks are committed."""
-    command = [sys.executable, "-m", "curate", "run", str(path), "--store", str(store), "--workers", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "curate",
+        "run",
+        str(path),
+        "--store",
+        str(store),
+        "--workers",
+        str(workers),
+        *more,
+    ]
     errors = store.with_suffix(".stderr")
     start = time.perf_counter()
     with errors.open("wb") as said:

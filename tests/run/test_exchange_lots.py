@@ -88,6 +88,8 @@ def test_lots_are_ranges_of_the_key(tmp_path_factory: pytest.TempPathFactory, ro
         before, here = -1, 0
         for lot in lots(store, shares[p].pieces(store), sizes[p], budget):
             keys = lot.column(KEY).to_pylist()
+            if not keys:
+                continue
             assert min(keys) > before, "a key lies in two lots"
             before, here = max(keys), here + lot.num_rows
             texts = lot.column("text").to_pylist()
