@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile soak peers scores s3 quality docs clean
+.PHONY: help demo test check fix bench bigfile memory soak peers scores s3 quality docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ bench: $(VENV)/ready-dev  ## speed and memory; only=rules runs one of them, BENC
 
 bigfile: $(VENV)/ready-dev  ## one 4 GiB file in four formats, 1 and 2 workers, killed and resumed; BIGFILE="--mb 256" a smaller one
 	$(BIN)/python -m tests.bench.big_file $(BIGFILE)
+
+memory: $(VENV)/ready-dev  ## workers' peaks: a document of 500 MB, a million tiny ones, files of 20 times a worker's memory
+	$(BIN)/python -m tests.bench.memory $(MEMORY)
 
 soak: $(VENV)/ready-dev  ## 200 kills and every other fault, each held against an undisturbed run; SOAK="--kills 20" fewer
 	$(BIN)/python -m tests.soak $(SOAK)
