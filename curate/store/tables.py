@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -56,9 +55,11 @@ class TableWriter:
             self._writer.close()
             self._ends.append(self._sink.tell())
             self._sink.close()
+            # Not Python's mmap: it can't be closed while Dask's profiler holds a frame that holds a slice of it.
+            with pa.memory_map(str(self._path)) as mapped:
+                data = mapped.read_buffer()
+                sums = [checksum(data.slice(b, e - b)) for b, e in itertools.pairwise((0, *self._ends))]
             with self._path.open("r+b") as file:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-                    sums = [checksum(data[begin:end]) for begin, end in itertools.pairwise((0, *self._ends))]
                 file.seek(self._ends[-1])
                 file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(sums)).encode())
 
