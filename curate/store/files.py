@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import DamagedError, StorageError
-from curate.store.disk import Disk, Entry, storage_errors, sync_file, sync_folder
+from curate.store.disk import Disk, Entry, storage_errors
 from curate.store.objects import PROTOCOLS, ObjectFile, Objects
 from curate.store.records import named_files
 from curate.store.sealed import open_json, seal_json
+from curate.store.syncing import sync_file, sync_folder
 
 __all__ = [
     "CRASH_POINTS",
