@@ -31,8 +31,8 @@ from curate.run.versions import library_versions
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.stages.catalog import Unhashed
 from curate.text.batch import Batch
-from tests.bench.inputs import inputs
 from tests.bench import running
+from tests.bench.inputs import inputs
 from tests.bench.measure import (
     ROOT,
     Row,

@@ -39,6 +39,7 @@ from curate.run.cluster import Runner
 from curate.run.engine import Engine, Settings
 from curate.run.progress import Silent
 from curate.stages import load_all
+from curate.stages.catalog import Unhashed
 from curate.stages.registry import registered
 from curate.store.files import Store
 from curate.store.records import Counts, StepRecord
@@ -90,7 +91,7 @@ def _loop(file: Path, out: Path) -> None:
     stages = registered()
     source, rules = stages["read.jsonl"](paths=[str(file)]), [stages[rule]() for rule in RULES]
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), use_threads=False)
-    for number, split in enumerate(source.splits(file.parent, lambda _: "0", SPLIT)):
+    for number, split in enumerate(source.splits(file.parent, Unhashed(), SPLIT)):
         writer = None
         for rows in source.read(split, "docs"):
             if not isinstance(rows, pa.RecordBatch):
