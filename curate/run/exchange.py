@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.run.pieces import Entries
-from curate.run.segment import conform
 from curate.run.task import Task, at_step
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Writer
-from curate.store.parts import read_part
+from curate.store.parts import conform, read_part
 from curate.store.records import Part
 from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_batches
 from curate.text.batch import Batch

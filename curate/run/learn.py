@@ -14,13 +14,12 @@ from curate.fingerprint import fingerprint, tree_digest
 from curate.llm.request import Answer, Request
 from curate.recipe.plan import PlannedStep
 from curate.run.row_step import text_bytes
-from curate.run.segment import batches_of
 from curate.run.task import Task, at_step
 from curate.stages.base import Accepted, Context, Generator, Rejected, Trainer
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.store.files import Store
-from curate.store.parts import columns_of
+from curate.store.parts import columns_of, common_schema, conform, read_part
 from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import new_table, one_batch
 from curate.text.batch import Batch
@@ -28,6 +27,15 @@ from curate.text.hashing import content_hash, hash128
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
+
+
+def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:
+    """Visible rows of parts in order, as batches with one schema: columns that a part lacks are null."""
+    whole = common_schema(store, parts)
+    for part in parts:
+        for visible in read_part(store, part):
+            if visible.rows.num_rows:
+                yield Batch(conform(visible.rows, whole))
 
 
 @dataclass(frozen=True)

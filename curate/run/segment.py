@@ -32,7 +32,7 @@ from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
-from curate.store.parts import HIDDEN, Visible, columns_of, common_schema, part_schema, read_part, scatter
+from curate.store.parts import HIDDEN, Visible, columns_of, part_schema, read_part, scatter
 from curate.store.records import Counts, Part, add_kept
 from curate.store.tables import BATCH_BYTES, TableWriter, new_table
 from curate.text.batch import Batch
@@ -448,19 +448,3 @@ class _Run:
             "dropped": self.dropped.key,
             "signals": {name: out.key for name, out in self.signals.items() if out.key},
         }
-
-
-def batches_of(store: Store, parts: tuple[Part, ...] | list[Part]) -> Iterator[Batch]:
-    """Visible rows of parts in order, as batches with one schema: columns that a part lacks are null."""
-    whole = common_schema(store, parts)
-    for part in parts:
-        for visible in read_part(store, part):
-            if visible.rows.num_rows:
-                yield Batch(conform(visible.rows, whole))
-
-
-def conform(rows: pa.RecordBatch, whole: pa.Schema) -> pa.RecordBatch:
-    """Rows in a schema: its order of columns, nulls for those that are not there."""
-    there = set(rows.schema.names)
-    columns = [rows.column(f.name).cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in whole]
-    return pa.RecordBatch.from_arrays(columns, names=whole.names)

@@ -102,3 +102,10 @@ def scatter(values: pa.Array, position: np.ndarray, size: int) -> pa.Array:
     index = np.full(size, -1, dtype=np.int64)
     index[position] = np.arange(len(position), dtype=np.int64)
     return values.take(pa.array(index, mask=index < 0))
+
+
+def conform(rows: pa.RecordBatch, whole: pa.Schema) -> pa.RecordBatch:
+    """Rows in a schema: its order of columns, nulls for those that are not there."""
+    there = set(rows.schema.names)
+    columns = [rows.column(f.name).cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in whole]
+    return pa.RecordBatch.from_arrays(columns, names=whole.names)
