@@ -33,6 +33,9 @@ _CONFIG = {
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.admin.tick.limit": "1h",
+    # A worker of ours that ends is known by its connection. Heartbeats are counted by the wall clock: set forward by
+    # more than this, it would condemn all workers at once, and with them the rows that they are at.
+    "distributed.scheduler.worker-ttl": None,
     # After so long without its worker a nanny is dismissed, also one whose worker is just slow to start.
     "distributed.deploy.lost-worker-timeout": "60s",
     # Results that are kept must not depend on how a BLAS splits its sums.

@@ -8,13 +8,13 @@ import time
 _DAY = 86_400
 _JUMPS = (0, _DAY, -_DAY, 400 * _DAY, 3)
 """Seconds that the clock is wrong by, one after the other."""
-_CALLS = 25
-"""Questions after which it jumps."""
-_time, _calls = time.time, iter(range(1 << 62))
+_SECONDS = 1.0
+"""After which it jumps."""
+_time, _monotonic = time.time, time.monotonic
 
 
 def _wrong() -> float:
-    return _time() + _JUMPS[next(_calls) // _CALLS % len(_JUMPS)]
+    return _time() + _JUMPS[int(_monotonic() / _SECONDS) % len(_JUMPS)]
 
 
 time.time = _wrong
