@@ -38,6 +38,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Iterator
     for file in small_run.iterdir():
         (run / file.name).symlink_to(file)
     (run / "dataset").symlink_to(small_run / "tokens")
+    shutil.copytree(small_run, folder / "runs/mine", symlinks=True)
+    (folder / "list.txt").write_text("source:nowhere\n")
     return folder
 
 
@@ -115,7 +117,8 @@ def test_make_lists_its_targets(tmp_path: Path) -> None:
     """Without a target it says which there are, and does nothing."""
     out = make(tmp_path).stdout
     assert [line.split()[0] for line in out.splitlines()] == [
-        *("help", "demo", "test", "check", "fix", "bench", "bigfile", "peers", "scores", "quality", "docs", "clean"),
+        *("help", "demo", "test", "check", "fix", "bench", "bigfile", "memory", "soak"),
+        *("peers", "scores", "s3", "quality", "docs", "clean"),
     ]
 
 

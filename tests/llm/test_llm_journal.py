@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import StorageError
+from curate.errors import DamagedError, StorageError
 from curate.llm.journal import Journal, Reserve, request_key
 from curate.llm.teacher import Call, Say, Teacher
 
@@ -180,7 +180,7 @@ with Journal(Path({str(journal_path)!r})):
 def test_a_file_that_is_no_journal_is_said(journal_path):
     """Not a traceback of SQLite's."""
     journal_path.write_bytes(b"not a database, and long enough to be taken for one" * 40)
-    with pytest.raises(StorageError, match="journal: file is not a database"), Journal(journal_path):
+    with pytest.raises(DamagedError, match="journal: file is not a database"), Journal(journal_path):
         pass
 
 
