@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import TracebackType
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +35,11 @@ from curate.stages.source import SetAside, Source, Split
 from curate.store.files import Store, crash_point
 from curate.store.parts import HIDDEN, Visible, columns_of, part_schema, read_part, scatter
 from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import BATCH_BYTES, TableWriter, new_table
+from curate.store.tables import BATCH_BYTES, TableWriter, as_schema, new_table
 from curate.text.batch import Batch
+
+SIDE_ROWS: Final = 8192
+"""Rows of a batch of a side table: measurements of them take about a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ class SegmentTask(RowTask):
 class _Out:
     """A file that is opened when the first batch for it comes, because only then its schema is known.
 
-    With ``keeps`` false nothing is written at all.
+    With ``keeps`` false nothing is written at all. With ``together`` batches wait until they have as many rows: side
+    tables are narrow, and a column of a few hundred numbers costs as much to compress as one of thousands.
     """
 
     store: Store
@@ -166,9 +171,11 @@ class _Out:
     name: str
     stack: ExitStack
     keeps: bool = True
+    together: int = 0
     key: str | None = None
     writer: TableWriter | None = None
     schema: pa.Schema | None = None
+    waiting: list[pa.RecordBatch] = field(default_factory=list)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch."""
@@ -177,7 +184,23 @@ class _Out:
         if self.writer is None:
             self.key, self.schema = self.store.fresh(self.folder, self.name, ".arrow"), batch.schema
             self.writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema))
-        self.writer.write(batch)
+            self.stack.push(self._close)
+        assert self.schema is not None
+        self.waiting.append(as_schema(batch, self.schema))
+        if sum(b.num_rows for b in self.waiting) >= self.together:
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self.writer is not None
+        if self.waiting:
+            self.writer.write(pa.concat_batches(self.waiting) if len(self.waiting) > 1 else self.waiting[0])
+        self.waiting = []
+
+    def _close(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
 
 
 @dataclass
@@ -194,9 +217,10 @@ class _Run:
         self.names = ([task.source_id] if task.source is not None else []) + [s.id for s in task.steps]
         self.counts = {name: Counts() for name in self.names}
         self.data = _Out(task.store, task.folder, "part", stack, keeps)
-        self.dropped = _Out(task.store, task.folder, "dropped", stack, keeps)
+        self.dropped = _Out(task.store, task.folder, "dropped", stack, keeps, SIDE_ROWS)
         self.signals = {
-            s.id: _Out(task.store, signals_folder(s.measure, task.root), "signals", stack, keeps) for s in task.steps
+            s.id: _Out(task.store, signals_folder(s.measure, task.root), "signals", stack, keeps, SIDE_ROWS)
+            for s in task.steps
         }
         self.known = {s.id: Known(task.store, s.measure, task.root) for s in task.steps}
         self.rows, self.bytes = 0, 0
@@ -327,7 +351,7 @@ class _Run:
                 add_kept(counts.kept_by, tally(docs, np.asarray(pc.is_null(reasons)), by))
             if reasons.null_count < len(reasons):
                 goes = pc.is_valid(reasons)
-                self._drop(step.id, docs.rows.filter(goes), reasons.filter(goes), counts)
+                self._drop(step.id, docs.rows, reasons.filter(goes), counts, goes=goes)
                 stays = pc.invert(goes)
                 docs = docs.filter(stays)
                 position = position[stays.to_numpy(zero_copy_only=False)]
@@ -346,8 +370,8 @@ class _Run:
         counts = self.counts[step.id]
         if (by := step.stage.counted_by()) is not None:
             add_kept(counts.kept_by, tally(docs.filter(pa.array(goes)), np.zeros(int(goes.sum()), bool), by))
-        lost = docs.rows.filter(pa.array(goes))
-        self._drop(step.id, lost, pa.array([schema.KILLS_WORKER] * lost.num_rows), counts)
+        reasons = pa.array([schema.KILLS_WORKER] * int(goes.sum()))
+        self._drop(step.id, docs.rows, reasons, counts, goes=pa.array(goes))
         return docs.filter(pa.array(~goes)), position[~goes]
 
     def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
@@ -386,20 +410,24 @@ class _Run:
         return joined
 
     def _drop(
-        self, step: str, rows: pa.RecordBatch, reasons: pa.Array, counts: Counts, detail: pa.Array | None = None
+        self,
+        step: str,
+        rows: pa.RecordBatch,
+        reasons: pa.Array,
+        counts: Counts,
+        detail: pa.Array | None = None,
+        goes: pa.Array | None = None,
     ) -> None:
+        """Note rows that go, all or those of a mask; ``reasons`` and ``detail`` have one value for each of them."""
         for pair in pc.value_counts(reasons).to_pylist():
             counts.reasons[pair["values"]] = counts.reasons.get(pair["values"], 0) + pair["counts"]
-        n = rows.num_rows
-        columns = [
-            rows.column("id"),
-            rows.column("source"),
-            rows.column("origin"),
-            pa.repeat(step, n),
-            reasons,
-            pa.nulls(n, pa.string()) if detail is None else detail,
-            pc.binary_length(rows.column("text")).cast(pa.int64()),
-        ]
+        n = len(reasons)
+        # Their texts are not copied: only how long they were is noted.
+        size = pc.binary_length(rows.column("text")).cast(pa.int64())
+        of_rows = (rows.column("id"), rows.column("source"), rows.column("origin"), size)
+        ids, source, origin, size = of_rows if goes is None else (column.filter(goes) for column in of_rows)
+        said = pa.nulls(n, pa.string()) if detail is None else detail
+        columns = [ids, source, origin, pa.repeat(step, n), reasons, said, size]
         self.dropped.write(pa.RecordBatch.from_arrays(columns, schema=schema.DROPPED))
 
     # -- writing ------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class TableWriter:
     def write(self, batch: pa.RecordBatch) -> None:
         """Append one batch as it is; the columns must be those of the schema."""
         with storage_errors(str(self._path)):
-            self._writer.write_batch(batch.select(self._schema.names).cast(self._schema))
+            self._writer.write_batch(as_schema(batch, self._schema))
         self._ends.append(self._sink.tell())
         self.rows += batch.num_rows
         self.batches += 1
@@ -262,6 +262,11 @@ def batches_by_bytes(table: pa.Table, rows: int, size: int = BATCH_BYTES // 2) -
             yield from batches_by_bytes(here, -(-here.num_rows // 2), size)
         else:
             yield from here.to_batches()
+
+
+def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The schema's columns of a batch, in its order and types; the batch itself where it has them so."""
+    return batch if batch.schema.equals(schema) else batch.select(schema.names).cast(schema)
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:
