@@ -137,7 +137,13 @@ class CutTask(Task):
         return value
 
     def pieces_from(self, number: int) -> Iterator[dict[str, Any]]:
-        """Pieces that are committed so far, from one on: they can be read while the rest is being cut."""
+        """Pieces that are committed so far, from one on: they can be read while the rest is being cut.
+
+        Once all are, the task's own receipt has them: one piece's receipt may have been set aside as damaged.
+        """
+        if (whole := self.store.read_whole(self.receipt)) is not None:
+            yield from whole[number:]
+            return
         while (piece := self.store.read_whole(self._receipt_of(number))) is not None:
             yield piece
             number += 1

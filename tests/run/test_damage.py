@@ -204,3 +204,15 @@ def test_bounds(tmp_path: Path) -> None:
         assert len(said) == times
     with pytest.raises(DamagedError):
         mended(store, said.append, lambda: again("../elsewhere"))
+
+
+def test_one_piece_of_a_cut_file(curate: Curate, home: Path, whole: Path, tmp_path: Path) -> None:
+    """The receipt of the first piece is damaged, and the reading is not recorded: the others are found all the same."""
+    store = tmp_path / "run"
+    shutil.copytree(whole, store, symlinks=True)
+    damaged = next(store.glob("pieces/*/receipts/*.0.json"))
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    for path in (*store.glob("steps/code/*/done-*.json"), *store.glob("steps/code/*/receipts/*.json")):
+        path.unlink()
+    heal(curate, home, store)
+    assert results(store) == results(whole)

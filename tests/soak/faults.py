@@ -31,7 +31,7 @@ def damaged_half(ground: Ground, row: Row) -> None:
                 damage(path, kind, rng, files)
                 row.times += 1
         _expect(row, ground.run(store, workers=2), 0)
-        ground.finish(row, store, in_flight=0)
+        ground.finish(row, store, harmed=True)
 
 
 def damaged_whole(ground: Ground, row: Row) -> None:
@@ -44,7 +44,7 @@ def damaged_whole(ground: Ground, row: Row) -> None:
             damage(path, kind, rng, files)
             row.times += 1
         _expect(row, ground.run(store, "--verify"), 0)
-        ground.finish(row, store)
+        ground.finish(row, store, harmed=True)
 
 
 def full_disk(ground: Ground, row: Row) -> None:

@@ -143,11 +143,14 @@ class Ground:
         """``curate run``, or going on with it."""
         return self.curate.run(self.recipe, store, *SPLIT, *argv, workers=workers, **how)
 
-    def finish(self, row: Row, store: Path, *argv: str, workers: int = 0, in_flight: int = 0) -> None:
+    def finish(
+        self, row: Row, store: Path, *argv: str, workers: int = 0, in_flight: int = 0, harmed: bool = False
+    ) -> None:
         """Go on to the end, undisturbed, and hold what came out against what must.
 
         Args:
             in_flight: how many requests may have been lost.
+            harmed: whether files were damaged or taken away: such as nobody needs any more are not made anew.
         """
         done = self.run(store, *argv, workers=workers)
         if done.code != 0:
@@ -160,16 +163,16 @@ class Ground:
         row.duplicates += sum(n - 1 for n in found.values())
         row.extra += sum(self.teacher.received.values()) - self.requests
         row.allowed += in_flight
-        self._collect(row, store)
+        self._collect(row, store, harmed=harmed)
         shutil.rmtree(store, ignore_errors=True)
 
-    def _collect(self, row: Row, store: Path) -> None:
+    def _collect(self, row: Row, store: Path, *, harmed: bool) -> None:
         """``curate gc`` removes the orphans: what an undisturbed run has stays, and nothing else; a run redoes nothing."""
         said = json.loads(self.curate("gc", store, "--yes", "--json").ok().out)
         row.orphans += sum(len(keys) for keys in said["files"].values())
         left = _names(store)
-        if left != self.kept:
-            surplus, missing = sorted(left - self.kept), sorted(self.kept - left)
+        surplus, missing = sorted(left - self.kept), sorted(self.kept - left)
+        if surplus or (missing and not harmed):
             row.wrong.append(f"after gc: surplus {surplus[:5]}, missing {missing[:5]}")
         before, asked = receipts(store), sum(self.teacher.received.values())
         self.run(store).ok()
