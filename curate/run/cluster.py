@@ -291,6 +291,7 @@ class Runner:
         from distributed import Client, LocalCluster
 
         dask.config.set(_CONFIG)
+        unmoved_by_clocks()
         logging.getLogger("distributed").setLevel(logging.ERROR)
         # What the client finds comes to us as an exception; its own words are a traceback.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
@@ -336,6 +337,17 @@ class Runner:
             self._client.register_plugin(_with_plugins(self._plugins), name="plugins")
 
 
+def unmoved_by_clocks() -> None:
+    """Let this process send its messages to other processes of Dask whatever becomes of the wall clock.
+
+    distributed 2026.8 (batched.py) holds a message back until the wall clock has passed a time some milliseconds ahead: of
+    a clock that is set back by a day, for a day.
+    """
+    from distributed import batched
+
+    batched.time = time.monotonic
+
+
 def _our_worker() -> Any:
     """What a worker process of ours is told once: not to hear signals to all, and which allocator Arrow takes."""
     import pyarrow as pa
@@ -347,6 +359,7 @@ def _our_worker() -> Any:
             # enough: it lets us finish what runs. (Where memory is the matter Dask sends SIGKILL next.)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            unmoved_by_clocks()
             # Arrow's default, mimalloc, keeps 30 to 40 MiB more of what a worker has freed; wheels for Linux have jemalloc.
             if "jemalloc" in pa.supported_memory_backends():
                 pa.set_memory_pool(pa.jemalloc_memory_pool())
