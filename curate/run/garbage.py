@@ -149,7 +149,10 @@ def _parents(key: str) -> Iterator[str]:
 
 
 def _is_named(key: str, named: set[str]) -> bool:
-    return key in named or any(folder in named for folder in _parents(key))
+    """Whether a file is named, or lies in a folder that is; what was half written there is not meant."""
+    if key in named:
+        return True
+    return not _HALF.fullmatch(key.rpartition("/")[2]) and any(folder in named for folder in _parents(key))
 
 
 def _newest(store: Store, names: _Names) -> set[str]:

@@ -107,6 +107,10 @@ def write_manifest(engine: Engine) -> dict[str, Any]:
             # A view of the run, as the manifest is one, and no part of the commit: a later run may reuse the shards
             # under another name or with inputs that do not bear on them.
             engine.store.replace(f"{record.folder}/{PROVENANCE}", encode_json(of_dataset(value, record.step)))
+            # What a killed attempt left half written: a dataset's folder is looked at by everybody.
+            for entry in list(engine.store.list(str(record.folder))):
+                if entry.key.rpartition("/")[2].startswith(f".{PROVENANCE}."):
+                    engine.store.remove(entry.key)
     engine.store.replace(NAME, encode_json(value))
     crash_point("publish.after-manifest")
     return value

@@ -257,3 +257,16 @@ def test_a_removal_that_is_killed_names_nothing_that_is_gone(curate: Curate, min
     done = receipts(mine / "run")
     curate.run(mine / "r.yaml", mine / "run", *SPLIT).ok()
     assert receipts(mine / "run") == done
+
+
+def test_what_is_half_written_in_a_dataset(curate: Curate, mine: Path) -> None:
+    """A killed attempt's provenance.json beside the shards: gc removes it, and so does the next run."""
+    store = mine / "run"
+    before = results(store)
+    shards = next(path for path in store.iterdir() if path.is_symlink() and any(path.glob("*.arrow")))
+    for command in (lambda: curate("gc", store, "--yes"), lambda: curate.run(mine / "r.yaml", store, *SPLIT)):
+        half = shards / ".provenance.json.0123456789ab"
+        half.write_text("{")
+        command().ok()
+        assert not half.exists()
+        assert results(store) == before
