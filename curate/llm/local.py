@@ -9,6 +9,7 @@ import selectors
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -128,6 +129,8 @@ class LocalServer:
             cause = f"not ready after {self.start_seconds:.0f} s"
         elif "error" in message:
             cause = str(message["error"])
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(10)  # until its log is written
         else:
             cause = f"it ended with status {self._child.wait(10)}"
         raise EndpointError(

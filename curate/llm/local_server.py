@@ -69,8 +69,9 @@ def main() -> None:
         message = {"error": f"{type(error).__name__}: {error}"}
     os.write(hello, json.dumps(message).encode() + b"\n")
     os.close(hello)
-    if "url" in message:
-        sys.stdin.buffer.read()
+    if "error" in message:
+        sys.exit(1)  # in good order: llama.cpp's log is written by a thread of its own, and says more
+    sys.stdin.buffer.read()
     os._exit(0)  # the server's own shut-down waits for answers nobody will read
 
 
