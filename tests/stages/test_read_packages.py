@@ -299,6 +299,7 @@ def test_registries_clients_get_no_keys(tmp_path: Path, monkeypatch: pytest.Monk
         fake.write_text(f"#!/bin/sh\nenv >> {tmp_path}/seen\nprintf hi > demo_1.file\n")
         fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("CURATE_OFFLINE", raising=False)
