@@ -15,6 +15,7 @@ from pathlib import Path
 
 from curate.errors import StorageError
 from curate.llm.journal import SCHEMA
+from curate.store.syncing import sync_file
 
 _NAMES = "CREATE TABLE IF NOT EXISTS names (attempt INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)"
 _WHAT = "key, family, model, max_tokens, state, prompt_tokens, completion_tokens, dollars, counted, text, finish_reason, kind, detail"
@@ -55,7 +56,10 @@ def take_up(journal: Path, copy: Path) -> None:
     """
     journal.parent.mkdir(parents=True, exist_ok=True)
     if not journal.exists():
-        shutil.copyfile(copy, journal)
+        whole = journal.with_name(f"{journal.name}.new")
+        shutil.copyfile(copy, whole)
+        sync_file(whole)
+        whole.replace(journal)
         return
     with _opened(copy):
         pass

@@ -6,7 +6,6 @@ import threading
 from types import TracebackType
 from typing import Final, Self
 
-from curate.errors import StorageError
 from curate.llm.journal_copy import copy_journal, take_up
 from curate.store.files import Store
 
@@ -31,7 +30,7 @@ class JournalCopies:
         self._next = 0
         self._wanted, self._ended = threading.Event(), False
         self._thread: threading.Thread | None = None
-        self._error: StorageError | None = None
+        self._error: Exception | None = None
 
     def __enter__(self) -> Self:
         if not self._store.remote:
@@ -60,13 +59,11 @@ class JournalCopies:
             ended = self._ended
             try:
                 if self.path.exists():
-                    self._put()
-            except StorageError as error:
+                    with self._store.writing(KEY) as out:
+                        copy_journal(self.path, out)
+                self._error = None
+            except Exception as error:  # noqa: BLE001 - whoever asks the model is told, whatever it is
                 self._error = error
-
-    def _put(self) -> None:
-        with self._store.writing(KEY) as out:
-            copy_journal(self.path, out)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

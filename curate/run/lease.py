@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from curate.errors import BusyError, CurateError, StorageError
-from curate.store.files import Store, encode_json
+from curate.store.files import Store
 
 FOLDER: Final = "lease"
 RENEW_SECONDS: Final = 10.0
@@ -67,7 +67,7 @@ class Owner:
 
     def dead(self) -> bool:
         """Whether it ran on this machine and runs no more."""
-        return bool(self.machine) and self.machine == _machine() and _began(self.pid) != self.began
+        return self.here() and _began(self.pid) != self.began
 
     def here(self) -> bool:
         """Whether it runs, or ran, on this machine, so that ``dead`` tells."""
@@ -206,7 +206,7 @@ class Lease:
                 continue
 
     def _write(self, owner: Owner) -> None:
-        self._store.replace(_key(self._number), encode_json(asdict(owner)))
+        self._store.replace_json(_key(self._number), asdict(owner))
 
 
 def _key(number: int) -> str:

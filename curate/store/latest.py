@@ -6,7 +6,7 @@ import uuid
 from typing import Final
 
 from curate.errors import StorageError
-from curate.store.files import Store, encode_json, storage_errors, sync_folder
+from curate.store.files import Store, storage_errors, sync_folder
 
 LATEST: Final = "latest"
 """Folder of an object store's pointers."""
@@ -16,7 +16,7 @@ def set_latest(store: Store, step: str, folder: str) -> None:
     """Let ``<run>/<step>`` point at a finished folder, in one atomic act: a link on a disk; on an object store, which
     has no links, ``<run>/latest/<step>.json`` says which folder it is."""
     if store.remote:
-        store.replace(f"{LATEST}/{step}.json", encode_json({"folder": folder, "address": store.address(folder)}))
+        store.replace_json(f"{LATEST}/{step}.json", {"folder": folder, "address": store.address(folder)})
         return
     link = store.root / step
     temporary = store.root / f".{step}.{uuid.uuid4().hex[:12]}"

@@ -62,7 +62,7 @@ def _lock(path: Path, how: int) -> IO[bytes] | None:
 def _work() -> Path:
     """A folder of this process alone; those of dead processes are removed when it is made."""
     here = root()
-    for pid, held in _held:
+    for pid, held in list(_held):  # another thread may be adding to it
         if pid == os.getpid() and Path(held).parent == here and Path(held).name.startswith("work-"):
             return Path(held).with_suffix("")
     for other in sorted(here.glob("work-*.lock")):
@@ -121,14 +121,19 @@ def copy_of(address: str, name: str, fetch: Callable[[Path], None]) -> Path:
 
 def _trim(newest: Path) -> None:
     """Remove copies that nobody uses, the longest unused first, until the rest is small enough."""
-    copies = sorted((p for p in newest.parent.iterdir() if p.is_dir() and p != newest), key=lambda p: p.stat().st_mtime)
-    sizes = {p: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in [*copies, newest]}
-    over = sum(sizes.values()) - COPIES_BYTES
-    for copy in copies:
-        if over <= 0:
-            return
-        lock = _lock(copy.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if lock is not None:
-            shutil.rmtree(copy, ignore_errors=True)
-            lock.close()
-            over -= sizes[copy]
+    trimming = _lock(newest.parent / "trim.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if trimming is None:
+        return  # another process is at it
+    with trimming:
+        copies = sorted((p for p in newest.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+        sizes = {p: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in copies}
+        over = sum(sizes.values()) - COPIES_BYTES
+        for copy in copies:
+            if over <= 0:
+                return
+            lock = _lock(copy.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock is not None:
+                # Away at once: a copy that lost a part when this process was killed would pass for whole.
+                with lock, scratch() as removed:
+                    copy.rename(removed / copy.name)
+                over -= sizes[copy]

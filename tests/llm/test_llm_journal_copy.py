@@ -5,13 +5,18 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from curate.llm.journal import Journal, Reserve
 from curate.llm.journal_copy import copy_journal, take_up
+from curate.run import journal_copies
+from curate.run.journal_copies import JournalCopies
+from curate.store.files import Store
 
 RESERVE = Reserve(100, 50, 0.5)
 COST = Reserve(10, 5, 0.05)
@@ -111,3 +116,48 @@ def test_nothing_is_lost_or_doubled(tmp_path: Path, seed: int) -> None:
                     book.answer(attempt, "text", "stop", COST, RESERVE, counted=False)
                 if rng.random() < 0.3:
                     machine.put()
+
+
+def test_killed_while_it_takes_up_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a journal that dies in the middle has none yet, and half of one never."""
+    one, two = (Machine(tmp_path / name, tmp_path / "stored") for name in ("one", "two"))
+    with Journal(one.path) as book:
+        book.answer(book.send("a", "f", "m", 50, RESERVE), "A", "stop", COST, RESERVE, counted=True)
+    one.put()
+
+    def half(source: Path, target: Path) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:5000])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("curate.llm.journal_copy.shutil", SimpleNamespace(copyfile=half))
+        with pytest.raises(KeyboardInterrupt):
+            two.begin()
+    assert not two.path.exists()
+    two.begin()
+    assert states(two.path) == {"a": ["answered"]}
+
+
+def test_a_copy_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the reason, at the end; and not any more once a later copy got through."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("CURATE_SCRATCH", str(tmp_path / "scratch"))
+    store = Store(f"memory://{tmp_path.name}/run")
+    failed = threading.Event()
+
+    def fail(*_: Path) -> None:
+        failed.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(journal_copies, "copy_journal", fail)
+    copies = JournalCopies(store, [1])
+    with Journal(copies.path) as book:
+        book.send("a", "f", "m", 50, RESERVE)
+    with pytest.raises(ZeroDivisionError), copies:
+        pass
+    failed.clear()
+    with JournalCopies(store, [1]) as copies:
+        copies.answered(1)
+        assert failed.wait(60)
+        monkeypatch.setattr(journal_copies, "copy_journal", copy_journal)
+    assert store.exists(journal_copies.KEY)

@@ -89,6 +89,7 @@ def test_the_second_is_refused_then_a_dead_owner_is_not_waited_for(curate: Curat
         held.wait()
     curate.run(recipe, store).ok()
     assert owner_of(store).released
+    assert "checksum" in json.loads(max((store / FOLDER).glob("*.json")).read_text()), "renewed without a seal"
     assert len(list((store / FOLDER).iterdir())) == 1
 
 

@@ -22,7 +22,7 @@ from curate.stages.read_jsonl import ReadJsonl
 from curate.stages.reading_packs import gathered
 from curate.stages.source import SetAside
 from curate.store.files import Store
-from curate.store.known_files import KEY
+from curate.store.known_files import KEY, KnownFiles
 
 
 def tiny(folder: Path, count: int) -> None:
@@ -89,8 +89,16 @@ def test_known_files_are_not_opened(tmp_path, monkeypatch):
     moved = stage.model_copy(update={"text": "body"})
     stage = moved
     assert look()[1:] == ([], sorted(checked_names(tmp_path))), "another check, the same bytes"
-    store.path(KEY).write_bytes(store.path(KEY).read_bytes()[:1000])
+    whole = store.path(KEY).read_bytes()
+    for damaged in (whole[:1000], b"", *(_flipped(whole, at) for at in range(0, len(whole), len(whole) // 60))):
+        store.path(KEY).write_bytes(damaged)
+        assert KnownFiles(store).find(str(tmp_path / "in"), [], _stamps(0), "").missing == []
+        assert KnownFiles(store)._rows.num_rows == 0, "what is in a damaged table was believed"
     assert len(look()[1]) == 300
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
 
 
 def checked_names(folder: Path) -> list[str]:
