@@ -16,7 +16,7 @@ from curate.report.plain import lines, one_line
 from curate.report.run_folder import is_run
 from curate.store.files import Entry, Store, store_at
 from curate.store.latest import latest
-from curate.store.objects import ObjectFile
+from curate.store.object_file import ObjectFile
 from curate.store.tables import open_data
 
 _LINES: Final = 8

@@ -16,7 +16,7 @@ from curate.report.dataset_folder import shards
 from curate.report.run_folder import RunFolder
 from curate.store.files import Store
 from curate.store.latest import latest
-from curate.store.objects import ObjectFile
+from curate.store.object_file import ObjectFile
 from curate.store.provenance import provenance
 from curate.store.tables import open_data, open_table
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +13,7 @@ from curate.errors import DamagedError
 from curate.fingerprint import file_digest
 from curate.run.task import Task
 from curate.stages.base import WEIGHT, Context, Cut, Writer
-from curate.store.files import Store, storage_errors, sync_file, sync_folder
-from curate.store.objects import Objects
+from curate.store.files import Store
 from curate.store.tables import read_batches
 
 
@@ -68,57 +63,12 @@ def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], 
     """A folder with the shards under their final names and the small files; its key. What is there is complete: on a
     disk the folder comes into being at once, and on an object store nobody is told of it before."""
     final = f"{folder}/out-{key[:16]}"
-    if complete(store, final, shards):
-        return final
-    if isinstance(store.files, Objects):
-        _assemble_objects(store, store.files, final, shards, extra)
-    else:
-        _assemble_folder(store.files.root / final, store.files.root, shards, extra)
-    return final
-
-
-def _assemble_folder(final: Path, root: Path, shards: list[dict[str, Any]], extra: dict[str, bytes]) -> None:
-    """Hard links beside the place, then a rename."""
-    shutil.rmtree(final, ignore_errors=True)
-    building = final.with_name(f".out-{uuid.uuid4().hex[:12]}")
-    with storage_errors(str(building)):
-        building.mkdir(parents=True)
-        try:
-            for shard in shards:
-                file = root / shard["file"]
-                check_size(str(file), file.stat().st_size, shard["size"])
-                _link(file, building / shard["name"])
-            for name, data in sorted(extra.items()):
-                with (building / name).open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-            sync_folder(building)
-            try:
-                building.rename(final)
-            except OSError:
-                # Another driver was first; what it built has the same bytes.
-                if not final.is_dir():
-                    raise
-            sync_folder(final.parent)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-
-
-def _assemble_objects(
-    store: Store, objects: Objects, final: str, shards: list[dict[str, Any]], extra: dict[str, bytes]
-) -> None:
-    """Copies inside the object store, after the small files: where all shards are there, so are those. Two drivers at
-    once write the same bytes to the same names."""
-    for name, data in sorted(extra.items()):
-        store.replace(f"{final}/{name}", data)
-    there = _sizes(store, final)
-    written: dict[str, int] = {}
-    for shard in shards:
-        if shard["name"] not in there:
-            written = written or _sizes(store, final.rpartition("/")[0])
+    if not complete(store, final, shards):
+        written = _sizes(store, folder)
+        for shard in shards:
             check_size(store.name(shard["file"]), written.get(shard["file"].rpartition("/")[2], 0), shard["size"])
-            objects.copy(shard["file"], f"{final}/{shard['name']}")
+        store.assemble(final, {shard["name"]: shard["file"] for shard in shards}, extra)
+    return final
 
 
 def _sizes(store: Store, folder: str) -> dict[str, int]:
@@ -140,11 +90,3 @@ def check_size(place: str, found: int, size: int) -> None:
         raise DamagedError(
             f"has {found:,} bytes instead of {size:,}", place=place, cure="run again: it is written anew"
         )
-
-
-def _link(source: os.PathLike[str], target: os.PathLike[str]) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-        sync_file(Path(target))

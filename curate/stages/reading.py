@@ -35,6 +35,7 @@ from curate.stages.catalog import Catalog, Files, InputFile
 from curate.stages.reading_files import find_files
 from curate.stages.reading_packs import SHARE, gathered, pack, packs
 from curate.stages.source import SetAside, Source, Split
+from curate.store.service import AT_ONCE
 from curate.text.hashing import content_hash, hash128
 
 BATCH_ROWS: Final = 4096
@@ -155,7 +156,7 @@ class FileSource(RecordSource):
         if files.local:
             yield from map(look, numbers)
             return
-        with ThreadPoolExecutor(remote.AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             yield from pool.map(look, numbers)
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from curate.errors import InputError
 from curate.stages import remote
 from curate.stages.catalog import Files
+from curate.store.service import AT_ONCE
 
 WILD: Final = "*?["
 
@@ -119,7 +120,7 @@ def _below(root: str, depth: int | None, keep: Callable[[str], object]) -> _Foun
     if depth != 1:
         kind = remote.protocol(root)
         folders = [f"{kind}://{str(facts['name']).strip('/')}" for facts in top if facts["type"] == "directory"]
-        with ThreadPoolExecutor(remote.AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             for more in pool.map(listed, folders):
                 found.extend(more)
     return found

@@ -1,19 +1,14 @@
 """Files to read, by path or by URL: opened as binary streams, whatever keeps them.
 
-A local path is opened as ever. A URL goes through fsspec: each read is one ranged request, tried again a few times
-when the store does not answer, and refused when the object is no longer the one that was listed. What goes wrong is
-an InputError with the URL, in one line.
-
-Keys, endpoints and regions come from where each library looks for them (AWS_ENDPOINT_URL, AWS_PROFILE,
-GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN, ...), never from a recipe.
+A local path is opened as ever. A URL goes through fsspec: each read is one ranged request, tried again as those of
+a run's store are (store/service.py), and refused when the object is no longer the one that was listed. What goes wrong
+is an InputError with the URL, in one line.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import errno
 import io
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,23 +21,14 @@ import xxhash
 
 from curate.environment import redacted
 from curate.errors import DamagedInputError, InputError
+from curate.store import service
+from curate.store.object_file import Ranges
+from curate.store.service import AT_ONCE, INSTALL, SCHEMES, Trouble, said
 
 T = TypeVar("T")
 _FETCHED: ContextVar[Mapping[str, bytes]] = ContextVar("_FETCHED", default={})  # noqa: B039 - never changed in place
-AT_ONCE: Final = 16
-"""Requests at the same time, for listings and for small files."""
-
 BLOCK: Final = 4 << 20
 """Bytes of a remote file that are asked for at once: a request costs as much as about 1 to 3 MB of transfer."""
-WAITS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries of a request; libraries try each once or twice more by themselves."""
-_PACKAGES: Final[Mapping[str, str]] = {
-    "s3": "s3fs, in 'phi-curate[s3]'",
-    "gs": "gcsfs, in 'phi-curate[gs]'",
-    "hf": "huggingface_hub",
-    "memory": "fsspec",
-}
-_SAME: Final[Mapping[str, str]] = {"s3a": "s3", "gcs": "gs", "local": "file"}
 _VERSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "s3": ("ETag",),
     "gs": ("md5Hash", "crc32c", "etag"),
@@ -52,16 +38,6 @@ _VERSIONS: Final[Mapping[str, tuple[str, ...]]] = {
 """By protocol: which entry of a listing the store guarantees to differ when the content does."""
 _CHECKED: Final = frozenset({"s3"})
 """Protocols whose every read asks for the version that was opened (If-Match)."""
-_PERMANENT: Final = (
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-    ImportError,
-    ValueError,
-    TypeError,
-    NotImplementedError,
-)
 
 
 def is_url(path: str) -> bool:
@@ -72,19 +48,17 @@ def is_url(path: str) -> bool:
 def protocol(url: str) -> str:
     """Its protocol, by the name used here; raises InputError for one that is not read."""
     given = url.partition("://")[0]
-    known = _SAME.get(given, given)
-    if known not in _PACKAGES and known != "file":
+    if given not in SCHEMES:
         raise InputError(
             f"'{given}' is no protocol that is read", place=url, cure="use s3, gs, hf, file, memory or a local path"
         )
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        # It would stand in rows' origins, in manifests and in messages, and no file system here reads it from there.
+    if service.names_a_user(url):
         raise InputError(
             "an address holds no user and no key",
             place=redacted(url),
             cure="credentials come from the environment, or from the provider's own files",
         )
-    return known
+    return SCHEMES[given]
 
 
 def plain(path: str) -> str:
@@ -98,25 +72,8 @@ def plain(path: str) -> str:
 
 
 def filesystem(url: str) -> Any:
-    """The file system of a URL; raises InputError when the package for it is missing."""
-    import fsspec
-
-    kind = protocol(url)
-    # A listing that is kept would hide what changed.
-    options: dict[str, Any] = {"use_listings_cache": False} if kind in ("s3", "gs") else {}
-    if kind == "s3":
-        options["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": 2}, "connect_timeout": 20}
-    try:
-        files = fsspec.filesystem(kind, **options)
-    except ImportError:
-        raise InputError(
-            f"to read {kind}:// needs {_PACKAGES[kind].partition(',')[0]}",
-            place=url,
-            cure=f"install {_PACKAGES[kind]}",
-        ) from None
-    if kind == "s3":
-        files.retries = 2  # the patience is that of ``tried``: three times as many tries would be minutes
-    return files
+    """The file system of a URL; raises InputError when the library for it is missing."""
+    return tried(lambda: service.file_system(protocol(url)), url)
 
 
 def changed(path: str) -> InputError:
@@ -128,70 +85,31 @@ def changed(path: str) -> InputError:
     )
 
 
-def tried(ask: Callable[[], T], url: str) -> T:
-    """The answer to a request that may be repeated; raises InputError, in one line, when there is none."""
-    for wait in (*WAITS, None):
-        try:
-            return ask()
-        except InputError:
-            raise
-        except Exception as error:  # noqa: BLE001 - each library has its own; those that can't get better are known
-            if wait is None or not _may_pass(error):
-                raise _in_one_line(error, url) from None
-            time.sleep(wait)
-    raise AssertionError
+def tried(ask: Callable[[], T], url: str, *, listed: bool = False) -> T:
+    """The answer to a request that may be repeated; raises InputError, in one line, when there is none.
+
+    DamagedInputError where the object was ``listed``, and is gone.
+    """
+    return service.tried(ask, lambda kind, error: _error(kind, error, url, listed=listed))
 
 
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, _PERMANENT):
-        return False
-    status = _status(error)
-    if status is not None and 400 <= status < 500:
-        return status in (408, 429)
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "RefreshError"):
-        return False
-    return not (isinstance(error, OSError) and error.errno in (errno.EINVAL, errno.EPERM, errno.ENOSYS))
-
-
-def _status(error: Exception) -> int | None:
-    """The status of an HTTP answer that an error stands for."""
-    for holder in (error, error.__cause__):
-        answer = getattr(holder, "response", None)
-        if isinstance(answer, Mapping):  # botocore
-            found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        else:
-            found = getattr(answer, "status_code", None) or getattr(holder, "code", None)
-        if isinstance(found, int):
-            return found
-    return None
-
-
-def _in_one_line(error: Exception, url: str) -> InputError:
-    said = " ".join(str(error).split())[:200]
-    name = type(error).__name__
-    status = _status(error)
-    if isinstance(error, FileNotFoundError) or status == 404:
-        return InputError(
-            "no such object or bucket", place=url, cure="check paths; an object may have vanished since it was listed"
-        )
-    if isinstance(error, PermissionError) or status in (401, 403) or "Credential" in name or name == "ProfileNotFound":
-        why = f" ({said})" if said else ""
-        return InputError(
-            f"no permission to read it{why}",
-            place=url,
-            cure="check the keys in the environment (AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN)",
-        )
-    if status in (412, 416) or name == "FileExpired":
+def _error(kind: Trouble, error: Exception, url: str, *, listed: bool) -> InputError:
+    why = said(error)
+    if kind is Trouble.CONDITION:
         return changed(url)
-    if isinstance(error, ImportError):
-        return InputError(f"a package is missing ({said})", place=url, cure=f"install {_PACKAGES[protocol(url)]}")
-    if _may_pass(error):
-        return InputError(
-            f"its store does not answer ({name}: {said})",
-            place=url,
-            cure="run again when it does: what is committed is kept",
-        )
-    return InputError(f"can't be read ({name}: {said})", place=url, cure="check the path and the store's settings")
+    if kind in (Trouble.ABSENT, Trouble.NO_BUCKET):
+        what, cure = "no such object or bucket", "check paths; an object may have vanished since it was listed"
+        return (DamagedInputError if listed and kind is Trouble.ABSENT else InputError)(what, place=url, cure=cure)
+    if kind in (Trouble.REFUSED, Trouble.NO_KEYS):
+        where = "check the keys in the environment (AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN)"
+        return InputError(f"no permission to read it ({why})", place=url, cure=where)
+    if kind is Trouble.NO_LIBRARY:
+        return InputError(f"a library is missing ({why})", place=url, cure=INSTALL.get(protocol(url), "install it"))
+    name = type(error).__name__
+    if kind is Trouble.AGAIN:
+        cure = "run again when it does: what is committed is kept"
+        return InputError(f"its store does not answer ({name}: {why})", place=url, cure=cure)
+    return InputError(f"can't be read ({name}: {why})", place=url, cure="check the path and the store's settings")
 
 
 # -- versions
@@ -300,56 +218,36 @@ def local_errors(path: str) -> Iterator[None]:
         raise InputError(f"can't be read: {error.strerror}", place=path, cure="check its permissions") from None
 
 
-class Ranged(io.RawIOBase):
+class Ranged(Ranges):
     """A remote file; each read is one ranged request, which is repeated when it fails on its way.
 
     Raises InputError when the object is not of the version that ``stamp`` says.
     """
 
     def __init__(self, url: str, stamp: bytes = b"") -> None:
-        super().__init__()
-        self._url, self._at = url, 0
-        self._files = filesystem(url)
+        self._url, self._listed = url, bool(stamp)
         self._file: Any = None
+        self._files = filesystem(url)
         # fsspec's files in memory are one object for all who open them, with one position.
         if protocol(url) == "memory":
             facts = info(url)
         else:
-            self._file = tried(lambda: self._files.open(url, "rb", cache_type="none"), url)
-            facts = tried(lambda: dict(self._file.details), url)
-        self.size = int(facts["size"] or 0)
+            self._file = self._asked(lambda: self._files.open(url, "rb", cache_type="none"))
+            facts = self._asked(lambda: dict(self._file.details))
+        super().__init__(int(facts["size"] or 0), self._range)
         if stamp and np.array(stamp_of_info(url, facts), np.int64).tobytes() != stamp:
             raise changed(url)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, self.size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, into: Any) -> int:
-        view = memoryview(into).cast("B")
-        stop = min(self._at + len(view), self.size)
-        if stop <= self._at:
-            return 0
-        data = tried(lambda: self._range(self._at, stop), self._url)
-        if len(data) != stop - self._at:
-            raise changed(self._url)
-        view[: len(data)] = data
-        self._at = stop
-        return len(data)
-
-    def readall(self) -> bytes:
-        return self.read(self.size - self._at) or b"" if self._at < self.size else b""
+    def _asked(self, ask: Callable[[], T]) -> T:
+        return tried(ask, self._url, listed=self._listed)
 
     def _range(self, start: int, stop: int) -> bytes:
+        data = self._asked(lambda: self._fetched(start, stop))
+        if len(data) != stop - start:
+            raise changed(self._url)
+        return data
+
+    def _fetched(self, start: int, stop: int) -> bytes:
         if self._file is None:
             return bytes(self._files.cat_file(self._url, start=start, end=stop))
         self._file.seek(start)

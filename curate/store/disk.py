@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -62,6 +62,23 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A durable file."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name, or where there are no links its bytes."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+        sync_file(target)
 
 
 class Disk:
@@ -183,6 +200,30 @@ class Disk:
                 sync_folder(path) if path.is_dir() else sync_file(path)
             sync_folder(folder)
 
+    def assemble(self, folder: str, files: Mapping[str, str], extra: Mapping[str, bytes]) -> None:
+        """Hard links beside the place, then a rename: the folder is there at once."""
+        final = self.root / folder
+        shutil.rmtree(final, ignore_errors=True)
+        building = final.with_name(f".{final.name}-{uuid.uuid4().hex[:12]}")
+        with storage_errors(str(building)):
+            make_folder(final.parent)
+            building.mkdir()
+            try:
+                for name, key in files.items():
+                    _link(self.root / key, building / name)
+                for name, data in extra.items():
+                    _write(building / name, data)
+                sync_folder(building)
+                try:
+                    building.rename(final)
+                except OSError:
+                    # Another driver was first; what it built has the same bytes.
+                    if not final.is_dir():
+                        raise
+                sync_folder(final.parent)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+
     def settle(self, files: set[str]) -> None:
         """Make entries of files durable before a receipt names them."""
         for folder in {(self.root / key).parent for key in files}:
@@ -211,10 +252,7 @@ class Disk:
             make_folder(final.parent)
             temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}")
             try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write(temporary, data)
                 yield temporary, final
                 sync_folder(final.parent)
             finally:

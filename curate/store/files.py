@@ -11,16 +11,19 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
+from curate.environment import redacted
 from curate.errors import DamagedError, StorageError
 from curate.store.disk import Disk, Entry, storage_errors
-from curate.store.objects import PROTOCOLS, ObjectFile, Objects
+from curate.store.object_file import ObjectFile
+from curate.store.objects import PROTOCOLS, Objects
 from curate.store.records import named_files
 from curate.store.sealed import open_json, seal_json
+from curate.store.service import SCHEMES, names_a_user
 from curate.store.syncing import sync_file, sync_folder
 
 __all__ = [
@@ -211,6 +214,11 @@ class Store:
         stays on a disk when the block fails."""
         return self.files.writing_folder(key)
 
+    def assemble(self, folder: str, files: Mapping[str, str], extra: Mapping[str, bytes]) -> None:
+        """Make a folder of committed data files, by name and key, and of small ones; whoever finds all of the data files
+        there finds the small ones, too. Two that do so at once make the same of the same."""
+        self.files.assemble(folder, files, extra)
+
     def put_if_absent(self, key: str, value: Any) -> Any:
         """Commit ``value`` under ``key`` unless something whole is there already; returns what is there now."""
         data = seal_json(key, encode_json(value))
@@ -294,19 +302,18 @@ def store_at(where: str) -> Store:
     Raises StorageError for an address that can't be a store, and one without a bucket.
     """
     scheme, separator, rest = where.partition("://")
-    if not separator:
-        return Store(Path(where).absolute())
-    if scheme in ("file", "local"):
-        return Store(Path(rest).absolute())
-    if scheme not in PROTOCOLS:
-        why = "it has no way to put a file only if there is none" if scheme == "hf" else "no store is known there"
+    kind = SCHEMES.get(scheme)
+    if not separator or kind == "file":
+        return Store(Path(rest if separator else where).absolute())
+    if kind not in PROTOCOLS:
+        why = "it has no way to put a file only if there is none" if kind == "hf" else "no store is known there"
         raise StorageError(f"{scheme}:// can't be a store: {why}", place=where, cure="use a folder, s3:// or gs://")
     if not rest.strip("/"):
         raise StorageError("the address names no bucket", place=where, cure=f"write {scheme}://BUCKET/FOLDER")
-    if "@" in rest.partition("/")[0]:
+    if names_a_user(where):
         raise StorageError(
             "a store's address holds no user and no key",
-            place=f"{scheme}://...@{rest.rpartition('@')[2]}",
+            place=redacted(where),
             cure="credentials come from the environment, or from the provider's own files",
         )
     return Store(where)

@@ -10,38 +10,24 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from curate.errors import DamagedError, StorageError
 from curate.store.disk import Entry, storage_errors
+from curate.store.object_file import ObjectFile
 from curate.store.scratch import copy_of, scratch
-from curate.store.trouble import ABSENT, AGAIN, EXISTS, trouble
+from curate.store.service import AT_ONCE, INSTALL, SCHEMES, Trouble, file_system, said, tried
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-PROTOCOLS: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "memory": "memory"}
-"""What a store's address may begin with, and what it is called here: those with a put-if-absent."""
-PATIENCE_SECONDS: Final = 60.0
-"""How long a request is tried again, unless CURATE_STORE_SECONDS says otherwise: throttling ends within seconds, and
-what is away longer is better waited for by whoever starts the run again."""
-_LONGEST_WAIT: Final = 8.0
+PROTOCOLS: Final = frozenset({"s3", "gs", "memory"})
+"""What can be a store: whatever has a put-if-absent."""
 _PART_BYTES: Final = 8 << 20
 """Of an upload in parts, four at a time: 32 MB of a worker's memory, files of up to 80 GB (S3 takes 10,000 parts)."""
-_AT_ONCE: Final = 16
-"""Small requests that are under way at once."""
 _FEW: Final = 8
 """So many objects of a folder are asked for one by one; for more the folder is listed, 1,000 to a request."""
-_READ_AHEAD: Final = 256 << 10
-_TAIL: Final = 64 << 10
-"""Bytes at a table's end that are fetched at once: where its batches lie stands there."""
 
 T = TypeVar("T")
 
@@ -54,7 +40,7 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")
-        self.protocol = PROTOCOLS[scheme]
+        self.protocol = SCHEMES[scheme]
         self.root = f"{self.protocol}://{rest.strip('/')}"
 
     def __str__(self) -> str:
@@ -75,19 +61,8 @@ class Objects:
 
     @property
     def _fs(self) -> Any:
-        """Fsspec's file system; it keeps one for each process."""
-        import fsspec
-
-        extra = {"s3": "s3", "gs": "gs"}.get(self.protocol, "")
-        try:
-            files = fsspec.filesystem(self.protocol, **_options(self.protocol))
-        except ImportError as error:
-            raise StorageError(
-                f"a library is missing ({error})", place=self.root, cure=f"pip install 'phi-curate[{extra}]'"
-            ) from None
-        # s3fs's own tries, so that one part of an upload does not cost all of it; the patience is ours.
-        files.retries = 3
-        return files
+        """Fsspec's file system."""
+        return file_system(self.protocol)
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{key}" if key else self.root
@@ -97,33 +72,7 @@ class Objects:
 
         Raises FileNotFoundError, FileExistsError, and StorageError for all that is not to be had.
         """
-        began, wait, place = time.monotonic(), 0.1, self.name(key)
-        while True:
-            try:
-                return request(self._fs)
-            except StorageError:
-                raise
-            except Exception as error:
-                found = trouble(error, place)
-                if found is None:
-                    raise
-                if found == ABSENT:
-                    raise FileNotFoundError(place) from None
-                if found == EXISTS:
-                    raise FileExistsError(place) from None
-                if isinstance(found, StorageError):
-                    raise found from None
-                assert found == AGAIN
-                if time.monotonic() - began + wait > _patience():
-                    said = " ".join(str(error).split())[:160] or type(error).__name__
-                    raise StorageError(
-                        f"the object store does not answer ({said})",
-                        place=place,
-                        cure="run again when it does: what is committed is kept",
-                    ) from None
-            # Spread, so that workers that were throttled together do not come back together.
-            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret, and no part of any result
-            wait = min(wait * 2, _LONGEST_WAIT)
+        return tried(lambda: request(self._fs), lambda kind, error: _error(kind, error, self.name(key)))
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -138,7 +87,7 @@ class Objects:
         """The same for many, some at once."""
         if len(keys) < 2:
             return [self.read(key) for key in keys]
-        with ThreadPoolExecutor(min(_AT_ONCE, len(keys))) as pool:
+        with ThreadPoolExecutor(min(AT_ONCE, len(keys))) as pool:
             return list(pool.map(self.read, keys))
 
     def exists(self, key: str) -> bool:
@@ -173,6 +122,21 @@ class Objects:
             key = name[len(bare) + 1 :]
             if key != folder:
                 yield Entry(key, int(facts["size"]), _modified(facts))
+
+    def size(self, key: str) -> int:
+        """An object's bytes; raises FileNotFoundError when it is not there."""
+        return int(self._try(key, lambda fs: fs.info(self._path(key)))["size"])
+
+    def read_range(self, key: str, begin: int, end: int) -> bytes:
+        """Its bytes from one offset to another, at most its end."""
+
+        def get(fs: Any) -> bytes:
+            data = bytes(fs.cat_file(self._path(key), start=begin, end=end))
+            if len(data) != end - begin:
+                raise ConnectionError(f"{len(data)} of {end - begin} bytes came")
+            return data
+
+        return self._try(key, get) if begin < end else b""
 
     def data(self, key: str) -> ObjectFile:
         """The object, to be read by ranges."""
@@ -238,9 +202,18 @@ class Objects:
             parts["max_concurrency"] = 4
         self._try(key, lambda fs: fs.put_file(str(path), self._path(key), **parts))
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy an object, inside the object store."""
+    def _copy(self, source: str, target: str) -> None:
+        """Inside the object store."""
         self._try(target, lambda fs: fs.cp_file(self._path(source), self._path(target)))
+
+    def assemble(self, folder: str, files: Mapping[str, str], extra: Mapping[str, bytes]) -> None:
+        """Copies inside the object store of what is not there yet, some at once, after the small files."""
+        for name, data in extra.items():
+            self.replace(f"{folder}/{name}", data)
+        there = {entry.key for entry in self.list(folder)}
+        copies = [(key, made) for name, key in files.items() if (made := f"{folder}/{name}") not in there]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda names: self._copy(*names), copies))
 
     def settle(self, files: set[str]) -> None:
         """An object that was put is durable."""
@@ -263,15 +236,12 @@ class Objects:
     def move(self, key: str, target: str) -> bool:
         """Give an object, or those below a key, another key; False where there is none. Copies first: killed in
         between, both are there."""
-        below = [entry.key for entry in self.list(key)]
-        for inner in below:
-            self.move(inner, target + inner[len(key) :])
-        if not below:
-            try:
-                self.copy(key, target)
-            except FileNotFoundError:
-                return False
-            self.remove(key)
+        try:
+            for inner in [entry.key for entry in self.list(key)] or [key]:
+                self._copy(inner, target + inner[len(key) :])
+                self.remove(inner)
+        except FileNotFoundError:
+            return False
         return True
 
     def remove(self, key: str) -> None:
@@ -293,117 +263,30 @@ class Objects:
         return home / "curate" / f"{self.root.rpartition('/')[2]}-{digest}" / name
 
 
-class ObjectFile:
-    """An object that is read by ranges: its end at once, then what is asked for with a little more."""
-
-    def __init__(self, objects: Objects, key: str) -> None:
-        self._objects, self._key = objects, key
-        self._window: tuple[int, bytes] = (0, b"")
-
-    def __str__(self) -> str:
-        return self._objects.name(self._key)
-
-    @property
-    def name(self) -> str:
-        """The last part of its key."""
-        return self._key.rpartition("/")[2]
-
-    @cached_property
-    def size(self) -> int:
-        """Its bytes; raises FileNotFoundError when it is not there."""
-        return int(self._objects._try(self._key, lambda fs: fs.info(self._objects._path(self._key)))["size"])  # noqa: SLF001
-
-    @cached_property
-    def _end(self) -> bytes:
-        return self._request(max(0, self.size - _TAIL), self.size)
-
-    def _request(self, begin: int, end: int) -> bytes:
-        if begin >= end:
-            return b""
-
-        def get(fs: Any) -> bytes:
-            data = bytes(fs.cat_file(self._objects._path(self._key), start=begin, end=end))  # noqa: SLF001 - one class in two
-            if len(data) != end - begin:
-                raise ConnectionError(f"{len(data)} of {end - begin} bytes came")
-            return data
-
-        return self._objects._try(self._key, get)  # noqa: SLF001
-
-    def fetch(self, begin: int, end: int) -> pa.Buffer:
-        """Bytes from one offset to another, as one request at most."""
-        import pyarrow as pa
-
-        end = min(end, self.size)
-        tail = self.size - len(self._end)
-        if begin >= tail:
-            return pa.py_buffer(self._end).slice(begin - tail, max(0, end - begin))
-        start, data = self._window
-        if not start <= begin <= end <= start + len(data):
-            start, data = begin, self._request(begin, min(max(end, begin + _READ_AHEAD), self.size))
-            self._window = (start, data)
-        return pa.py_buffer(data).slice(begin - start, end - begin)
-
-    def open(self) -> pa.NativeFile:
-        """As a file that Arrow reads from."""
-        import pyarrow as pa
-
-        return pa.PythonFile(_Seekable(self), mode="r")
-
-
-class _Seekable:
-    """What Arrow needs of a file."""
-
-    closed = False
-
-    def __init__(self, file: ObjectFile) -> None:
-        self._file, self._at = file, 0
-
-    def read(self, size: int = -1) -> pa.Buffer:
-        end = self._file.size if size is None or size < 0 else min(self._at + size, self._file.size)
-        data = self._file.fetch(self._at, max(end, self._at))
-        self._at += data.size
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._file.size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def _patience() -> float:
-    try:
-        return float(os.environ.get("CURATE_STORE_SECONDS", PATIENCE_SECONDS))
-    except ValueError:
-        return PATIENCE_SECONDS
-
-
-def _options(protocol: str) -> dict[str, Any]:
-    """How fsspec's file systems are opened: no listing kept (others write, too), few tries of their own."""
-    if protocol == "s3":
-        return {
-            "use_listings_cache": False,
-            "endpoint_url": os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
-            # More than one request at once for one small object would begin with a request for its size.
-            "max_concurrency": 1,
-            "config_kwargs": {
-                "retries": {"max_attempts": 0},
-                "connect_timeout": 10,
-                "read_timeout": 60,
-                "max_pool_connections": 2 * _AT_ONCE,
-            },
-        }
-    return {"use_listings_cache": False} if protocol == "gs" else {}
+def _error(kind: Trouble, error: Exception, place: str) -> Exception:
+    """What is raised for a request that came to nothing."""
+    if kind is Trouble.UNKNOWN:
+        return error
+    if kind is Trouble.ABSENT:
+        return FileNotFoundError(place)
+    if kind is Trouble.CONDITION:
+        return FileExistsError(place)
+    why = said(error)
+    cause, cure = {
+        Trouble.AGAIN: (
+            f"the object store does not answer ({why})",
+            "run again when it does: what is committed is kept",
+        ),
+        Trouble.NO_BUCKET: ("there is no such bucket", "create it, or choose another with --store"),
+        Trouble.NO_KEYS: (
+            "no credentials were found",
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+        Trouble.REFUSED: (f"access was refused ({why})", "check the credentials, and what they may do in this bucket"),
+        Trouble.NO_LIBRARY: (f"a library is missing ({why})", INSTALL.get(place.partition("://")[0], "install it")),
+        Trouble.OTHER: (f"the object store refused a request ({why})", "see what it means there"),
+    }[kind]
+    return StorageError(cause, place=place, cure=cure)
 
 
 def _modified(facts: dict[str, Any]) -> float:

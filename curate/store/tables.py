@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from curate.errors import DamagedError
 from curate.store.files import Store, storage_errors
-from curate.store.objects import ObjectFile
+from curate.store.object_file import ObjectFile
 from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
 
 BATCH_BYTES: Final = 8 << 20

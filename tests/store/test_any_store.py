@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import itertools
 import multiprocessing
 import os
 import pickle
+import shutil
 import time
 import uuid
 from pathlib import Path
@@ -18,7 +21,7 @@ from curate.errors import DamagedError, StorageError
 from curate.store import scratch as scratch_files
 from curate.store.files import Store, store_at
 from curate.store.latest import latest, set_latest
-from curate.store.tables import new_table, read_batches, read_table
+from curate.store.tables import new_table, open_data, read_batches, read_table
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,10 @@ def test_data_files(store: Store) -> None:
             out.write(batch)
     assert read_table(store.data(key)).equals(rows)
     assert sum(b.num_rows for b in read_batches(store.data(key), ["n"])) == 200_000
+    with store.writing("steps/x/stream") as path, pa.ipc.new_stream(path, rows.schema) as stream:
+        stream.write(rows)
+    with open_data(store.data("steps/x/stream")) as source, pa.ipc.open_stream(source) as stream:
+        assert stream.read_all().equals(rows)
     folder = store.fresh("steps/x", "trained", "")
     with store.writing_folder(folder) as path:
         (path / "deep").mkdir()
@@ -120,6 +127,11 @@ def test_newest_result(store: Store) -> None:
         write(store, f"steps/text/f{number}/out/a.arrow", b"%d" % number)
         set_latest(store, "text", f"steps/text/f{number}/out")
         assert store.read(f"{latest(store, 'text')}/a.arrow") == b"%d" % number
+    if store.remote:
+        pointer = store.read("latest/text.json") or b""
+        store.replace("latest/text.json", pointer.replace(b"f2", b"f1"))
+        with pytest.raises(DamagedError, match=r"latest/text\.json: is not what was written"):
+            latest(store, "text")
 
 
 def _commit(store: Store, number: int, start: object, results: object) -> None:
@@ -212,6 +224,8 @@ def test_what_a_user_can_mend(s3: Proxy, monkeypatch: pytest.MonkeyPatch) -> Non
     for act in (lambda s: s.put_if_absent("a.json", {}), lambda s: s.read("a.json"), lambda s: list(s.list("x"))):
         with pytest.raises(StorageError, match=r"s3://no-such-bucket-of-ours/run.*no such bucket; create it"):
             act(Store("s3://no-such-bucket-of-ours/run"))
+        with pytest.raises(StorageError, match=r"s3://no bucket/run.*no such bucket; create it"):
+            act(Store("s3://no bucket/run"))
     for where in ("hf://datasets/a/b", "ftp://host/x", "s3://", "gs:///"):
         with pytest.raises(StorageError, match=r"can't be a store.*; use a folder|names no bucket"):
             store_at(where)
@@ -231,18 +245,49 @@ def test_refused(status: int, code: str) -> None:
     from botocore.exceptions import ClientError, NoCredentialsError
     from s3fs.errors import translate_boto_error
 
-    from curate.store.trouble import AGAIN, EXISTS, trouble
+    from curate.store.service import Trouble, said, trouble
 
     def raised(status: int, code: str) -> Exception:
         response = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
         return translate_boto_error(ClientError(response, "PutObject"))
 
-    assert "access was refused" in str(trouble(raised(status, code), "s3://b/k"))
-    assert "AWS_ACCESS_KEY_ID" in str(trouble(NoCredentialsError(), "s3://b/k"))
-    assert trouble(raised(409, "ConditionalRequestConflict"), "p") == AGAIN
-    assert trouble(raised(412, "PreconditionFailed"), "p") == EXISTS
-    assert trouble(raised(503, "SlowDown"), "p") == AGAIN
-    assert trouble(ValueError("a bug"), "p") is None
+    assert trouble(raised(status, code)) == Trouble.REFUSED
+    assert trouble(NoCredentialsError()) == Trouble.NO_KEYS
+    assert trouble(raised(409, "ConditionalRequestConflict")) == Trouble.AGAIN
+    assert trouble(raised(412, "PreconditionFailed")) == Trouble.CONDITION
+    assert trouble(raised(503, "SlowDown")) == Trouble.AGAIN
+    assert trouble(ValueError("a bug")) == Trouble.UNKNOWN
+    assert said(ValueError("a\n bug")) == "a bug"
+
+
+def test_what_is_no_matter_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's disk is full: said so, and not of the store. A bug keeps its cause. A setting that is none."""
+    store = Store(f"memory://{uuid.uuid4().hex}/run")
+    store.replace("a", b"1")
+    memory = "fsspec.implementations.memory.MemoryFileSystem"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("wrong") from KeyError("x")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"{memory}.get_file", full)
+        with (
+            pytest.raises(StorageError, match=r"/a: no space left on device; free some space") as raised,
+            store.reading("a"),
+        ):
+            pass
+        assert "memory://" not in str(raised.value)
+        broken.setattr(f"{memory}.cat_file", wrong)
+        with pytest.raises(ValueError, match="wrong") as bug:
+            store.read("a")
+        assert isinstance(bug.value.__cause__, KeyError)
+        broken.setattr(f"{memory}.cat_file", lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
+        broken.setenv("CURATE_STORE_SECONDS", "a minute")
+        with pytest.raises(StorageError, match=r"CURATE_STORE_SECONDS: 'a minute' is no number of seconds; correct it"):
+            store.read("a")
 
 
 def test_listing_takes_few_requests(s3: Proxy, s3_server: S3Server) -> None:
@@ -295,6 +340,45 @@ def test_copies_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     again = scratch_files.copy_of("s3://b/new", "model", lambda path: path.write_bytes(bytes(1000)))
     assert again.exists()
     assert [p.exists() for p in paths] == [False, False, False, False, True]
+
+
+def test_a_copy_that_was_half_removed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is killed while it makes room leaves no folder that lacks a part."""
+
+    def fetch(path: Path) -> None:
+        path.mkdir()
+        for name in "abc":
+            (path / name).write_bytes(bytes(1000))
+
+    model = scratch_files.copy_of("s3://b/model", "model", fetch)
+    for lock in [lock for lock in scratch_files._held if "copies" in lock[1]]:
+        scratch_files._held.pop(lock).close()
+    monkeypatch.setattr(scratch_files, "COPIES_BYTES", 10)
+
+    def killed(folder: Path, **_: object) -> None:
+        (folder / "model" / "b").unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            scratch_files._trim(model.parent)
+    model = scratch_files.copy_of("s3://b/model", "model", fetch)
+    assert sorted(p.name for p in model.iterdir()) == ["a", "b", "c"]
+
+
+def test_two_make_room_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that comes later leaves it to the first: what is being removed is nothing to measure."""
+    first = scratch_files.copy_of("s3://b/0", "model", lambda path: path.write_bytes(bytes(1000)))
+    scratch_files._held.pop((os.getpid(), str(first.parent))).close()
+    monkeypatch.setattr(scratch_files, "COPIES_BYTES", 10)
+    other = scratch_files._lock(first.parent.parent / "trim.lock", fcntl.LOCK_EX)
+    assert other is not None
+    with other:
+        scratch_files._trim(first.parent)
+        assert first.exists()
+    scratch_files._trim(first.parent)
+    assert not first.exists()
 
 
 def test_no_credentials_in_a_store(s3: Proxy) -> None:
