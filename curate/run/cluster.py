@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from curate.errors import CurateError, EndpointError, StorageError, VersionError
+from curate.errors import EndpointError, VersionError
 from curate.run import worker
 from curate.run.flights import Flights, judge
 from curate.run.quarantine import DIED
@@ -64,21 +64,8 @@ def _nothing(_: Task) -> tuple[Task, ...]:
 
 
 def execute(task: Task) -> Any:
-    """Run a task; what a user can mend becomes a CurateError that survives the way back to the driver."""
-    import pyarrow as pa
-
-    try:
-        return task.run()
-    except CurateError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        if getattr(error, "errno", None) == 28 or "No space left" in str(error):
-            raise StorageError(
-                "no space left on device",
-                place=str(task.store),
-                cure="free some space and run again: what is committed is kept",
-            ) from error
-        raise
+    """Run a task."""
+    return task.run()
 
 
 def execute_there(token: str, ours: dict[str, str], task: Task) -> Any:
@@ -185,12 +172,10 @@ class Runner:
                     self.stop.leave()
                 while waiting and not self.stop.asked and flights.room(self._window):
                     flights.begin(waiting.popleft())
-                landed = flights.landed(0.1)
-                if landed is None:
-                    self._look_after()
-                else:
+                self._look_after()
+                if (landed := flights.landed(0.1)) is not None:
                     flight, future = landed
-                    receipt = judge(flight, *self._received(future, flight.task))
+                    receipt = judge(flight, *self._received(future))
                     future.release()
                     if receipt is DIED and self.stop.asked:
                         waiting.append(flight.task)
@@ -250,7 +235,7 @@ class Runner:
 
         cluster.loop.add_callback(mend)
 
-    def _received(self, future: Any, task: Task) -> tuple[Any, int]:
+    def _received(self, future: Any) -> tuple[Any, int]:
         """A finished attempt's receipt, or DIED, and how many workers died of it; raises what it raised."""
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
@@ -262,9 +247,9 @@ class Runner:
             # None, when the scheduler that knew was lost.
             error = future.exception()
         except TimeoutError:
-            # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was told.
-            known = task.store.read_whole(task.receipt)
-            return (DIED if known is None else known), 0
+            # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was
+            # told: who is sent it again finds it.
+            return DIED, 0
         except (OSError, FutureCancelledError):
             error = None
         if error is None or isinstance(error, FutureCancelledError):
@@ -341,11 +326,12 @@ def unmoved_by_clocks() -> None:
     """Let this process send its messages to other processes of Dask whatever becomes of the wall clock.
 
     distributed 2026.8 (batched.py) holds a message back until the wall clock has passed a time some milliseconds ahead: of
-    a clock that is set back by a day, for a day.
+    a clock that is set back by a day, for a day. Now none is held back: those that come while one is sent go together.
     """
-    from distributed import batched
+    from distributed.batched import BatchedSend
 
-    batched.time = time.monotonic
+    # On the class it goes before what senders that are there already have written down.
+    BatchedSend.next_deadline = property(lambda _: None, lambda _, __: None)
 
 
 def _our_worker() -> Any:

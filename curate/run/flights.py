@@ -12,7 +12,7 @@ from curate.run.quarantine import DIED, Conversation, treat
 from curate.run.task import Task
 
 PATIENCE: Final = 2
-"""Deaths of workers that a task may see before they are looked into: machines are preempted, operators kill."""
+"""Deaths of workers that what was sent must have seen before they count: machines are preempted, operators kill."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Flight:
     Attributes:
         task: as the engine gave it.
         sent: what runs now: the task, or something that tells why its workers die.
-        deaths: workers lost with it.
+        deaths: workers lost with what is sent now.
         case: what is being found out about it, once that is so.
     """
 
@@ -90,8 +90,8 @@ class Flights:
         """One that has ended, with its future; None when there is none after so many seconds."""
         if self._held and not self._flying:
             self._send(self._held.popleft())
-        if not self._done.has_ready():
-            with self._done.thread_condition:
+        with self._done.thread_condition:
+            if not self._done.has_ready():
                 self._done.thread_condition.wait(seconds)
         if not self._done.has_ready():
             return None
@@ -110,19 +110,20 @@ def judge(flight: Flight, receipt: Any, deaths: int) -> Any:
 
     Args:
         receipt: of what was sent, or DIED.
-        deaths: how many workers it lost.
+        deaths: how many workers died of it, or with it; none where its receipt was lost on its way.
 
     Raises WorkerError when nothing is left to try.
     """
-    if flight.case is None:
-        if receipt is not DIED:
-            return receipt
+    if receipt is DIED:
         flight.deaths += deaths
         if flight.deaths < PATIENCE:
             return DIED
-        flight.case = treat(flight.task)
-        flight.sent = next(flight.case)
-        return DIED
+    flight.deaths = 0
+    if flight.case is None:
+        if receipt is DIED:
+            flight.case = treat(flight.task)
+            flight.sent = next(flight.case)
+        return receipt
     try:
         flight.sent = flight.case.send(receipt)
     except StopIteration as end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from command import Curate, receipts, results
 from corpus import code, lines, one_frame, prose, rows
 from recipes import step, write
+
+from curate.run.cluster import unmoved_by_clocks
 
 CLOCK = Path(__file__).parents[1] / "clock"
 
@@ -84,3 +87,38 @@ def test_files_from_the_future(curate: Curate, recipe: Path, tmp_path: Path) -> 
     curate.run(recipe, store, "--split-mb", 0.03).ok()
     assert receipts(store) == kept
     assert results(store) == before
+
+
+def test_dask_sends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that has written down, by a clock that was a day ahead, until when to wait, sends what comes next."""
+    from distributed import batched
+
+    real, ahead = time.time, [86_400.0]
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+    monkeypatch.setattr(batched, "time", time.time)
+    monkeypatch.setattr(batched.BatchedSend, "next_deadline", None, raising=False)
+
+    class Comm:
+        def __init__(self) -> None:
+            self.sent = asyncio.Queue[str]()
+
+        def closed(self) -> bool:
+            return False
+
+        async def write(self, payload: list[str], **_: object) -> int:
+            for message in payload:
+                self.sent.put_nowait(message)
+            return len(payload)
+
+    async def talk() -> None:
+        sender, comm = batched.BatchedSend("1ms"), Comm()
+        sender.start(comm)
+        sender.send("first")
+        assert await comm.sent.get() == "first"
+        unmoved_by_clocks()
+        ahead[0] = 0.0
+        for message in ("second", "third"):
+            sender.send(message)
+            assert await asyncio.wait_for(comm.sent.get(), 10) == message
+
+    asyncio.run(talk())

@@ -9,6 +9,7 @@ import pytest
 
 from curate.errors import WorkerError
 from curate.run.bundle import Bundle
+from curate.run.flights import PATIENCE, Flight, judge
 from curate.run.quarantine import DIED, MOST_ROWS, Rehearsal, RowTask, treat
 from curate.run.task import Task
 from curate.store.files import Store
@@ -145,3 +146,23 @@ def test_tasks_without_rows(tmp_path):
     assert next(case) is task
     with pytest.raises(WorkerError, match="steps/train/abc 0123456789ab"):
         case.send(DIED)
+
+
+def test_what_is_no_death_blames_nobody(tmp_path):
+    """A receipt that was lost on its way is asked for again, and so is what lost fewer workers than count."""
+    task = Rows(Store(tmp_path), 40, {17: 1})
+    flight, draw = Flight(task, task), random.Random(3)
+    receipt, again = DIED, 0
+    while receipt is DIED:
+        sent, lost = flight.sent, draw.choice([0, 0, PATIENCE - 1])
+        assert judge(flight, DIED, lost) is DIED
+        assert flight.sent is sent
+        again += 1
+        if isinstance(sent, Rehearsal):
+            died = sent.of.kills(sent.start, sent.stop, sent.depth)
+            answer: Any = {"rows": min(sent.stop, sent.of._rows), "origin": f"file#{sent.start}"}
+        else:
+            died, answer = sent.kills(0, 1 << 62, 99), [(o.row, o.step) for o in sent._left_out]
+        receipt = judge(flight, DIED if died else answer, PATIENCE if died else 0)
+    assert receipt == [(17, "step1")]
+    assert again > 10
