@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.stages.base import Span
 from curate.store.files import Store
-from curate.store.tables import new_table, open_table
+from curate.store.tables import TableReader, new_table, open_table
 
 _SCHEMA: Final = pa.schema(
     [
@@ -32,6 +32,9 @@ _SCHEMA: Final = pa.schema(
 )
 _FILES: Final = b"files"
 """Metadata of an index's schema: the names of all files, JSON; ``file`` counts in it."""
+
+MOST_OPEN: Final = 256
+"""Files that a task has open at once: a partition lies in as many as there are maps, and a process may have 1024 open."""
 
 Sums = dict[str, list[int]]
 """By group: rows, weight."""
@@ -93,21 +96,22 @@ class Partitions:
         self._columns = [every[:, np.argsort(every[0], kind="stable")]]
         return self._columns[0]
 
+    def _by_partition(self) -> tuple[npt.NDArray[np.int64], list[int], npt.NDArray[np.int64]]:
+        """All entries in the order of their partitions, the partitions' numbers, and where in the entries each begins."""
+        every = self._sorted()
+        numbers, starts = np.unique(every[0], return_index=True)
+        return every, numbers.tolist(), starts
+
     def sums(self) -> dict[int, tuple[int, int, Sums]]:
         """Rows, weight and sums by group of each partition that has rows, in order."""
-        every = self._sorted()
-        which, starts = np.unique(every[0], return_index=True)
-        if not len(which):
-            return {}
+        every, numbers, starts = self._by_partition()
         rows, weight = (np.add.reduceat(every[c], starts).tolist() for c in (4, 6))
-        numbers = which.tolist()
         return {p: (r, w, self._groups.get(p, {})) for p, r, w in zip(numbers, rows, weight, strict=True)}
 
     def bytes(self) -> dict[int, int]:
         """About how many bytes the rows of each partition take in memory."""
-        every = self._sorted()
-        which, starts = np.unique(every[0], return_index=True)
-        return dict(zip(which.tolist(), np.add.reduceat(every[5], starts).tolist(), strict=True)) if len(which) else {}
+        every, numbers, starts = self._by_partition()
+        return dict(zip(numbers, np.add.reduceat(every[5], starts).tolist(), strict=True))
 
     @contextmanager
     def published(self, store: Store, folder: str) -> Iterator[dict[int, Share]]:
@@ -115,9 +119,8 @@ class Partitions:
 
         No receipt names it: who goes on with a run writes one anew, and what a killed run leaves is garbage.
         """
-        every = self._sorted()
-        which, starts = np.unique(every[0], return_index=True)
-        if not len(which):
+        every, numbers, starts = self._by_partition()
+        if not numbers:
             yield {}
             return
         stops = [*starts[1:].tolist(), every.shape[1]]
@@ -125,7 +128,7 @@ class Partitions:
         shares: dict[int, Share] = {}
         names = {_FILES: json.dumps(self.files).encode()}
         with new_table(store, key, _SCHEMA.with_metadata(names)) as out:
-            for partition, begin, end in zip(which.tolist(), starts.tolist(), stops, strict=True):
+            for partition, begin, end in zip(numbers, starts.tolist(), stops, strict=True):
                 here = [pa.array(every[c, begin:end]).cast(_SCHEMA.field(c - 1).type) for c in range(1, 6)]
                 out.write(pa.RecordBatch.from_arrays(here, schema=_SCHEMA))
                 shares[partition] = Share(key, len(shares))
@@ -158,27 +161,29 @@ class Entries:
         return {**self._columns, **({"groups": self._groups} if self._groups else {})}
 
 
-def read_pieces(store: Store, pieces: Sequence[Piece], schema: pa.Schema | None = None) -> pa.Table:
-    """All rows of some pieces, in their order; ``schema`` is that of no piece."""
-    batches: list[pa.RecordBatch] = []
-    for piece in pieces:
-        with open_table(store.data(piece.file)) as reader:
-            batches += [reader.get_batch(i) for i in range(piece.first, piece.first + piece.count)]
-    return pa.Table.from_batches(batches, schema)
+class Opened(ExitStack):
+    """Files of pieces, open in a context for as many of their batches as are asked for."""
 
-
-class Opened:
-    """Batches of pieces, each file opened once for all of its pieces."""
-
-    def __init__(self, store: Store, stack: ExitStack) -> None:
-        self._store, self._stack = store, stack
-        self._readers: dict[str, Any] = {}
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._readers: dict[str, TableReader] = {}
 
     def batch(self, file: str, number: int) -> pa.RecordBatch:
         """One batch of a file."""
         if file not in self._readers:
-            self._readers[file] = self._stack.enter_context(open_table(self._store.data(file)))
+            if len(self._readers) >= MOST_OPEN:
+                self.close()
+                self._readers.clear()
+            self._readers[file] = self.enter_context(open_table(self._store.data(file)))
         return self._readers[file].get_batch(number)
+
+
+def read_pieces(store: Store, pieces: Sequence[Piece], schema: pa.Schema | None = None) -> pa.Table:
+    """All rows of some pieces, in their order; ``schema`` is that of no piece."""
+    with Opened(store) as opened:
+        batches = [opened.batch(p.file, i) for p in pieces for i in range(p.first, p.first + p.count)]
+    return pa.Table.from_batches(batches, schema)
 
 
 def spans(partitions: Sequence[tuple[int, int, Sums]]) -> list[Span]:

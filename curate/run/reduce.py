@@ -117,8 +117,7 @@ def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) 
         if pieces:
             yield read_pieces(store, pieces)  # held by nobody here, once it is handed on
         return
-    with ExitStack() as stack:
-        opened = Opened(store, stack)
+    with Opened(store) as opened:
         batches: list[tuple[str, int, int, int]] = []
         samples = []
         for piece in pieces:

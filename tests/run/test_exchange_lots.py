@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,20 @@ def test_lots_are_ranges_of_the_key(tmp_path_factory: pytest.TempPathFactory, ro
         assert here == count
         assert weight == sum(w for k, w, *_ in rows if (k * partitions) >> 64 == p)
     assert sorted(seen, key=repr) == sorted(rows, key=repr)
+
+
+def test_more_maps_than_files_may_be_open(tmp_path: Path) -> None:
+    """A partition of 400 maps, gone through in lots by a process that may have 350 files open."""
+    store, before = Store(tmp_path), resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = put(store, [table([(n, 1, "a", 300), (2**63 + n, 1, "b", 300)]) for n in range(400)], partition_bounds(1))
+    share, size = share_all(store, found)[0], found.bytes()[0]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (350, before[1]))
+    try:
+        got = [lot.num_rows for lot in lots(store, share.pieces(store), size, size // 4)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(got) > 2
+    assert sum(got) == 800
 
 
 def test_a_lot_is_as_large_as_said(tmp_path: Path) -> None:
