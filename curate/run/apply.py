@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
+from curate.run.dropped import dropped_rows
 from curate.run.pieces import Share, read_pieces
 from curate.run.row_step import text_bytes
 from curate.run.tally import tally
@@ -66,16 +67,17 @@ class ApplyTask(Task):
                 hidden = np.zeros(visible.size, dtype=bool)
                 hidden[here] = True
                 out.write(pa.RecordBatch.from_pydict({HIDDEN: pa.array(hidden)}))
+                goes = hidden[visible.position]
                 counts.rows_in += visible.rows.num_rows
                 counts.bytes_in += text_bytes(visible.rows)
                 if self.by is not None:
-                    add_kept(counts.kept_by, tally(Batch(visible.rows), ~hidden[visible.position], self.by))
-                which = np.flatnonzero(hidden[visible.position])
-                if len(which):
-                    lost = visible.rows.take(pa.array(which))
-                    counts.bytes_out -= text_bytes(lost)
+                    add_kept(counts.kept_by, tally(Batch(visible.rows), ~goes, self.by))
+                if goes.any():
                     said = verdicts.slice(int(begin), int(end - begin))
-                    gone.write(_dropped(step, lost, said))
+                    reasons, detail = (said.column(name).combine_chunks() for name in ("reason", "detail"))
+                    lost = dropped_rows(visible.rows, step, reasons, detail, pa.array(goes))
+                    counts.bytes_out -= pc.sum(lost.column("bytes")).as_py()
+                    gone.write(lost)
         counts.rows_out = counts.rows_in - verdicts.num_rows
         counts.bytes_out += counts.bytes_in
         for pair in pc.value_counts(verdicts.column("reason")).to_pylist():
@@ -88,18 +90,3 @@ class ApplyTask(Task):
             bytes=counts.bytes_out,
         )
         return {"part": {**vars(part), "overlays": list(part.overlays)}, "counts": vars(counts), "dropped": dropped}
-
-
-def _dropped(step: str, lost: pa.RecordBatch, said: pa.Table) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [
-            lost.column("id"),
-            lost.column("source"),
-            lost.column("origin"),
-            pa.repeat(step, lost.num_rows),
-            said.column("reason").combine_chunks(),
-            said.column("detail").combine_chunks(),
-            pc.binary_length(lost.column("text")).cast(pa.int64()),
-        ],
-        schema=schema.DROPPED,
-    )

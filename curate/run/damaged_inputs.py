@@ -8,17 +8,15 @@ mended has another version, and is read.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
-
-import pyarrow as pa
 
 from curate import schema
 from curate.errors import DamagedError, DamagedInputError
+from curate.run.dropped import dropped_records
 from curate.stages.catalog import Files
 from curate.stages.reading import DAMAGED_FILE
 from curate.store.files import Store
-from curate.store.tables import table_writer
+from curate.store.tables import new_table
 
 KEY: Final = "inputs-damaged.json"
 
@@ -65,11 +63,7 @@ def dropped(store: Store, folder: str, step: str, names: list[str]) -> list[str]
     """Keys of tables of dropped rows with one row for each file of a source that was left out."""
     if not names:
         return []
-    ids = [hashlib.blake2b(f"{step}\x1f{n}".encode(), digest_size=schema.ID_BYTES).digest() for n in names]
-    same, nothing = [step] * len(names), [None] * len(names)
-    values = [ids, same, names, same, [DAMAGED_FILE] * len(names), nothing, nothing]
-    columns = [pa.array(v, f.type) for v, f in zip(values, schema.DROPPED, strict=True)]
     key = store.fresh(folder, "dropped", ".arrow")
-    with table_writer(store.path(key), schema.DROPPED) as out:
-        out.write(pa.RecordBatch.from_arrays(columns, schema=schema.DROPPED))
+    with new_table(store, key, schema.DROPPED) as out:
+        out.write(dropped_records(step, names, [DAMAGED_FILE] * len(names), [None] * len(names)))
     return [key]

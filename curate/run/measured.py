@@ -7,8 +7,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from curate.run.row_step import RowStep
+from curate.run.warm import measure
+from curate.stages.base import Signals
 from curate.store.files import Store
 from curate.store.tables import read_batches
+from curate.text.batch import Batch
 
 REASON: Final = "reason"
 """Column of a signals table: why the row went, null where it stayed."""
@@ -29,18 +33,34 @@ class Known:
         pointers = [entry.key for entry in store.list(signals_folder(measure, root)) if entry.key.endswith(".json")]
         for pointer in store.read_wholes(pointers).values():
             batches += (b for b in read_batches(store.data(pointer["file"])) if HASH in b.schema.names)
-        self.table = pa.Table.from_batches(batches) if batches else None
-        if self.table is not None:
-            ids = _row_view(self.table)
+        self._rows = sum(batch.num_rows for batch in batches)
+        if self._rows:
+            # One array for each column, once for all batches that are looked up.
+            old = pa.Table.from_batches(batches)
+            ids = _row_view(old)
             self._order = np.argsort(ids, kind="stable")
             self._ids = ids[self._order]
+            names = [name for name in old.schema.names if name not in ("id", HASH, REASON)]
+            self._signals = {name: old.column(name).combine_chunks() for name in names}
 
-    def find(self, rows: pa.RecordBatch) -> np.ndarray | None:
-        """Row of each of ``rows`` in ``table``, -1 where unknown; None when nothing is known at all."""
-        if self.table is None:
-            return None
+    def measured(self, step: RowStep, docs: Batch) -> tuple[Signals, int]:
+        """What a step measures of some rows, and of how many of them that was not known."""
+        if not self._rows:
+            return measure(step, docs), len(docs)
+        at = self._find(docs.rows)
+        missing = at < 0
+        count = int(missing.sum())
+        if not count:
+            return {name: values.take(pa.array(at)) for name, values in self._signals.items()}, 0
+        fresh = measure(step, docs.filter(pa.array(missing)))
+        at[missing] = self._rows + np.arange(count)
+        both = {name: pa.concat_arrays([self._signals[name], values]) for name, values in fresh.items()}
+        return {name: values.take(pa.array(at)) for name, values in both.items()}, count
+
+    def _find(self, rows: pa.RecordBatch) -> np.ndarray:
+        """Where each of the rows is among those that are known, -1 where it is not."""
         wanted = _row_view(rows)
-        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        at = np.minimum(np.searchsorted(self._ids, wanted), self._rows - 1)
         return np.where(self._ids[at] == wanted, self._order[at], -1)
 
 

@@ -13,6 +13,10 @@ from command import Curate, manifest, results
 from corpus import lines, one_frame, prose, rows
 from recipes import step, write
 
+from curate.run import damaged_inputs
+from curate.store.files import Store
+from curate.store.tables import read_table
+
 NAMES = ("a", "b", "c")
 
 
@@ -120,3 +124,14 @@ def test_several_and_nothing_left(curate: Curate, tmp_path: Path) -> None:
     done = curate.run(shown, tmp_path / "other")
     assert done.code == 3
     assert "every file of it is damaged" in done.line
+
+
+def test_they_are_noted_in_any_store():
+    """A row for each file, on an object store as on a disk."""
+    store = Store("memory://damaged-inputs/run")
+    (key,) = damaged_inputs.dropped(store, "steps/docs/x", "docs", ["a.jsonl", "b.jsonl"])
+    noted = read_table(store.data(key)).to_pylist()
+    assert [(row["origin"], row["step"], row["reason"]) for row in noted] == [
+        ("a.jsonl", "docs", "damaged_file"),
+        ("b.jsonl", "docs", "damaged_file"),
+    ]

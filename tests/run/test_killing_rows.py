@@ -19,11 +19,12 @@ from command import Curate, manifest, receipts
 from recipes import step, write
 from small_run import MAY_REPEAT, prose
 
+from curate.errors import DamagedError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
-from curate.run import segment
+from curate.run import measured
 from curate.run.cluster import Runner
-from curate.run.engine import Engine
+from curate.run.engine import Engine, Settings
 from curate.run.progress import Silent
 from curate.run.quarantine import DIED, Conversation, treat
 from curate.run.row_step import RowStep
@@ -116,14 +117,14 @@ def in_children(case: Conversation) -> tuple[Any, int]:
 
 def lethal_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process's forks too, rows with KILLER end the process that measures them."""
-    real = segment.measure
+    real = measured.measure
 
     def measure(one: RowStep, docs: Batch) -> Signals:
         if any("KILLER" in text for text in docs.text.to_pylist()):
             os.kill(os.getpid(), signal.SIGKILL)
         return real(one, docs)
 
-    monkeypatch.setattr(segment, "measure", measure)
+    monkeypatch.setattr(measured, "measure", measure)
 
 
 class Caught(Runner):
@@ -134,9 +135,10 @@ class Caught(Runner):
         self.segments: list[SegmentTask] = []
 
     def run(self, tasks: Sequence[Task], follow: Any = lambda _: ()) -> Iterator[tuple[Task, Any]]:
-        tasks = list(tasks)
-        self.segments += [t for t in tasks if isinstance(t, SegmentTask)]
-        yield from super().run(tasks, follow)
+        for task, receipt in super().run(tasks, follow):
+            if isinstance(task, SegmentTask):
+                self.segments.append(task)
+            yield task, receipt
 
 
 def forget_signals(folder: Path) -> None:
@@ -186,3 +188,26 @@ def test_every_kind_of_split(kind, tmp_path, monkeypatch):
     dropped = [r for b in read_batches(task.store.path(receipt["dropped"])) for r in b.to_pylist()]
     assert {r["origin"] for r in dropped if r["reason"] == "kills_worker"} == gone
     assert deaths > 2 * len(killers)
+
+
+def test_pieces_on_an_object_store_are_rehearsed(tmp_path):
+    """A piece of a file that was cut is read from a copy; one that is not what was written is no row's fault."""
+    lines = "".join(json.dumps({"id": f"d{n}", "text": prose(n, 60)}) + "\n" for n in range(40))
+    (tmp_path / "docs.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    steps = [
+        step("docs", "read.jsonl", paths=["docs.jsonl.gz"]),
+        step("rules", "filter.massivetext", **MAY_REPEAT),
+    ]
+    plan = make_plan(load_recipe(write(tmp_path / "r.yaml", steps)))
+    store = Store(f"memory://{tmp_path.name}/run")
+    with Caught() as runner:
+        Engine(plan, store, runner, Silent(), Settings(split_bytes=16_000)).run()
+    task = runner.segments[0]
+    assert task.careful().rehearse(20, 30, 1) == {"rows": 40, "origin": "docs.jsonl.gz#d20"}
+    assert task.split is not None
+    piece = str(store.key_of(task.split.path))
+    data = store.read(piece)
+    assert data is not None
+    store.replace(piece, data[:-9] + b"?" + data[-8:])
+    with pytest.raises(DamagedError, match="not what was written"):
+        task.careful().rehearse(20, 30, 1)
