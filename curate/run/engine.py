@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,9 +72,10 @@ class Engine:
 
     # -- identity ------------------------------------------------------------------------------------------
 
-    def fingerprint(self, step: PlannedStep) -> str:
-        """Identity of a step, given the records of all steps above it."""
-        above = [self.records[name].identity for name in step.inputs]
+    def fingerprint(self, step: PlannedStep, ahead: Mapping[str, str] | None = None) -> str:
+        """Identity of a step, given the records of all steps above it; ``ahead`` has the identities of those that have none
+        yet, being of its segment."""
+        above = [(ahead or {}).get(name) or self.records[name].identity for name in step.inputs]
         used = {setting: self.records[name].identity for setting, name in step.uses.items()}
         options = self.plan.reading(step.id)
         extra = generate.identity(step.stage, self.plan.recipe) if isinstance(step.stage, Generator) else None
@@ -121,6 +122,13 @@ class Engine:
         """Identity of what a source reads: its splits, and the files that were left out."""
         lost = sorted(self.digests.damaged.left_out)
         return fingerprint([split_identity(s) for s in splits], *([lost] if lost else []))
+
+    def input_key(self, step: PlannedStep) -> str:
+        """Identity of what a step reads that is no source."""
+        keys = [part.key for part in self.input_parts(step)]
+        if isinstance(step.stage, Filter):
+            return fingerprint(keys)
+        return fingerprint(keys, generate.limits(step.stage, self.plan))
 
     # -- running -------------------------------------------------------------------------------------------
 
@@ -222,8 +230,8 @@ class Engine:
         known = {small[receipt]: value for receipt, value in self.store.read_wholes(small).items()}
         done = len(known) + len(self.store.present(t.receipt for t in tasks if t.cost is None))
         self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
-        committed = [(task, known[task.key]) for task in tasks if known.get(task.key) is not None]
-        left = bundled(task for task in tasks if known.get(task.key) is None)
+        committed = [(task, known[task.key]) for task in tasks if task.key in known]
+        left = bundled(task for task in tasks if task.key not in known)
         for sent, value in itertools.chain(committed, self.runner.run(list(left), follow)):
             for task, receipt in unbundled(sent, value):
                 receipts[task.key] = receipt
@@ -237,14 +245,10 @@ class Engine:
     def _segment(self, steps: list[PlannedStep]) -> bool:
         identities: dict[str, str] = {}
         for step in steps:
-            above = [identities.get(name) or self.records[name].identity for name in step.inputs]
-            used = {setting: self.records[name].identity for setting, name in step.uses.items()}
-            options = self.plan.reading(step.id)
-            identities[step.id] = fingerprint(step.static, above, used, options, None, self._seed(step))
+            identities[step.id] = self.fingerprint(step, identities)
         head, last = steps[0], steps[-1]
         splits = self.splits(head) if isinstance(head.stage, Source) else None
-        parts = [p.key for p in self.input_parts(head)]
-        key = fingerprint(parts) if splits is None else self.reading_key(splits)
+        key = self.input_key(head) if splits is None else self.reading_key(splits)
         if all(self._reuse(step, identities[step.id], key) for step in steps):
             return True
         folder = self.folder(last.id, identities[last.id])
@@ -291,7 +295,7 @@ class Engine:
     def _whole(self, step: PlannedStep) -> bool:
         identity = self.fingerprint(step)
         parts = self.input_parts(step)
-        key = fingerprint([p.key for p in parts], generate.limits(step.stage, self.plan))
+        key = self.input_key(step)
         if self._reuse(step, identity, key):
             self._publish(step.id)
             return True

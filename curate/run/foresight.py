@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, DamagedError
-from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
-from curate.run import generate
 from curate.run.cluster import Runner
 from curate.run.engine import Engine
 from curate.run.progress import Silent
@@ -58,11 +56,7 @@ def foresee(plan: Plan, store: Store) -> list[Foreseen]:
 def _key(engine: Engine, step: PlannedStep) -> str:
     if isinstance(step.stage, Source):
         return engine.reading_key(engine.splits(step))
-    limits = generate.limits(step.stage, engine.plan)
-    keys = [p.key for p in engine.input_parts(step)]
-    from curate.stages.base import Filter
-
-    return fingerprint(keys) if isinstance(step.stage, Filter) else fingerprint(keys, limits)
+    return engine.input_key(step)
 
 
 def _state(engine: Engine, step: PlannedStep, key: str) -> tuple[str, str]:

@@ -176,24 +176,17 @@ def run_global(
             verdicts.add(receipt["file"], receipt["index"])
     by = stage.counted_by()
     everything = fingerprint([p.key for p in parts])
+    keys = [fingerprint(identity, "apply", number, everything) for number in range(len(parts))]
     with verdicts.published(engine.store, folder) as shares:
         tasks = {
-            number: ApplyTask(
-                engine.store,
-                folder,
-                fingerprint(identity, "apply", number, everything),
-                part,
-                shares.get(number, Share()),
-                by,
-            )
+            number: ApplyTask(engine.store, folder, keys[number], part, shares.get(number, Share()), by)
             for number, part in enumerate(parts)
             # Rows of parts that no verdict is about are counted, too, where rows are counted.
             if number in shares or by is not None
         }
         receipts = engine.tasks((step.id,), "joining verdicts", tasks.values())
     record = StepRecord(step.id, stage.name, identity, identity, Counts())
-    for number, part in enumerate(parts):
-        key = fingerprint(identity, "apply", number, everything)
+    for number, (key, part) in enumerate(zip(keys, parts, strict=True)):
         if number in tasks:
             receipt = receipts[key]
             record.parts.append(Part.load(receipt["part"]))
