@@ -56,6 +56,8 @@ class Output:
     schema: pa.Schema | None = None
     _writer: TableWriter | None = None
     _waiting: list[pa.RecordBatch] = field(default_factory=list)
+    _waiting_rows: int = 0
+    _waiting_bytes: int = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch."""
@@ -66,14 +68,16 @@ class Output:
             self._writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema))
             self.stack.push(self._close)
         self._waiting.append(as_schema(batch, self.schema))
-        rows, size = sum(b.num_rows for b in self._waiting), sum(b.nbytes for b in self._waiting)
-        if rows >= self.rows or size >= self.bytes:
+        self._waiting_rows += batch.num_rows
+        # Arrow walks all buffers to tell the bytes of a batch: it is not asked in vain.
+        self._waiting_bytes += batch.nbytes if self.bytes < math.inf else 0
+        if self._waiting_rows >= self.rows or self._waiting_bytes >= self.bytes:
             self._flush()
 
     def _flush(self) -> None:
         if self._waiting and self._writer is not None:
             self._writer.write(pa.concat_batches(self._waiting) if len(self._waiting) > 1 else self._waiting[0])
-        self._waiting = []
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
     def _close(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
