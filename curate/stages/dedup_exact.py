@@ -17,11 +17,17 @@ from curate.text.batch import Batch
 
 @register("dedup.exact")
 class DedupExact(Global):
-    """Keep one of the documents whose text is the same but for white space.
+    r"""Keep one of the documents whose text is the same but for white space.
 
     Texts are compared by a 128-bit hash of their normal form: NFC, line ends as LF, and by ``profile``
-    ``prose``, where any run of white space is one space, or ``code``, where white space at line ends and blank lines at
-    the end do not count, but indentation does. Case, punctuation and digits are never folded.
+
+    - ``prose``: any run of white space is one space.
+    - ``code``: white space at line ends and blank lines at the end do not count, but indentation does.
+    - ``maths``: white space around operators and inside brackets, spacing and sizing commands of LaTeX do not count;
+      ``\le``, ``\leq`` and the sign itself are the same, and so are ``$`` and ``\(`` (``curate.text.maths`` has the
+      whole table).
+
+    Case, punctuation, digits and brackets are never folded: ``3+4`` and ``5-70``, ``a[i]`` and ``a(i)`` stay different.
 
     Among equal texts stays the one first in this order: higher ``prefer``, earlier in ``sources``, lower content_hash,
     lower id. So who stays depends on content alone.
@@ -33,7 +39,7 @@ class DedupExact(Global):
         "exact_duplicate": "another document has the same text; the detail names the one that was kept"
     }
 
-    profile: Literal["prose", "code"] = Field("prose", description="what is not compared: see above")
+    profile: Literal["prose", "code", "maths"] = Field("prose", description="what is not compared: see above")
     prefer: str | None = Field(None, description="numeric column; the highest stays, null last")
     sources: list[str] = Field([], description="sources, the most wanted first; others come after them")
 
@@ -48,10 +54,11 @@ class DedupExact(Global):
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
         from curate.text.arrow import fixed
         from curate.text.hashing import hash128
+        from curate.text.maths import maths_profile
         from curate.text.normal import code_profile, prose_profile
 
-        normal = prose_profile(docs.text) if self.profile == "prose" else code_profile(docs.text)
-        hashes = hash128(normal)
+        normal = {"prose": prose_profile, "code": code_profile, "maths": maths_profile}[self.profile]
+        hashes = hash128(normal(docs.text))
         key = np.ascontiguousarray(fixed(hashes)).view(np.uint64)[:, 0]
         columns = {KEY: pa.array(key, pa.uint64()), "hash": hashes, **ranks(docs, self.prefer, self.sources)}
         return pa.table({**columns, PART: docs.column(PART), ROW: docs.column(ROW)})

@@ -1,6 +1,7 @@
-# ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""Normal forms of text, vectorised: NFC with LF line ends, and the two profiles that exact duplicates compare.
+"""Normal forms of text, vectorised: NFC with LF line ends, and what exact duplicates of prose and of code compare
+(``curate.text.maths`` has that of mathematics).
 
 No profile folds case, punctuation or digits: ``3+4`` and ``5-70``, ``a[i]`` and ``a(i)`` stay different.
 """
@@ -27,6 +28,7 @@ __all__ = [
     "canonical",
     "code_profile",
     "folded",
+    "is_space",
     "prose_profile",
     "row_flags",
 ]
@@ -109,7 +111,7 @@ def canonical(text: pa.Array) -> pa.Array:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _space(point):
+def is_space(point):
     """Unicode's White_Space property (PropList.txt, stable since Unicode 6.3)."""
     if point <= 32:
         return point == 32 or (9 <= point <= 13)
@@ -134,7 +136,7 @@ def _prose(offsets, data):
             width = 1
             if point >= 128:
                 point, width = decode(data, at, stop)
-            if point >= 0 and _space(point):
+            if point >= 0 and is_space(point):
                 gap = True
             else:
                 if gap and to > begin:

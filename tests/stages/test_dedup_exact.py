@@ -28,6 +28,23 @@ def test_code_keeps_indentation():
     assert gone < {0, 1}
 
 
+def test_maths_folds_how_a_formula_is_set():
+    """Spacing, sizes and synonyms of LaTeX do not count; numbers, signs and scripts do."""
+    docs = documents(
+        [r"$\left(x+1\right) \le 3$", r"\((x + 1)\leq3\)", "$(x+1) \u2264 4$", "3 -4", "3-4", "x^2", "x_2"]
+    )
+    gone = dropped(DedupExact(profile="maths"), docs)
+    assert len(gone) == 1
+    assert gone < {0, 1}
+
+
+@pytest.mark.parametrize("profile", ["prose", "code", "maths"])
+def test_no_profile_folds_what_other_engines_fold(profile):
+    """Numbers, signs and brackets tell exercises apart (engines that fold them lose all but one)."""
+    texts = ["What is 3+4? Answer: 7.", "What is 5-70? Answer: 65.", "x = a[i] + b", "x = a(i) - b", "US", "us"]
+    assert dropped(DedupExact(profile=profile), documents(texts)) == set()
+
+
 @pytest.mark.parametrize("partitions", [1, 2, 7])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_result_does_not_depend_on_partitions_or_order(partitions, seed):
