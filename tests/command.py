@@ -6,14 +6,19 @@ import hashlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from curate.store.files import Store
+from curate.store.latest import latest
 
 HOST = Path(__file__).with_name("command_host.py")
 
@@ -58,11 +63,9 @@ class Curate:
         self._host.stdin.close()
         self._host.wait(20)
 
-    def _read(self) -> dict[str, int]:
+    def _read(self, name: str) -> int:
         assert self._host.stdout
-        answer = json.loads(self._host.stdout.readline())
-        assert isinstance(answer, dict)
-        return answer
+        return int(json.loads(self._host.stdout.readline())[name])
 
     def __call__(
         self,
@@ -71,9 +74,12 @@ class Curate:
         cwd: Path | str = "/",
         meanwhile: Callable[[int], None] | None = None,
     ) -> Done:
-        """Run one command line to its end; ``meanwhile`` gets its pid while it runs."""
+        """Run one command line to its end; ``meanwhile`` gets its pid while it runs. Killed if a test gives it up."""
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder, "out"), Path(folder, "err")
+            # Here, not by the fork: a signal may end it before it has opened them.
+            out.touch()
+            err.touch()
             request = {
                 "argv": [str(a) for a in argv],
                 "env": env or {},
@@ -85,16 +91,19 @@ class Curate:
             assert self._host.stdin
             self._host.stdin.write(json.dumps(request) + "\n")
             self._host.stdin.flush()
-            pid = self._read()["pid"]
+            pid = self._read("pid")
             try:
                 if meanwhile is not None:
                     meanwhile(pid)
-            finally:
-                # Also when a test failed in between: the next command must not find this one's answer.
-                code = self._read()["code"]
+                code = self._read("code")
+            except BaseException:
+                # A test that failed, or took too long: the next command must find a host that waits for it.
+                _kill_session(pid)
+                self._read("code")
+                raise
             return Done(code, out.read_text(), err.read_text())
 
-    def run(self, recipe: Path, store: Path, *argv: str | Path | float, workers: int = 0, **how: Any) -> Done:
+    def run(self, recipe: Path, store: Path | str, *argv: str | Path | float, workers: int = 0, **how: Any) -> Done:
         """``curate run``."""
         return self("run", recipe, "--store", store, "--workers", workers, *argv, **how)
 
@@ -136,13 +145,17 @@ def on_terminal(*argv: str | Path, columns: int, **env: str) -> str:
     return written.decode()
 
 
-def results(store: Path, *, card: bool = True) -> dict[str, str]:
-    """What a run promises to be the same bytes: the manifest, the card, and every file of every dataset."""
-    names = [store / "manifest.json", *([store / "README.md"] if card and (store / "README.md").exists() else [])]
-    for step in json.loads((store / "manifest.json").read_bytes())["steps"]:
-        if step["shards"]:
-            names += sorted(p for p in (store / step["id"]).iterdir() if p.is_file())
-    return {str(p.relative_to(store)): hashlib.sha256(p.read_bytes()).hexdigest() for p in names}
+def results(store: Path | str, *, card: bool = True) -> dict[str, str]:
+    """What a run promises to be the same bytes: the manifest, the card, and every file of every dataset; of a folder, or
+    of an object store's address."""
+    files = Store(store)
+    keys = {name: name for name in ("manifest.json", "README.md") if card or name == "manifest.json"}
+    for made in json.loads(files.read("manifest.json") or b"")["steps"]:
+        if made["shards"]:
+            folder = latest(files, made["id"])
+            keys |= {e.key.replace(folder, made["id"], 1): e.key for e in files.list(folder)}
+    read = {name: files.read(key) for name, key in keys.items()}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in read.items() if data is not None}
 
 
 def manifest(store: Path) -> dict[str, Any]:
@@ -164,6 +177,13 @@ def receipts(store: Path) -> dict[str, int]:
     """Every committed receipt (of tasks and of steps) with its mtime: unchanged means that nothing was done."""
     found = [*store.glob("steps/*/*/receipts/*.json"), *store.glob("steps/*/*/done-*.json")]
     return {str(p.relative_to(store)): p.stat().st_mtime_ns for p in found}
+
+
+def _kill_session(pid: int) -> None:
+    """End a command with all its children, also before it has made a session of its own."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:

@@ -131,6 +131,19 @@ class Fault:
         return (not self.methods or method in self.methods) and self.contains in path
 
 
+@dataclass
+class Away(Fault):
+    """The store goes away: from the ``after``-th request that matches on, whatever comes next is hit."""
+
+    after: int = 1
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether enough have matched before."""
+        away = self.after <= 0
+        self.after -= super().matches(method, path)
+        return away
+
+
 @dataclass(frozen=True)
 class Seen:
     """A request that came to the proxy: what was asked, the server's status (0: it never heard of it), what went wrong,

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,42 +118,36 @@ def overhead() -> Iterator[Row]:
         recipe = _recipe(home, _rules(file))
         _loop(file, home)  # compiles, and fills the page cache
         Path("/proc/self/clear_refs").write_text("5")
-        ours: list[float] = []
-        theirs: list[float] = []
-        for turn in range(3):
-            start = time.process_time()
-            _engine(recipe, home / f"run{turn}")
-            ours.append(time.process_time() - start)
-            start = time.process_time()
-            _loop(file, home)
-            theirs.append(time.process_time() - start)
-            shutil.rmtree(home / f"run{turn}")
+        ours, theirs, store = list[float](), list[float](), home / "run"
+        for _ in range(3):
+            ours.append(_seconds(time.process_time, lambda: _engine(recipe, store)))
+            theirs.append(_seconds(time.process_time, lambda: _loop(file, home)))
+            shutil.rmtree(store)
         base = {"cores": 1, "mb": megabytes, "docs": docs, "peak_rss_mb": peak_mb(), "reference": "plain loop"}
-        yield base | {
-            "name": "overhead",
-            "clock": "cpu",
-            "seconds": ours,
-            "mb_per_s": megabytes / min(ours),
-            "reference_seconds": theirs,
-            "ratio": min(theirs) / min(ours),
-        }
-        walls, loops = [], []
-        for turn in range(2):
-            times = _engine(recipe, home / f"run{turn}", workers=1).times
+        yield base | {"name": "overhead", "clock": "cpu"} | _against(ours, theirs, megabytes)
+        ours, theirs = [], []
+        for _ in range(2):
+            times = _engine(recipe, store, workers=1).times
             # The first split pays for the worker's start: it is left out, and so is its share.
-            walls.append((times[-1] - times[0]) * len(times) / (len(times) - 1))
-            start = time.perf_counter()
-            _loop(file, home)
-            loops.append(time.perf_counter() - start)
-            shutil.rmtree(home / f"run{turn}")
-        yield base | {
-            "name": "overhead workers1",
-            "clock": "wall",
-            "seconds": walls,
-            "mb_per_s": megabytes / min(walls),
-            "reference_seconds": loops,
-            "ratio": min(loops) / min(walls),
-        }
+            ours.append((times[-1] - times[0]) * len(times) / (len(times) - 1))
+            theirs.append(_seconds(time.perf_counter, lambda: _loop(file, home)))
+            shutil.rmtree(store)
+        yield base | {"name": "overhead workers1", "clock": "wall"} | _against(ours, theirs, megabytes)
+
+
+def _seconds(clock: Callable[[], float], work: Callable[[], object]) -> float:
+    start = clock()
+    work()
+    return clock() - start
+
+
+def _against(ours: list[float], theirs: list[float], megabytes: float) -> Row:
+    return {
+        "seconds": ours,
+        "mb_per_s": megabytes / min(ours),
+        "reference_seconds": theirs,
+        "ratio": min(theirs) / min(ours),
+    }
 
 
 class Wire:

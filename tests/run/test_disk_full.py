@@ -63,7 +63,7 @@ def whole(curate: Curate, disk: SmallDisk, recipe: Path, teacher: Teacher) -> tu
     return found
 
 
-@pytest.mark.parametrize("share", [0.0, 0.35, 0.8, 0.97])
+@pytest.mark.parametrize(("share", "workers"), [(0.0, 0), (0.35, 1), (0.8, 0), (0.97, 0)])
 def test_full(
     curate: Curate,
     disk: SmallDisk,
@@ -71,6 +71,7 @@ def test_full(
     whole: tuple[dict[str, str], int, int],
     teacher: Teacher,
     share: float,
+    workers: int,
 ) -> None:
     """Space for a share of what the run needs: it stops with one line, and nothing received is bought twice."""
     bytes_, needed, requests = whole
@@ -78,7 +79,7 @@ def test_full(
     teacher.received.clear()
     disk.fill(int(needed * share))
     try:
-        done = curate.run(recipe, store, *SPLIT)
+        done = curate.run(recipe, store, *SPLIT, workers=workers)
         assert done.code == 6, done.err
         assert CURE in done.line or "is the disk full?" in done.line
         disk.free()

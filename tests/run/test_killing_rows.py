@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from command import Curate, manifest, receipts
+from killers import KILLING, killers, shards
 from recipes import step, write
 from small_run import MAY_REPEAT, prose
 
@@ -37,36 +38,13 @@ from curate.store.records import Part
 from curate.store.tables import read_batches
 from curate.text.batch import Batch
 
-KILLING = {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parents[1] / 'killing'}"}
-"""The environment in which rows kill (see killing/sitecustomize.py)."""
-
-
-def recipe(folder: Path, texts: dict[str, str]) -> Path:
-    """A source and two segments over these texts, by id."""
-    folder.mkdir(exist_ok=True)
-    rows = [{"id": name, "text": text} for name, text in texts.items()]
-    (folder / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    steps = [
-        step("docs", "read.jsonl", paths=["docs.jsonl"]),
-        step("rules", "filter.massivetext", min_words=20, **MAY_REPEAT),
-        step("unique", "dedup.exact"),
-        step("late", "filter.massivetext", min_words=21, **MAY_REPEAT),
-        step("out", "write.text", documents_per_shard=3),
-    ]
-    return write(folder / "r.yaml", steps)
-
-
-def shards(store: Path) -> list[bytes]:
-    """What was written."""
-    return [p.read_bytes() for p in sorted((store / "out").glob("*.arrow"))]
-
 
 def test_a_row_that_takes_all_memory(curate: Curate, tmp_path):
     """A worker's real limit: the row is set aside, counted, shown with its place; the next run pays nothing for it."""
     texts = {f"d{n}": prose(n, 60) for n in range(2)}
-    whole = recipe(tmp_path / "whole", {"d0": texts["d0"]})
+    whole = killers(tmp_path / "whole", {"d0": texts["d0"]})
     curate.run(whole, tmp_path / "undisturbed").ok()
-    bad = recipe(tmp_path / "bad", {**texts, "d1": texts["d1"] + " HUNGRY"})
+    bad = killers(tmp_path / "bad", {**texts, "d1": texts["d1"] + " HUNGRY"})
     store = tmp_path / "run"
     wrong = curate.run(bad, store, "--worker-memory", "banana", workers=1)
     assert (wrong.code, wrong.line.partition(";")[0]) == (2, "--worker-memory banana is no amount of memory")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from command import Curate, results
 from corpus import code, lines, one_frame, prose, rows
-from object_store import Fault, Proxy
+from object_store import Away, Fault, Proxy
 from recipes import Steps, step, write
 
 from curate.store.files import CRASH_POINTS, Store
@@ -42,17 +41,6 @@ def steps() -> Steps:
         step("words", "train.tokenizer", vocab_size=512),
         step("tokens", "write.tokens", "unique", tokenizer="words", sequence=64, tail="pad", doc_ids=True),
     ]
-
-
-def digests(store: Store) -> dict[str, str]:
-    """What command.results says of a run on a disk."""
-    found = {name: store.read(name) for name in ("manifest.json", "README.md")}
-    for made in json.loads(found["manifest.json"] or b"")["steps"]:
-        if made["shards"]:
-            folder = latest(store, made["id"])
-            names = [entry.key.removeprefix(f"{folder}/") for entry in store.list(folder)]
-            found |= {f"{made['id']}/{name}": store.read(f"{folder}/{name}") for name in names}
-    return {name: hashlib.sha256(data or b"").hexdigest() for name, data in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +93,11 @@ def run(curate: Curate, recipe: Path, s3: Proxy, tmp_path: Path) -> Run:
 def test_same_bytes_as_on_a_disk(run: Run, whole: dict[str, str], s3: Proxy, tmp_path: Path) -> None:
     """With two workers; a second run does nothing; reports read it; a training job opens it; no scratch stays."""
     run(workers=2).ok()
-    assert digests(run.store) == whole
+    assert results(run.address) == whole
     receipts = [e for e in run.store.list() if "/receipts/" in e.key]
     puts = s3.count("PUT", "/receipts/")
     assert "done before" in run().ok().out
-    assert digests(run.store) == whole
+    assert results(run.address) == whole
     assert [e for e in run.store.list() if "/receipts/" in e.key] == receipts
     assert s3.count("PUT", "/receipts/") == puts
     assert list((tmp_path / "scratch").rglob("*.arrow")) == []
@@ -134,7 +122,7 @@ def test_killed_again_and_again(run: Run, whole: dict[str, str], tmp_path: Path)
         (tmp_path / point).touch()
         assert run(CURATE_CRASH_AT=f"{point}={tmp_path / point}").code == -signal.SIGKILL, point
     run().ok()
-    assert digests(run.store) == whole
+    assert results(run.address) == whole
     # What the dead left on their way into the store is gone with the next command that writes there.
     assert [p for p in (tmp_path / "scratch").rglob("*") if p.is_file() and p.suffix == ".arrow"] == []
 
@@ -146,7 +134,7 @@ def test_killed_at(run: Run, whole: dict[str, str], tmp_path: Path, point: str) 
     done = run(CURATE_CRASH_AT=f"{point}={tmp_path / point}")
     assert done.code == (0 if point.startswith("round.") else -signal.SIGKILL)
     run().ok()
-    assert digests(run.store) == whole
+    assert results(run.address) == whole
 
 
 def test_a_bad_store(run: Run, whole: dict[str, str], s3: Proxy) -> None:
@@ -155,25 +143,17 @@ def test_a_bad_store(run: Run, whole: dict[str, str], s3: Proxy) -> None:
         s3.add(Fault(kind, share=0.04))
     run(CURATE_STORE_SECONDS="60").ok()
     s3.heal()
-    assert digests(run.store) == whole
+    assert results(run.address) == whole
     assert sum(bool(r.faults) for r in s3.requests) > 20
 
 
 def test_store_goes_away(run: Run, whole: dict[str, str], s3: Proxy) -> None:
     """A store that goes away in the middle: one line and its exit code; when it is back the run goes on."""
-    gone = Fault("drop_before")
-
-    class AfterAReceipt(Fault):
-        def matches(self, method: str, path: str) -> bool:
-            if method == "PUT" and "/receipts/" in path and gone not in s3.faults:
-                s3.faults.append(gone)
-            return False
-
-    s3.add(AfterAReceipt("delay"))
+    s3.add(Away("drop_before", methods=("PUT",), contains="/receipts/"))
     done = run(CURATE_STORE_SECONDS="1")
     assert done.code == 6
     assert "the object store does not answer" in done.line
     assert "run again when it does: what is committed is kept" in done.line
     s3.heal()
     run().ok()
-    assert digests(run.store) == whole
+    assert results(run.address) == whole

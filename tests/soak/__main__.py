@@ -1,6 +1,6 @@
 """``make soak``: a recipe with every kind of step under every fault that can be had, again and again, and what came of it.
 
-    python -m tests.soak                     all faults, 200 kills; writes the table into docs/faults.md
+    python -m tests.soak                     all faults, 200 kills; writes the table into docs/faults.md, row by row
     python -m tests.soak --kills 20 --only driver      a few of them; prints only
 
 After each fault the same command goes on to the end. Then the final dataset must have the same bytes as the undisturbed
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import platform
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.soak import faults, kills
+from tests.soak import faults, kills, liveness
 from tests.soak.ground import Ground, Row, Skip
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -55,6 +56,7 @@ def planned(count: int, seed: int) -> Iterator[tuple[str, Fault]]:
     }
     for kind, part in share.items():
         yield names[kind], _until(acts[kind], max(1, round(part * max(0, count - len(kills.CRASH_POINTS)))))
+    yield from liveness.LAST
 
 
 def _until(act: Fault, times: int) -> Fault:
@@ -67,57 +69,70 @@ def _until(act: Fault, times: int) -> Fault:
     return again
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as Markdown."""
-    head = ["fault", "times", "lost rows", "duplicate rows", "extra requests", "bytes identical", "orphans removed"]
-    lines = [head, ["---", *["---:"] * 4, "---", "---:"]]
-    for row in rows:
-        extra = f"{row.extra} (of {row.allowed} that were in flight)" if row.allowed else str(row.extra)
-        counts = [str(row.times), str(row.lost), str(row.duplicates), extra]
-        lines.append([row.fault, *counts, "yes" if row.identical else "NO", str(row.orphans)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+HEAD = (
+    "| fault | times | lost rows | duplicate rows | extra requests | bytes identical | orphans removed |\n"
+    "| --- | ---: | ---: | ---: | ---: | --- | ---: |"
+)
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    extra = f"{row.extra} (of {row.allowed} that were in flight)" if row.allowed else str(row.extra)
+    cells = [row.fault, row.times, row.lost, row.duplicates, extra, "yes" if row.identical else "NO", row.orphans]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
-    """The command line."""
+    """The command line: the table goes to standard output, row by row, and all else to standard error."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--kills", type=int, default=200, help="kill -9 in all, about (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--only", default="", help="faults whose name has this in it; writes nothing")
     given = parser.parse_args()
+    # So that whoever stops it finds no processes, mounts and namespaces left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started, rows = time.monotonic(), list[Row]()
+    todo = [(fault, act) for fault, act in planned(given.kills, given.seed) if given.only in fault]
+    print(HEAD, flush=True)
     with tempfile.TemporaryDirectory(prefix="curate-soak-") as name, Ground(Path(name)) as ground:
-        for fault, act in planned(given.kills, given.seed):
-            if given.only not in fault:
+        for number, (fault, act) in enumerate(todo, 1):
+            row = Row(fault)
+            if not _done(ground, act, row):
                 continue
-            row, begun = Row(fault), time.monotonic()
-            try:
-                act(ground, row)
-            except Skip as why:
-                print(f"{'skipped':>8}  {fault}: {why}", flush=True)
-                continue
-            except Exception as error:
-                row.wrong.append(f"{type(error).__name__}: {str(error)[-400:]}")
-            row.seconds = time.monotonic() - begun
             rows.append(row)
-            print(f"{'ok' if row.good else 'WRONG':>8}  {fault}: {row.times} times, {row.seconds:.0f} s", flush=True)
-            for line in row.wrong:
-                print(f"{'':>10}{line}", flush=True)
-    killed = sum(row.times for row in rows if row.fault.startswith("kill -9"))
-    minutes = (time.monotonic() - started) / 60
-    print(f"\n{table(rows)}\n\n{killed} kills, {minutes:.0f} minutes")
-    if not given.only:
-        _write(table(rows), killed, minutes, given.kills, given.seed)
+            print(line(row), flush=True)
+            if not given.only:
+                minutes = (time.monotonic() - started) / 60
+                command = f"`python -m tests.soak --kills {given.kills} --seed {given.seed}`"
+                _write(rows, f"{command}, {number} of {len(todo)} faults in {minutes:.0f} minutes")
     sys.exit(not all(row.good for row in rows))
 
 
-def _write(found: str, killed: int, minutes: float, count: int, seed: int) -> None:
-    command = f"python -m tests.soak --kills {count} --seed {seed}"
-    said = f"`{command}`: {killed} kills in {minutes:.0f} minutes, on {platform.machine()} with Linux {platform.release()}."
+def _done(ground: Ground, act: Fault, row: Row) -> bool:
+    """Do it and say how it went; False where it can't be done here."""
+    begun = time.monotonic()
+    try:
+        act(ground, row)
+    except Skip as why:
+        print(f"skipped  {row.fault}: {why}", file=sys.stderr, flush=True)
+        return False
+    except Exception as error:
+        row.wrong.append(f"{type(error).__name__}: {str(error)[-400:]}")
+    how = "ok" if row.good else "WRONG"
+    print(f"{how}  {row.fault}: {row.times} times, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    for why in row.wrong:
+        print(f"    {why}", file=sys.stderr, flush=True)
+    return True
+
+
+def _write(rows: list[Row], done: str) -> None:
+    killed = sum(row.times for row in rows if row.fault.startswith("kill -9"))
+    said = f"{done}: {killed} kills, on {platform.machine()} with Linux {platform.release()}."
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{said}\n\n{found}\n{END}{after}", encoding="utf-8")
+    table = "\n".join([HEAD, *map(line, rows)])
+    PAGE.write_text(f"{before}{BEGIN}\n{said}\n\n{table}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
-from command import Curate, Done, alive, receipts, results
+from command import Curate, Done, alive, results
 from corpus import code, lines, near_copy, one_frame, prose, rows
+from object_store import S3Server
 from recipes import step, write
 
 from curate.llm.teacher import Call, Say, Teacher, default_script
+from curate.store.files import Store
+from curate.store.latest import latest
 
 IN_FLIGHT = 3
 """Requests that the recipe's model serves at once: what a kill may lose."""
@@ -53,7 +56,6 @@ class Row:
     allowed: int = 0
     identical: bool = True
     orphans: int = 0
-    seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -75,12 +77,13 @@ class Ground:
         whole: digests of the undisturbed result.
         kept: names of its files after ``curate gc``, without attempts' own digits.
         requests: how many requests it takes.
+        env: what all commands find in their environment.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.curate, self.teacher = Curate(), Teacher(slowly)
-        self._number = 0
+        self._number, self.env = 0, dict[str, str]()
 
     def __enter__(self) -> Self:
         self.teacher.__enter__()
@@ -139,12 +142,19 @@ class Ground:
         self.teacher.received.clear()
         return self.folder / f"run-{self._number}"
 
-    def run(self, store: Path, *argv: str, workers: int = 0, **how: Any) -> Done:
+    def bucket(self, server: S3Server) -> str:
+        """The same on an object store."""
+        self.teacher.received.clear()
+        return f"s3://{server.new_bucket()}/run"
+
+    def run(
+        self, store: Path | str, *argv: str, workers: int = 0, env: dict[str, str] | None = None, **how: Any
+    ) -> Done:
         """``curate run``, or going on with it."""
-        return self.curate.run(self.recipe, store, *SPLIT, *argv, workers=workers, **how)
+        return self.curate.run(self.recipe, store, *SPLIT, *argv, workers=workers, env=self.env | (env or {}), **how)
 
     def finish(
-        self, row: Row, store: Path, *argv: str, workers: int = 0, in_flight: int = 0, harmed: bool = False
+        self, row: Row, store: Path | str, *argv: str, workers: int = 0, in_flight: int = 0, harmed: bool = False
     ) -> None:
         """Go on to the end, undisturbed, and hold what came out against what must.
 
@@ -164,42 +174,50 @@ class Ground:
         row.extra += sum(self.teacher.received.values()) - self.requests
         row.allowed += in_flight
         self._collect(row, store, harmed=harmed)
-        shutil.rmtree(store, ignore_errors=True)
+        if isinstance(store, Path):
+            shutil.rmtree(store, ignore_errors=True)
 
-    def _collect(self, row: Row, store: Path, *, harmed: bool) -> None:
+    def _collect(self, row: Row, store: Path | str, *, harmed: bool) -> None:
         """``curate gc`` removes the orphans: what an undisturbed run has stays, and nothing else; a run redoes nothing."""
-        said = json.loads(self.curate("gc", store, "--yes", "--json").ok().out)
+        said = self._gc(store, "--yes")
         row.orphans += sum(len(keys) for keys in said["files"].values())
         left = _names(store)
         surplus, missing = sorted(left - self.kept), sorted(self.kept - left)
         if surplus or (missing and not harmed):
             row.wrong.append(f"after gc: surplus {surplus[:5]}, missing {missing[:5]}")
-        before, asked = receipts(store), sum(self.teacher.received.values())
+        before, asked = _statements(store), sum(self.teacher.received.values())
         self.run(store).ok()
-        if receipts(store) != before or sum(self.teacher.received.values()) != asked or results(store) != self.whole:
+        if _statements(store) != before or sum(self.teacher.received.values()) != asked or results(store) != self.whole:
             row.wrong.append("a run after gc did something")
-        again = json.loads(self.curate("gc", store, "--json").ok().out)
+        again = self._gc(store)
         if again["files"]:
             row.wrong.append(f"a second gc found {again['files']}")
 
+    def _gc(self, store: Path | str, *argv: str) -> dict[str, Any]:
+        found = json.loads(self.curate("gc", store, "--json", *argv, env=self.env).ok().out)
+        assert isinstance(found, dict)
+        return found
 
-def _ids(store: Path) -> list[bytes]:
+
+def _ids(store: Path | str) -> list[bytes]:
     """Ids of the rows of the final dataset."""
-    found: list[bytes] = []
-    for path in sorted((store / "text").glob("*.arrow")):
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            found += reader.read_all().column("id").to_pylist()
+    files, found = Store(store), list[bytes]()
+    for entry in files.list(latest(files, "text")):
+        if entry.key.endswith(".arrow"):
+            with pa.ipc.open_stream(files.read(entry.key)) as reader:
+                found += reader.read_all().column("id").to_pylist()
     return found
 
 
-def _names(store: Path) -> set[str]:
+def _names(store: Path | str) -> set[str]:
     """Files of a store that a run made of its inputs, without the digits that are each attempt's own."""
-    return {
-        re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", path.relative_to(store).as_posix())
-        for name in ("steps", "signals", "pieces")
-        for path in (store / name).rglob("*")
-        if path.is_file()
-    }
+    folders = ("steps", "signals", "pieces")
+    return {re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", e.key) for name in folders for e in Store(store).list(name)}
+
+
+def _statements(store: Path | str) -> dict[str, float]:
+    """Receipts and records, with the times of their last changes: unchanged means that nothing was done."""
+    return {e.key: e.modified for e in Store(store).list("steps") if re.search(r"/(receipts|done-)", e.key)}
 
 
 def wait_for(condition: Any, pid: int) -> bool:

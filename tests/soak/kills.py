@@ -24,13 +24,13 @@ TASK_POINTS = tuple(p for p in CRASH_POINTS if p.split(".")[0] in ("segment", "c
 
 def at_points(ground: Ground, row: Row) -> None:
     """The only process dies once at every crash point, each time going on from where the last one died."""
-    store, tokens = ground.store(), _tokens(ground.folder, CRASH_POINTS)
+    store, tokens = ground.store(), tokens_for(ground.folder, CRASH_POINTS)
     for _ in range(len(tokens) * 2):
-        done = ground.run(store, env=_environment(tokens))
+        done = ground.run(store, env=crash_at(tokens))
         row.times += done.code == -signal.SIGKILL
         if done.code == 0:
             break
-        _expect(row, done, -signal.SIGKILL)
+        expect(row, done, -signal.SIGKILL)
     never = [point for point, token in tokens.items() if token.exists()]
     if set(never) - {"mend.after-move"}:
         row.wrong.append(f"points that were not reached: {never}")
@@ -43,10 +43,10 @@ def workers_at_points(ground: Ground, row: Row) -> None:
     """Workers die at every point of tasks; the same driver comes to its end."""
     store, points = ground.store(), [p for p in TASK_POINTS if p.endswith(("before-receipt", "after-piece"))]
     for group in (points, [p for p in TASK_POINTS if p not in points]):
-        tokens = _tokens(ground.folder, group)
-        done = ground.run(store, workers=2, env=_environment(tokens))
+        tokens = tokens_for(ground.folder, group)
+        done = ground.run(store, workers=2, env=crash_at(tokens))
         row.times += sum(not token.exists() for token in tokens.values())
-        _expect(row, done, 0)
+        expect(row, done, 0)
         ground.finish(row, store)
         store = ground.store()
 
@@ -59,7 +59,7 @@ def driver(ground: Ground, row: Row, rng: random.Random, workers: int, kills: in
         row.times += done.code == -signal.SIGKILL
         if done.code == 0:
             break
-        _expect(row, done, -signal.SIGKILL)
+        expect(row, done, -signal.SIGKILL)
     ground.finish(row, store, workers=workers, in_flight=(row.times - before) * IN_FLIGHT)
 
 
@@ -69,13 +69,13 @@ def worker(ground: Ground, row: Row, rng: random.Random, kills: int) -> None:
 
     def kill(pid: int) -> None:
         for _ in range(kills):
-            if not _moment(store, ground, pid, rng):
+            if not moment(store, ground, pid, rng):
                 return
             victims = workers_of(pid)
             if victims:
-                row.times += _kill_one(rng.choice(victims))
+                row.times += kill_one(rng.choice(victims))
 
-    _expect(row, ground.run(store, workers=2, meanwhile=kill), 0)
+    expect(row, ground.run(store, workers=2, meanwhile=kill), 0)
     ground.finish(row, store)
 
 
@@ -88,11 +88,11 @@ def cluster(ground: Ground, row: Row, rng: random.Random, victim: str) -> None:
     with Cluster(ground.folder) as running:
 
         def kill(pid: int) -> None:
-            if _moment(store, ground, pid, rng):
-                row.times += _kill_one(rng.choice(running.pids(victim)))
+            if moment(store, ground, pid, rng):
+                row.times += kill_one(rng.choice(running.pids(victim)))
 
         done = ground.run(store, "--cluster", running.address, meanwhile=kill)
-        _expect(row, done, 4 if victim == "scheduler" else 0, 0)
+        expect(row, done, 4 if victim == "scheduler" else 0, 0)
     with Cluster(ground.folder) as running:
         ground.run(store, "--cluster", running.address).ok()
     ground.finish(row, store)
@@ -104,7 +104,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "scheduler.json"
         self._file.unlink(missing_ok=True)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+        # A session each: what is left of it at the end is ended, whoever in it was killed before.
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "start_new_session": True}
         dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
         options = ["--port", "0", "--dashboard-address", "127.0.0.1:0", "--host", "127.0.0.1"]
         self._scheduler = subprocess.Popen([*dask, *options, "--scheduler-file", str(self._file)], **quiet)  # type: ignore[call-overload]
@@ -124,12 +125,9 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         for process in (*self._nannies, self._scheduler):
-            children = descendants(process.pid)
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            for pid in gone(children, 2):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
     def pids(self, what: str) -> list[int]:
         """Of its scheduler, its nannies, or their workers."""
@@ -149,30 +147,31 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
-def _moment(store: Path, ground: Ground, pid: int, rng: random.Random) -> bool:
-    """Wait for a random moment of a run: drawn from the files it leaves, or from the requests it sends."""
+def moment(folder: Path, ground: Ground, pid: int, rng: random.Random) -> bool:
+    """Wait for a random moment of a run: drawn from the files it leaves in a folder, or from the requests it sends."""
     count = _files if rng.random() < 0.8 else lambda _: sum(ground.teacher.received.values())
-    aim = count(store) + rng.randrange(1, 40 if count is _files else 6)
-    if not wait_for(lambda: count(store) >= aim, pid):
+    aim = count(folder) + rng.randrange(1, 40 if count is _files else 6)
+    if not wait_for(lambda: count(folder) >= aim, pid):
         return False
     time.sleep(rng.uniform(0, 0.01))
     return True
 
 
-def _files(store: Path) -> int:
-    return sum(1 for _ in store.rglob("*"))
+def _files(folder: Path) -> int:
+    # Not rglob, which fails when a folder goes while it looks.
+    return sum(len(names) + len(files) for _, names, files in os.walk(folder))
 
 
 def _kill(ground: Ground, store: Path, pid: int, victims: list[int], rng: random.Random) -> None:
-    if _moment(store, ground, pid, rng):
+    if moment(store, ground, pid, rng):
         children = descendants(pid)
         for victim in victims:
-            _kill_one(victim)
+            kill_one(victim)
         for left in gone(children):
             raise AssertionError(f"process {left} outlived its driver")
 
 
-def _kill_one(pid: int) -> bool:
+def kill_one(pid: int) -> bool:
     with suppress(ProcessLookupError):
         there = alive(pid)
         os.kill(pid, signal.SIGKILL)
@@ -180,18 +179,18 @@ def _kill_one(pid: int) -> bool:
     return False
 
 
-def _tokens(folder: Path, points: tuple[str, ...] | list[str]) -> dict[str, Path]:
+def tokens_for(folder: Path, points: tuple[str, ...] | list[str]) -> dict[str, Path]:
     tokens = {point: folder / f"token-{point}" for point in points}
     for token in tokens.values():
         token.touch()
     return tokens
 
 
-def _environment(tokens: dict[str, Path]) -> dict[str, str]:
+def crash_at(tokens: dict[str, Path]) -> dict[str, str]:
     return {"CURATE_CRASH_AT": ",".join(f"{point}={token}" for point, token in tokens.items())}
 
 
-def _expect(row: Row, done: Done, *codes: int) -> None:
+def expect(row: Row, done: Done, *codes: int) -> None:
     """One of these exit codes, and no traceback."""
     if done.code not in codes:
         row.wrong.append(f"exit {done.code} instead of {codes}: {(done.err or done.out)[-300:]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -11,34 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from command import manifest, results
-from recipes import step, write
-from small_run import MAY_REPEAT, prose
+from killers import KILLING, killers, shards
+from small_run import prose
 
-from tests.soak.ground import Ground, Row, Skip, wait_for
+from tests.soak.ground import Ground, Row, Skip
+from tests.soak.kills import moment
 from tests.soak.network import Network, why_not
 from tests.soak.partition import CUTS, MACHINES, Site
-
-KILLING = {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parents[1] / 'killing'}"}
-"""The environment in which rows kill (see killing/sitecustomize.py)."""
-
-
-def _recipe(folder: Path, texts: dict[str, str]) -> Path:
-    """A segment with a source and one without, over some texts by id."""
-    folder.mkdir(parents=True)
-    lines = (json.dumps({"id": name, "text": text}) for name, text in texts.items())
-    (folder / "docs.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    steps = [
-        step("docs", "read.jsonl", paths=["docs.jsonl"]),
-        step("rules", "filter.massivetext", min_words=20, **MAY_REPEAT),
-        step("unique", "dedup.exact"),
-        step("late", "filter.massivetext", min_words=21, **MAY_REPEAT),
-        step("out", "write.text", documents_per_shard=9),
-    ]
-    return write(folder / "r.yaml", steps)
-
-
-def _shards(store: Path) -> dict[str, str]:
-    return {name: digest for name, digest in results(store, card=False).items() if name != "manifest.json"}
 
 
 def killing_rows(ground: Ground, row: Row) -> None:
@@ -47,11 +25,11 @@ def killing_rows(ground: Ground, row: Row) -> None:
         where = ground.store()
         texts = {f"d{n}": prose(n, 60) for n in range(20)}
         bad = {**texts, "d3": texts["d3"] + " KILLER-rules", "d17": texts["d17"] + " KILLER-late"}
-        whole = _recipe(where / "whole", {k: v for k, v in texts.items() if k not in ("d3", "d17")})
+        whole = killers(where / "whole", {k: v for k, v in texts.items() if k not in ("d3", "d17")})
         ground.curate.run(whole, where / "undisturbed").ok()
-        ground.curate.run(_recipe(where / "bad", bad), where / "run", workers=workers, env=KILLING).ok()
+        ground.curate.run(killers(where / "bad", bad), where / "run", workers=workers, env=KILLING).ok()
         row.times += 2
-        row.identical &= _shards(where / "run") == _shards(where / "undisturbed")
+        row.identical &= shards(where / "run") == shards(where / "undisturbed")
         said = {name: one["reasons"].get("kills_worker") for name, one in manifest(where / "run")["steps"].items()}
         if (said["rules"], said["late"]) != (1, 1):
             row.wrong.append(f"rows set aside: {said}")
@@ -60,7 +38,7 @@ def killing_rows(ground: Ground, row: Row) -> None:
 def memory_limit(ground: Ground, row: Row) -> None:
     """A batch that takes more than a worker may have: done in smaller ones, with no row set aside."""
     where = ground.store()
-    recipe = _recipe(where / "in", {f"d{n}": f"{prose(n, 40)} GREEDY" for n in range(200)})
+    recipe = killers(where / "in", {f"d{n}": f"{prose(n, 40)} GREEDY" for n in range(200)})
     ground.curate.run(recipe, where / "undisturbed").ok()
     # A worker has about 250 MB before it does anything; 200 of these rows take 1,000 together, 64 of them 320.
     ground.curate.run(recipe, where / "run", "--worker-memory", "800MB", workers=1, env=KILLING).ok()
@@ -73,11 +51,10 @@ def preempted(ground: Ground, row: Row) -> None:
     rng = random.Random(5)
     for workers in (0, 2):
         store = ground.store()
-        for _ in range(4):
+        for _ in range(6):
 
             def term(pid: int, store: Path = store) -> None:
-                files = rng.randrange(5, 60)
-                if wait_for(lambda: len(list(store.rglob("*.json"))) > files, pid):
+                if moment(store / "steps", ground, pid, rng):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGTERM)
 
@@ -107,6 +84,6 @@ ALL = [
     ("rows that kill their worker", killing_rows),
     ("a worker's memory limit hit", memory_limit),
     ("SIGTERM to the driver at random moments", preempted),
-    ("network partitions", partitions),
 ]
-"""Each with its row's name."""
+"""Each with its row's name; of those that take minutes, see LAST."""
+LAST = [("network partitions", partitions)]

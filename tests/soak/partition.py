@@ -121,7 +121,7 @@ class Site:
         if driver.returncode:
             lines = [line for line in said.splitlines() if line.startswith("curate:")]
             if len(lines) != 1 or "Traceback" in said:
-                raise SystemExit(f"{cut}: not one line but\n{said}")
+                raise AssertionError(f"{cut}: not one line but\n{said}")
             subprocess.run(
                 [*self._call(store), "--workers", "0"], check=True, capture_output=True, timeout=MOST_SECONDS
             )
@@ -133,7 +133,7 @@ class Site:
         end = time.monotonic() + MOST_SECONDS
         while len(list(store.glob("steps/*/*/receipts/*.json"))) < 3:
             if driver.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"the run came to nothing: {driver.communicate()[1]}")
+                raise AssertionError(f"the run came to nothing: {driver.communicate()[1]}")
             time.sleep(0.01)
         for name in cut.machines:
             self._network.cut(name)
