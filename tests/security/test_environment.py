@@ -173,12 +173,12 @@ def test_arguments_with_a_key_are_not_kept(curate: Curate, tmp_path: Path) -> No
     recipe = write(tmp_path / "r.yaml", [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("out", "write.text")])
     key, word = "sk-of-the-command-line", "swordfish"
     done = curate(
-        *("run", recipe, "--store", tmp_path / "run", "--cluster", f"tcp://{key}:{word}@127.0.0.1:9"),
+        *("run", recipe, "--store", tmp_path / "run", "--cluster", f"carrier-pigeon://{key}:{word}@127.0.0.1:9"),
         env={"SOME_API_KEY": key},
     )
     assert done.code == 4
     run = (tmp_path / "run" / "run.json").read_text()
-    assert "tcp://***@127.0.0.1:9" in run
+    assert "carrier-pigeon://***@127.0.0.1:9" in run
     assert key not in run + done.err + done.out and word not in run + done.err + done.out
 
 

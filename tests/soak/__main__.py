@@ -37,25 +37,21 @@ def planned(count: int, seed: int) -> Iterator[tuple[str, Fault]]:
     yield "kill -9 of the only process, at every crash point", kills.at_points
     yield "kill -9 of a worker, at every crash point of tasks", kills.workers_at_points
     yield from faults.ALL
-    share = {"alone": 0.35, "driver": 0.25, "worker": 0.25, "scheduler": 0.05, "nanny": 0.05, "member": 0.05}
-    names = {
-        "alone": "kill -9 of the only process, at random moments",
-        "driver": "kill -9 of the driver of two workers, at random moments",
-        "worker": "kill -9 of a worker, at random moments",
-        "scheduler": "kill -9 of a running cluster's scheduler",
-        "nanny": "kill -9 of a running cluster's nanny",
-        "member": "kill -9 of a running cluster's worker",
-    }
-    acts: dict[str, Fault] = {
-        "alone": lambda ground, row: kills.driver(ground, row, rng, 0, 7),
-        "driver": lambda ground, row: kills.driver(ground, row, rng, 2, 5),
-        "worker": lambda ground, row: kills.worker(ground, row, rng, 4),
-        "scheduler": lambda ground, row: kills.cluster(ground, row, rng, "scheduler"),
-        "nanny": lambda ground, row: kills.cluster(ground, row, rng, "nanny"),
-        "member": lambda ground, row: kills.cluster(ground, row, rng, "worker"),
-    }
-    for kind, part in share.items():
-        yield names[kind], _until(acts[kind], max(1, round(part * max(0, count - len(kills.CRASH_POINTS)))))
+    of_cluster = "kill -9 of a running cluster's"
+    at_random: list[tuple[str, float, Fault]] = [
+        ("kill -9 of the only process, at random moments", 0.35, lambda g, row: kills.driver(g, row, rng, 0, 7)),
+        (
+            "kill -9 of the driver of two workers, at random moments",
+            0.25,
+            lambda g, row: kills.driver(g, row, rng, 2, 5),
+        ),
+        ("kill -9 of a worker, at random moments", 0.25, lambda g, row: kills.worker(g, row, rng, 4)),
+        (f"{of_cluster} scheduler", 0.05, lambda g, row: kills.cluster(g, row, rng, "scheduler")),
+        (f"{of_cluster} nanny", 0.05, lambda g, row: kills.cluster(g, row, rng, "nanny")),
+        (f"{of_cluster} worker", 0.05, lambda g, row: kills.cluster(g, row, rng, "worker")),
+    ]
+    for name, share, act in at_random:
+        yield name, _until(act, max(1, round(share * max(0, count - len(kills.CRASH_POINTS)))))
     yield from liveness.LAST
 
 
@@ -78,7 +74,8 @@ HEAD = (
 def line(row: Row) -> str:
     """A row of the table."""
     extra = f"{row.extra} (of {row.allowed} that were in flight)" if row.allowed else str(row.extra)
-    cells = [row.fault, row.times, row.lost, row.duplicates, extra, "yes" if row.identical else "NO", row.orphans]
+    same = "yes" if row.good else f"{'yes' if row.identical else 'NO'}, and not all held"
+    cells = [row.fault, row.times, row.lost, row.duplicates, extra, same, row.orphans]
     return f"| {' | '.join(map(str, cells))} |"
 
 
