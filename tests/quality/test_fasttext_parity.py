@@ -53,7 +53,7 @@ def documents():
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return train_models(tmp_path_factory.mktemp("models"), samples(120))
+    return train_models(tmp_path_factory.mktemp("models"), [text[:2000] for text in samples(120)])
 
 
 @cache

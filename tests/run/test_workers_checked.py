@@ -64,40 +64,49 @@ def test_workers_that_can_not_work(curate: Curate, tmp_path):
     other = tmp_path / "other" / "curate"
     other.mkdir(parents=True)
     (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
-    meeting = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
     python = [sys.executable, "-m"]
+    meeting = tmp_path / "scheduler.json"
     scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    work = [*python, "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
-    work += ["--local-directory", "/dev/shm", "--scheduler-file", str(meeting)]
-    blind = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {store.parent} && exec "$@"', "sh", *work]
-    running = [subprocess.Popen([*scheduler, "--scheduler-file", str(meeting)], **quiet)]
+    running = {"scheduler": subprocess.Popen([*scheduler, "--scheduler-file", str(meeting)], **quiet)}
+
+    def start(name: str, *before: str, **env: str) -> None:
+        """A worker: it comes up, and waits for the file that tells where the scheduler is."""
+        work = [*before, *python, "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+        work += ["--local-directory", "/dev/shm", "--scheduler-file", str(tmp_path / name), "--name", name]
+        running[name] = subprocess.Popen(work, env={**os.environ, **env}, **quiet)
+
+    def admit(name: str) -> None:
+        (tmp_path / name).write_bytes(meeting.read_bytes())
+
+    def join(_: int) -> None:
+        end = time.monotonic() + 100
+        while not list(store.glob("steps/*/*/receipts/*")) and time.monotonic() < end:
+            time.sleep(0.01)
+        running["good"].send_signal(signal.SIGSTOP)  # From now on all tasks are the other one's.
+        admit("blind")
+
     try:
+        start("foreign", PYTHONPATH=str(other.parent))
+        start("good")
+        start("blind", "unshare", "-m", "sh", "-c", f'mount -t tmpfs none {store.parent} && exec "$@"', "sh")
         for _ in range(600):
             if meeting.exists() and meeting.read_text().strip():
                 break
             time.sleep(0.1)
-        running.append(subprocess.Popen(work, env={**os.environ, "PYTHONPATH": str(other.parent)}, **quiet))
+        admit("foreign")
         done = curate.run(recipe, store, "--cluster", meeting)
         assert done.code == 8
         assert "have other versions" in done.line
         assert "curate absent (No module named" in done.line
         assert not list(store.glob("steps/*/*/receipts/*"))
-        running[-1].kill()
-        running.pop().wait(20)
-        running.append(subprocess.Popen([*work, "--name", "good"], **quiet))
-
-        def join(_: int) -> None:
-            end = time.monotonic() + 100
-            while not list(store.glob("steps/*/*/receipts/*")) and time.monotonic() < end:
-                time.sleep(0.01)
-            running[-1].send_signal(signal.SIGSTOP)  # From now on all tasks are the other one's.
-            running.append(subprocess.Popen(blind, **quiet))
-
+        running["foreign"].kill()
+        running["foreign"].wait(20)
+        admit("good")
         done = curate.run(recipe, store, "--cluster", meeting, "--split-mb", 0.001, meanwhile=join)
         assert done.code == 6, done.err
         assert "do not see the store" in done.line
     finally:
-        for process in reversed(running):
+        for process in reversed(running.values()):
             process.kill()
             process.wait(20)
