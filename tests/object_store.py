@@ -257,6 +257,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each body waits 40 ms, until the client has acknowledged its headers
     owner: Proxy
 
     def log_message(self, *_: object) -> None:
@@ -351,6 +352,8 @@ def _serve() -> None:
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
+        disable_nagle_algorithm = True
+
         def log(self, *_: object) -> None:
             pass
 

@@ -48,14 +48,14 @@ def _die():
 def _hold(megabytes):
     held = [b"x" * (1 << 20) for _ in range(megabytes)]
     if len(held) > 500:
-        time.sleep(5)  # Somebody who watches looks ten times a second.
+        time.sleep(5)
 
 
 def _eat():
     held = []
-    for _ in range(600):
-        held.append(bytearray(os.urandom(1 << 20)) * 16)
-        time.sleep(0.02)
+    for _ in range(300):
+        held.append(bytearray(os.urandom(1 << 20)) * 32)
+        time.sleep(0.02)  # Somebody who watches looks ten times a second.
 
 
 class _Loader(importlib.abc.Loader):

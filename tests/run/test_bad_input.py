@@ -276,5 +276,5 @@ def test_input_that_changes_while_it_is_read(curate: Curate, home: Path, how: st
     before = len(list(store.glob("steps/rules/*/receipts/*.json")))
     assert 1 <= before < 200
     curate.run(home / "r.yaml", store, *split).ok()
-    curate.run(home / "r.yaml", home / "fresh", *split).ok()
+    curate.run(home / "r.yaml", home / "fresh").ok()
     assert results(store) == results(home / "fresh")

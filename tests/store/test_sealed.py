@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def write(path: Path, batches: list[pa.RecordBatch] = BATCHES) -> Path:
     return path
 
 
-def damaged(path: Path) -> bool:
+def damaged(path: Path, batches: list[pa.RecordBatch] = BATCHES) -> bool:
     """Whether reading everything says that the file is damaged; fails when it gives other rows."""
     try:
         with open_table(path) as table:
@@ -41,22 +41,23 @@ def damaged(path: Path) -> bool:
     except DamagedError as error:
         assert error.place == str(path)
         return True
-    assert [b.to_pydict() for b in found] == [b.to_pydict() for b in BATCHES]
+    assert [b.to_pydict() for b in found] == [b.to_pydict() for b in batches]
     return False
 
 
 def test_any_bit(tmp_path: Path) -> None:
     """Every single bit of a small table, flipped, is noticed: of batches, footer, seal and its magic."""
-    path = write(tmp_path / "t.arrow", BATCHES)
+    small = [batch[:9] for batch in BATCHES]
+    path = write(tmp_path / "t.arrow", small)
     whole = path.read_bytes()
-    assert not damaged(path)
-    rng = random.Random(1)
-    for at in range(0, len(whole) * 8, 37 if len(whole) > 4000 else 1):
-        bit = min(at + rng.randrange(37), len(whole) * 8 - 1)
-        broken = bytearray(whole)
-        broken[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(broken)
-        assert damaged(path), f"bit {bit} of {len(whole) * 8}"
+    assert not damaged(path, small)
+    with path.open("r+b") as file:
+        for bit in range(len(whole) * 8):
+            # In place: a file that is truncated and written anew is flushed by some file systems when it is closed.
+            os.pwrite(file.fileno(), bytes([whole[bit // 8] ^ 1 << bit % 8]), bit // 8)
+            assert damaged(path, small), f"bit {bit} of {len(whole) * 8}"
+            os.pwrite(file.fileno(), whole[bit // 8 : bit // 8 + 1], bit // 8)
+    assert not damaged(path, small)
 
 
 @given(st.integers(0, 1 << 30), st.integers(1, 2000), st.sampled_from(["zeros", "cut", "gone", "more"]))
