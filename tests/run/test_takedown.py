@@ -16,6 +16,7 @@ from recipes import step, write
 from small_run import prose
 
 from curate.llm.teacher import Call, Say, Teacher
+from curate.store import known_files
 from curate.store.tables import read_batches
 
 JUDGED = 30
@@ -119,7 +120,10 @@ def texts(store: Path) -> str:
     for path in (p for p in store.rglob("*") if p.is_file() and not p.is_symlink()):
         if "rounds" in path.parts or path.name.startswith(("journal", "local-model")):
             continue
-        if path.suffix == ".arrow" and not any(part.startswith("out-") for part in path.parts):
+        if path.name == known_files.KEY:
+            with pa.ipc.open_file(path.read_bytes()[:-8]) as reader:  # behind it stands its checksum
+                found.append(str(reader.read_all().to_pydict()))
+        elif path.suffix == ".arrow" and not any(part.startswith("out-") for part in path.parts):
             found += [str(batch.to_pydict()) for batch in read_batches(path)]
         else:
             found.append(path.read_bytes().decode("utf-8", "replace"))
