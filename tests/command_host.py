@@ -54,6 +54,7 @@ def warm() -> None:
 def serve() -> None:
     """One request a line: answer with the pid, then, when it has ended, with how."""
     import distributed  # noqa: F401
+    import s3fs  # noqa: F401
     from editing import make_known
 
     from curate.cli import check, copy, explain, inspect, plan, run, score, stages, train  # noqa: F401
