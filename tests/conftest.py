@@ -60,3 +60,20 @@ def s3(s3_server, monkeypatch: pytest.MonkeyPatch) -> Iterator:
         if "s3fs" in sys.modules:
             # Connections to a proxy that is no more.
             sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator:
+    """A Google Cloud Storage server on loopback, in a process of its own (see google_store.py)."""
+    from google_store import GoogleServer
+
+    with GoogleServer() as server:
+        yield server
+
+
+@pytest.fixture
+def google(google_server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of its own on that server; this process and its children find it by the environment."""
+    for name, value in google_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return google_server.new_bucket()

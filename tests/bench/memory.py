@@ -1,8 +1,8 @@
-"""Memory of workers, by what could fill it: ``make memory``, or ``python -m tests.bench.memory [--mb 5120]``.
+"""Memory of workers, by what could fill it: ``make memory``, or ``python -m tests.bench.memory [--mb 8000]``.
 
 * ``too_large FORMAT``: a document of 500 MB among small ones, which is set aside by name. JSON lines, gz, zst, Parquet, Arrow.
 * ``tiny``: a million documents of a few bytes through reading, exact deduplication and writing.
-* ``twenty FORMAT``: an input file of 20 times ``--worker-memory`` (256 MiB): a nanny ends a worker that comes to 95 % of it.
+* ``twenty FORMAT``: an input file of 20 times ``--worker-memory`` (400 MiB, of which Python and its libraries need about 290): a nanny ends a worker that comes to 95 % of it.
 
 Peaks are VmHWM of each worker from /proc, pages of mapped files included. ``start`` is that of a worker that read
 almost nothing: Python, Arrow and the kernels. Parquet and Arrow hold a column's values of a row group or batch as one
@@ -158,7 +158,7 @@ def _row(name: str, path: Path, peak: Peak, start: float) -> dict[str, Any]:
 def main() -> int:
     """Print a line for each."""
     arguments = argparse.ArgumentParser(prog="tests.bench.memory", description="peak memory of workers")
-    arguments.add_argument("--mb", type=float, default=5120, help="MiB of text of the large files: 20 workers' memory")
+    arguments.add_argument("--mb", type=float, default=8000, help="MiB of text of the large files: 20 workers' memory")
     arguments.add_argument("--large", type=int, default=500_000_000, help="bytes of the large document")
     arguments.add_argument("--tiny", type=int, default=1_000_000, help="tiny documents")
     asked = arguments.parse_args()

@@ -1,4 +1,4 @@
-"""What a store promises, in a folder, in memory and on S3 alike; and what it does when an object store is slow or away."""
+"""What a store promises: in a folder, in memory, on S3 and on Google's; and what it does when an object store is slow or away."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
-@pytest.fixture(params=["disk", "memory", "s3"])
+@pytest.fixture(params=["disk", "memory", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of each kind."""
     if request.param == "disk":
         return Store(tmp_path / "run")
     if request.param == "memory":
         return Store(f"memory://{uuid.uuid4().hex}/run")
+    if request.param == "gs":
+        return Store(f"gs://{request.getfixturevalue('google')}/some/run")
     return Store(f"s3://{request.getfixturevalue('s3').bucket}/some/run")
 
 
