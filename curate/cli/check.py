@@ -93,19 +93,18 @@ def _run(what: str, *, as_json: bool) -> None:
 
 
 def _dataset(what: str, folder: Store, *, as_json: bool) -> None:
-    from curate.report.dataset_folder import shards
-    from curate.report.run_folder import is_run, open_run
+    from curate.report.dataset_folder import run_above, shards
+    from curate.report.run_folder import open_run
     from curate.report.verify import verify_dataset, verify_run
-    from curate.store.files import store_at
     from curate.store.provenance import PROVENANCE
 
     total = sum(shard.size for shard in shards(folder))
-    above, _, step = str(store_at(what)).rpartition("/")
-    if is_run(store_at(above)):
-        run = open_run(above)
-        if step in run.steps:
+    above = run_above(what)
+    if above is not None:
+        run = open_run(str(above[0]))
+        if above[1] in run.steps:
             with _Bytes(total, quiet=as_json) as progress:
-                found = verify_run(run, progress.advance, only=step)
+                found = verify_run(run, progress.advance, only=above[1])
             _verdict(found, str(folder), "every shard has its SHA-256 and its rows", as_json=as_json)
             return
     with _Bytes(total, quiet=as_json) as progress:

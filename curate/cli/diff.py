@@ -81,7 +81,7 @@ class _Opened:
 
 
 def _open(name: str) -> _Opened:
-    from curate.report.dataset_folder import locate_dataset
+    from curate.report.dataset_folder import locate_dataset, run_above
     from curate.report.diff_rows import Side
     from curate.report.run_folder import finished_run, is_run, locate_run
     from curate.store.files import store_at
@@ -99,10 +99,10 @@ def _open(name: str) -> _Opened:
                 place=name,
                 cure="give a run, a dataset that curate wrote, or a manifest",
             )
-        above, _, step = str(store_at(name)).rpartition("/")
-        if step == made_of["dataset"] and is_run(store_at(above)):
-            return _Opened(made_of, Side(finished_run(store_at(above)), writer=made_of["dataset"]))
-        return _Opened(made_of, Side(None, written.root))
+        above = run_above(name)
+        if above is not None and above[1] == made_of["dataset"]:
+            return _Opened(made_of, Side(finished_run(above[0]), writer=above[1]))
+        return _Opened(made_of, Side(None, written))
     run = finished_run(locate_run(name))
     return _Opened(run.manifest, Side(run))
 
@@ -205,12 +205,13 @@ def _pair(change: Change) -> str:
 
 
 def _change(change: Change) -> str:
+    from curate.report.diff import OUTPUT, REVISION
     from curate.report.plain import one_line
 
-    if change.name == "output":
+    if change.name == OUTPUT:
         return "what it made is another thing (a model, answers), of the same settings and inputs"
-    if change.name == "fingerprint":
-        return change.after
+    if change.name == REVISION:
+        return "another revision of the stage"
     if change.name.endswith(" (content)") and change.before and change.after:
         return f"{change.name.removesuffix(' (content)')}: its content changed"
     before, after = (

@@ -51,13 +51,19 @@ def shards(folder: Store) -> list[Entry]:
 
 def locate_dataset(name: str) -> Store | None:
     """A written dataset's folder, by its path or address, or as RUN/STEP; None for a run, and where there is none."""
-    found = store_at(name)
-    if found.remote:
-        above, _, step = str(found).rpartition("/")
-        run = store_at(above) if above.count("/") > 2 else None
-        if run is not None and (folder := latest(run, step)) != step:
-            found = store_at(run.address(folder))
+    found, above = store_at(name), run_above(name)
+    if found.remote and above is not None and (folder := latest(*above)) != above[1]:
+        found = store_at(above[0].address(folder))
     return found if not is_run(found) and shards(found) else None
+
+
+def run_above(name: str) -> tuple[Store, str] | None:
+    """The run and the step of what is named as RUN/STEP; None for any other name."""
+    above, _, step = str(store_at(name)).rpartition("/")
+    if not above or ("://" in above and above.count("/") < 3):  # a bucket is no store
+        return None
+    run = store_at(above)
+    return (run, step) if is_run(run) else None
 
 
 def sample(folder: Store, rows: int, seed: int) -> Sample:
@@ -65,10 +71,10 @@ def sample(folder: Store, rows: int, seed: int) -> Sample:
     files = [folder.data(entry.key) for entry in shards(folder)]
     if not files:
         raise InputError("no .arrow file in this folder", place=str(folder), cure="give the folder of a writer's step")
-    counts = [sum(b.num_rows for b in _batches(file)) for file in files]
+    counts = [sum(b.num_rows for b in batches(file)) for file in files]
     total = sum(counts)
     chosen = sorted(np.random.default_rng([_KEY, seed]).permutation(total)[:rows].tolist()) if total else []
-    first = next(_batches(files[0]), None)
+    first = next(batches(files[0]), None)
     columns = list(first.schema.names) if first is not None else []
     decode, note = _decoder(folder) if "input_ids" in columns else (None, "")
     shown, start = [], 0
@@ -79,7 +85,8 @@ def sample(folder: Store, rows: int, seed: int) -> Sample:
     return Sample(total, len(files), columns, note, shown)
 
 
-def _batches(path: Path | ObjectFile) -> Iterator[pa.RecordBatch]:
+def batches(path: Path | ObjectFile) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard; raises DamagedError for what is none."""
     try:
         with open_data(path) as source, pa.ipc.open_stream(source) as reader:
             yield from reader
@@ -91,7 +98,7 @@ def _batches(path: Path | ObjectFile) -> Iterator[pa.RecordBatch]:
 
 def _at(path: Path | ObjectFile, wanted: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     start = 0
-    for batch in _batches(path) if wanted else ():
+    for batch in batches(path) if wanted else ():
         for at in wanted:
             if start <= at < start + batch.num_rows:
                 yield at, batch.slice(at - start, 1).to_pylist()[0]

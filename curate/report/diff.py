@@ -19,6 +19,10 @@ _HEAD: Final = ("recipe", "about", "dataset", "curate", "seed", "options", "budg
 """Fields of a manifest that are about all of it."""
 _NAMES_ONLY: Final = ("recipe", "about", "dataset")
 """Of these, what bears on no row."""
+OUTPUT: Final = "(output)"
+"""The change of a step that made another thing of the same settings and inputs; unlike any setting's name."""
+REVISION: Final = "(revision)"
+"""That of a step of whose fingerprint nothing else tells why it differs."""
 _COUNTS: Final = ("rows_in", "rows_out", "bytes_out")
 
 
@@ -132,7 +136,7 @@ def _step(a: Mapping[str, Any], b: Mapping[str, Any], above: Mapping[str, StepDi
     if a["fingerprint"] != b["fingerprint"] or found.follows:
         found.state = "follows"
     if a.get("output") != b.get("output") and found.state == "same" and not found.changes:
-        found.changes.append(Change("output", a.get("output"), b.get("output")))
+        found.changes.append(Change(OUTPUT, a.get("output"), b.get("output")))
     found.counts = [c for name in _COUNTS for c in _changes(name, a[name], b[name])]
     reasons = {**a["reasons"], **b["reasons"]}
     pairs = [(name, a["reasons"].get(name, 0), b["reasons"].get(name, 0)) for name in sorted(reasons)]
@@ -162,9 +166,8 @@ def _read(found: StepDiff, a: Mapping[str, Any], b: Mapping[str, Any], head: lis
         wanted |= {"models"}
     found.changes = [c for c in head if c.name.partition(".")[0] in wanted]
     if not found.changes:
-        found.changes = [c for c in head if c.name.partition(".")[0] == "curate"] or [
-            Change("fingerprint", "", "another revision of the stage")
-        ]
+        newer = [c for c in head if c.name.partition(".")[0] == "curate"]
+        found.changes = newer or [Change(REVISION, None, None)]
 
 
 def _changes(name: str, a: Any, b: Any) -> Iterator[Change]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate import schema
+from curate.report.dataset_folder import batches, shards
 from curate.report.plain import number
 from curate.report.run_folder import RunFolder
+from curate.store.files import Store
 from curate.text.arrow import fixed
 
 EXAMPLES: Final = 3
@@ -84,7 +84,7 @@ class Side:
     """
 
     run: RunFolder | None
-    folder: Path | None = None
+    folder: Store | None = None
     writer: str | None = None
 
     def documents(self) -> Keys | None:
@@ -108,11 +108,11 @@ class Side:
 
     def _of_folder(self) -> Iterator[npt.NDArray[np.uint8]]:
         assert self.folder is not None
-        for path in sorted(self.folder.glob("*.arrow")):
-            with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
-                for batch in reader if {"id", "content_hash"} <= {*reader.schema.names} else ():
-                    pair = [_unhex(batch.column(name)) for name in ("id", "content_hash")]
-                    yield np.concatenate(pair, axis=1)
+        for shard in shards(self.folder):
+            for batch in batches(self.folder.data(shard.key)):
+                if not {"id", "content_hash"} <= {*batch.schema.names}:
+                    return
+                yield np.concatenate([_unhex(batch.column(name)) for name in ("id", "content_hash")], axis=1)
 
 
 def _unhex(column: pa.Array) -> npt.NDArray[np.uint8]:
@@ -143,46 +143,45 @@ def _missing(ids: Keys, run: RunFolder, other: RunFolder | None) -> list[Missing
     """Why a run lacks some documents, by step and reason; ``other`` has them, and knows where they come from."""
     if not len(ids):
         return []
-    left = pa.array([one.ljust(16, b"\0") for one in ids.tolist()], schema.ID_TYPE)
-    groups: dict[tuple[str, str], int] = {}
-    shown: dict[tuple[str, str], list[bytes]] = {}
-    seen: set[bytes] = set()
+    kinds = {("", NOT_READ): 0, ("", NOT_KEPT): 1}
+    not_dropped = len(kinds)
+    why = np.zeros(len(ids), np.int32)
+    for rows in _bases(run):
+        why[_found(rows, ids)[1]] = 1
     for rows in _dropped(run):
-        for row in rows.filter(pc.is_in(rows.column("id"), value_set=left)).to_pylist():
-            # A document of two branches may be dropped in both.
-            if row["id"] not in seen:
-                seen.add(row["id"])
-                _count(groups, shown, (row["step"], row["reason"]), row["id"])
-    there = {
-        one
-        for rows in _bases(run)
-        for one in rows.filter(pc.is_in(rows.column("id"), value_set=left)).column("id").to_pylist()
-    }
-    for one in left.to_pylist():
-        if one not in seen:
-            _count(groups, shown, ("", NOT_KEPT if one in there else NOT_READ), one)
+        hits, at = _found(rows, ids)
+        pairs = zip(*(rows.column(name).filter(hits).to_pylist() for name in ("step", "reason")), strict=True)
+        codes = np.array([kinds.setdefault(pair, len(kinds)) for pair in pairs], np.int32)
+        # A document of two branches may be dropped in both: what is said first counts, and what is written last.
+        free = why[at] < not_dropped
+        why[at[free][::-1]] = codes[free][::-1]
+    counts = np.bincount(why, minlength=len(kinds))
+    groups = sorted((pair for pair, code in kinds.items() if counts[code]), key=lambda p: (-counts[kinds[p]], p))
+    # Those with the smallest ids, whatever the order in which tables are read.
+    shown = {p: [_id(one) for one in ids[np.flatnonzero(why == kinds[p])[:EXAMPLES]]] for p in groups}
+    every = [one for ones in shown.values() for one in ones]
+    rows_here, rows_there = (side.rows(every, text=False) if side is not None else {} for side in (run, other))
     found = []
-    for key, documents in sorted(groups.items(), key=lambda item: (-item[1], item[0])):
-        step, reason = key
+    for step, reason in groups:
         sentence = run.steps[step].sentence(reason) if step in run.steps else ""
-        found.append(Missing(step, reason, sentence, documents, _examples(shown[key], run, other, *key)))
+        examples = []
+        for one in shown[step, reason]:
+            origin = rows_here[one].origin or (rows_there[one].origin if one in rows_there else "")
+            examples.append(Example(one.hex(), origin, _said(run, rows_here[one], step, reason)))
+        found.append(Missing(step, reason, sentence, int(counts[kinds[step, reason]]), examples))
     return found
 
 
-def _count(groups: dict[Any, int], shown: dict[Any, list[bytes]], key: tuple[str, str], one: bytes) -> None:
-    groups[key] = groups.get(key, 0) + 1
-    # Those with the smallest ids: whatever the order in which tables are read.
-    shown[key] = sorted([*shown.get(key, []), one])[:EXAMPLES]
+def _found(rows: pa.RecordBatch, ids: Keys) -> tuple[pa.Array, npt.NDArray[np.intp]]:
+    """Which rows are of these documents (sorted), and of which of them each of those is."""
+    keys = fixed(rows.column("id")).view("S16").reshape(-1)
+    at = np.searchsorted(ids, keys).clip(max=len(ids) - 1)
+    hits = ids[at] == keys
+    return pa.array(hits), at[hits]
 
 
-def _examples(ids: Iterable[bytes], run: RunFolder, other: RunFolder | None, step: str, reason: str) -> list[Example]:
-    rows = run.rows(ids, text=False)
-    elsewhere = other.rows(ids, text=False) if other is not None else {}
-    found = []
-    for one, row in rows.items():
-        origin = row.origin or (elsewhere[one].origin if one in elsewhere else "")
-        found.append(Example(one.hex(), origin, _said(run, row, step, reason)))
-    return found
+def _id(key: bytes) -> bytes:
+    return key.ljust(schema.ID_BYTES, b"\0")  # numpy takes zeros at the end for none
 
 
 def _said(run: RunFolder, row: Any, step: str, reason: str) -> str:

@@ -159,7 +159,7 @@ class RunFolder:
                 cure="see 'curate inspect'",
             )
         found: set[bytes] = set()
-        for key in [*self._dropped_tables(), *self.bases()]:
+        for key in [*self.dropped_tables(), *self.bases()]:
             for batch in self.batches(key, ["id"]):
                 found.update(_begin_with(batch.column("id"), wanted))
         if len(found) == 1:
@@ -178,14 +178,15 @@ class RunFolder:
             cure="give more digits",
         )
 
-    def _dropped_tables(self) -> list[str]:
+    def dropped_tables(self) -> list[str]:
+        """Files with the rows that steps dropped, in the steps' order."""
         return [key for step in self.steps.values() for key in step.record.dropped]
 
     def rows(self, ids: Iterable[bytes], text: bool = True) -> dict[bytes, Row]:
         """What is known about documents, by id; their text only if it is in the store."""
         rows = {i: Row(i) for i in ids}
         wanted = pa.array(list(rows), schema.ID_TYPE)
-        for key in self._dropped_tables():
+        for key in self.dropped_tables():
             for batch in self.batches(key):
                 for values in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist():
                     row = rows[values["id"]]

@@ -15,9 +15,12 @@ from curate.report.run_folder import RunFolder
 from curate.report.step import Step
 from curate.stages.base import Generator, Trainer, Writer
 from curate.stages.removals import REASON, Entry, Removals
+from curate.text.hashing import hex_ids
 
 MADE_FROM: Final = ("document", "made_from")
 """Fields of a generated row's ``meta`` that name the documents it was made of: one hex id, or a list of them."""
+_KEPT: Final = r'"kept": ?"(?P<kept>[0-9a-f]{32})"'
+"""In a row's ``detail``: whom it was a duplicate of."""
 _COLUMNS: Final = ("id", "source", "origin", "meta", "content_hash")
 
 
@@ -99,7 +102,7 @@ class _Search:
                 for row, entry in _named(rows, self.removals.named(rows)):
                     matched.add(entry)
                     self._add(self.result.named, row, entry, maker or "")
-        for key in self._dropped():
+        for key in self.run.dropped_tables():
             for rows in self.run.batches(key):
                 self._dropped_rows(rows, matched)
         self.result.unmatched = [e for e in self.removals.entries() if str(e) not in matched]
@@ -115,7 +118,7 @@ class _Search:
         bare = pa.RecordBatch.from_pydict(
             {
                 **{name: rows.column(name) for name in ("id", "source", "origin")},
-                "meta": pa.array(["{}"] * n, pa.string()),
+                "meta": pa.repeat(pa.scalar("{}"), n),
                 "content_hash": pa.nulls(n, schema.ID_TYPE),
             }
         )
@@ -136,27 +139,31 @@ class _Search:
                         self._add(
                             self.result.copies, row, f"the text of {self.texts[row['content_hash']]}", maker or ""
                         )
-        pairs = list(self._duplicates())
-        more = True
-        while more:
-            more = False
-            for row, kept in pairs:
-                if (kept in self.known) == (row["id"] in self.known):
-                    continue
-                more = True
-                if kept in self.known:
-                    self._add(self.result.copies, row, f"{row['reason']} of {kept.hex()}", "")
+        pairs = self._duplicates()
+        while True:
+            known = pa.array(sorted(hit.id for hit in self.known.values()), pa.string())
+            one_of_both = pc.xor(*(pc.is_in(pairs.column(name), value_set=known) for name in ("id", "kept")))
+            more = pairs.filter(one_of_both).to_pylist()
+            if not more:
+                return
+            for row in more:
+                shown, kept = row["id"], row["kept"]
+                if bytes.fromhex(kept) in self.known:
+                    self._add(self.result.copies, {**row, "id": bytes.fromhex(shown)}, f"{row['reason']} of {kept}", "")
                 else:
-                    other = {"id": kept, "source": "", "origin": ""}
-                    self._add(self.result.copies, other, f"kept in place of {row['id'].hex()}", "")
+                    other = {"id": bytes.fromhex(kept), "source": "", "origin": ""}
+                    self._add(self.result.copies, other, f"kept in place of {shown}", "")
 
-    def _duplicates(self) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Rows that went as duplicates, and in whose favour."""
-        for key in self._dropped():
+    def _duplicates(self) -> pa.Table:
+        """Rows that went as duplicates, and in whose favour, by columns: there may be as many as documents."""
+        names = ["id", "source", "origin", "reason", "kept"]
+        tables = [pa.table([pa.array([], pa.string())] * len(names), names=names)]
+        for key in self.run.dropped_tables():
             for rows in self.run.batches(key):
-                says = pc.fill_null(pc.match_substring(rows.column("detail"), '"kept"'), False)
-                for row in rows.filter(says).to_pylist():
-                    yield row, bytes.fromhex(json.loads(row["detail"])["kept"])
+                kept = pc.struct_field(pc.extract_regex(rows.column("detail"), _KEPT), "kept")
+                columns = [hex_ids(rows.column("id")), *(rows.column(name) for name in names[1:4]), kept]
+                tables.append(pa.table(columns, names=names).filter(pc.is_valid(kept)))
+        return pa.concat_tables(tables)
 
     def derive(self) -> None:
         """What models wrote of what goes; and of that."""
@@ -198,16 +205,13 @@ class _Search:
 
     def _fates(self, ids: pa.Array) -> dict[bytes, tuple[str, str]]:
         found: dict[bytes, tuple[str, str]] = {}
-        for key in self._dropped() if len(ids) else ():
+        for key in self.run.dropped_tables() if len(ids) else ():
             for rows in self.run.batches(key):
                 for row in rows.filter(pc.is_in(rows.column("id"), value_set=ids)).to_pylist():
                     found.setdefault(row["id"], (row["step"], row["reason"]))
         return found
 
     # -- both --------------------------------------------------------------------------------------------------
-
-    def _dropped(self) -> list[str]:
-        return [key for step in self.run.steps.values() for key in step.record.dropped]
 
     def _add(self, to: list[Hit], row: dict[str, Any], why: str, step: str) -> None:
         if row["id"] in self.known:

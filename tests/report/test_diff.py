@@ -6,15 +6,27 @@ import copy
 import json
 import random
 import shutil
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from command import Curate, manifest
 from recipes import Steps, changed, step, write
 from small_run import prose
 
+from curate.cli.diff import _change as shown_change
+from curate.report.dataset_folder import shards
 from curate.report.diff import diff_manifests
+from curate.report.diff_rows import NOT_KEPT, NOT_READ, Side
+from curate.report.diff_rows import _missing as missing
+from curate.report.run_folder import Row
+from curate.report.step import Step
+from curate.store.files import Store
+from curate.store.records import Counts, StepRecord
 
 
 def steps() -> Steps:
@@ -167,6 +179,93 @@ def test_copies_and_manifests(curate: Curate, mine: Path) -> None:
     assert kept["rows"] is None and kept["steps"] == whole["steps"]
     for wrong in (mine / "in", mine / "r.yaml", mine / "nowhere"):
         assert curate("diff", wrong, mine / "b").code == 2
+
+
+def test_a_copy_on_an_object_store_names_its_documents(before: Path) -> None:
+    """As one on a disk does."""
+    here, there = Store((before / "a" / "out").resolve()), Store("memory://diff/away")
+    for shard in shards(here):
+        there.replace(shard.key, here.read(shard.key) or b"")
+    mine, other = (Side(None, folder).documents() for folder in (here, there))
+    assert mine is not None and other is not None and len(mine) > 20 and (mine == other).all()
+
+
+def test_a_setting_is_shown_as_one_whatever_its_name() -> None:
+    """``output`` is a setting of label.llm, and not what a step made."""
+    draw = random.Random(1)
+    a = _random_manifest(draw)
+    b = copy.deepcopy(a)
+    a["steps"][0]["settings"], b["steps"][0]["settings"] = {"output": "text"}, {"output": "json"}
+    (change,) = diff_manifests(a, b).steps[0].changes
+    assert shown_change(change) == 'output: "text" -> "json"'
+    a["steps"][1]["output"], b["steps"][0]["settings"] = "digest", {"output": "text"}
+    (change,) = diff_manifests(a, b).steps[1].changes
+    assert shown_change(change).startswith("what it made is another thing")
+
+
+@dataclass
+class _Tables:
+    """As much of a run as says what became of documents: tables by name, by step those of dropped rows, and bases."""
+
+    tables: dict[str, list[pa.RecordBatch]]
+    steps: dict[str, Any]
+
+    def way(self) -> list[str]:
+        return list(self.steps)[:1]
+
+    def bases(self) -> list[str]:
+        return [name for name in self.tables if name.startswith("base")]
+
+    def batches(self, key: str, columns: list[str]) -> list[pa.RecordBatch]:
+        return [batch.select(columns) for batch in self.tables[key]]
+
+    def rows(self, ids: list[bytes], text: bool) -> dict[bytes, Row]:
+        assert not text
+        return {one: Row(one, origin=one.hex()) for one in ids}
+
+
+def _random_run(draw: random.Random, ids: list[bytes]) -> _Tables:
+    tables, steps = {}, {}
+    for number, name in enumerate(("b", "a")):
+        gone = [(one, name, draw.choice("xy")) for one in draw.choices(ids, k=40)]
+        columns = [
+            pa.array(c, t)
+            for c, t in zip(zip(*gone, strict=True), (pa.binary(16), pa.string(), pa.string()), strict=True)
+        ]
+        tables[name] = pa.table(columns, names=["id", "step", "reason"]).to_batches(max_chunksize=7)
+        steps[name] = Step(name, "none", {}, (), {}, StepRecord(name, "none", "", "", Counts(), dropped=[name]))
+        base = pa.table([pa.array(draw.choices(ids, k=20), pa.binary(16))], names=["id"])
+        tables[f"base{number}"] = base.to_batches(max_chunksize=7)
+    return _Tables(tables, steps)
+
+
+def test_why_a_run_lacks_documents() -> None:
+    """By step and reason as a plain reading of its tables has it: what is said first, on the way into the result first."""
+    for seed in range(30):
+        draw = random.Random(seed)
+        # Zeros at the end, too: numpy's strings do without them.
+        ids = [bytes([n % 7, *bytes(14), n // 7]) for n in range(120)]
+        run, lost = _random_run(draw, ids), sorted(draw.sample(ids, 60))
+        why = dict.fromkeys(lost, ("", NOT_READ))
+        why |= {
+            one: ("", NOT_KEPT)
+            for key in run.bases()
+            for b in run.tables[key]
+            for one in b["id"].to_pylist()
+            if one in why
+        }
+        seen = set()
+        for step_ in ("b", "a"):
+            for row in (row for b in run.tables[step_] for row in b.to_pylist()):
+                if row["id"] in why and row["id"] not in seen:
+                    seen.add(row["id"])
+                    why[row["id"]] = (row["step"], row["reason"])
+        found = missing(np.array(lost, "S16"), run, None)  # type: ignore[arg-type]
+        counts = Counter(why.values())
+        assert [((m.step, m.reason), m.documents) for m in found] == sorted(counts.items(), key=lambda c: (-c[1], c[0]))
+        for one in found:
+            those = [i.hex() for i in lost if why[i] == (one.step, one.reason)]
+            assert [(e.id, e.origin) for e in one.examples] == [(i, i) for i in those[:3]]
 
 
 def _random_manifest(draw: random.Random) -> dict[str, Any]:
