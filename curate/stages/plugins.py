@@ -51,14 +51,14 @@ def load_plugin(name: str) -> Plugin:
     Raises RecipeError, with what is wrong: it is not installed, has no stages, fails to import, or has a stage whose name
     is taken or is no stage.
     """
-    if name in _loaded:
-        return _loaded[name]
     try:
         found = distribution(name)
     except (PackageNotFoundError, ValueError):
         raise RecipeError(
             f"plugin '{name}' is not installed", cure="install it where curate is, and on every worker"
         ) from None
+    if (known := _loaded.get(_name(found))) is not None:
+        return known
     points = sorted(found.entry_points.select(group=GROUP), key=lambda point: point.name)
     if not points:
         raise RecipeError(f"'{name}' is no plugin", cure=f"a plugin declares entry points of group '{GROUP}'")
@@ -73,7 +73,7 @@ def load_plugin(name: str) -> Plugin:
             remove(stage)
         raise
     plugin = Plugin(_name(found), found.version, _digest(points), tuple(point.name for point in points))
-    _loaded[name] = plugin
+    _loaded[plugin.name] = plugin
     return plugin
 
 
@@ -132,7 +132,7 @@ def _digest(points: Sequence[EntryPoint]) -> str:
 
 def plugin_of(stage: type[Stage] | Stage) -> Plugin | None:
     """The plugin that a stage comes from; None for curate's own."""
-    return next((p for p in _loaded.values() if p.name == stage.plugin), None) if stage.plugin else None
+    return _loaded.get(stage.plugin)
 
 
 def offered_by(stage: str) -> list[str]:

@@ -114,7 +114,7 @@ def _read(paths: tuple[Path, ...]) -> tuple[Entry, ...]:
 
 
 def _lines(text: str, path: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         said, place = line.strip(), f"{path}:{number}"
         if not said or said.startswith("#"):
             continue
@@ -145,7 +145,8 @@ def _csv(text: str, path: str) -> Iterator[Entry]:
 
 
 def _jsonl(text: str, path: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines: JSON may hold U+2028 and its like as they are.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         place = f"{path}:{number}"

@@ -202,6 +202,13 @@ def test_mistakes_are_one_line(machine: Machine, recipe: Callable[..., Path], tm
         assert said in line and "r.yaml:2:" in line
 
 
+def test_a_name_in_another_spelling_is_the_same_plugin(machine: Machine, recipe: Callable[..., Path]) -> None:
+    """As for every installer, case and ``-`` or ``_`` tell no distributions apart."""
+    assert (
+        "plugin filter.quiet from curate-quiet 1.2" in machine("plan", recipe("curate-quiet", "Curate_Quiet")).ok().out
+    )
+
+
 def test_two_plugins_with_one_stage(machine: Machine, recipe: Callable[..., Path]) -> None:
     """The second is refused; alone, it is another stage: nothing that the first measured counts for it."""
     machine.install("curate-other", points="filter.quiet = curate_other:Quiet")

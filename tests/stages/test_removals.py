@@ -117,7 +117,9 @@ def test_a_list_in_any_form_says_the_same(tmp_path: Path) -> None:
     """Lines, CSV and JSON lines; order, repetition and spelling don't count for its digest."""
     lines = listed(tmp_path, "url:http://example.org/a/\nrepo:o/n\n# why\nrepo:O/N\n")
     table = listed(tmp_path, 'reason,repo,url\r\n"asked, twice",o/n,\r\nlaw,,https://www.example.org/a\r\n', "list.csv")
-    rows = listed(tmp_path, '{"url": "https://example.org/a", "id": null}\n\n{"repository": "o/n"}\n', "list.jsonl")
+    # A line separator of Unicode is no end of a line of JSON.
+    asked = '{"url": "https://example.org/a", "id": null, "why": "asked\u2028twice"}\n'
+    rows = listed(tmp_path, asked + '\r\n{"repository": "o/n"}\r\n', "list.jsonl")
     assert lines.digest == table.digest == rows.digest
     assert listed(tmp_path, "repo:o/n\n").digest != lines.digest
     assert [(str(e), e.place.rpartition("/")[2]) for e in table.entries()] == [
