@@ -40,13 +40,17 @@ class DamagedInputs:
 
     def sound(self, files: Files) -> Files:
         """Those of some files that are not known to be damaged."""
-        self._listed.append(files)
-        damaged = {n for n in range(len(files)) if self._is_known(files, n)} if self._known else set()
-        self.left_out += [files.names[n] for n in sorted(damaged)]
-        return files.chosen([n for n in range(len(files)) if n not in damaged]) if damaged else files
+        # A plan is walked once for each file that is found: of a listing the newest is kept.
+        self._listed = [f for f in self._listed if (f.root, f.names) != (files.root, files.names)] + [files]
+        stays = [n for n in range(len(files)) if not self._is_known(files, n)] if self._known else range(len(files))
+        if len(stays) == len(files):
+            return files
+        self.left_out += sorted(set(files.names) - {files.names[n] for n in stays})
+        return files.chosen(stays)
 
     def _is_known(self, files: Files, number: int) -> bool:
-        return self._known.get(files.path(number), [""])[0] == files.stamps[number].tobytes().hex()
+        said = self._known.get(files.path(number))
+        return said is not None and said[0] == files.stamps[number].tobytes().hex()
 
     def takes(self, error: DamagedInputError) -> bool:
         """Write down the file that an error names; False when it is none that was asked about, or is known already."""

@@ -193,9 +193,7 @@ def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> 
     """Temporary files and links in the run's folder itself, and what lies in ``damaged/``."""
     if damaged and (aside := sorted(_listing(store, "damaged"))):
         found.files[DAMAGED] = aside
-    found.files.setdefault(TEMPORARY, []).extend(
-        (key, size) for key, size in sorted(_listing(store, "lease")) if _HALF.fullmatch(key.rpartition("/")[2])
-    )
+    half = [(key, size) for key, size in sorted(_listing(store, "lease")) if _HALF.fullmatch(key.rpartition("/")[2])]
     found.links.extend(
         entry.key
         for entry in (store.list(LATEST) if store.remote else ())
@@ -203,15 +201,15 @@ def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> 
     )
     for entry in () if store.remote else sorted(store.root.iterdir()):
         if _HALF.fullmatch(entry.name) and (entry.is_symlink() or entry.is_file()):
-            found.files[TEMPORARY].append((entry.name, entry.lstat().st_size))
+            half.append((entry.name, entry.lstat().st_size))
         elif (
             entry.is_symlink()
             and (target := str(entry.readlink())).startswith("steps/")
             and not _is_named(target, named)
         ):
             found.links.append(entry.name)
-    if not found.files[TEMPORARY]:
-        del found.files[TEMPORARY]
+    if half:
+        found.files.setdefault(TEMPORARY, []).extend(half)
 
 
 def _listing(store: Store, folder: str) -> Iterable[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from array import array
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,10 @@ from command import Curate, manifest, results
 from corpus import lines, one_frame, prose, rows
 from recipes import step, write
 
+from curate.errors import DamagedInputError
 from curate.run import damaged_inputs
+from curate.run.damaged_inputs import DamagedInputs
+from curate.stages.catalog import Files
 from curate.store.files import Store
 from curate.store.tables import read_table
 
@@ -135,3 +139,21 @@ def test_they_are_noted_in_any_store():
         ("a.jsonl", "docs", "damaged_file"),
         ("b.jsonl", "docs", "damaged_file"),
     ]
+
+
+def test_listings_do_not_pile_up(tmp_path: Path) -> None:
+    """A plan is walked again for each damaged file: of each listing one is held, and the files of all are known."""
+    damaged = DamagedInputs(Store(tmp_path))
+
+    def listing(root: str, *names: str) -> Files:
+        return Files.in_order(root, names, array("q", range(3 * len(names))))
+
+    for _ in range(5):
+        for files in (listing("/in", "a", "b"), listing("/in", "c"), listing("/other", "a", "b")):
+            assert damaged.sound(files) is files
+    assert len(damaged._listed) == 3
+    for path in ("/in/b", "/in/c", "/other/a"):
+        assert damaged.takes(DamagedInputError("cut short", place=path))
+        assert not damaged.takes(DamagedInputError("cut short", place=path))
+    assert [damaged.sound(f).names for f in (listing("/in", "a", "b"), listing("/other", "a", "b"))] == [["a"], ["b"]]
+    assert damaged.left_out == ["b", "a"]
