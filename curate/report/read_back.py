@@ -13,10 +13,11 @@ from curate import schema
 from curate.errors import CurateError
 from curate.report.edits import editing, texts_of
 from curate.report.run_folder import Row, RunFolder, recipe_path
-from curate.stages.catalog import Catalog, Files, InputFile
+from curate.stages.catalog import Catalog, Files, InputFile, Range
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.store.known_files import KnownFiles
+from curate.store.known_ranges import KnownRanges
 from curate.text.hashing import content_hash
 
 MOST_BYTES: Final = 1 << 30
@@ -27,7 +28,7 @@ class _Known(Catalog):
     """Digests of inputs as the run knew them: nothing is hashed again."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._files = KnownFiles(run.store)
+        self._files, self._ranges = KnownFiles(run.store), KnownRanges(run.store)
         self.changed: set[str] = set()
 
     def digests(
@@ -39,6 +40,10 @@ class _Known(Catalog):
         found = self._files.find(files.root, files.names, files.stamps, checks).digests
         self.changed.update(name for name, digest in zip(files.names, found, strict=True) if not digest)
         return [digest or "changed" for digest in found]
+
+    def ranges(self, key: str, find: Callable[[], Iterable[Range]]) -> list[Range]:
+        known = self._ranges.find(key)
+        return list(find()) if known is None else [Range(*part) for part in known]
 
 
 def read_back(

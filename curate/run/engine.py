@@ -110,7 +110,8 @@ class Engine:
                 return self.splits(step)
             place = f"{step.step.place}: {error.place}" if error.place else step.step.place
             raise InputError(error.cause, place=place, cure=error.cure) from None
-        self.digests.save()
+        finally:
+            self.digests.save()  # also where it fails: what was read by then is not read again
         self.inputs[step.id] = read_files(splits, self.digests.listed)
         lost = self.digests.damaged.left_out
         self.inputs[step.id] += [{"name": name, "digest": DAMAGED_FILE} for name in sorted(lost)]

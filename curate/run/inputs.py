@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import zstandard
 
 from curate.fingerprint import content_digest, fingerprint
 from curate.run.damaged_inputs import DamagedInputs
 from curate.run.task import Task
-from curate.stages.catalog import Catalog, Files, InputFile, check_unchanged
+from curate.stages.catalog import Catalog, Files, InputFile, Range, check_unchanged
 from curate.stages.source import Source, Split
 from curate.store.files import Store, crash_point, storage_errors
 from curate.store.known_files import KnownFiles
+from curate.store.known_ranges import KnownRanges
 
 MOST_NAMED: Final = 10_000
 """Input files of a source that the manifest names one by one."""
@@ -26,7 +28,7 @@ _BLOCK: Final = 1 << 20
 
 
 class Digests(Catalog):
-    """Digests of input files, kept in the store: a file's stamp only saves reading it again.
+    """Digests of input files, and what they are split into, kept in the store: a stamp only saves reading a file again.
 
     Attributes:
         listed: what was asked for since it was emptied last, and what was answered: what a source reads.
@@ -35,6 +37,7 @@ class Digests(Catalog):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: KnownFiles | None = None
+        self._ranges = KnownRanges(store)
         self.damaged = DamagedInputs(store)
         self.listed: list[tuple[Files, Sequence[str]]] = []
 
@@ -47,20 +50,32 @@ class Digests(Catalog):
             self._known = self._known or KnownFiles(self._store)
             known = self._known.find(files.root, files.names, files.stamps, checks)
             found = known.digests
-            for number in known.missing:
-                file = files.file(number)
-                if not known.checked[number]:
+            try:
+                for number in known.missing:
+                    file = files.file(number)
                     check(file)
-                found[number] = found[number] or self.digest(file)
-            self._known.keep(files.root, files.names, files.stamps, found, checks)
+                    found[number] = found[number] or self.digest(file)
+                    known.checked[number] = True
+            finally:
+                # Also when one of them is damaged, or somebody has no patience: see Engine.splits.
+                done = np.flatnonzero(known.checked).tolist()
+                some = files.chosen(done)
+                self._known.keep(some.root, some.names, some.stamps, [found[n] for n in done], checks)
         self.listed.append((files, found))
         return found
 
     def sound(self, files: Files) -> Files:
         return self.damaged.sound(files)
 
+    def ranges(self, key: str, find: Callable[[], Iterable[Range]]) -> list[Range]:
+        known = self._ranges.find(key)
+        found = list(find()) if known is None else [Range(*part) for part in known]
+        self._ranges.keep(key, found)
+        return found
+
     def save(self) -> None:
         """Keep what was learnt."""
+        self._ranges.save()
         if self._known is not None:
             self._known.save()
 

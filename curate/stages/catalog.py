@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +109,19 @@ class Files:
         return not remote.is_url(self.root)
 
 
+class Range(NamedTuple):
+    """A part of a file that is read by one task; see the fields of a Split."""
+
+    start: int
+    stop: int
+    bytes: int
+    offset: int = 0
+    content: int = 0
+    sequential: bool = False
+
+
 class Catalog:
-    """Says what is known of files; this one keeps nothing: each digest is made when it is asked for."""
+    """Says what is known of files; this one keeps nothing: all is found when it is asked for."""
 
     def digests(
         self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None
@@ -135,6 +146,11 @@ class Catalog:
     def sound(self, files: Files) -> Files:
         """Those of some files that are not known to be damaged: here nothing is known."""
         return files
+
+    def ranges(self, key: str, find: Callable[[], Iterable[Range]]) -> list[Range]:
+        """What ``find`` gives; ``key`` is an identity of all that this depends on, a file's content among it."""
+        del key
+        return list(find())
 
     def digest(self, file: InputFile) -> str:
         """Of one file."""

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from curate.errors import DamagedInputError
 from curate.stages import remote
-from curate.stages.catalog import InputFile
+from curate.stages.catalog import InputFile, Range
 from curate.stages.reading import REASONS, FileSource, RecordSource
 from curate.stages.reading_checked import check_batch
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import group_sizes, head, not_what_it_says, split_digest
+from curate.stages.reading_files import group_sizes, head, not_what_it_says
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 
@@ -40,34 +40,29 @@ class ReadArrow(FileSource):
         with _opened(file.path, file.stamp) as arrow:
             Columns.of(self, arrow.reader.schema, file.path)
 
-    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
-        return arrow_splits(self, file, content, split_bytes)
+    def ranges(self, file: InputFile, split_bytes: int) -> Iterator[Range]:
+        return arrow_ranges(self, file, split_bytes)
 
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         return read_arrow(self, split, source)
 
 
-def arrow_splits(stage: RecordSource, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
-    """Splits of one Arrow file or stream; ``offset`` is the position of a split's first row."""
+def arrow_ranges(stage: RecordSource, file: InputFile, split_bytes: int) -> Iterator[Range]:
+    """Parts of one Arrow file or stream; ``offset`` is the position of a part's first row."""
     with _opened(file.path, file.stamp) as arrow:
         Columns.of(stage, arrow.reader.schema, file.path)
         rows = _batch_rows(arrow) if arrow.is_file else None
-
-    def split(start: int, stop: int, size: int, offset: int) -> Split:
-        key = split_digest(content, file.name, start, stop)
-        return Split(file.path, file.name, start, stop, key, size, offset, stamps=file.stamp)
-
     if rows is None:
-        yield split(0, -1, file.size, 0)
+        yield Range(0, -1, file.size)
         return
     # The index does not tell how large a batch is: rows stand for bytes.
     total = sum(rows)
     for start, stop, size in group_sizes([file.size * r // max(1, total) for r in rows], split_bytes):
-        yield split(start, stop, size, sum(rows[:start]))
+        yield Range(start, stop, size, sum(rows[:start]))
 
 
 def read_arrow(stage: RecordSource, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
-    """Documents of a split that ``arrow_splits`` made."""
+    """Documents of a split that ``arrow_ranges`` gave."""
     documents = stage.documents(split, source, "row")
     with _opened(split.path, split.stamps) as arrow:
         columns = Columns.of(stage, arrow.reader.schema, split.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -15,13 +16,13 @@ from pydantic import Field
 from curate.assets import locate
 from curate.errors import CurateError, EndpointError, InputError
 from curate.stages import remote
-from curate.stages.catalog import Catalog, InputFile, file_at, together
-from curate.stages.read_arrow import arrow_splits, read_arrow
+from curate.stages.catalog import Catalog, InputFile, Range, file_at, together
+from curate.stages.read_arrow import arrow_ranges, read_arrow
 from curate.stages.reading import REASONS, RecordSource
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import did_you_mean, split_digest, walk
+from curate.stages.reading_files import did_you_mean, walk
 from curate.stages.registry import register
-from curate.stages.source import SetAside, Split
+from curate.stages.source import SetAside, Split, split_digest
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -56,8 +57,9 @@ class ReadDataset(RecordSource):
             return self._streamed(self._hub_name(folder), None, catalog)
         saved = self._saved(given if folder is None else str(folder))
         if saved is not None:
-            known = zip(saved, catalog.digests(together(saved)), strict=True)
-            return [split for file, content in known for split in arrow_splits(self, file, content, split_bytes)]
+            splits = self.splitting(catalog, split_bytes)
+            found = map(splits, saved, catalog.digests(together(saved)))
+            return list(itertools.chain.from_iterable(found))
         if folder is None:
             raise InputError(
                 "no dataset that save_to_disk wrote",
@@ -65,6 +67,9 @@ class ReadDataset(RecordSource):
                 cure="read its files with read.parquet, read.jsonl or read.arrow",
             )
         return self._streamed(str(folder), folder, catalog)
+
+    def ranges(self, file: InputFile, split_bytes: int) -> Iterator[Range]:
+        return arrow_ranges(self, file, split_bytes)
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         if split.stamps:
@@ -129,7 +134,7 @@ class ReadDataset(RecordSource):
             count = shards.num_shards
         if len(files) != count:  # a shard is not a file
             files = []
-        found = []
+        found, whole = [], ""
         for index in range(count):
             shard = _below(files[index], folder) if files else f"{name}/{index:05d}"
             size = 0
@@ -139,7 +144,7 @@ class ReadDataset(RecordSource):
                 if size == 0:
                     raise InputError("the file is empty", place=files[index], cure="remove it or fix it")
             elif folder is not None:
-                content = "/".join(catalog.digests(walk(str(folder), ("",))))
+                content = whole = whole or "/".join(catalog.digests(walk(str(folder), ("",))))
             else:
                 content = f"{path}@{self.commit}"
             found.append(Split(path, shard, index, index + 1, split_digest(content, shard, index, count), size))

@@ -10,9 +10,9 @@ import orjson
 import pyarrow as pa
 
 from curate.errors import InputError
-from curate.stages.catalog import InputFile
+from curate.stages.catalog import InputFile, Range
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, FileSource, Rows, meta_json, strings
-from curate.stages.reading_files import head, looks_like, not_what_it_says, split_digest
+from curate.stages.reading_files import head, looks_like, not_what_it_says
 from curate.stages.reading_lines import Lines, gz_blocks, kind_of, pieces, plain_blocks, whole_lines, zst_blocks
 from curate.stages.reading_zstd import frames
 from curate.stages.registry import register
@@ -45,8 +45,8 @@ class ReadJsonl(FileSource):
     def check(self, file: InputFile) -> None:
         _check(file)
 
-    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
-        return _file_splits(file, content, split_bytes)
+    def ranges(self, file: InputFile, split_bytes: int) -> Iterator[Range]:
+        return _ranges(file, split_bytes)
 
     def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
         yield from pieces(self._lines(split), max(split_bytes, 1), self._line_limit())
@@ -77,11 +77,11 @@ class ReadJsonl(FileSource):
         if kind == "zst":
             stop = None
             if split.stop >= 0:
-                stop = split.offset + sum(f.content or 0 for f in frames(path, split.start, split.stop, stamp))
+                stop = split.offset + split.content
             elif not split.xxh3:
                 # A decompressor takes the end of the file for the end of the text: a file of a pack that was cut short
                 # is found by its frames.
-                deque(frames(path, stamp=stamp), maxlen=0)
+                deque(frames(path, stamp), maxlen=0)
             blocks = zst_blocks(path, split.start, stamp)
             return whole_lines(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
         # A line that begins at `start` has its line feed one byte before: the range is moved by one.
@@ -198,44 +198,35 @@ def _json_type(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _file_splits(file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
+def _ranges(file: InputFile, split_bytes: int) -> Iterator[Range]:
     kind = _check(file)
-
-    def split(start: int, stop: int, size: int, offset: int = 0, *, sequential: bool = False) -> Split:
-        key = split_digest(content, file.name, start, stop)
-        return Split(file.path, file.name, start, stop, key, size, offset, sequential, stamps=file.stamp)
-
     if kind == "plain":
         for start in range(0, file.size, split_bytes):
             stop = min(start + split_bytes, file.size)
-            yield split(start, stop, stop - start)
+            yield Range(start, stop, stop - start)
         return
-    groups = _frame_groups(file, split_bytes) if kind == "zst" else None
-    if groups:
-        for start, stop, offset in groups:
-            yield split(start, stop, stop - start, offset)
-    else:
-        # Text shrinks to a quarter or less.
-        yield split(0, -1, file.size, sequential=file.size > split_bytes // 4)
+    groups = _frame_groups(file, split_bytes) if kind == "zst" else []
+    # Text shrinks to a quarter or less.
+    yield from groups or [Range(0, -1, file.size, sequential=file.size > split_bytes // 4)]
 
 
-def _frame_groups(file: InputFile, split_bytes: int) -> list[tuple[int, int, int]] | None:
-    """(start, stop, position in the plain text) of groups of frames; None when the file can't be read in parts:
-    it has one frame, a frame does not state its size, or one is far larger than a split."""
-    groups: list[tuple[int, int, int]] = []
+def _frame_groups(file: InputFile, split_bytes: int) -> list[Range]:
+    """Groups of frames; none when the file can't be read in parts: it has one frame, a frame does not state its size,
+    or one is far larger than a split."""
+    groups: list[Range] = []
     start, offset, size, count, in_parts = 0, 0, 0, 0, True
-    for frame in frames(file.path, stamp=file.stamp):  # to the end in any case: a file cut short is found now
+    for frame in frames(file.path, file.stamp):  # to the end in any case: a file cut short is found now
         in_parts = in_parts and frame.content is not None and frame.content <= 4 * split_bytes
         if not in_parts or frame.content is None:
             continue
         count += frame.content > 0
         size += frame.content
         if size >= split_bytes:
-            groups.append((start, frame.stop, offset))
+            groups.append(Range(start, frame.stop, frame.stop - start, offset, size))
             start, offset, size = frame.stop, offset + size, 0
     if size:
-        groups.append((start, file.size, offset))
-    return groups if in_parts and count > 1 else None
+        groups.append(Range(start, file.size, file.size - start, offset, size))
+    return groups if in_parts and count > 1 else []
 
 
 def _check(file: InputFile) -> str:

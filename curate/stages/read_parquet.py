@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from curate.errors import DamagedInputError
 from curate.stages import remote
-from curate.stages.catalog import InputFile
+from curate.stages.catalog import InputFile, Range
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, FileSource
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import group_sizes, not_what_it_says, split_digest
+from curate.stages.reading_files import group_sizes, not_what_it_says
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 
@@ -39,14 +39,12 @@ class ReadParquet(FileSource):
         with _opened(file.path, file.stamp) as parquet:
             Columns.of(self, parquet.schema_arrow, file.path)
 
-    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
+    def ranges(self, file: InputFile, split_bytes: int) -> Iterator[Range]:
         with _opened(file.path, file.stamp) as parquet:
             Columns.of(self, parquet.schema_arrow, file.path)
             meta = parquet.metadata
             sizes = [meta.row_group(g).total_byte_size for g in range(meta.num_row_groups)]
-        for first, stop, size in group_sizes(sizes, split_bytes):
-            key = split_digest(content, file.name, first, stop)
-            yield Split(file.path, file.name, first, stop, key, size, stamps=file.stamp)
+        yield from (Range(*group) for group in group_sizes(sizes, split_bytes))
 
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         documents = self.documents(split, source, "row")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -29,9 +29,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from curate.fingerprint import fingerprint
 from curate.schema import DOCUMENT
 from curate.stages import remote
-from curate.stages.catalog import Catalog, Files, InputFile
+from curate.stages.catalog import Catalog, Files, InputFile, Range
 from curate.stages.reading_files import find_files
 from curate.stages.reading_packs import SHARE, gathered, pack, packs
 from curate.stages.source import SetAside, Source, Split
@@ -78,6 +79,21 @@ class RecordSource(Source):
         None, description="fields kept in `meta`; null: all but the text, id and source used"
     )
 
+    def ranges(self, file: InputFile, split_bytes: int) -> Iterable[Range]:
+        """Parts of one file that tasks read; raises InputError for a file that is not what its name says."""
+        raise NotImplementedError
+
+    def splitting(self, catalog: Catalog, split_bytes: int) -> Callable[[InputFile, str], list[Split]]:
+        """What gives a file's splits, asked for with what stands for its content."""
+        settings = self.fingerprint()
+
+        def splits(file: InputFile, content: str) -> list[Split]:
+            key = fingerprint(settings, file.name, content, split_bytes)
+            parts = catalog.ranges(key, lambda: self.ranges(file, split_bytes))
+            return [Split.of(file, content, part) for part in parts]
+
+        return splits
+
     def documents(self, split: Split, step: str, unit: str) -> Documents:
         """The maker of this split's documents; ``unit`` is what positions count (byte, row)."""
         return Documents(split.name, step, source=self.source, max_bytes=self.max_document_bytes, unit=unit)
@@ -108,10 +124,6 @@ class FileSource(RecordSource):
         """Raise InputError when a file is not what its name says."""
         raise NotImplementedError
 
-    def file_splits(self, file: InputFile, content: str, split_bytes: int) -> Iterator[Split]:
-        """Splits of one file; ``content`` stands for its content."""
-        raise NotImplementedError
-
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         """Rows of a split of one file; a range from 0 to -1 is all of it."""
         raise NotImplementedError
@@ -124,7 +136,7 @@ class FileSource(RecordSource):
             digests = catalog.digests(files, self.fingerprint(), self.check)
             small = files.stamps[:, 0] < split_bytes // SHARE
             alone, together = self._parts(files, small, split_bytes)
-            splits = dict(zip(alone, self._looked_at(files, alone, digests, split_bytes), strict=True))
+            splits = dict(zip(alone, self._looked_at(catalog, files, alone, digests, split_bytes), strict=True))
             for start, stop in together:
                 splits[start] = [pack(files, start, stop, digests, "")]
             found += [split for number in sorted(splits) for split in splits[number]]
@@ -146,18 +158,16 @@ class FileSource(RecordSource):
         return alone, together
 
     def _looked_at(
-        self, files: Files, numbers: list[int], digests: Sequence[str], split_bytes: int
+        self, catalog: Catalog, files: Files, numbers: list[int], digests: Sequence[str], split_bytes: int
     ) -> Iterator[list[Split]]:
         """Splits of some of the files, one after the other; several remote ones are looked at at a time."""
-
-        def look(number: int) -> list[Split]:
-            return list(self.file_splits(files.file(number), digests[number], split_bytes))
-
+        splits = self.splitting(catalog, split_bytes)
+        wanted = map(files.file, numbers), map(digests.__getitem__, numbers)
         if files.local:
-            yield from map(look, numbers)
+            yield from map(splits, *wanted)
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            yield from pool.map(look, numbers)
+            yield from pool.map(splits, *wanted)
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         if not split.members:

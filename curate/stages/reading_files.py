@@ -15,7 +15,6 @@ import numpy as np
 
 from curate.assets import locate
 from curate.errors import DamagedInputError, InputError
-from curate.fingerprint import fingerprint
 from curate.stages import remote
 from curate.stages.catalog import NO_STAMP, Files, join
 from curate.stages.reading_urls import WILD, expand_url
@@ -262,11 +261,6 @@ def not_what_it_says(path: str, said: str, start: bytes, cure: str = "") -> Inpu
         place=path,
         cure=cure or "rename it after its content, or replace it",
     )
-
-
-def split_digest(content: str, name: str, start: int, stop: int) -> str:
-    """Digest of one range of a file. The name is in it, as it is in the rows' ids."""
-    return fingerprint(content, name, start, stop)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -55,21 +55,18 @@ def _view(file: BinaryIO, path: str) -> _View:
     return _View(file, os.fstat(file.fileno()).st_size)
 
 
-def frames(path: str, start: int = 0, stop: int = -1, stamp: bytes = b"") -> Iterator[Frame]:
-    """Frames that begin in [start, stop) of a file, in order; ``start`` must be the start of a frame.
-
-    A skippable frame has content 0. Touches a few bytes per block of at most 128 KiB.
+def frames(path: str, stamp: bytes = b"") -> Iterator[Frame]:
+    """The frames of a file, in order. A skippable one has content 0. Touches a few bytes per block of at most 128 KiB.
 
     Of a remote file, all that lies between is fetched as well, block by block, and not kept: the headers name only the
-    next few kilobytes each.
+    next few kilobytes each. What sources learn from frames is therefore kept (see Catalog.ranges).
 
     Raises InputError, with the byte, where the file is cut short, is no zstd, or needs a dictionary.
     """
     with remote.opened(path, stamp) as file:
         view = _view(file, path)
-        size = len(view)
-        stop = size if stop < 0 else min(stop, size)
-        while start < stop:
+        size, start = len(view), 0
+        while start < size:
             frame = _frame(view, start, path)
             if frame.stop > size:
                 raise _cut_short(path, start)

@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import pyarrow as pa
 
 from curate.fingerprint import fingerprint
 from curate.stages.base import Stage
-from curate.stages.catalog import STAMP_BYTES, Catalog, join
+from curate.stages.catalog import STAMP_BYTES, Catalog, InputFile, Range, join
 from curate.stages.remote import is_url
 
 SPLIT_BYTES: Final = 64 << 20
@@ -31,7 +31,8 @@ class Split:
         start, stop: the range in units of the format (bytes, row groups, record batches); stop -1 = to the end.
         digest: digest of content and range: part of the task's key.
         bytes: about how many bytes of input it stands for, for progress.
-        offset: position of the first byte of ``path`` in the original, for pieces that ``Source.cut`` made.
+        offset: position in the plain text (or of the row) at which it begins, where ``start`` is no such position.
+        content: how many bytes of plain text a range of a compressed file becomes.
         sequential: can only be read from its beginning (gz, one zst frame) and is large: the engine calls
             ``Source.cut`` and reads the pieces instead.
         members: for a split that is many small files: their names relative to ``path``.
@@ -47,10 +48,17 @@ class Split:
     digest: str
     bytes: int
     offset: int = 0
+    content: int = 0
     sequential: bool = False
     members: tuple[str, ...] = ()
     xxh3: str = ""
     stamps: builtins.bytes = b""
+
+    @classmethod
+    def of(cls, file: InputFile, digest: str, part: Range) -> Self:
+        """The split that reads a part of a file; ``digest`` stands for the file's content."""
+        key = split_digest(digest, file.name, part.start, part.stop)
+        return cls(path=file.path, name=file.name, digest=key, stamps=file.stamp, **part._asdict())
 
     def files(self) -> list[tuple[str, builtins.bytes]]:
         """Paths and stamps of the files it reads."""
@@ -65,6 +73,11 @@ class Split:
         *fields, members, xxh3, stamps = astuple(self)
         packed = zlib.compress("\0".join(members).encode("utf-8", "surrogateescape")), zlib.compress(stamps)
         return _unpacked, (*fields, len(members), packed[0], xxh3, packed[1])
+
+
+def split_digest(content: str, name: str, start: int, stop: int) -> str:
+    """Digest of one range of a file. The name is in it, as it is in the rows' ids."""
+    return fingerprint(content, name, start, stop)
 
 
 def _unpacked(*values: Any) -> Split:

@@ -40,8 +40,8 @@ _SCHEMA: Final = pa.schema(
         ("checks", _NAMES),
     ]
 )
-_SPARE_ROWS: Final = 100_000
-"""Rows that are kept of listings that were not asked for, beside as many as those that were."""
+_SPARE_ROWS: Final = 1_000_000
+"""Rows that are kept of listings that were not asked for, of a recipe's other sources among them: some 100 MB."""
 _SUM_BYTES: Final = 8
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), unify_dictionaries=True)
 
@@ -73,13 +73,13 @@ class KnownFiles:
             with pa.ipc.open_file(rows) as reader:
                 if reader.schema == _SCHEMA:
                     self._rows = reader.read_all()
-        self._asked: list[pa.Table] = []
-        self._pairs: set[tuple[str, str]] = set()
+        self._asked: dict[tuple[str, str], pa.Table] = {}
         self._changed = False
 
     def find(self, root: str, names: Sequence[str], stamps: Stamps, checks: str) -> Known:
         """What is known of files below a root, as they are now."""
-        here = self._rows.filter(pc.equal(self._rows.column("root"), root))
+        asked = [table for (where, _), table in self._asked.items() if where == root]
+        here = pa.concat_tables([*asked, self._rows.filter(pc.equal(self._rows.column("root"), root))])
         passed = pc.equal(here.column("checks"), checks)
         digests = _digests(here.filter(passed), names, stamps)
         checked = np.fromiter(map(bool, digests), np.bool_, len(digests))
@@ -93,25 +93,27 @@ class KnownFiles:
 
     def keep(self, root: str, names: Sequence[str], stamps: Stamps, digests: Sequence[str], checks: str) -> None:
         """From now on this is known of the files below a root, which passed this check."""
-        self._pairs.add((root, checks))
         roots, checked = (
             pa.DictionaryArray.from_arrays(np.zeros(len(names), np.int32), pa.array([value], pa.string()))
             for value in (root, checks)
         )
         columns = [roots, pa.array(names, pa.string()), *(pa.array(stamps[:, n]) for n in range(3))]
-        self._asked.append(pa.table([*columns, pa.array(digests, pa.string()), checked], schema=_SCHEMA))
+        rows = pa.table([*columns, pa.array(digests, pa.string()), checked], schema=_SCHEMA)
+        # A plan is walked again when something turns out to be damaged: what is said of a file last counts.
+        if (before := self._asked.get((root, checks))) is not None:
+            said = pc.is_in(before.column("name"), value_set=rows.column("name").combine_chunks())
+            rows = pa.concat_tables([rows, before.filter(pc.invert(said))])
+        self._asked[root, checks] = rows
 
     def save(self) -> None:
         """Write what was learnt, if anything was."""
         if not self._changed:
             return
         old = self._rows
-        for root, checks in sorted(self._pairs):
+        for root, checks in self._asked:
             same = pc.and_(pc.equal(old.column("root"), root), pc.equal(old.column("checks"), checks))
             old = old.filter(pc.invert(same))
-        rows = pa.concat_tables(self._asked)
-        if old.num_rows <= rows.num_rows + _SPARE_ROWS:
-            rows = pa.concat_tables([rows, old])
+        rows = pa.concat_tables([*self._asked.values(), old.slice(0, _SPARE_ROWS)])
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, _SCHEMA, options=_OPTIONS) as writer:
             writer.write_table(rows.combine_chunks().unify_dictionaries())

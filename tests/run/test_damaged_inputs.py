@@ -19,6 +19,8 @@ from curate.run import damaged_inputs
 from curate.run.damaged_inputs import DamagedInputs
 from curate.stages.catalog import Files
 from curate.store.files import Store
+from curate.store.known_files import KnownFiles
+from curate.store.known_ranges import KEY
 from curate.store.tables import read_table
 
 NAMES = ("a", "b", "c")
@@ -139,6 +141,16 @@ def test_they_are_noted_in_any_store():
         ("a.jsonl", "docs", "damaged_file"),
         ("b.jsonl", "docs", "damaged_file"),
     ]
+
+
+def test_what_a_plan_found_before_it_stopped_is_kept(curate: Curate, tmp_path: Path) -> None:
+    """The digests of all files: where the next run begins, none of those that are sound is read for one."""
+    break_(inputs(tmp_path / "in", "zst") / "c.jsonl.zst", "cut")
+    done = curate.run(recipe(tmp_path, "zst", "stop"), tmp_path / "run", "--split-mb", 0.005)
+    assert done.code == 3 and "c.jsonl.zst" in done.line
+    kept = KnownFiles(Store(tmp_path / "run"))._rows
+    assert {"a.jsonl.zst", "b.jsonl.zst"} <= {*kept.column("name").to_pylist()}
+    assert (tmp_path / "run" / KEY).is_file()
 
 
 def test_listings_do_not_pile_up(tmp_path: Path) -> None:

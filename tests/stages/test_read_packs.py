@@ -21,6 +21,7 @@ from curate.stages.catalog import Catalog, Files, Unhashed
 from curate.stages.read_jsonl import ReadJsonl
 from curate.stages.reading_packs import gathered
 from curate.stages.source import SetAside
+from curate.store import known_files
 from curate.store.files import Store
 from curate.store.known_files import KEY, KnownFiles
 
@@ -174,3 +175,34 @@ def test_small_batches_are_gathered(files, most):
     assert (texts, asides) == places(items)
     batches = [b for b in found if not isinstance(b, SetAside)]
     assert all(b.num_rows <= max(most, 7) for b in batches)
+
+
+def test_what_was_hashed_is_not_hashed_again(tmp_path, monkeypatch):
+    """Not by the same process that walks its plan anew, nor where a file turned out to be damaged; nor does the table
+    grow by that, nor forget another source's files."""
+    tiny(tmp_path / "in", 60)
+    tiny(tmp_path / "other", 40)
+    store, hashed = Store(tmp_path / "run"), []
+    digest_of = catalog.digest_of
+    monkeypatch.setattr(catalog, "digest_of", lambda f: hashed.append(f.path) or digest_of(f))
+    (tmp_path / "in/d00/f45.jsonl").write_bytes(b"PAR1 and more")
+    digests, stage = Digests(store), ReadJsonl(paths=["in"])
+    for again in (digests, digests, Digests(store)):
+        with pytest.raises(InputError, match="the content is Parquet"):
+            stage.splits(tmp_path, again, 64 << 20)
+        again.save()
+    before = len(set(hashed))
+    assert 0 < before < 60 and len(hashed) == before
+    (tmp_path / "in/d00/f45.jsonl").write_bytes(b'{"text": "mended"}\n')
+    other = stage.model_copy(update={"paths": ["other"]})
+    for again in (digests, digests, Digests(store)):
+        for source in (stage, other):
+            source.splits(tmp_path, again, 64 << 20)
+            again.save()
+    assert len(hashed) == len(set(hashed)) == 100
+    monkeypatch.setattr(known_files, "_SPARE_ROWS", 50)
+    (tmp_path / "other/d00/f01.jsonl").write_bytes(b'{"text": "changed"}\n')
+    again = Digests(store)
+    other.splits(tmp_path, again, 64 << 20)
+    again.save()
+    assert KnownFiles(store)._rows.num_rows == 90 and len(hashed) == 101

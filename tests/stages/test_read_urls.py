@@ -21,6 +21,7 @@ from object_store import Fault, Proxy
 from reading_cases import everything
 
 from curate.errors import DamagedInputError, InputError
+from curate.run.inputs import Digests
 from curate.stages import remote
 from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
@@ -29,7 +30,9 @@ from curate.stages.read_dataset import ReadDataset
 from curate.stages.read_jsonl import ReadJsonl
 from curate.stages.read_parquet import ReadParquet
 from curate.stages.reading_urls import matcher
-from curate.stages.source import SetAside, Source
+from curate.stages.source import SetAside, Source, Split
+from curate.store.files import Store
+from curate.store.known_ranges import KEY
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +142,45 @@ def test_splits_are_found_without_the_rows(tmp_path, s3):
         splits = stage.splits(tmp_path, Catalog(), 200_000)
         size = (tmp_path / "in" / splits[0].name).stat().st_size
         assert len(splits) >= 4 and sum(r.got for r in s3.requests) < size // 4, stage.name
+
+
+def test_files_are_looked_into_once(tmp_path, s3):
+    """What a plan found out of a zst file's frames and of footers is kept: another one fetches none of their bytes."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict({"text": ["a"] * 50}).save_to_disk(tmp_path / "d", num_shards=3)
+    url, store = put(s3, corpus(tmp_path / "in")), Store(tmp_path / "run")
+    saved = ReadDataset(path=put(s3, tmp_path / "d", "d"))
+    for stage in (*(STAGES[form](url) for form in ("jsonl", "parquet", "arrow")), saved):
+
+        def look(stage: Source = stage) -> tuple[list[Split], int]:
+            s3.requests.clear()
+            catalog = Digests(store)
+            splits = stage.splits(tmp_path, catalog, 3000)
+            catalog.save()
+            data = (".jsonl", ".gz", ".zst", ".parquet", ".arrow")
+            asked = [r for r in s3.requests if r.method == "GET" and r.path.partition("?")[0].endswith(data)]
+            return splits, sum(r.got for r in asked)
+
+        first, fetched = look()
+        assert len(first) >= 3 and fetched > 1000, stage.name
+        assert look() == (first, 0), stage.name
+        store.path(KEY).write_bytes(store.path(KEY).read_bytes()[:-9])
+        assert look() == (first, fetched), stage.name
+
+
+def test_a_range_of_frames_is_fetched_once(tmp_path, s3):
+    """To read a part of a zst file, no more of it is fetched than the part and a block behind it."""
+    frames = [zstandard.ZstdCompressor().compress(os.urandom(50_000).hex().encode() + b"\n") for _ in range(8)]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jsonl.zst").write_bytes(b"".join(frames))
+    stage = ReadJsonl(paths=[put(s3, tmp_path / "in")])
+    splits = stage.splits(tmp_path, Catalog(), 200_000)
+    s3.requests.clear()
+    assert len(splits) == 4 and all(s.content == 200_002 for s in splits)
+    assert sum(isinstance(one, SetAside) for s in splits for one in stage.read(s, "s")) == 8
+    assert sum(r.got for r in s3.requests if r.method == "GET") < 4 * sum(map(len, frames))
 
 
 def test_a_saved_dataset_is_read_from_its_url(tmp_path, s3):
