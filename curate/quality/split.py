@@ -1,7 +1,7 @@
 """Splits that near copies do not straddle: groups of documents, groups held out, groups dealt into folds.
 
-Two documents are of one group if their MinHash sketches (``curate.text.minhash``: word 5-grams) agree in one of 22 bands of
-5 bytes, and so is whatever agrees with either of them. At a Jaccard similarity of 0.8 a pair does so with probability
+Two documents are of one group if their MinHash signatures (``curate.text.minhash``: word 5-grams) agree in one of 22 bands of
+5 minima, and so is whatever agrees with either of them. At a Jaccard similarity of 0.8 a pair does so with probability
 0.9998, at 0.7 0.98, at 0.6 0.83, at 0.5 0.50, at 0.4 0.20, at 0.3 0.05: more than ``dedup.near`` (0.92 at 0.8, 0.05 at 0.5),
 because here a pair too many costs a little room, and a pair missed is an answer that was known.
 A group's name is the smallest hash in it, so a split depends on the set of documents alone.
@@ -19,7 +19,6 @@ import pyarrow as pa
 _ROWS_AT_ONCE: Final = 1024
 _BANDS: Final = 22
 _ROWS: Final = 5
-_PLACES: Final = np.array([1 << 8 * i for i in range(_ROWS)], np.uint64)
 Groups = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 
@@ -32,17 +31,17 @@ def groups(text: pa.ChunkedArray) -> Groups:
     from curate.text.arrow import buffers, fixed
     from curate.text.components import connected
     from curate.text.hashing import hash128
-    from curate.text.minhash import signatures
+    from curate.text.minhash import SHINGLE, signatures
+    from curate.text.ngrams import ngrams
     from curate.text.words import words
 
     links = np.empty((len(text), _BANDS), np.uint64)
     for start in range(0, len(text), _ROWS_AT_ONCE):
         part = text.slice(start, _ROWS_AT_ONCE)
-        found = signatures(words(*buffers(part), "folded"), 0)
-        bands = found.sketch[:, : _BANDS * _ROWS].reshape(len(part), _BANDS, _ROWS).astype(np.uint64)
-        # A short text's only link is its own hash, in every band; 64 bits of it are no 40 bits of a band.
+        found = signatures(ngrams(words(*buffers(part), "folded"), SHINGLE), bands=_BANDS, rows=_ROWS)
+        # A short text's only link is its own hash, in every band.
         own = np.ascontiguousarray(fixed(hash128(part))).view(np.uint64)[:, :1]
-        links[start : start + len(part)] = np.where(found.short[:, None], own, bands @ _PLACES)
+        links[start : start + len(part)] = np.where(found.short[:, None], own, found.bands)
     return connected(links)
 
 

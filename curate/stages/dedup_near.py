@@ -22,9 +22,9 @@ _KEPT: Final = tuple(f"kept_{name}" for name in RANKS)
 class DedupNear(Global):
     """Keep one of the documents whose word 5-grams are mostly the same.
 
-    MinHash with 112 permutations in 14 bands of 8 (``curate.text.minhash``) finds candidates: at a Jaccard similarity
+    MinHash with 112 minima in 14 bands of 8 (``curate.text.minhash``) finds candidates: at a Jaccard similarity
     of 0.7 a pair is found with probability 0.56, at 0.8 0.92, at 0.9 0.999. A candidate counts only if its Jaccard,
-    estimated from all 112 permutations (standard error 0.043 at 0.7), is at least ``similarity``. A document with fewer
+    estimated from all 112 minima (standard error 0.043 at 0.7), is at least ``similarity``. A document with fewer
     than 5 words is compared by its whole text instead, in lower case and with white space collapsed.
 
     Documents are then gone through in keep order: higher ``prefer``, earlier in ``sources``, lower content_hash,
@@ -38,7 +38,7 @@ class DedupNear(Global):
     so that ``a[i] + b`` and ``a(i) - b`` differ.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"
@@ -73,11 +73,12 @@ class DedupNear(Global):
         """14 rows a document, keyed by its bands; one, keyed by its text, for a document shorter than a shingle."""
         from curate.text.arrow import fixed, from_fixed
         from curate.text.hashing import hash128
-        from curate.text.minhash import BANDS, signatures
+        from curate.text.minhash import BANDS, SHINGLE, signatures
+        from curate.text.ngrams import ngrams
         from curate.text.normal import folded
 
-        # The permutations are no choice of a recipe's: a constant seed keeps sketches comparable between runs.
-        found = signatures(docs.words("folded" if self.profile == "prose" else "symbols"), 0)
+        # The hashes are no choice of a recipe's: a constant seed keeps sketches comparable between runs.
+        found = signatures(ngrams(docs.words("folded" if self.profile == "prose" else "symbols"), SHINGLE))
         whole = np.flatnonzero(found.short)
         long = np.flatnonzero(~found.short)
         exact = fixed(hash128(folded(docs.text.take(pa.array(whole)))))

@@ -8,17 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.minhash import PERMUTATIONS
-
 __all__ = ["greedy", "similar_pairs"]
 
 
 @njit(nogil=True, cache=True)
 def _estimate(sketch, i, j):
     agree = 0
-    for k in range(PERMUTATIONS):
+    bins = sketch.shape[1]
+    for k in range(bins):
         agree += sketch[i, k] == sketch[j, k]
-    return max(0.0, (agree / PERMUTATIONS - 1 / 256) / (1 - 1 / 256))
+    return max(0.0, (agree / bins - 1 / 256) / (1 - 1 / 256))
 
 
 @njit(nogil=True, cache=True)
@@ -64,7 +63,7 @@ def similar_pairs(
 
     Args:
         keys: uint64[n], sorted; within a key, rows in keep order.
-        sketch: uint8[n, PERMUTATIONS]; for a ``short`` row a hash of its text, padded with zeros.
+        sketch: uint8[n, bins]; for a ``short`` row a hash of its text, padded with zeros.
         short: bool[n]; a short row is similar (1.0) to short rows with the same hash, and to nothing else.
         bound: see above.
         least: 0 to 1.

@@ -101,7 +101,9 @@ def near() -> Iterator[Row]:
     """MinHash sketches, and the map and pairs of dedup.near; dedup.exact beside them."""
     from curate.stages.dedup_exact import DedupExact
     from curate.stages.dedup_near import DedupNear
-    from curate.text import minhash
+    from curate.text.minhash import signatures
+    from curate.text.ngrams import ngrams
+    from curate.text.shingles import shingles
 
     texts, phase = corpus(8), DedupNear().phases()[0]
     order = [(KEY, "ascending"), *((name, "ascending") for name in phase.sort_by)]
@@ -110,7 +112,8 @@ def near() -> Iterator[Row]:
         rows = phase.map(batch(some), CONTEXT).sort_by(order)
         return lambda: phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)
 
-    yield case("sketch (words + signatures)", texts, on_batch(lambda b: minhash.signatures(b.words("folded"), 0)))
+    yield case("sketch", texts, on_batch(lambda b: signatures(ngrams(b.words("folded"), 5))))
+    yield case("shingle sets", texts, on_batch(lambda b: shingles(ngrams(b.words("folded"), 5))))
     yield case("dedup.near map", texts, on_batch(lambda b: phase.map(b, CONTEXT)))
     yield case("dedup.near pairs", texts, pairs)
     yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].map(b, CONTEXT)))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from curate.stages.dedup_near import DedupNear
 from curate.text import minhash
 from curate.text.arrow import buffers
+from curate.text.ngrams import ngrams
 from curate.text.words import words
 
 
@@ -136,7 +137,7 @@ def test_greedy_choice_by_brute_force(rows):
     """Whole stage against: all pairs that share a band and are similar enough, then one pass in keep order."""
     docs = documents([" ".join(f"w{w}" for w in row) for row in rows])
     view = words(*buffers(docs.column("text")), "folded")
-    found = minhash.signatures(view, 0)
+    found = minhash.signatures(ngrams(view, 5))
     keep_order = sorted(
         range(len(rows)), key=lambda i: (docs.column("content_hash")[i].as_py(), docs.column("id")[i].as_py())
     )

@@ -19,7 +19,8 @@ from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.line_shapes import line_shapes
 from curate.text.lines import lines
-from curate.text.ngrams import ngrams
+from curate.text.ngrams import characters, ngrams
+from curate.text.shingles import shingles
 from curate.text.words import words
 
 KERNELS = settings(max_examples=60, deadline=None)  # the first example compiles
@@ -149,40 +150,6 @@ def test_ngrams(rows, n):
     assert twins.as_lists(grams.rows, grams.hashes) == want
 
 
-@settings(max_examples=25, deadline=None)
-@given(twins.ROWS)
-def test_signatures(rows):
-    """Bands and sketch of each row, and the flag of rows that are too short for a shingle."""
-    view = words(*buffers(sliced(rows)), "folded")
-    got = minhash.signatures(view, 3)
-    a, b = (values.tolist() for values in minhash._family(3))
-    for i, hashes in enumerate(twins.as_lists(view.rows, view.hashes)):
-        want = twins.signature(hashes, a, b)
-        assert got.short[i] == (want is None)
-        assert (got.bands[i].tolist(), got.sketch[i].tolist()) == (want or ([0] * 14, [0] * 112))
-
-
-@pytest.mark.parametrize("jaccard", [0.3, 0.6, 0.8, 0.95])
-def test_estimate_is_unbiased(jaccard):
-    """Estimates average to the true Jaccard, and scatter as theory says."""
-    rng = np.random.default_rng(1)
-    pair_count, union = 300, 400
-    common = round(jaccard * union)
-    rows, values = [0], []
-    for _ in range(pair_count):
-        grams = rng.integers(0, 2**63, union, dtype=np.uint64)
-        extra = (union - common) // 2
-        for part in (grams[: common + extra], np.concatenate([grams[:common], grams[common + extra :]])):
-            values.append(part)
-            rows.append(rows[-1] + len(part))
-    view = type("W", (), {"rows": np.array(rows), "hashes": np.concatenate(values)})
-    found = minhash.signatures(view, 11, 1)
-    got = minhash.estimate(found.sketch[0::2], found.sketch[1::2])
-    spread = (jaccard * (1 - jaccard) / 112) ** 0.5
-    assert abs(got.mean() - jaccard) < 4 * spread / pair_count**0.5
-    assert 0.8 * spread < got.std() < 1.25 * spread
-
-
 @KERNELS
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2)), max_size=30), st.integers(2, 5))
 def test_similar_pairs(rows, bound):
@@ -236,7 +203,8 @@ def test_every_kernel_takes_an_empty_batch():
     offsets, data = buffers(nothing)
     view = words(offsets, data, "folded")
     assert view.hashes.size == lines(offsets, data).starts.size == ngrams(view, 5).hashes.size == 0
-    assert minhash.signatures(view, 1).bands.shape == (0, 14)
+    assert minhash.signatures(ngrams(view, 5)).bands.shape == (0, 14)
+    assert shingles(ngrams(characters(nothing), 3)).hashes.size == 0
     assert all(c.size == 0 for c in line_shapes(offsets, data, 30).values())
     assert len(hashing.content_hash(nothing)) == len(normal.folded(nothing)) == len(normal.code_profile(nothing)) == 0
 
@@ -263,7 +231,8 @@ def test_random_bytes_do_not_crash():
     rng = random.Random(2)
     text = twins.strings([rng.randbytes(rng.randrange(400)) for _ in range(300)])
     batch = Batch(pa.RecordBatch.from_arrays([text], names=["text"]))
-    minhash.signatures(batch.words("symbols"), 1)
+    for units in (batch.words("symbols"), characters(text)):
+        assert len(minhash.signatures(ngrams(units, 5)).short) == len(shingles(ngrams(units, 5)).rows) - 1 == 300
     assert len(batch.lines.rows) == 301
     assert all(len(c) == 300 for c in line_shapes(*batch.utf8, 30).values())
     assert len(hashing.content_hash(text)) == 300

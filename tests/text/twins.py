@@ -216,21 +216,6 @@ def paragraphs(row: bytes) -> list[bytes]:
     return [p.removesuffix(b"\n").removesuffix(b"\r") if p.endswith(b"\n") else p for p in found]
 
 
-def signature(hashes: list[int], a: list[int], b: list[int], n: int = 5):
-    """(bands, sketch) of a row's words, or None when it is short."""
-    keys = [g >> 32 for g in ngrams(hashes, n)]
-    if not keys:
-        return None
-    minima = [min((p * x + q & M64) >> 32 for x in keys) for p, q in zip(a, b, strict=True)]
-    bands = []
-    for band in range(14):
-        key = band + 1
-        for value in minima[band * 8 : band * 8 + 8]:
-            key = mix64((key * BASE + value) & M64)
-        bands.append(key)
-    return bands, [mix64(value) >> 56 for value in minima]
-
-
 def code_profile(row: bytes) -> bytes:
     return b"\n".join(line.rstrip() for line in row.split(b"\n")).rstrip(b"\n")
 

@@ -1,0 +1,158 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+"""A document as the set of its shingles, and the true Jaccard similarity of such sets.
+
+Sets are sorted by *linear probing sort* (Gonnet and Munro, "The analysis of linear probing sort by the use of a new
+mathematical transform", J. Algorithms 5, 1984): hashes are uniform, so a value's upper bits say about where it belongs;
+each takes its place in a table half full, larger ones move on, and reading the table from its beginning gives them in
+order, without the repeated ones. That is a constant number of steps for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from curate.text.arrow import Offsets
+from curate.text.ngrams import Ngrams
+from curate.text.rows import RowAligned
+from curate.text.swar import leading
+
+__all__ = ["Shingles", "distinct", "jaccard", "shingles"]
+
+_FREE: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+_SPARE: Final = 64
+"""Places behind a table for what is pushed beyond its end; when they do not suffice the table grows."""
+
+
+@dataclass(frozen=True)
+class Shingles(RowAligned):
+    """The shingle sets of n rows; that of a row shorter than a shingle is empty.
+
+    Attributes:
+        rows: int64[n + 1]; row ``i`` has the shingles ``rows[i]:rows[i + 1]``.
+        hashes: uint64[m]; within a row ascending, none twice.
+    """
+
+    rows: Offsets
+    hashes: npt.NDArray[np.uint64]
+
+
+@njit(nogil=True, cache=True)
+def _settle(hashes, shift, table):
+    """Give every hash its place in a free table; False when one is pushed beyond its end."""
+    for value in hashes:
+        at = np.int64(value >> shift)
+        while True:
+            if at == len(table):
+                return False
+            other = table[at]
+            if other == value:  # there already; or the largest hash there is, whose place is the end anyway
+                break
+            if value < other:
+                table[at] = value
+                if other == _FREE:
+                    break
+                value = other
+            at += 1
+    return True
+
+
+@njit(nogil=True, cache=True)
+def distinct(hashes, table):
+    """(sorted distinct values, a table to go on with) of uint64 hashes; ``table`` is uint64[>= 0], its content no matter.
+
+    Values may be anything; where they are no hashes it is slow (at worst quadratic), never wrong.
+    """
+    bits = 65 - leading(np.uint64(max(len(hashes), 2) - 1))  # twice as many places, or up to four times
+    shift = np.uint64(64 - bits)
+    spare = np.int64(_SPARE)
+    while True:
+        size = (np.int64(1) << bits) + spare
+        if len(table) < size:
+            table = np.empty(2 * size, np.uint64)
+        places = table[:size]
+        places[:] = _FREE
+        if _settle(hashes, shift, places):
+            break
+        spare *= 4
+    out = np.empty(len(hashes), np.uint64)
+    count = 0
+    for value in places:
+        if value != _FREE:
+            out[count] = value
+            count += 1
+    for value in hashes:
+        if value == _FREE:
+            out[count] = value
+            count += 1
+            break
+    return out[:count], table
+
+
+@njit(nogil=True, cache=True)
+def _shingles(rows, hashes):
+    ends = np.zeros(len(rows), np.int64)
+    out = np.empty(len(hashes), np.uint64)
+    table = np.empty(0, np.uint64)
+    to = 0
+    for row in range(len(rows) - 1):
+        found, table = distinct(hashes[rows[row] : rows[row + 1]], table)
+        out[to : to + len(found)] = found
+        to += len(found)
+        ends[row + 1] = to
+    return ends, out[:to].copy()
+
+
+def shingles(grams: Ngrams) -> Shingles:
+    """Each row's n-grams as a set."""
+    return Shingles(*_shingles(grams.rows, grams.hashes))
+
+
+@njit(nogil=True, cache=True)
+def _common(one, two):
+    """How many values two sorted sets share: a merge whose steps depend on data, not on branches."""
+    i = 0
+    j = 0
+    shared = 0
+    while i < len(one) and j < len(two):
+        a, b = one[i], two[j]
+        shared += a == b
+        i += a <= b
+        j += b <= a
+    return shared
+
+
+@njit(nogil=True, cache=True)
+def _jaccard(rows, hashes, other_rows, other_hashes, first, second):
+    out = np.empty(len(first), np.float64)
+    for k in range(len(first)):
+        one = hashes[rows[first[k]] : rows[first[k] + 1]]
+        two = other_hashes[other_rows[second[k]] : other_rows[second[k] + 1]]
+        shared = _common(one, two)
+        union = len(one) + len(two) - shared
+        out[k] = shared / union if union else 0.0
+    return out
+
+
+def jaccard(
+    sets: Shingles,
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+    others: Shingles | None = None,
+) -> npt.NDArray[np.float64]:
+    """True Jaccard similarity |A & B| / |A | B| of pairs of sets, float64[m], 0 to 1; 0 for two empty ones.
+
+    It is one quotient of two integers, so equal for equal sets wherever it is computed.
+
+    Args:
+        sets: where the sets come from.
+        first, second: int64[m]; numbers of rows, ``second`` of ``others`` where these are given.
+        others: other rows' sets, of n-grams of the same kind.
+    """
+    other = sets if others is None else others
+    return _jaccard(sets.rows, sets.hashes, other.rows, other.hashes, first, second)

@@ -1,0 +1,82 @@
+"""Slow, obvious Python versions of MinHash and of shingle sets, and sets of known similarity to try them on."""
+
+from __future__ import annotations
+
+import numpy as np
+import twins
+from scipy.integrate import quad
+
+from curate.text.ngrams import Ngrams
+
+M64 = twins.M64
+
+
+def keys(seed: int, rounds: int) -> list[int]:
+    """splitmix64 (Steele, Lea and Flood 2014)."""
+    out = []
+    for i in range(1, rounds + 1):
+        z = (seed + i * 0x9E3779B97F4A7C15) & M64
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & M64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & M64
+        out.append(z ^ (z >> 31))
+    return out
+
+
+def minima(shingles: set[int], seed: int, bins: int) -> list[int]:
+    """Fast similarity sketching, as the paper's Figure 1 has it, one round after the other."""
+    found: list[int | None] = [None] * bins
+    for i, key in enumerate(keys(seed, 2 * bins)):
+        drawn: dict[int, list[int]] = {}
+        for x in shingles:
+            mixed = twins.mix64(x ^ key)
+            place, value = divmod(mixed * bins, 1 << 64) if i < bins else (i - bins, mixed)
+            drawn.setdefault(place, []).append(value)
+        for place, values in drawn.items():
+            if found[place] is None:
+                found[place] = min(values)
+    return [value for value in found if value is not None]
+
+
+def signature(shingles: set[int], seed: int, bands: int, rows: int) -> tuple[list[int], list[int]] | None:
+    """(bands, sketch) of a row's shingles, or None when it has none."""
+    if not shingles:
+        return None
+    mixed = [twins.mix64(value) for value in minima(shingles, seed, bands * rows)]
+    found = []
+    for band in range(bands):
+        key = band + 1
+        for value in mixed[band * rows : (band + 1) * rows]:
+            key = (key * twins.BASE + value) & M64
+        found.append(twins.mix64(key))
+    return found, [value >> 56 for value in mixed]
+
+
+def banding(similarity: float, bins: int, missed: float) -> tuple[int, int]:
+    """datasketch 1.6 ``_optimal_param``, with scipy's integration as it has it."""
+    best, least = (0, 0), float("inf")
+    for b in range(1, bins + 1):
+        for r in range(1, bins // b + 1):
+            vain, _ = quad(lambda s, b=b, r=r: 1 - (1 - s**r) ** b, 0.0, similarity)
+            miss, _ = quad(lambda s, b=b, r=r: 1 - (1 - (1 - s**r) ** b), similarity, 1.0)
+            error = (1 - missed) * vain + missed * miss
+            if error < least - 1e-9:
+                least, best = error, (b, r)
+    return best
+
+
+def grams_of(rows: list[np.ndarray]) -> Ngrams:
+    """Rows of shingles' hashes as they would come from a text."""
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    return Ngrams(ends, np.concatenate([*rows, np.zeros(0, np.uint64)]).astype(np.uint64))
+
+
+def pairs_at(jaccard: float, unions: list[int], rng: np.random.Generator) -> tuple[Ngrams, np.ndarray]:
+    """Rows 2i and 2i + 1 are sets with ``unions[i]`` shingles together, and their true Jaccard, as near as it comes."""
+    rows, true = [], []
+    for union in unions:
+        common = round(jaccard * union)
+        grams = rng.integers(0, 1 << 64, union, dtype=np.uint64)
+        middle = common + (union - common) // 2
+        rows += [grams[:middle], np.concatenate([grams[:common], grams[middle:]])]
+        true.append(common / union)
+    return grams_of(rows), np.array(true)
