@@ -1,12 +1,9 @@
-"""Slow, obvious Python versions of MinHash and of shingle sets, and sets of known similarity to try them on."""
+"""Slow, obvious Python versions of MinHash and of the choice of bands."""
 
 from __future__ import annotations
 
-import numpy as np
 import twins
 from scipy.integrate import quad
-
-from curate.text.ngrams import Ngrams
 
 M64 = twins.M64
 
@@ -62,21 +59,3 @@ def banding(similarity: float, bins: int, missed: float) -> tuple[int, int]:
             if error < least - 1e-9:
                 least, best = error, (b, r)
     return best
-
-
-def grams_of(rows: list[np.ndarray]) -> Ngrams:
-    """Rows of shingles' hashes as they would come from a text."""
-    ends = np.cumsum([0, *(len(row) for row in rows)])
-    return Ngrams(ends, np.concatenate([*rows, np.zeros(0, np.uint64)]).astype(np.uint64))
-
-
-def pairs_at(jaccard: float, unions: list[int], rng: np.random.Generator) -> tuple[Ngrams, np.ndarray]:
-    """Rows 2i and 2i + 1 are sets with ``unions[i]`` shingles together, and their true Jaccard, as near as it comes."""
-    rows, true = [], []
-    for union in unions:
-        common = round(jaccard * union)
-        grams = rng.integers(0, 1 << 64, union, dtype=np.uint64)
-        middle = common + (union - common) // 2
-        rows += [grams[:middle], np.concatenate([grams[:common], grams[middle:]])]
-        true.append(common / union)
-    return grams_of(rows), np.array(true)

@@ -9,6 +9,7 @@ import sketch_twins
 import twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shingle_sets import grams_of, pairs_at
 from test_kernels import KERNELS, sliced
 
 from curate.text.arrow import buffers
@@ -46,15 +47,15 @@ def test_signatures_are_of_sets(rows, shape, random):
         more = row + [random.choice(row) for _ in range(random.choice([0, 30, 2500]))]
         random.shuffle(more)
         again.append(np.array(more, np.uint64))
-    first = signatures(sketch_twins.grams_of([np.array(row, np.uint64) for row in rows]), 5, *shape)
-    second = signatures(sketch_twins.grams_of(again), 5, *shape)
+    first = signatures(grams_of([np.array(row, np.uint64) for row in rows]), 5, *shape)
+    second = signatures(grams_of(again), 5, *shape)
     assert np.array_equal(first.bands, second.bands)
     assert np.array_equal(first.sketch, second.sketch)
 
 
 def test_bands_and_rows_have_limits():
     """Neither none nor too many minima."""
-    grams = sketch_twins.grams_of([np.arange(9, dtype=np.uint64)])
+    grams = grams_of([np.arange(9, dtype=np.uint64)])
     assert signatures(grams, 0, 1, MOST_BINS).sketch.shape == (1, MOST_BINS)
     for bands, rows in ((0, 8), (14, 0), (2, MOST_BINS)):
         with pytest.raises(ValueError, match=f"{bands} bands of {rows} rows: a signature has 1 to {MOST_BINS} minima"):
@@ -66,7 +67,7 @@ def test_bands_and_rows_have_limits():
 def test_estimate_is_unbiased(similarity, union):
     """Estimates average to the true Jaccard and scatter no more than 112 independent permutations do, at any length."""
     count = 400
-    grams, true = sketch_twins.pairs_at(similarity, [union] * count, np.random.default_rng(1))
+    grams, true = pairs_at(similarity, [union] * count, np.random.default_rng(1))
     found = signatures(grams, 11)
     errors = estimate(found.sketch[0::2], found.sketch[1::2]) - true
     agreed = true[0] + (1 - true[0]) / 256
@@ -84,7 +85,7 @@ def test_recall_follows_theory(shortest, longest):
     for level in (0.7, 0.75, 0.8, 0.85):
         lengths = np.exp(rng.uniform(np.log(shortest), np.log(longest), 700)).astype(int)
         unions = np.rint(2 * lengths / (1 + level)).astype(int).tolist()
-        grams, true = sketch_twins.pairs_at(level, unions, rng)
+        grams, true = pairs_at(level, unions, rng)
         want = np.array([collision(s, 14, 8) for s in true]).mean()
         found = []
         for seed in range(3):
@@ -98,7 +99,7 @@ def test_recall_follows_theory(shortest, longest):
 @given(st.lists(st.lists(st.one_of(HASHES, st.integers(0, 9), st.just(twins.M64)), max_size=60), max_size=5))
 def test_shingles_are_sorted_sets(rows):
     """Whatever the hashes: small, large, equal, the largest there is."""
-    got = shingles(sketch_twins.grams_of([np.array(row, np.uint64) for row in rows]))
+    got = shingles(grams_of([np.array(row, np.uint64) for row in rows]))
     assert twins.as_lists(got.rows, got.hashes) == [sorted(set(row)) for row in rows]
 
 
@@ -107,7 +108,7 @@ def test_shingles_of_long_rows():
     rng = np.random.default_rng(3)
     many = rng.integers(0, 1 << 64, 30_000, dtype=np.uint64)
     rows = [many, np.repeat(many[:50], 400), many | np.uint64(0xFFF << 52), np.arange(3000, dtype=np.uint64)]
-    got = shingles(sketch_twins.grams_of(rows))
+    got = shingles(grams_of(rows))
     for i, row in enumerate(rows):
         assert np.array_equal(got.hashes[got.rows[i] : got.rows[i + 1]], np.unique(row))
 
@@ -116,8 +117,8 @@ def test_shingles_of_long_rows():
 @given(st.lists(st.sets(st.integers(0, 12), max_size=12), min_size=1, max_size=6), st.data())
 def test_jaccard(rows, data):
     """The quotient of two sets' sizes, also of sets that lie elsewhere; 0 where both are empty."""
-    sets = shingles(sketch_twins.grams_of([np.array(sorted(row), np.uint64) for row in rows]))
-    others = shingles(sketch_twins.grams_of([np.array(sorted(row), np.uint64) for row in rows[1:]]))
+    sets = shingles(grams_of([np.array(sorted(row), np.uint64) for row in rows]))
+    others = shingles(grams_of([np.array(sorted(row), np.uint64) for row in rows[1:]]))
     number = st.integers(0, len(rows) - 1)
     pairs = data.draw(st.lists(st.tuples(number, number), max_size=10))
     first, second = (np.array([p[k] for p in pairs], np.int64) for k in (0, 1))
