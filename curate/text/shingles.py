@@ -80,12 +80,11 @@ def distinct(hashes, table):
         if _settle(hashes, shift, places):
             break
         spare *= 4
-    out = np.empty(len(hashes), np.uint64)
+    out = np.empty(len(hashes) + 1, np.uint64)
     count = 0
-    for value in places:
-        if value != _FREE:
-            out[count] = value
-            count += 1
+    for value in places:  # no branch: which places are taken, nobody can foresee
+        out[count] = value
+        count += value != _FREE
     for value in hashes:
         if value == _FREE:
             out[count] = value

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from curate.text.hashing import mix64
-from curate.text.minhash import _first_round, _keys
+from curate.text.minhash import _keys, _round
 from curate.text.swar import high_product
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -76,7 +76,8 @@ def densified(ends, hashes, keys, bins):
     out = np.empty((len(ends) - 1, bins), np.uint64)
     for row in range(len(ends) - 1):
         minima = out[row]
-        _first_round(hashes[ends[row] : ends[row + 1]], keys[0], minima)
+        minima[:] = EMPTY
+        _round(hashes[ends[row] : ends[row + 1]], 0, keys[0], minima)
         full = minima != EMPTY
         for place in range(bins):
             attempt = np.uint64(0)
@@ -94,7 +95,8 @@ def rotated(ends, hashes, keys, bins):
     out = np.empty((len(ends) - 1, bins), np.uint64)
     for row in range(len(ends) - 1):
         minima = out[row]
-        _first_round(hashes[ends[row] : ends[row + 1]], keys[0], minima)
+        minima[:] = EMPTY
+        _round(hashes[ends[row] : ends[row + 1]], 0, keys[0], minima)
         full = minima != EMPTY
         for place in range(bins):
             far = 0

@@ -6,6 +6,7 @@
 *Error*: pairs of random sets of Jaccard 0.8, 50 to 5,000 shingles each: variance of the share of bins that agree, over
 the J (1 - J) / bins of independent permutations. Bins that copy each other raise it: the mean correlation of two bins is
 (ratio - 1) / (bins - 1).
+*Bits*: standard error of the Jaccard estimated from sketches of the same 112 bytes, at 0.7.
 *Recall*: pairs made of the corpus by replacing words, whose true Jaccard lies within 0.005 of a level: share of pairs
 with a band in common, less the 1 - (1 - J^8)^14 of their own Jaccard, in points; documents under 112 shingles apart.
 """
@@ -18,9 +19,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from curate.text.batch import Batch
-from curate.text.minhash import BANDS, ROWS, SHINGLE, signatures
+from curate.text.minhash import BANDS, ROWS, SHINGLE, estimate, signatures
 from curate.text.ngrams import Ngrams, ngrams
 from curate.text.shingles import jaccard, shingles
 from curate.text.words import Words, words
@@ -77,19 +79,19 @@ def speeds(texts: list[str]) -> Iterator[tuple[str, float, float]]:
     slices = cut(batch(texts).rows)
     mb = size(texts)
 
-    def read(rows) -> Ngrams:
-        return ngrams(Batch(rows).words("folded"), SHINGLE)
-
-    grams = [read(rows) for rows in slices]
-    # A row without a shingle is nothing that the other methods know.
-    full = [Ngrams(np.unique(g.rows), g.hashes) for g in grams]
+    grams = [_full(_read(rows)) for rows in slices]
     for name, draw in methods().items():
-        whole = _seconds(lambda draw=draw: [draw(_full(read(rows)), 0) for rows in slices])
-        alone = _seconds(lambda draw=draw: [draw(g, 0) for g in full])
+        whole = _seconds(lambda draw=draw: [draw(_full(_read(rows)), 0) for rows in slices])
+        alone = _seconds(lambda draw=draw: [draw(g, 0) for g in grams])
         yield name, mb / whole, mb / alone
 
 
+def _read(rows: pa.RecordBatch) -> Ngrams:
+    return ngrams(Batch(rows).words("folded"), SHINGLE)
+
+
 def _full(grams: Ngrams) -> Ngrams:
+    """Without rows that have no shingle, which other methods know nothing of."""
     return Ngrams(np.unique(grams.rows), grams.hashes)
 
 
@@ -116,6 +118,20 @@ def errors(pairs: int, seeds: int, level: float = 0.8) -> Iterator[tuple[str, li
             biases.append(100 * float(np.mean(off)))
             ratios.append(float(np.var(off) / law))
         yield name, biases, ratios
+
+
+def bits(texts: list[str], pairs: int, level: float = 0.7) -> Iterator[tuple[int, float, list[float]]]:
+    """(bits of a minimum, MB/s from the text on, for each of LENGTHS the standard error in points)."""
+    slices = cut(batch(texts).rows)
+    mb = size(texts)
+    cases = [pairs_at(level, [round(2 * n / (1 + level))] * pairs, np.random.default_rng(n)) for n in LENGTHS]
+    for number in (8, 4, 2, 1):
+        whole = _seconds(lambda number=number: [signatures(_read(rows), bits=number) for rows in slices])
+        off = []
+        for grams, true in cases:
+            sketch = signatures(grams, 1, bits=number).sketch
+            off.append(100 * float((estimate(sketch[0::2], sketch[1::2], number) - true).std()))
+        yield number, mb / whole, off
 
 
 # -- recall ---------------------------------------------------------------------------------------------------------
@@ -214,6 +230,14 @@ def main() -> None:
         ((name, [f"{r:.2f}" for r in ratios]) for name, _, ratios in wrong),
     )
     _table("Mean error, points", lengths, ((name, [f"{b:+.2f}" for b in biases]) for name, biases, _ in wrong))
+    _table(
+        "Standard error of the estimate, points, by shingles of a document, at Jaccard 0.7",
+        ["MB/s from the text", *lengths],
+        (
+            (f"{number} bits of {BINS * 8 // number} minima", [f"{speed:.0f}", *(f"{x:.1f}" for x in off)])
+            for number, speed, off in bits(corpus(8), args.pairs)
+        ),
+    )
     text = batch(corpus(32))
     view = words(*text.utf8, "folded")
     heads = [f"{level:.2f}" for level in LEVELS]

@@ -20,32 +20,34 @@ def keys(seed: int, rounds: int) -> list[int]:
 
 
 def minima(shingles: set[int], seed: int, bins: int) -> list[int]:
-    """Fast similarity sketching, as the paper's Figure 1 has it, one round after the other."""
+    """Fast similarity sketching, as the paper's Figure 1 has it, one round after the other: round + 48 bits of the value."""
     found: list[int | None] = [None] * bins
     for i, key in enumerate(keys(seed, 2 * bins)):
         drawn: dict[int, list[int]] = {}
         for x in shingles:
             mixed = twins.mix64(x ^ key)
             place, value = divmod(mixed * bins, 1 << 64) if i < bins else (i - bins, mixed)
-            drawn.setdefault(place, []).append(value)
+            # The last rounds are for one bin each: a value says which.
+            drawn.setdefault(place, []).append(i << 48 | value >> 16 if i < bins else value | 0xFFFF << 48)
         for place, values in drawn.items():
             if found[place] is None:
                 found[place] = min(values)
     return [value for value in found if value is not None]
 
 
-def signature(shingles: set[int], seed: int, bands: int, rows: int) -> tuple[list[int], list[int]] | None:
+def signature(shingles: set[int], seed: int, bands: int, rows: int, bits: int) -> tuple[list[int], list[int]] | None:
     """(bands, sketch) of a row's shingles, or None when it has none."""
     if not shingles:
         return None
-    mixed = [twins.mix64(value) for value in minima(shingles, seed, bands * rows)]
+    mixed = [twins.mix64(value) for value in minima(shingles, seed, bands * rows * 8 // bits)]
     found = []
     for band in range(bands):
         key = band + 1
         for value in mixed[band * rows : (band + 1) * rows]:
             key = (key * twins.BASE + value) & M64
         found.append(twins.mix64(key))
-    return found, [value >> 56 for value in mixed]
+    packed = sum((value >> (64 - bits)) << (i * bits) for i, value in enumerate(mixed))
+    return found, list(packed.to_bytes(bands * rows, "little"))
 
 
 def banding(similarity: float, bins: int, missed: float) -> tuple[int, int]:

@@ -26,14 +26,14 @@ SHAPES = st.sampled_from([(14, 8), (1, 1), (1, 7), (9, 1), (3, 5), (20, 6)])
 
 
 @settings(max_examples=25, deadline=None)
-@given(twins.ROWS, SHAPES, HASHES, st.integers(1, 6))
-def test_signatures(rows, shape, seed, n):
+@given(twins.ROWS, SHAPES, HASHES, st.integers(1, 6), st.sampled_from([8, 4, 2, 1]))
+def test_signatures(rows, shape, seed, n, bits):
     """Bands and sketch of each row, and the flag of rows that are too short for a shingle."""
     grams = ngrams(words(*buffers(sliced(rows)), "folded"), n)
-    got = signatures(grams, seed, *shape)
+    got = signatures(grams, seed, *shape, bits)
     none = [0] * shape[0], [0] * (shape[0] * shape[1])
     for i, hashes in enumerate(twins.as_lists(grams.rows, grams.hashes)):
-        want = sketch_twins.signature(set(hashes), seed, *shape)
+        want = sketch_twins.signature(set(hashes), seed, *shape, bits)
         assert got.short[i] == (want is None)
         assert (got.bands[i].tolist(), got.sketch[i].tolist()) == (want or none)
 
@@ -60,22 +60,29 @@ def test_bands_and_rows_have_limits():
     for bands, rows in ((0, 8), (14, 0), (2, MOST_BINS)):
         with pytest.raises(ValueError, match=f"{bands} bands of {rows} rows: a signature has 1 to {MOST_BINS} minima"):
             signatures(grams, 0, bands, rows)
+    for bits in (0, 3, 16):
+        with pytest.raises(ValueError, match=f"{bits} bits of a minimum"):
+            signatures(grams, bits=bits)
+        with pytest.raises(ValueError, match=f"{bits} bits of a minimum"):
+            estimate(np.zeros((1, 4), np.uint8), np.zeros((1, 4), np.uint8), bits)
 
 
-@pytest.mark.parametrize("union", [12, 60, 130, 500, 6000])
+@pytest.mark.parametrize("bits", [8, 2])
+@pytest.mark.parametrize("union", [12, 60, 500, 6000])
 @pytest.mark.parametrize("similarity", [0.3, 0.6, 0.8, 0.95])
-def test_estimate_is_unbiased(similarity, union):
-    """Estimates average to the true Jaccard and scatter no more than 112 independent permutations do, at any length."""
-    count = 400
+def test_estimate_is_unbiased(similarity, union, bits):
+    """Estimates average to the true Jaccard and scatter no more than independent permutations do, at any length."""
+    count, bins = 400, 112 * 8 // bits
     grams, true = pairs_at(similarity, [union] * count, np.random.default_rng(1))
-    found = signatures(grams, 11)
-    errors = estimate(found.sketch[0::2], found.sketch[1::2]) - true
-    agreed = true[0] + (1 - true[0]) / 256
-    law = (agreed * (1 - agreed) / 112) ** 0.5 * 256 / 255
+    found = signatures(grams, 11, bits=bits)
+    errors = estimate(found.sketch[0::2], found.sketch[1::2], bits) - true
+    chance = 0.5**bits
+    agreed = true[0] + (1 - true[0]) * chance
+    law = (agreed * (1 - agreed) / bins) ** 0.5 / (1 - chance)
     assert abs(errors.mean()) < 4 * law / count**0.5
     # The standard deviation of 400 draws is itself good to 3.5 %: three times that.
     assert errors.std() < 1.11 * law
-    assert errors.std() > (0.89 if union > 1000 else 0.6) * law
+    assert errors.std() > (0.85 if union > 1000 else 0.4) * law
 
 
 @pytest.mark.parametrize(("shortest", "longest"), [(112, 5000), (20, 111)])
