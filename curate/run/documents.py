@@ -46,12 +46,18 @@ def documents(
         limit: at most so many of them. What was set aside behind the last one was not read, however the input is cut.
     """
     left = limit
+    nothing = pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT)
+    nobody = nothing, pa.nulls(0, pa.string())
     aside: list[SetAside] = []
     for item in source.read(split, step):
         if isinstance(item, SetAside):
             aside.append(item)
             continue
         rows, place = _sampled(item, sample)
+        if removals is None and left is None:
+            yield Documents(rows, aside, *nobody)
+            aside = []
+            continue
         named = removals.named(rows) if removals is not None else pa.nulls(len(place), pa.string())
         stays = np.flatnonzero(np.asarray(named.is_null()))
         goes = np.flatnonzero(np.asarray(named.is_valid()))
@@ -66,8 +72,7 @@ def documents(
         aside = []
         if left == 0:
             return
-    nothing = pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT)
-    yield Documents(nothing, aside, nothing, pa.nulls(0, pa.string()))
+    yield Documents(nothing, aside, *nobody)
 
 
 def _sampled(rows: pa.RecordBatch, share: float) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:

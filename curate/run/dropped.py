@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +24,35 @@ def dropped_rows(
     n = len(reasons)
     said = pa.nulls(n, pa.string()) if detail is None else detail
     return pa.RecordBatch.from_arrays([ids, source, origin, pa.repeat(step, n), reasons, said, size], schema=DROPPED)
+
+
+class Leaving:
+    """Rows of one batch that go at one step or the other, noted together: of a few rows Arrow's calls cost more than
+    what they do."""
+
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        self._rows = rows
+        self._steps: list[str] = []
+        self._at: list[npt.NDArray[np.int64]] = []
+        self._sizes: list[npt.NDArray[np.int64]] = []
+        self._reasons: list[pa.Array] = []
+
+    def add(self, step: str, at: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], reasons: pa.Array) -> None:
+        """Rows that go at a step: where they are in the batch, how many bytes their texts have by now, and why."""
+        self._steps += [step] * len(at)
+        self._at.append(at)
+        self._sizes.append(sizes)
+        self._reasons.append(reasons)
+
+    def batch(self) -> pa.RecordBatch:
+        """As the table has them, one step's after the other's."""
+        few = self._rows.select(["id", "source", "origin"]).take(pa.array(np.concatenate(self._at)))
+        n = len(self._steps)
+        said = [pa.array(self._steps, pa.string()), pa.concat_arrays(self._reasons), pa.nulls(n, pa.string())]
+        return pa.RecordBatch.from_arrays([*few.columns, *said, pa.array(np.concatenate(self._sizes))], schema=DROPPED)
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
 
 
 def dropped_records(

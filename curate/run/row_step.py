@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.stages.base import Context, Filter, Signals
+from curate.text.arrow import buffers
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash
 
@@ -37,7 +38,8 @@ class RowStep:
 
 def text_bytes(rows: pa.RecordBatch) -> int:
     """Bytes of UTF-8 text in a batch."""
-    return int(pc.sum(pc.binary_length(rows.column("text"))).as_py() or 0)
+    offsets, _ = buffers(rows.column("text"))
+    return int(offsets[-1] - offsets[0])
 
 
 def needed(docs: Batch, step: RowStep) -> Batch:
@@ -46,7 +48,7 @@ def needed(docs: Batch, step: RowStep) -> Batch:
     for name, kind in step.reads:
         if name not in rows.schema.names:
             rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
-    return docs.with_rows(rows)
+    return docs if rows is docs.rows else docs.with_rows(rows)
 
 
 def with_columns(rows: pa.RecordBatch, step: RowStep, signals: Signals | None) -> pa.RecordBatch:

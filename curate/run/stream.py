@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from curate import schema
 from curate.run.documents import Documents, documents
-from curate.run.dropped import dropped_records, dropped_rows
+from curate.run.dropped import Leaving, dropped_records, dropped_rows
 from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.row_step import RowStep, edited, no_rows, slices, text_bytes, with_columns
 from curate.run.tally import tally
@@ -176,16 +177,17 @@ class Stream:
             return
         name = self.task.source_id
         counts.rows_in += len(items)
-        for item in items:
-            counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
         origins, reasons, details = zip(*((i.origin, i.reason, i.detail) for i in items), strict=True)
+        _count_reasons(counts, reasons)
         self.dropped.write(dropped_records(name, origins, reasons, details))
 
     def _take_down(self, rows: pa.RecordBatch, entries: pa.Array, counts: Counts) -> None:
         if rows.num_rows:
             counts.rows_in += rows.num_rows
             counts.bytes_in += text_bytes(rows)
-            self._drop(self.task.source_id, rows, pa.array([TAKEDOWN] * rows.num_rows), counts, entries)
+            reasons = [TAKEDOWN] * rows.num_rows
+            _count_reasons(counts, reasons)
+            self.dropped.write(dropped_rows(rows, self.task.source_id, pa.array(reasons), entries))
 
     # -- deciding -----------------------------------------------------------------------------------------
 
@@ -206,14 +208,13 @@ class Stream:
         """The same for rows that are measured together; ``first`` is the number of the first one in the task."""
         position = np.arange(rows.num_rows, dtype=np.int64)
         # One batch goes through all steps: words that one of them asked for are there for the next.
-        docs = Batch(rows)
+        docs, leaving, size = Batch(rows), Leaving(rows), text_bytes(rows)
         for step in self.task.steps:
             counts = self.counts[step.id]
-            size = text_bytes(docs.rows)
             counts.rows_in += len(docs)
             counts.bytes_in += size
             if step.id in self.lethal:
-                docs, position = self._spare(step, docs, position, first)
+                docs, position = self._spare(step, docs, position, first, leaving)
                 size = text_bytes(docs.rows)
             if len(docs) == 0:
                 docs = docs.with_rows(with_columns(docs.rows, step, None))
@@ -227,19 +228,20 @@ class Stream:
             if (by := step.stage.counted_by()) is not None:
                 add_kept(counts.kept_by, tally(docs, np.asarray(pc.is_null(reasons)), by))
             if reasons.null_count < len(reasons):
-                goes = pc.is_valid(reasons)
-                self._drop(step.id, docs.rows, reasons.filter(goes), counts, goes=goes)
-                stays = pc.invert(goes)
-                docs = docs.filter(stays)
-                position = position[stays.to_numpy(zero_copy_only=False)]
+                goes = np.asarray(pc.is_valid(reasons))
+                docs, position = _drop(step, docs, position, goes, reasons.drop_null(), counts, leaving)
                 size = text_bytes(docs.rows)
             if step.stage.edits() and len(docs):
                 docs, size = self._edit(step, docs, size, counts)
             counts.rows_out += len(docs)
             counts.bytes_out += size
+        if leaving:
+            self.dropped.write(leaving.batch())
         return docs.rows, position
 
-    def _spare(self, step: RowStep, docs: Batch, position: np.ndarray, first: int) -> tuple[Batch, np.ndarray]:
+    def _spare(
+        self, step: RowStep, docs: Batch, position: np.ndarray, first: int, leaving: Leaving
+    ) -> tuple[Batch, np.ndarray]:
         """Take out the rows that the step must not see."""
         goes = np.isin(position + first, self.lethal[step.id])
         if not goes.any():
@@ -248,8 +250,7 @@ class Stream:
         if (by := step.stage.counted_by()) is not None:
             add_kept(counts.kept_by, tally(docs.filter(pa.array(goes)), np.zeros(int(goes.sum()), bool), by))
         reasons = pa.array([schema.KILLS_WORKER] * int(goes.sum()))
-        self._drop(step.id, docs.rows, reasons, counts, goes=pa.array(goes))
-        return docs.filter(pa.array(~goes)), position[~goes]
+        return _drop(step, docs, position, goes, reasons, counts, leaving)
 
     def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
         """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
@@ -261,20 +262,6 @@ class Stream:
         counts.edited += changed
         counts.removed += size - now
         return after, now
-
-    def _drop(
-        self,
-        step: str,
-        rows: pa.RecordBatch,
-        reasons: pa.Array,
-        counts: Counts,
-        detail: pa.Array | None = None,
-        goes: pa.Array | None = None,
-    ) -> None:
-        """Note rows that go, all or those of a mask; ``reasons`` and ``detail`` have one value for each of them."""
-        for pair in pc.value_counts(reasons).to_pylist():
-            counts.reasons[pair["values"]] = counts.reasons.get(pair["values"], 0) + pair["counts"]
-        self.dropped.write(dropped_rows(rows, step, reasons, detail, goes))
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -316,3 +303,23 @@ class Stream:
             "dropped": self.dropped.key,
             "signals": {name: out.key for name, out in self.signals.items() if out.key},
         }
+
+
+def _drop(
+    step: RowStep,
+    docs: Batch,
+    position: np.ndarray,
+    goes: np.ndarray,
+    reasons: pa.Array,
+    counts: Counts,
+    leaving: Leaving,
+) -> tuple[Batch, np.ndarray]:
+    """The rows that stay at a step; those that go are counted and noted, with one reason for each of them."""
+    _count_reasons(counts, reasons.to_pylist())
+    leaving.add(step.id, position[goes], np.diff(docs.utf8[0])[goes], reasons)
+    return docs.filter(pa.array(~goes)), position[~goes]
+
+
+def _count_reasons(counts: Counts, reasons: Sequence[str]) -> None:
+    for reason, rows in Counter(reasons).items():
+        counts.reasons[reason] = counts.reasons.get(reason, 0) + rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -14,8 +15,9 @@ from curate.store.files import Store
 LIBRARIES: Final = ("numpy", "pyarrow", "numba", "fasttext-modern", "fasttext-community", "fasttext", "sentencepiece")
 
 
+@cache
 def library_versions() -> dict[str, str]:
-    """Installed versions of LIBRARIES; those that are not there are left out."""
+    """Installed versions of LIBRARIES; those that are not there are left out. Looked up once a process."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -30,7 +32,7 @@ def check_versions(store: Store, folder: str, step: PlannedStep) -> None:
 
     Raises VersionError: half of a step's rows by one version and half by another would be no result of either.
     """
-    now = library_versions()
+    now = dict(library_versions())
     if step.stage.needs_python:
         now["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     plugin = plugin_of(step.stage)
