@@ -50,8 +50,8 @@ SHINGLE: Final = 5
 BANDS: Final = 14
 ROWS: Final = 8
 MOST_BINS: Final = 4096
-_REPEATED: Final = 16
-"""Shingles for each bin from which an empty bin says that most are repetitions: else one in nine million is empty."""
+_ONCE: Final = 4
+"""The round from which repetitions are left out: a word repeated a million times need not go through every round so often."""
 _EMPTY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LAST: Final = np.uint64(0xFFFF000000000000)
 """The round of the bins that none of as many rounds as there are bins has reached."""
@@ -107,12 +107,11 @@ def _fill(hashes, keys, minima) -> None:
     """The minima of one row's shingles (uint64, one or more), into uint64[bins]: the round, and 48 bits of the value."""
     bins = len(minima)
     minima[:] = _EMPTY
-    empty = _round(hashes, 0, keys[0], minima)
-    # A word repeated a million times is one shingle: it need not go through every round a million times.
-    if empty and len(hashes) > _REPEATED * bins:
-        hashes = distinct(hashes, minima[:0])[0]
-    number = 1
+    empty = bins
+    number = 0
     while empty and number < bins:
+        if number == _ONCE:
+            hashes = distinct(hashes, minima[:0])[0]
         empty = _round(hashes, number, keys[number], minima)
         number += 1
     if empty:
@@ -151,7 +150,7 @@ def signatures(grams: Ngrams, seed: int = 0, bands: int = BANDS, rows: int = ROW
 
     Args:
         grams: n-grams of words, characters or tokens (``curate.text.ngrams``).
-        seed: 64 bits that pick the hashes; signatures of different seeds can't be compared.
+        seed: 64 bits that pick the hashes; signatures of other seeds, bands, rows or bits can't be compared.
         bands: how many keys a row gets.
         rows: minima of a band; all of them agree where two rows share its key.
         bits: 8, 4, 2 or 1 of each minimum are in the sketch, of as many minima as fill it.

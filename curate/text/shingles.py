@@ -112,17 +112,33 @@ def shingles(grams: Ngrams) -> Shingles:
     return Shingles(*_shingles(grams.rows, grams.hashes))
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _step(one, two, i, j):
+    """(1 if the values there are equal, next i, next j): the smaller one is passed, or both; no branch."""
+    a, b = one[i], two[j]
+    return np.int64(a == b), i + np.int64(a <= b), j + np.int64(b <= a)
+
+
 @njit(nogil=True, cache=True)
 def _common(one, two):
-    """How many values two sorted sets share: a merge whose steps depend on data, not on branches."""
-    i = 0
-    j = 0
-    shared = 0
-    while i < len(one) and j < len(two):
-        a, b = one[i], two[j]
-        shared += a == b
-        i += a <= b
-        j += b <= a
+    """How many values two sorted sets share.
+
+    A merge waits for what it compared last; so the upper halves are merged beside the lower ones, in twice the speed.
+    """
+    i, j, upper_i = np.int64(0), np.int64(0), np.int64(len(one) // 2)
+    upper_j = np.int64(np.searchsorted(two, one[upper_i])) if len(one) else np.int64(len(two))
+    stop_i, stop_j = upper_i, upper_j
+    shared = np.int64(0)
+    while i < stop_i and j < stop_j and upper_i < len(one) and upper_j < len(two):
+        low, i, j = _step(one, two, i, j)
+        high, upper_i, upper_j = _step(one, two, upper_i, upper_j)
+        shared += low + high
+    while i < stop_i and j < stop_j:
+        low, i, j = _step(one, two, i, j)
+        shared += low
+    while upper_i < len(one) and upper_j < len(two):
+        high, upper_i, upper_j = _step(one, two, upper_i, upper_j)
+        shared += high
     return shared
 
 

@@ -3,10 +3,10 @@
 ``python -m tests.bench.sketches`` prints the tables of docs/duplicates.md (``--pairs 2500 --seeds 5 --corpus FILE``).
 
 *Speed*: MB/s of UTF-8 text on one core, from CPU time, from the text on (words and 5-grams included) and from the 5-grams on.
-*Error*: pairs of random sets of Jaccard 0.8, 50 to 5,000 shingles each: variance of the share of bins that agree, over
+*Error*: pairs of random sets of Jaccard 0.8, 20 to 5,000 shingles each: variance of the share of bins that agree, over
 the J (1 - J) / bins of independent permutations. Bins that copy each other raise it: the mean correlation of two bins is
 (ratio - 1) / (bins - 1).
-*Bits*: standard error of the Jaccard estimated from sketches of the same 112 bytes, at 0.7.
+*Bits*: standard error of the Jaccard estimated from sketches of the same 112 bytes, by length and by Jaccard.
 *Recall*: pairs made of the corpus by replacing words, whose true Jaccard lies within 0.005 of a level: share of pairs
 with a band in common, less the 1 - (1 - J^8)^14 of their own Jaccard, in points; documents under 112 shingles apart.
 """
@@ -32,8 +32,9 @@ from tests.text.shingle_sets import grams_of, pairs_at
 
 BINS = BANDS * ROWS
 LEVELS = (0.70, 0.75, 0.80, 0.85)
+CURVE = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NEAR = 0.005
-LENGTHS = (50, 112, 200, 500, 1000, 5000)
+LENGTHS = (20, 50, 112, 200, 500, 1000, 5000)
 SHORT = 112
 OURS = "fast similarity sketch"
 Method = Callable[[Ngrams, int], np.ndarray]
@@ -120,18 +121,22 @@ def errors(pairs: int, seeds: int, level: float = 0.8) -> Iterator[tuple[str, li
         yield name, biases, ratios
 
 
-def bits(texts: list[str], pairs: int, level: float = 0.7) -> Iterator[tuple[int, float, list[float]]]:
-    """(bits of a minimum, MB/s from the text on, for each of LENGTHS the standard error in points)."""
+def bits(texts: list[str], pairs: int) -> Iterator[tuple[int, float, list[float], list[float]]]:
+    """(bits of a minimum, MB/s from the text on, standard errors in points: for LENGTHS, for CURVE)."""
     slices = cut(batch(texts).rows)
     mb = size(texts)
-    cases = [pairs_at(level, [round(2 * n / (1 + level))] * pairs, np.random.default_rng(n)) for n in LENGTHS]
+    rng = np.random.default_rng(3)
+    cases = [
+        pairs_at(level, [round(2 * length / (1 + level))] * pairs, rng)
+        for length, level in [*((n, 0.7) for n in LENGTHS), *((500, level) for level in CURVE)]
+    ]
     for number in (8, 4, 2, 1):
         whole = _seconds(lambda number=number: [signatures(_read(rows), bits=number) for rows in slices])
         off = []
         for grams, true in cases:
             sketch = signatures(grams, 1, bits=number).sketch
             off.append(100 * float((estimate(sketch[0::2], sketch[1::2], number) - true).std()))
-        yield number, mb / whole, off
+        yield number, mb / whole, off[: len(LENGTHS)], off[len(LENGTHS) :]
 
 
 # -- recall ---------------------------------------------------------------------------------------------------------
@@ -230,13 +235,16 @@ def main() -> None:
         ((name, [f"{r:.2f}" for r in ratios]) for name, _, ratios in wrong),
     )
     _table("Mean error, points", lengths, ((name, [f"{b:+.2f}" for b in biases]) for name, biases, _ in wrong))
+    some = [(f"{k} of {BINS * 8 // k} minima", speed, *off) for k, speed, *off in bits(corpus(8), args.pairs)]
     _table(
-        "Standard error of the estimate, points, by shingles of a document, at Jaccard 0.7",
+        "Standard error of the estimate, points, by shingles of a document, at Jaccard 0.7; bits in the first column",
         ["MB/s from the text", *lengths],
-        (
-            (f"{number} bits of {BINS * 8 // number} minima", [f"{speed:.0f}", *(f"{x:.1f}" for x in off)])
-            for number, speed, off in bits(corpus(8), args.pairs)
-        ),
+        ((name, [f"{speed:.0f}", *(f"{x:.1f}" for x in off)]) for name, speed, off, _ in some),
+    )
+    _table(
+        "The same by Jaccard, at 500 shingles",
+        [f"{level:.2f}" for level in CURVE],
+        ((name, [f"{x:.1f}" for x in off]) for name, _, _, off in some),
     )
     text = batch(corpus(32))
     view = words(*text.utf8, "folded")
