@@ -50,7 +50,7 @@ SHINGLE: Final = 5
 BANDS: Final = 14
 ROWS: Final = 8
 MOST_BINS: Final = 4096
-_ONCE: Final = 4
+_ONCE: Final = 8
 """The round from which repetitions are left out: a word repeated a million times need not go through every round so often."""
 _EMPTY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LAST: Final = np.uint64(0xFFFF000000000000)

@@ -103,18 +103,25 @@ def ngrams(units: Sequences, n: int) -> Ngrams:
 def _characters(offsets, data):
     rows = np.zeros(len(offsets), np.int64)
     out = np.empty(offsets[-1] - offsets[0], np.uint64)
+    ascii_hashes = np.empty(128, np.uint64)
+    for point in range(128):
+        ascii_hashes[point] = mix64(np.uint64(point + 1))
     to = 0
     for row in range(len(offsets) - 1):
         at = offsets[row]
         while at < offsets[row + 1]:
-            point, width = decode(data, at, offsets[row + 1])
-            if point < 0:
-                point = np.int64(0x110000) + np.int64(data[at])
-            out[to] = mix64(np.uint64(point + 1))
+            if data[at] < 128:
+                out[to] = ascii_hashes[data[at]]
+                at += 1
+            else:
+                point, width = decode(data, at, offsets[row + 1])
+                if point < 0:
+                    point = np.int64(0x110000) + np.int64(data[at])
+                out[to] = mix64(np.uint64(point + 1))
+                at += width
             to += 1
-            at += width
         rows[row + 1] = to
-    return rows, out[:to].copy()
+    return rows, out[:to]
 
 
 def characters(text: pa.Array) -> Units:

@@ -102,7 +102,7 @@ def near() -> Iterator[Row]:
     from curate.stages.dedup_exact import DedupExact
     from curate.stages.dedup_near import DedupNear
     from curate.text.minhash import signatures
-    from curate.text.ngrams import ngrams
+    from curate.text.ngrams import characters, ngrams
     from curate.text.shingles import shingles
 
     texts, phase = corpus(8), DedupNear().phases()[0]
@@ -113,6 +113,7 @@ def near() -> Iterator[Row]:
         return lambda: phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)
 
     yield case("sketch", texts, on_batch(lambda b: signatures(ngrams(b.words("folded"), 5))))
+    yield case("sketch, 24 characters", texts, on_batch(lambda b: signatures(ngrams(characters(b.text), 24))))
     yield case("shingle sets", texts, on_batch(lambda b: shingles(ngrams(b.words("folded"), 5))))
     yield case("dedup.near map", texts, on_batch(lambda b: phase.map(b, CONTEXT)))
     yield case("dedup.near pairs", texts, pairs)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import sketch_twins
 import twins
+from corpus import code, prose
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shingle_sets import grams_of, pairs_at
@@ -146,6 +147,24 @@ def test_character_ngrams(rows, n):
     grams = ngrams(units, n)
     want = [row[i : i + n] for row in text for i in range(len(row) - n + 1)]
     assert len(set(zip(want, grams.hashes.tolist(), strict=True))) == len(set(want)) == len(set(grams.hashes.tolist()))
+
+
+def test_no_two_shingles_of_a_corpus_meet():
+    """Different 5-grams of words of the standard library's texts have different hashes: all 64 bits count."""
+    texts = [text.lower() for text in [*prose(2000), *code(150)]]
+    view = words(*buffers(pa.array(texts, pa.large_string())), "folded")
+    found: dict[int, tuple[bytes, ...]] = {}
+    grams = ngrams(view, 5)
+    for i, text in enumerate(texts):
+        raw = text.encode()
+        bounds = zip(
+            view.starts[view.rows[i] : view.rows[i + 1]], view.stops[view.rows[i] : view.rows[i + 1]], strict=True
+        )
+        own = [raw[a:b] for a, b in bounds]
+        for k, value in enumerate(grams.hashes[grams.rows[i] : grams.rows[i + 1]].tolist()):
+            gram = tuple(own[k : k + 5])
+            assert found.setdefault(value, gram) == gram
+    assert len(found) > 100_000
 
 
 def test_characters_are_folded():
