@@ -14,8 +14,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.run.exchange import tables_of
 from curate.schema import DOCUMENT
-from curate.stages.base import KEY, PART, ROW, VERDICTS, WEIGHT, Context, Global, Span
+from curate.stages.base import (
+    AGAIN,
+    AT,
+    DOCUMENTS,
+    KEY,
+    OUTSIDE,
+    PART,
+    ROW,
+    VERDICTS,
+    WEIGHT,
+    Context,
+    Global,
+    Phase,
+    Read,
+    Span,
+)
+from curate.store.tables import read_table
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
 
@@ -67,6 +84,91 @@ def _span(table: pa.Table, a: int, b: int, group: str | None) -> Span:
     return Span(a, table.num_rows, sum(weights[:a]), sum(weights), inner)
 
 
+def results(
+    stage: Global,
+    documents: list[Batch],
+    partitions: int,
+    rng: random.Random,
+    batch_rows: int = 64,
+    ctx: Context = CONTEXT,
+) -> dict[str, pa.Table]:
+    """The rows of each phase by its name, from documents with PART and ROW."""
+    found: dict[str, pa.Table] = {}
+    for phase in stage.phases():
+        given = []
+        for read in phase.reads:
+            inputs = documents if read.of == DOCUMENTS else _inputs(stage, read, found, batch_rows, ctx)
+            rng.shuffle(inputs)
+            for batch in inputs:
+                if read.at is None:
+                    given.append(read.map(batch, ctx))
+                elif (named := _named(batch, found[read.at])) is not None:
+                    given.append(read.map(*named, ctx))
+        if phase.rounds is None:
+            found[phase.name] = _reduce(phase, given, partitions, rng, ctx)
+            continue
+        (read,), done = phase.reads, []
+        left = found[read.of]
+        while left.num_rows > phase.rounds.few:
+            rows = _reduce(phase, [read.map(b, ctx) for b in _batches(left, batch_rows)], partitions, rng, ctx)
+            marked = rows.column(AGAIN)
+            done.append(rows.drop_columns([AGAIN]).filter(pc.invert(marked)))
+            left = rows.drop_columns([AGAIN]).filter(marked)
+        if left.num_rows:
+            order = list(range(left.num_rows))
+            rng.shuffle(order)
+            done.append(phase.rounds.rest(left.take(order), ctx))
+        found[phase.name] = pa.concat_tables(done) if done else pa.table({})
+    return found
+
+
+def _inputs(stage: Global, read: Read, found: dict[str, pa.Table], batch_rows: int, ctx: Context) -> list[Batch]:
+    if read.of in found:
+        return _batches(found[read.of], batch_rows)
+    inputs = []
+    for number, path in enumerate(stage.tables(ctx)[read.of]):
+        rows = read_table(path)
+        if PART not in rows.schema.names:
+            rows = rows.append_column(PART, pa.array(np.full(rows.num_rows, OUTSIDE + number), pa.uint32()))
+        if ROW not in rows.schema.names:
+            rows = rows.append_column(ROW, pa.array(np.arange(rows.num_rows), pa.uint32()))
+        inputs += _batches(rows, batch_rows)
+    return inputs
+
+
+def _named(batch: Batch, naming: pa.Table) -> tuple[Batch, pa.Table] | None:
+    """Rows of a batch that are named, found one by one, and what names them."""
+    address = list(zip(batch.column(PART).to_pylist(), batch.column(ROW).to_pylist(), strict=True))
+    said = (
+        list(zip(naming.column(PART).to_pylist(), naming.column(ROW).to_pylist(), strict=True))
+        if naming.num_rows
+        else []
+    )
+    kept = [i for i, a in enumerate(address) if a in set(said)]
+    if not kept:
+        return None
+    where = {address[i]: n for n, i in enumerate(kept)}
+    mine = sorted((i for i, a in enumerate(said) if a in where), key=lambda i: said[i][1])
+    named = naming.take(mine).append_column(AT, pa.array([where[said[i]] for i in mine], pa.int64()))
+    return Batch(batch.rows.take(pa.array(kept))), named
+
+
+def _reduce(phase: Phase, given: list, partitions: int, rng: random.Random, ctx: Context) -> pa.Table:
+    mapped = [t for some in given for t in tables_of(some)]
+    if not mapped:
+        return pa.table({})
+    rng.shuffle(mapped)
+    table = _sorted(pa.concat_tables(mapped), phase.sort_by)
+    keys = table.column(KEY).to_numpy()
+    bounds = np.array([(p << 64) // partitions for p in range(1, partitions)], np.uint64)
+    edges = [0, *np.searchsorted(keys, bounds, side="left").tolist(), table.num_rows]
+    reduced: list[pa.Table] = []
+    for a, b in itertools.pairwise(edges):
+        if a < b:
+            reduced += tables_of(phase.reduce(table.slice(a, b - a), _span(table, a, b, phase.group), ctx))
+    return pa.concat_tables(reduced) if reduced else pa.table({})
+
+
 def verdicts(
     stage: Global,
     docs: pa.Table,
@@ -88,24 +190,7 @@ def verdicts(
         piece = piece.append_column(ROW, pa.array(np.arange(piece.num_rows), pa.uint32()))
         inputs += _batches(piece, batch_rows)
     rng.shuffle(inputs)
-    rows = pa.table({name: [] for name in VERDICTS.names})
-    for phase in stage.phases():
-        mapped = [t for t in (phase.map(b, ctx) for b in inputs) if t.num_rows]
-        if not mapped:
-            rows = VERDICTS.empty_table()
-            break
-        rng.shuffle(mapped)
-        table = _sorted(pa.concat_tables(mapped), phase.sort_by)
-        keys = table.column(KEY).to_numpy()
-        bounds = np.array([(p << 64) // partitions for p in range(1, partitions)], np.uint64)
-        edges = [0, *np.searchsorted(keys, bounds, side="left").tolist(), table.num_rows]
-        reduced = []
-        for a, b in itertools.pairwise(edges):
-            if a < b:
-                reduced.append(phase.reduce(table.slice(a, b - a), _span(table, a, b, phase.group), ctx))
-        rows = pa.concat_tables(reduced)
-        inputs = _batches(rows, batch_rows)
-        rng.shuffle(inputs)
+    rows = results(stage, inputs, partitions, rng, batch_rows, ctx)[stage.decides()]
     if rows.num_rows == 0:
         return pa.table(
             {

@@ -14,9 +14,10 @@ from curate import assets, schema
 from curate.errors import RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
-from curate.stages.base import Filter, Generator, Stage, Trainer, Writer
+from curate.stages.base import Filter, Generator, Stage, Trainer
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
+from curate.stages.writer import Writer
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from curate.report.kept import kept_by, label
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
-from curate.stages.base import Generator, Writer
+from curate.stages.base import Generator
 from curate.stages.source import Source
+from curate.stages.writer import Writer
 from curate.store.files import Store
 
 _HUB_LICENCES: Final = """

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
-from curate.stages.base import Generator, Trainer, Writer
+from curate.stages.base import Generator, Trainer
 from curate.stages.removals import REASON, Entry, Removals
+from curate.stages.writer import Writer
 from curate.text.hashing import hex_ids
 
 MADE_FROM: Final = ("document", "made_from")

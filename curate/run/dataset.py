@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from curate.errors import DamagedError
 from curate.fingerprint import file_digest
 from curate.run.task import Task
-from curate.stages.base import WEIGHT, Context, Cut, Writer
+from curate.stages.base import WEIGHT, Context
+from curate.stages.writer import Cut, Writer
 from curate.store.files import Store
 from curate.store.tables import read_batches
 

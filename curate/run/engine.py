@@ -29,9 +29,10 @@ from curate.run.source import Reading
 from curate.run.task import Task
 from curate.run.trained import Assets
 from curate.run.versions import check_versions
-from curate.stages.base import Context, Filter, Generator, Global, Trainer, Writer
+from curate.stages.base import Context, Filter, Generator, Global, Trainer
 from curate.stages.reading import DAMAGED_FILE
 from curate.stages.source import SPLIT_BYTES, Source, Split
+from curate.stages.writer import Writer
 from curate.store.files import Store, crash_point
 from curate.store.latest import set_latest
 from curate.store.records import Counts, Part, StepRecord, counts_of, total

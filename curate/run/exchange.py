@@ -17,13 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.run.map_inputs import Inputs
 from curate.run.pieces import Entries
 from curate.run.task import Task, at_step
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Writer
-from curate.store.parts import conform, read_part
-from curate.store.records import Part
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global
+from curate.stages.writer import Writer
 from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_batches
-from curate.text.batch import Batch
 
 PARTITION_BYTES: Final = 32 << 20
 """Bytes of input that a partition aims at: what bounds a reduce task's memory."""
@@ -52,12 +51,10 @@ def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
 
 @dataclass(frozen=True)
 class MapTask(Task):
-    """Maps some inputs (neighbouring parts of documents, or reduced files) to sorted, partitioned rows.
+    """Maps some inputs of a phase to sorted, partitioned rows.
 
     Attributes:
-        parts: each with its number among the step's parts, which goes into the rows' addresses.
-        part_schema: of the rows of all parts of the step.
-        files: what an earlier phase gave, instead of parts.
+        read: which of the phase's reads they are.
         bytes: of all inputs.
     """
 
@@ -65,10 +62,9 @@ class MapTask(Task):
     ctx: Context
     phase: int
     partitions: int
+    read: int
+    inputs: Inputs
     bytes: int
-    parts: tuple[tuple[int, Part], ...] = ()
-    part_schema: pa.Schema | None = None
-    files: tuple[str, ...] = ()
 
     @property
     def point(self) -> str:
@@ -78,37 +74,23 @@ class MapTask(Task):
     @property
     def size(self) -> int:
         """Bytes of input, for progress."""
-        return self.bytes if self.parts else 0
+        return self.bytes if self.inputs.whole else 0
 
     @property
     def cost(self) -> int | None:
         """Bytes of input."""
         return self.bytes
 
-    def _inputs(self) -> Iterator[Batch]:
-        for file in self.files:
-            for batch in read_batches(self.store.data(file)):
-                yield Batch(batch)
-        for number, part in self.parts:
-            assert self.part_schema is not None
-            for visible in read_part(self.store, part):
-                if not visible.rows.num_rows:
-                    continue
-                rows = conform(visible.rows, self.part_schema)
-                row = pa.array((visible.start + visible.position).astype(np.uint32))
-                of = pa.repeat(pa.scalar(number, pa.uint32()), rows.num_rows)
-                yield Batch(rows.append_column(PART, of).append_column(ROW, row))
-
     def work(self) -> dict[str, Any]:
         """Map, sort, write, as many rows at a time as memory allows; the receipt says where each partition lies."""
-        run: Callable[[Batch, Context], pa.Table]
+        run: Callable[..., pa.Table | Iterable[pa.Table]]
         group: str | None = None
         even = True
         if isinstance(self.stage, Writer):
             run, by = self.stage.map, self.stage.sort_by()
         else:
             phase = self.stage.phases()[self.phase]
-            run, by, group, even = phase.map, phase.sort_by, phase.group, phase.even
+            run, by, group, even = phase.reads[self.read].map, phase.sort_by, phase.group, phase.even
         file = self.store.fresh(self.folder, f"map{self.phase}", ".arrow")
         bounds = partition_bounds(self.partitions) if even else partition_bounds(1)
         entries, samples, total = Entries(), [], 0
@@ -124,12 +106,17 @@ class MapTask(Task):
             return {"file": None, "rows": 0}
         return {"file": file, "rows": total, "index": entries.dump(), **({} if even else {"sample": samples})}
 
-    def _mapped(self, run: Callable[[Batch, Context], pa.Table]) -> Iterator[pa.Table]:
-        for batch in self._inputs():
+    def _mapped(self, run: Callable[..., pa.Table | Iterable[pa.Table]]) -> Iterator[pa.Table]:
+        for given in self.inputs.batches(self.store, self.stage, self.ctx):
             with at_step(self.ctx.step):
-                rows = run(batch, self.ctx)
-            if rows.num_rows:
-                yield rows
+                yield from tables_of(run(*given, self.ctx))
+
+
+def tables_of(rows: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """What a map or a reduce gives, table by table; those without rows are left out."""
+    for table in (rows,) if isinstance(rows, pa.Table) else rows:
+        if table.num_rows:
+            yield table
 
 
 def _runs(tables: Iterable[pa.Table], by: tuple[str, ...]) -> Iterator[pa.Table]:

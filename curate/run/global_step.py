@@ -2,178 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING
 
-from curate.errors import InputError, RecipeError
+from curate.errors import InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run import dataset
 from curate.run.apply import ApplyTask
-from curate.run.exchange import PARTITION_BYTES, CutTask, MapTask, even_bounds
-from curate.run.pieces import Partitions, Share, Sums, spans
-from curate.run.reduce import ReduceTask
-from curate.stages.base import MOST_GROUPS, Global, Phase, Span, Writer
-from curate.store.parts import common_schema
+from curate.run.phases import Exchange, Phases, documents
+from curate.run.pieces import Share
+from curate.stages.base import Global
+from curate.stages.writer import Writer
 from curate.store.records import Counts, Part, StepRecord
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
-
-MOST_PARTITIONS: Final = 1024
-"""Of an exchange. Every map is cut into as many pieces, and every reduce reads one of each map: see docs/scale.md."""
-PACK_BYTES: Final = 32 << 20
-"""Neighbouring parts with fewer bytes share a map task, up to so many."""
-PACK_ITEMS: Final = 32
-"""Most parts of a map task: what bounds its message to the scheduler."""
-
-Item = TypeVar("Item")
-
-
-def packed(items: Sequence[Item], size: Callable[[Item], int]) -> list[list[Item]]:
-    """Neighbours together, up to PACK_BYTES and PACK_ITEMS; a larger item alone."""
-    packs: list[list[Item]] = []
-    total = 0
-    for item in items:
-        if not packs or total + size(item) > PACK_BYTES or len(packs[-1]) >= PACK_ITEMS:
-            packs.append([])
-            total = 0
-        packs[-1].append(item)
-        total += size(item)
-    return packs
-
-
-class Exchange:
-    """One phase of a step: maps, cuts where keys are uneven, reduces.
-
-    Args:
-        partitions: into how many ranges of the key rows are cut; results do not depend on it.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        step: PlannedStep,
-        stage: Global | Writer,
-        identity: str,
-        folder: str,
-        phase: int,
-        partitions: int,
-    ) -> None:
-        self.engine, self.step, self.stage = engine, step, stage
-        self.identity, self.folder, self.number, self.partitions = identity, folder, phase, partitions
-        self.ctx = engine.context(step)
-        self.phase: Phase | None = stage.phases()[phase] if isinstance(stage, Global) else None
-        self.name = self.phase.name if self.phase else "shuffle"
-
-    def of_parts(self, parts: list[Part]) -> list[MapTask]:
-        """Maps of documents."""
-        schema = common_schema(self.engine.store, parts)
-        tasks = []
-        for pack in packed(list(enumerate(parts)), lambda item: item[1].bytes):
-            key = self._key("parts", [(number, part.key) for number, part in pack])
-            size = sum(part.bytes for _, part in pack)
-            tasks.append(replace(self._map(key, size), parts=tuple(pack), part_schema=schema))
-        return tasks
-
-    def of_files(self, files: list[tuple[str, str, int]]) -> list[MapTask]:
-        """Maps of what the phase before gave: key of the task, file, bytes."""
-        tasks = []
-        for pack in packed(files, lambda item: item[2]):
-            key = self._key("files", [key for key, _, _ in pack])
-            tasks.append(replace(self._map(key, sum(s for _, _, s in pack)), files=tuple(file for _, file, _ in pack)))
-        return tasks
-
-    def _key(self, what: str, inputs: Sequence[Any]) -> str:
-        return fingerprint(self.identity, self.number, what, inputs, self.partitions)
-
-    def _map(self, key: str, size: int) -> MapTask:
-        how = (self.stage, self.ctx, self.number, self.partitions)
-        return MapTask(self.engine.store, self.folder, key, *how, size)
-
-    def run(self, maps: list[MapTask]) -> tuple[list[tuple[str, Any]], list[Span]]:
-        """(Task key, receipt) and Span of each partition that has rows, in key order."""
-        engine, name = self.engine, (self.step.id,)
-        mapped = engine.tasks(name, f"{self.name}: map", maps)
-        if self.phase is not None and not self.phase.even and self.partitions > 1:
-            mapped = self._cut(self.phase, maps, mapped)
-        partitions = Partitions()
-        for task in maps:
-            if mapped[task.key]["file"]:
-                partitions.add(mapped[task.key]["file"], mapped[task.key]["index"])
-        sums = partitions.sums()
-        self._check_groups(sums.values())
-        where = spans(list(sums.values()))
-        above = fingerprint([t.key for t in maps])
-        sizes = partitions.bytes()
-        with partitions.published(engine.store, self.folder) as shares:
-            reduces = [
-                ReduceTask(
-                    engine.store,
-                    self.folder,
-                    fingerprint(self.identity, self.number, "reduce", p, self.partitions, above),
-                    self.stage,
-                    self.ctx,
-                    self.number,
-                    shares[p],
-                    sizes[p],
-                    span,
-                )
-                for p, span in zip(sums, where, strict=True)
-            ]
-            reduced = engine.tasks(name, f"{self.name}: reduce", reduces)
-        return [(t.key, reduced[t.key]) for t in reduces], where
-
-    def _cut(self, phase: Phase, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
-        """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
-        written = {task.key: mapped[task.key] for task in maps if mapped[task.key]["file"]}
-        bounds = tuple(even_bounds((r["sample"] for r in written.values()), self.partitions).tolist())
-        cuts = {}
-        for key, receipt in written.items():
-            runs = tuple(receipt["index"]["batches"])
-            above = fingerprint("cut", key, bounds)
-            cuts[key] = CutTask(self.engine.store, self.folder, above, receipt["file"], runs, bounds, phase.group)
-        done = self.engine.tasks((self.step.id,), f"{phase.name}: cut", cuts.values())
-        return {**mapped, **{key: done[task.key] for key, task in cuts.items()}}
-
-    def _check_groups(self, sums: Iterable[tuple[int, int, Sums]]) -> None:
-        """Raise RecipeError when there are more groups than sums are held for."""
-        groups: set[str] = set()
-        for _, _, inner in sums:
-            groups.update(inner)
-            if len(groups) > MOST_GROUPS and self.phase is not None:
-                raise RecipeError(
-                    f"{self.phase.group_label}: has more than {MOST_GROUPS:,} different values",
-                    place=f"{self.step.step.place}: step {self.step.id}",
-                    cure="name a column with fewer, as the source or the language",
-                )
-
-
-def partitions_of(engine: Engine, parts: list[Part]) -> int:
-    """How many partitions an exchange of these parts has."""
-    if engine.settings.partitions is not None:
-        return engine.settings.partitions
-    return max(1, min(MOST_PARTITIONS, -(-sum(p.bytes for p in parts) // PARTITION_BYTES)))
 
 
 def run_global(
     engine: Engine, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]
 ) -> StepRecord:
     """Phase after phase; then verdicts are joined back to the parts that they are about."""
-    partitions = partitions_of(engine, parts)
-    results: list[tuple[str, Any]] = []
-    for number, _ in enumerate(stage.phases()):
-        one = Exchange(engine, step, stage, identity, folder, number, partitions)
-        if number == 0:
-            maps = one.of_parts(parts)
-        else:
-            maps = one.of_files([(key, r["file"], r["bytes"]) for key, r in results if r["file"]])
-        results = one.run(maps)[0] if maps else []
-    verdicts = Partitions()
-    for _, receipt in results:
-        if receipt["file"]:
-            verdicts.add(receipt["file"], receipt["index"])
+    phases = Phases(engine, step, stage, identity, folder, parts)
+    phases.run()
+    verdicts = phases.naming(stage.decides())
     by = stage.counted_by()
     everything = fingerprint([p.key for p in parts])
     keys = [fingerprint(identity, "apply", number, everything) for number in range(len(parts))]
@@ -186,6 +39,8 @@ def run_global(
         }
         receipts = engine.tasks((step.id,), "joining verdicts", tasks.values())
     record = StepRecord(step.id, stage.name, identity, identity, Counts())
+    told = {name: rows for name in stage.reported() if (rows := phases.rows(name)) is not None}
+    record.report = dict(stage.report(told, engine.context(step))) if stage.reported() else {}
     for number, (key, part) in enumerate(zip(keys, parts, strict=True)):
         if number in tasks:
             receipt = receipts[key]
@@ -202,8 +57,8 @@ def run_writer(
     engine: Engine, step: PlannedStep, stage: Writer, identity: str, folder: str, parts: list[Part], key: str
 ) -> StepRecord:
     """Sort all rows by key, cut their order into shards, write each, and put the folder together."""
-    one = Exchange(engine, step, stage, identity, folder, 0, partitions_of(engine, parts))
-    results, where = one.run(one.of_parts(parts)) if parts else ([], [])
+    one = Exchange(engine, step, stage, identity, folder, 0, documents(engine, parts) if parts else [])
+    results, where = one.run("shuffle")
     weight = where[0].total_weight if where else 0
     cuts = stage.layout(weight)
     if not cuts:

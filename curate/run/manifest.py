@@ -17,10 +17,11 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
-from curate.stages.base import Filter, Writer
+from curate.stages.base import Filter
 from curate.stages.plugins import plugin_of
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import Source
+from curate.stages.writer import Writer
 from curate.store.files import crash_point, encode_json
 from curate.store.provenance import PROVENANCE, of_dataset
 from curate.store.records import StepRecord

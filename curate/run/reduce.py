@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import InputError
-from curate.run.exchange import even_bounds, group_sums, sort_rows
+from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
-from curate.run.task import Task
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Span, Writer
+from curate.run.task import Task, at_step
+from curate.stages.base import AGAIN, KEY, PART, ROW, WEIGHT, Context, Global, Span
+from curate.stages.writer import Writer
 from curate.store.files import Store
-from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_table
+from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_table, read_table
 
 LOT_BYTES: Final = 48 << 20
 """Bytes of rows that a reduce task holds at once. A partition aims at PARTITION_BYTES of input, so only one that is far
@@ -51,27 +52,18 @@ class ReduceTask(Task):
         return "reduce"
 
     def work(self) -> dict[str, Any]:
-        """Reduce; verdicts are written grouped by part, with an index."""
+        """Reduce; rows that name others are written grouped by part, with an index; rows that AGAIN marks lie apart."""
         writer = isinstance(self.stage, Writer)
-        last = isinstance(self.stage, Global) and self.phase == len(self.stage.phases()) - 1
-        entries, total, size = Entries(), 0, 0
-        file = self.store.fresh(self.folder, f"{'verdicts' if last else 'reduce'}{self.phase}", ".arrow")
         with ExitStack() as stack:
-            out: TableWriter | None = None
+            done = Output(self.store, self.folder, f"reduce{self.phase}", stack, by_part=names(self.stage, self.phase))
+            again = Output(self.store, self.folder, f"again{self.phase}", stack)
             for rows in self._reduced():
-                if not rows.num_rows and not writer:
-                    continue
-                if out is None:
-                    out = stack.enter_context(new_table(self.store, file, rows.schema))
-                if last:
-                    _write_verdicts(out, rows, entries)
+                if writer:
+                    done.write(rows)
                 else:
-                    for batch in batches_by_bytes(rows.combine_chunks(), _ROWS, BATCH_BYTES):
-                        out.write(batch)
-                total, size = total + rows.num_rows, size + rows.nbytes
-        if out is None:
-            return {"file": None, "rows": 0}
-        return {"file": file, "rows": total, **({"index": entries.dump()} if last else {"bytes": size})}
+                    divide(rows, done, again)
+            stack.close()
+            return {**done.receipt(), **again.receipt("again")}
 
     def _reduced(self) -> Iterator[pa.Table]:
         """Reduced rows of each lot. What a lot's Span says is what that of a partition of just its keys would say."""
@@ -87,9 +79,9 @@ class ReduceTask(Task):
                 yield rows
                 continue
             sums: Sums = group_sums(rows, group) if group is not None else {}
-            yield self.stage.phases()[self.phase].reduce(
-                rows, _moved(self.span, done_rows, done_weight, done, set(sums)), self.ctx
-            )
+            span = _moved(self.span, done_rows, done_weight, done, set(sums))
+            with at_step(self.ctx.step):
+                yield from tables_of(self.stage.phases()[self.phase].reduce(rows, span, self.ctx))
             done_rows += rows.num_rows
             done_weight += int(pc.sum(rows.column(WEIGHT)).as_py() or 0) if WEIGHT in rows.schema.names else 0
             add_sums(done, sums)
@@ -167,8 +159,104 @@ def _check_ids(rows: pa.Table, step: str) -> None:
         )
 
 
-def _write_verdicts(out: TableWriter, rows: pa.Table, entries: Entries) -> None:
-    """Append verdicts grouped by part, an entry for each part."""
+@dataclass(frozen=True)
+class RestTask(Task):
+    """Ends the rounds of a phase: all rows that are left, in one task.
+
+    Attributes:
+        files: where they lie.
+        bytes: of all of them.
+    """
+
+    stage: Global
+    ctx: Context
+    phase: int
+    files: tuple[str, ...]
+    bytes: int
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "reduce"
+
+    @property
+    def cost(self) -> int | None:
+        """Bytes of input."""
+        return self.bytes
+
+    def work(self) -> dict[str, Any]:
+        """Read, finish, write."""
+        rounds = self.stage.phases()[self.phase].rounds
+        assert rounds is not None
+        rows = pa.concat_tables([read_table(self.store.data(file)) for file in self.files])
+        with ExitStack() as stack:
+            out = Output(self.store, self.folder, f"reduce{self.phase}", stack, by_part=names(self.stage, self.phase))
+            with at_step(self.ctx.step):
+                out.write(rounds.rest(rows, self.ctx))
+            stack.close()
+            return out.receipt()
+
+
+def names(stage: Global | Writer, phase: int) -> bool:
+    """Whether a phase's rows name others by PART and ROW: as verdicts, or so that a later phase reads them."""
+    if isinstance(stage, Writer):
+        return False
+    phases = stage.phases()
+    name = phases[phase].name
+    return name == stage.decides() or any(read.at == name for later in phases for read in later.reads)
+
+
+class Output:
+    """A file of reduced rows that is there when the first row of it comes.
+
+    Args:
+        name: what its name begins with.
+        stack: closes it.
+        by_part: group rows by PART, sorted by ROW, and say in the receipt where each part's are.
+    """
+
+    def __init__(self, store: Store, folder: str, name: str, stack: ExitStack, *, by_part: bool = False) -> None:
+        self._store, self._key, self._stack, self._by_part = store, store.fresh(folder, name, ".arrow"), stack, by_part
+        self._out: TableWriter | None = None
+        self._entries = Entries()
+        self.rows = self.bytes = 0
+
+    def write(self, rows: pa.Table) -> None:
+        """Append some rows."""
+        if not rows.num_rows:
+            return
+        if self._out is None:
+            self._out = self._stack.enter_context(new_table(self._store, self._key, rows.schema))
+        if self._by_part:
+            _write_by_part(self._out, rows, self._entries)
+        else:
+            for batch in batches_by_bytes(rows.combine_chunks(), _ROWS, BATCH_BYTES):
+                self._out.write(batch)
+        self.rows, self.bytes = self.rows + rows.num_rows, self.bytes + rows.nbytes
+
+    def receipt(self, file: str = "file") -> dict[str, Any]:
+        """What a task's receipt says of it, the file under this name; of an empty one that it is none."""
+        size = {"rows": self.rows, "bytes": self.bytes}
+        if file != "file":
+            return {file: self._key, **{f"{file}_{n}": v for n, v in size.items()}} if self._out is not None else {}
+        if self._out is None:
+            return {"file": None, **size}
+        return {"file": self._key, **size, **({"index": self._entries.dump()} if self._by_part else {})}
+
+
+def divide(rows: pa.Table, done: Output, again: Output) -> None:
+    """Append reduced rows to those that are done, and those that AGAIN marks to the others."""
+    if AGAIN not in rows.schema.names:
+        done.write(rows)
+        return
+    marked = rows.column(AGAIN)
+    rows = rows.drop_columns([AGAIN])
+    again.write(rows.filter(marked))
+    done.write(rows.filter(pc.invert(marked)))
+
+
+def _write_by_part(out: TableWriter, rows: pa.Table, entries: Entries) -> None:
+    """Append rows grouped by part, an entry for each part."""
     rows = rows.take(pc.sort_indices(rows, sort_keys=[(PART, "ascending"), (ROW, "ascending")])).combine_chunks()
     part = rows.column(PART).to_numpy()
     numbers, starts = np.unique(part, return_index=True)

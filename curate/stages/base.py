@@ -1,4 +1,6 @@
-"""What a stage is: a frozen, validated value with pure methods, in six kinds that the engine knows how to run (Source: ``source.py``).
+"""What a stage is: a frozen, validated value with pure methods, in six kinds that the engine knows how to run.
+
+Source is in ``source.py``, Writer in ``writer.py``.
 
 ========== =========================== ===================================================================
 kind       works on                    the engine
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -41,6 +43,16 @@ KEY: Final = "key"
 """uint64: exchange rows are sorted by it; partitions are ranges of it."""
 WEIGHT: Final = "weight"
 """int64, optional: summed per partition before the reduce, see Span."""
+DOCUMENTS: Final = "documents"
+"""What a phase calls the documents that the step reads."""
+OUTSIDE: Final = 1 << 31
+"""PART of rows of tables from outside begins here; parts of documents are fewer."""
+AT: Final = "_at"
+"""int64, beside a row that names another: which row of the batch that is."""
+AGAIN: Final = "_again"
+"""bool, of a phase with rounds: the row is to be gone through once more."""
+MOST_REPORTED: Final = 10_000
+"""Rows of a phase that the driver reads for a report."""
 MOST_GROUPS: Final = 10_000
 """Values that a phase's group may have: their sums are held for all partitions at once."""
 
@@ -214,30 +226,65 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One map and reduce.
+class Read:
+    """One of the inputs of a phase, and how its rows are mapped.
 
     Attributes:
-        name: for progress and receipts.
-        map: a batch to rows with KEY (and WEIGHT if wanted). The first phase's batches are the documents, with
-            PART and ROW beside their columns; later ones are the previous phase's reduced rows.
-        reduce: the rows of one partition, sorted by KEY, then ``sort_by``, to rows. Must not depend on which
-            other keys share the partition.
+        map: ``(batch, ctx)`` to rows with KEY (and WEIGHT if wanted): a table, or several one after the other. With ``at`` it is
+            given ``(batch, named, ctx)``: ``named`` has the rows that name the batch's, sorted by ROW, with AT beside them.
+        of: DOCUMENTS, with PART and ROW beside their columns; or the reduced rows of an earlier phase, by its name; or the
+            rows of one of the stage's tables (see Global.tables), with PART and ROW, too.
+        at: an earlier phase whose reduced rows name others by PART and ROW: just the rows with these addresses are mapped.
+            An address may be named several times.
+    """
+
+    map: Callable[..., pa.Table | Iterable[pa.Table]]
+    of: str = DOCUMENTS
+    at: str | None = None
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How a phase goes on with what it could not finish.
+
+    The phase reads one earlier phase. Those of its reduced rows that AGAIN marks are mapped and reduced once more, with what
+    other marked rows have become, round after round until none is marked. AGAIN is no column of what later phases read.
+
+    Attributes:
+        rest: all rows that are left, in any order, to rows that are done: what further rounds would give.
+        few: when as many are left, ``rest`` gets them, in one task.
+    """
+
+    rest: Callable[[pa.Table, Context], pa.Table]
+    few: int = 2_000_000
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some maps, and the reduce of what they give.
+
+    Attributes:
+        name: for progress, and for later phases that read it.
+        reads: what is mapped; all maps give rows with the same columns.
+        reduce: the rows of one partition, sorted by KEY, then ``sort_by``, to rows: a table, or several one after the other.
+            Must not depend on which other keys share the partition.
         sort_by: columns that make the order total.
         group: a string column of the mapped rows: rows and weights are summed for each of its values too, which ranks
             rows within groups; null rows are in none. At most MOST_GROUPS values.
         group_label: what a user calls that column.
         even: whether KEYs are spread over all of uint64, as hashes are: partitions are then equal ranges of it. Those of
             a phase whose keys are not (scores) are cut where its rows are.
+        rounds: how it goes on until its rows are what they will be; None: they are that at once.
     """
 
     name: str
-    map: Callable[[Batch, Context], pa.Table]
-    reduce: Callable[[pa.Table, Span, Context], pa.Table]
+    reads: tuple[Read, ...]
+    reduce: Callable[[pa.Table, Span, Context], pa.Table | Iterable[pa.Table]]
     sort_by: tuple[str, ...]
     group: str | None = None
     group_label: str = ""
     even: bool = True
+    rounds: Rounds | None = None
 
 
 VERDICTS: Final = pa.schema(
@@ -248,15 +295,35 @@ VERDICTS: Final = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
-"""What the last phase of a Global stage gives: the rows that go, why, and (JSON) what they were compared with."""
+"""What the phase that decides gives: the rows that go, why, and (JSON) what they were compared with."""
 
 
 class Global(Stage):
     """Decides about rows by comparing them with others. Rows it gives no verdict on stay."""
 
     def phases(self) -> tuple[Phase, ...]:
-        """Phases in order; the last one's rows have schema VERDICTS."""
+        """Phases in an order in which each reads earlier ones; a pure function of the settings."""
         raise NotImplementedError
+
+    def decides(self) -> str:
+        """The phase whose rows are VERDICTS, by name; it is no phase with rounds."""
+        return self.phases()[-1].name
+
+    def tables(self, ctx: Context) -> Mapping[str, Sequence[Path]]:
+        """Tables from outside by name, each as files (store/tables.py) in an order that depends on their content alone.
+
+        Their rows get PART, which is OUTSIDE and the file's number in its table, and ROW, their number in the file, unless
+        they have columns of these names. What lies in them is in the fingerprint, by settings that are assets.
+        """
+        return {}
+
+    def reported(self) -> tuple[str, ...]:
+        """Names of phases that give few rows (MOST_REPORTED), which ``report`` reads."""
+        return ()
+
+    def report(self, rows: Mapping[str, pa.Table], ctx: Context) -> Mapping[str, Any]:
+        """Plain values for the manifest from the rows of the phases that are ``reported``, in the order of their keys."""
+        return {}
 
 
 # -- models -------------------------------------------------------------------------------------------------
@@ -326,46 +393,3 @@ class Generator(Stage):
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Plain values for the manifest about the accepted documents, and what was noted (``facts``) of other answers."""
         return {}
-
-
-# -- writers ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One output shard: a range in the global order, in weight."""
-
-    index: int
-    start: int
-    stop: int
-
-
-class Writer(Stage):
-    """Writes the final dataset from rows in one global order."""
-
-    def map(self, docs: Batch, ctx: Context) -> pa.Table:
-        """Rows to write, with KEY (a keyed hash of the id) and WEIGHT (tokens, or 1 for a document)."""
-        raise NotImplementedError
-
-    def sort_by(self) -> tuple[str, ...]:
-        """Columns after KEY that make the order total."""
-        raise NotImplementedError
-
-    def layout(self, total_weight: int) -> list[Cut]:
-        """The shards, a pure function of the total weight."""
-        raise NotImplementedError
-
-    def write(
-        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
-    ) -> Mapping[str, Any]:
-        """Write one shard to ``path`` from (global weight before the batch, batch) pairs that cover the cut;
-        return plain values about it (``rows``, ``tokens``)."""
-        raise NotImplementedError
-
-    def file_name(self, cut: Cut, count: int) -> str:
-        """The shard's file name in the dataset's folder."""
-        raise NotImplementedError
-
-    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
-        """Small files that complete the dataset's folder, by name."""
-        raise NotImplementedError

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span
+from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Read, Span
 from curate.stages.keep_order import RANKS, details, ranks
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -49,7 +49,7 @@ class DedupExact(Global):
 
     def phases(self) -> tuple[Phase, ...]:
         """One: by hash, then in keep order."""
-        return (Phase("hash", self._map, self._reduce, ("hash", *RANKS)),)
+        return (Phase("hash", (Read(self._map),), self._reduce, ("hash", *RANKS)),)
 
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
         from curate.text.arrow import fixed

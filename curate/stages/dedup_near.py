@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Span
+from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Read, Span
 from curate.stages.keep_order import RANKS, descending, details, ranks
 from curate.stages.registry import register
 from curate.text.batch import Batch
@@ -65,8 +65,8 @@ class DedupNear(Global):
         All pairs meet in one partition, whose memory grows with them; rounds over partitions may replace that.
         """
         return (
-            Phase("buckets", self._sketch, self._pair, RANKS),
-            Phase("verdicts", self._gather, self._choose, (*RANKS, "rank_similarity", *_KEPT)),
+            Phase("buckets", (Read(self._sketch),), self._pair, RANKS),
+            Phase("verdicts", (Read(self._gather, "buckets"),), self._choose, (*RANKS, "rank_similarity", *_KEPT)),
         )
 
     def _sketch(self, docs: Batch, ctx: Context) -> pa.Table:

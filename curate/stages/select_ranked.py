@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import InputError, RecipeError
-from curate.stages.base import KEY, PART, ROW, VERDICTS, WEIGHT, Context, Global, Phase, Span
+from curate.stages.base import KEY, PART, ROW, VERDICTS, WEIGHT, Context, Global, Phase, Read, Span
 from curate.stages.keep_order import descending, numbers
 from curate.stages.strata import columns_of, strata
 from curate.text.batch import Batch
@@ -69,10 +69,10 @@ class SelectRanked(Global):
         the rows that stay for their stratum's sake, and the second ranks the others after them."""
         label = f"within: {self.within}"
         reduce = self._floors if self.floor else self._cut
-        first = Phase("rank", self._map, reduce, _SORT, _GROUP, label, even=False)
+        first = Phase("rank", (Read(self._map),), reduce, _SORT, _GROUP, label, even=False)
         if not self.floor:
             return (first,)
-        return first, Phase("fill", self._again, self._filled, _SORT, _GROUP, even=False)
+        return first, Phase("fill", (Read(self._again, "rank"),), self._filled, _SORT, _GROUP, even=False)
 
     # -- one order -----------------------------------------------------------------------------------------
 

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate import schema
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut, Writer
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context
 from curate.stages.hf_dataset import dataset_files, stream_writer
 from curate.stages.registry import register
+from curate.stages.writer import Cut, Writer
 from curate.store.tables import canonical_batch
 from curate.text.batch import Batch
 from curate.text.hashing import hex_ids, keyed_hash

@@ -16,10 +16,11 @@ from pydantic import Field
 
 from curate import assets
 from curate.errors import RecipeError
-from curate.stages.base import KEY, WEIGHT, Context, Cut, Writer
+from curate.stages.base import KEY, WEIGHT, Context
 from curate.stages.hf_dataset import dataset_files, stream_writer
 from curate.stages.registry import register
 from curate.stages.tokenizer import load
+from curate.stages.writer import Cut, Writer
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
 

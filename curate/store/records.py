@@ -160,7 +160,7 @@ def named_files(value: Any) -> Iterator[str]:
             yield from named_files(item)
     elif isinstance(value, dict):
         for name, item in value.items():
-            if name in ("file", "folder", "data") and isinstance(item, str):
+            if name in ("file", "again", "folder", "data") and isinstance(item, str):
                 yield item
             elif name in ("overlays", "dropped", "signals"):
                 yield from [item] if isinstance(item, str) else item.values() if isinstance(item, dict) else item or ()

@@ -109,15 +109,15 @@ def near() -> Iterator[Row]:
     order = [(KEY, "ascending"), *((name, "ascending") for name in phase.sort_by)]
 
     def pairs(some: list[str]) -> Run:
-        rows = phase.map(batch(some), CONTEXT).sort_by(order)
+        rows = phase.reads[0].map(batch(some), CONTEXT).sort_by(order)
         return lambda: phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)
 
     yield case("sketch", texts, on_batch(lambda b: signatures(ngrams(b.words("folded"), 5))))
     yield case("sketch, 24 characters", texts, on_batch(lambda b: signatures(ngrams(characters(b.text), 24))))
     yield case("shingle sets", texts, on_batch(lambda b: shingles(ngrams(b.words("folded"), 5))))
-    yield case("dedup.near map", texts, on_batch(lambda b: phase.map(b, CONTEXT)))
+    yield case("dedup.near map", texts, on_batch(lambda b: phase.reads[0].map(b, CONTEXT)))
     yield case("dedup.near pairs", texts, pairs)
-    yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].map(b, CONTEXT)))
+    yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].reads[0].map(b, CONTEXT)))
 
 
 def decontaminate() -> Iterator[Row]:
@@ -186,7 +186,7 @@ def _in_a_loop(source: Path, out: Path, *, filters: bool) -> None:
     table = table.append_column(PART, pa.array(np.zeros(table.num_rows), pa.uint32())).append_column(ROW, index)
     if filters:
         phase = DedupExact().phases()[0]
-        mapped = pa.concat_tables([phase.map(Batch(b), CONTEXT) for b in table.to_batches()])
+        mapped = pa.concat_tables([phase.reads[0].map(Batch(b), CONTEXT) for b in table.to_batches()])
         mapped = mapped.sort_by([(name, "ascending") for name in (KEY, *phase.sort_by)])
         gone = phase.reduce(mapped, Span(0, mapped.num_rows), CONTEXT).column(ROW)
         table = table.filter(pc.invert(pc.is_in(table.column(ROW), gone.combine_chunks())))

@@ -22,9 +22,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from curate import assets, schema
 from curate.stages import load_all
-from curate.stages.base import Context, Filter, Generator, Global, Stage, Trainer, Writer
+from curate.stages.base import Context, Filter, Generator, Global, Stage, Trainer
 from curate.stages.registry import registered, stage_class
 from curate.stages.source import Source
+from curate.stages.writer import Writer
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
 

@@ -59,7 +59,7 @@ def test_partitions_of_scores_are_even(kind: str, tmp_path: Path) -> None:
         docs = docs.set_column(0, "id", pa.array([b"%016d" % (i * 5000 + n) for n in range(5000)], pa.binary(16)))
         docs = docs.append_column(PART, pa.array(np.full(5000, i), pa.uint32()))
         docs = docs.append_column(ROW, pa.array(np.arange(5000), pa.uint32()))
-        maps.append(sort_rows(phase.map(Batch(docs.combine_chunks().to_batches()[0]), CONTEXT), phase.sort_by))
+        maps.append(sort_rows(phase.reads[0].map(Batch(docs.combine_chunks().to_batches()[0]), CONTEXT), phase.sort_by))
     bounds = even_bounds([sample_keys(m) for m in maps], 16)
 
     def largest(bounds: np.ndarray) -> int:

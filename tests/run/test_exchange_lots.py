@@ -17,7 +17,7 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 from recipes import step, write
 
-from curate.run import exchange, global_step, reduce
+from curate.run import exchange, phases, reduce
 from curate.run.exchange import group_sums, partition_bounds, sort_rows, write_partitions
 from curate.run.pieces import Entries, Partitions, Piece, Share, spans
 from curate.run.reduce import ReduceTask, lots
@@ -149,8 +149,8 @@ class Ranks(Global):
             return pa.table({"rank": [json.dumps(o) for o in out]})
 
         return (
-            Phase("rank", lambda *_: None, ranks, TOTAL, group="group"),  # type: ignore[arg-type,return-value]
-            Phase("last", lambda *_: None, ranks, ()),  # type: ignore[arg-type,return-value]
+            Phase("rank", (), ranks, TOTAL, group="group"),
+            Phase("last", (), ranks, ()),
         )
 
 
@@ -241,7 +241,7 @@ def test_little_memory_gives_the_same_bytes(
     monkeypatch.setattr(exchange, "RUN_BYTES", 20_000)
     monkeypatch.setattr(reduce, "lots", lambda s, p, n: lots(s, p, n, 15_000))
     for name, most in (("alone", 1), ("packed", 32)):
-        monkeypatch.setattr(global_step, "PACK_ITEMS", most)
+        monkeypatch.setattr(phases, "PACK_ITEMS", most)
         store = Store(tmp_path / name)
         with Runner(0) as runner:
             plan = make_plan(load_recipe(recipe))

@@ -1,0 +1,302 @@
+"""The phases of a Global stage, one after the other: what each reads, its exchange, and its rounds until it is done."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import pyarrow as pa
+
+from curate.errors import RecipeError
+from curate.fingerprint import fingerprint
+from curate.recipe.plan import PlannedStep
+from curate.run.exchange import PARTITION_BYTES, CutTask, MapTask, even_bounds
+from curate.run.map_inputs import Inputs
+from curate.run.pieces import Partitions, Sums, spans
+from curate.run.reduce import ReduceTask, RestTask
+from curate.stages.base import DOCUMENTS, MOST_GROUPS, MOST_REPORTED, OUTSIDE, Global, Phase, Read, Span
+from curate.stages.writer import Writer
+from curate.store.objects import ObjectFile
+from curate.store.parts import common_schema
+from curate.store.records import Part
+from curate.store.tables import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from curate.run.engine import Engine
+
+MOST_PARTITIONS: Final = 1024
+"""Of an exchange. Every map is cut into as many pieces, and every reduce reads one of each map: see docs/scale.md."""
+PACK_BYTES: Final = 32 << 20
+"""Neighbouring inputs with fewer bytes share a map task, up to so many."""
+PACK_ITEMS: Final = 32
+"""Most inputs of a map task: what bounds its message to the scheduler."""
+
+Item = TypeVar("Item")
+Result = tuple[str, Any]
+"""Key and receipt of a task."""
+
+
+def packed(items: Sequence[Item], size: Callable[[Item], int]) -> list[list[Item]]:
+    """Neighbours together, up to PACK_BYTES and PACK_ITEMS; a larger item alone."""
+    packs: list[list[Item]] = []
+    total = 0
+    for item in items:
+        if not packs or total + size(item) > PACK_BYTES or len(packs[-1]) >= PACK_ITEMS:
+            packs.append([])
+            total = 0
+        packs[-1].append(item)
+        total += size(item)
+    return packs
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one map task is to do.
+
+    Attributes:
+        read: which of the phase's reads.
+        known: what makes up its inputs' identity.
+        bytes: of its inputs.
+    """
+
+    read: int
+    inputs: Inputs
+    known: tuple[Any, ...]
+    bytes: int
+
+
+def documents(engine: Engine, parts: list[Part], read: int = 0) -> list[Work]:
+    """All documents of some parts."""
+    schema = common_schema(engine.store, parts)
+    return [
+        Work(
+            read,
+            Inputs(parts=tuple(pack), schema=schema),
+            ("parts", [(number, part.key) for number, part in pack]),
+            sum(part.bytes for _, part in pack),
+        )
+        for pack in packed(list(enumerate(parts)), lambda item: item[1].bytes)
+    ]
+
+
+class Exchange:
+    """One map and reduce of a step.
+
+    Args:
+        phase: which of the stage's.
+        work: for its maps; how many partitions it has, their bytes decide: results do not depend on it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        step: PlannedStep,
+        stage: Global | Writer,
+        identity: str,
+        folder: str,
+        phase: int,
+        work: list[Work],
+    ) -> None:
+        self.engine, self.step, self.stage = engine, step, stage
+        self.identity, self.folder, self.number, self.work = identity, folder, phase, work
+        self.ctx = engine.context(step)
+        self.phase: Phase | None = stage.phases()[phase] if isinstance(stage, Global) else None
+        size = sum(each.bytes for each in work)
+        self.partitions = engine.settings.partitions or max(1, min(MOST_PARTITIONS, -(-size // PARTITION_BYTES)))
+
+    def _map(self, work: Work) -> MapTask:
+        key = fingerprint(self.identity, self.number, work.read, work.known, self.partitions)
+        how = (self.stage, self.ctx, self.number, self.partitions)
+        return MapTask(self.engine.store, self.folder, key, *how, work.read, work.inputs, work.bytes)
+
+    def run(self, name: str) -> tuple[list[Result], list[Span]]:
+        """(Task key, receipt) and Span of each partition that has rows, in key order; ``name`` is what a user reads."""
+        engine, steps = self.engine, (self.step.id,)
+        maps = [self._map(work) for work in self.work]
+        mapped = engine.tasks(steps, f"{name}: map", maps)
+        if self.phase is not None and not self.phase.even and self.partitions > 1:
+            mapped = self._cut(self.phase, maps, mapped)
+        partitions = Partitions()
+        for task in maps:
+            if mapped[task.key]["file"]:
+                partitions.add(mapped[task.key]["file"], mapped[task.key]["index"])
+        sums = partitions.sums()
+        self._check_groups(sums.values())
+        where = spans(list(sums.values()))
+        above = fingerprint([t.key for t in maps])
+        sizes = partitions.bytes()
+        with partitions.published(engine.store, self.folder) as shares:
+            reduces = [
+                ReduceTask(
+                    engine.store,
+                    self.folder,
+                    fingerprint(self.identity, self.number, "reduce", p, self.partitions, above),
+                    self.stage,
+                    self.ctx,
+                    self.number,
+                    shares[p],
+                    sizes[p],
+                    span,
+                )
+                for p, span in zip(sums, where, strict=True)
+            ]
+            reduced = engine.tasks(steps, f"{name}: reduce", reduces)
+        return [(t.key, reduced[t.key]) for t in reduces], where
+
+    def _cut(self, phase: Phase, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
+        """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
+        written = {task.key: mapped[task.key] for task in maps if mapped[task.key]["file"]}
+        bounds = tuple(even_bounds((r["sample"] for r in written.values()), self.partitions).tolist())
+        cuts = {}
+        for key, receipt in written.items():
+            runs = tuple(receipt["index"]["batches"])
+            above = fingerprint("cut", key, bounds)
+            cuts[key] = CutTask(self.engine.store, self.folder, above, receipt["file"], runs, bounds, phase.group)
+        done = self.engine.tasks((self.step.id,), f"{phase.name}: cut", cuts.values())
+        return {**mapped, **{key: done[task.key] for key, task in cuts.items()}}
+
+    def _check_groups(self, sums: Iterable[tuple[int, int, Sums]]) -> None:
+        """Raise RecipeError when there are more groups than sums are held for."""
+        groups: set[str] = set()
+        for _, _, inner in sums:
+            groups.update(inner)
+            if len(groups) > MOST_GROUPS and self.phase is not None:
+                raise RecipeError(
+                    f"{self.phase.group_label}: has more than {MOST_GROUPS:,} different values",
+                    place=f"{self.step.step.place}: step {self.step.id}",
+                    cure="name a column with fewer, as the source or the language",
+                )
+
+
+class Phases:
+    """Runs the phases of a stage; afterwards it knows what each gave.
+
+    Attributes:
+        results: of each phase the tasks that gave rows, by its name.
+    """
+
+    def __init__(
+        self, engine: Engine, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]
+    ) -> None:
+        self._engine, self._step, self._stage = engine, step, stage
+        self._identity, self._folder, self._parts = identity, folder, parts
+        self.results: dict[str, list[Result]] = {}
+
+    def run(self) -> None:
+        """All phases, in order."""
+        for number, phase in enumerate(self._stage.phases()):
+            with ExitStack() as stack:
+                work = [w for i, read in enumerate(phase.reads) for w in self._work(i, read, stack)]
+                run = self._once if phase.rounds is None else self._in_rounds
+                self.results[phase.name] = run(number, phase, work)
+
+    def naming(self, phase: str) -> Partitions:
+        """Where the rows of a phase are that name rows of each part."""
+        found = Partitions()
+        for _, receipt in self.results[phase]:
+            found.add(receipt["file"], receipt["index"])
+        return found
+
+    def rows(self, phase: str) -> pa.Table | None:
+        """All rows of a phase that is reported; None where there are none. Raises TypeError for one with many."""
+        if (count := sum(receipt["rows"] for _, receipt in self.results[phase])) > MOST_REPORTED:
+            raise TypeError(f"{self._stage.name} reports phase {phase}, which has {count:,} rows")
+        tables = [read_table(self._engine.store.data(receipt["file"])) for _, receipt in self.results[phase]]
+        return pa.concat_tables(tables) if tables else None
+
+    # -- what a phase reads ---------------------------------------------------------------------------------
+
+    def _work(self, number: int, read: Read, stack: ExitStack) -> Iterator[Work]:
+        if read.at is not None:
+            yield from self._named(number, read, stack)
+        elif read.of == DOCUMENTS:
+            yield from documents(self._engine, self._parts, number) if self._parts else ()
+        elif read.of in self.results:
+            yield from _files(number, [(key, r["file"], r["bytes"]) for key, r in self.results[read.of]])
+        else:
+            for place, size in enumerate(self._sizes(read.of)):
+                yield Work(number, Inputs(table=read.of, numbers=(place,)), ("table", read.of, place), size)
+
+    def _named(self, number: int, read: Read, stack: ExitStack) -> Iterator[Work]:
+        """Just the rows of documents, or of a table, that an earlier phase names."""
+        assert read.at is not None
+        naming = self.naming(read.at)
+        shares = stack.enter_context(naming.published(self._engine.store, self._folder))
+        rows = {part: count for part, (count, _, _) in naming.sums().items()}
+        above = fingerprint([key for key, _ in self.results[read.at]])
+        if read.of == DOCUMENTS:
+            chosen = [
+                (n, self._parts[n], rows[n] * p.bytes // p.rows) for n, p in enumerate(self._parts) if n in shares
+            ]
+            schema = common_schema(self._engine.store, [part for _, part, _ in chosen])
+            for pack in packed(chosen, lambda item: item[2]):
+                inputs = Inputs(
+                    parts=tuple((n, part) for n, part, _ in pack),
+                    schema=schema,
+                    named=tuple(shares[n] for n, _, _ in pack),
+                )
+                known = ("parts", [(n, part.key) for n, part, _ in pack], above)
+                yield Work(number, inputs, known, sum(size for _, _, size in pack))
+            return
+        for place, size in enumerate(self._sizes(read.of)):
+            if (share := shares.get(OUTSIDE + place)) is not None:
+                yield Work(
+                    number, Inputs(table=read.of, numbers=(place,), named=(share,)), (read.of, place, above), size
+                )
+
+    def _sizes(self, table: str) -> list[int]:
+        """Bytes of each file of a table from outside."""
+        return [_size(path) for path in self._stage.tables(self._engine.context(self._step))[table]]
+
+    # -- how it runs ------------------------------------------------------------------------------------------
+
+    def _exchange(self, number: int, name: str, work: list[Work]) -> list[Result]:
+        if not work:
+            return []
+        one = Exchange(self._engine, self._step, self._stage, self._identity, self._folder, number, work)
+        return one.run(name)[0]
+
+    def _once(self, number: int, phase: Phase, work: list[Work]) -> list[Result]:
+        return [result for result in self._exchange(number, phase.name, work) if result[1]["file"]]
+
+    def _in_rounds(self, number: int, phase: Phase, work: list[Work]) -> list[Result]:
+        """Until no row is marked; the tasks of a round are known by the tasks whose rows they read, and so by all before."""
+        assert phase.rounds is not None
+        source = phase.reads[0].of
+        left = [(key, r["file"], r["rows"], r["bytes"]) for key, r in self.results[source]]
+        done: list[Result] = []
+        for round_ in itertools.count(1):
+            if sum(rows for _, _, rows, _ in left) <= phase.rounds.few:
+                return done + self._rest(number, phase, left)
+            results = self._exchange(number, f"{phase.name}, round {round_}", work)
+            done += [result for result in results if result[1]["file"]]
+            left = [(k, r["again"], r["again_rows"], r["again_bytes"]) for k, r in results if "again" in r]
+            work = list(_files(0, [(key, file, size) for key, file, _, size in left]))
+        raise AssertionError
+
+    def _rest(self, number: int, phase: Phase, left: list[tuple[str, str, int, int]]) -> list[Result]:
+        if not left:
+            return []
+        key = fingerprint(self._identity, number, "rest", [key for key, *_ in left])
+        files, size = tuple(file for _, file, _, _ in left), sum(size for *_, size in left)
+        ctx = self._engine.context(self._step)
+        task = RestTask(self._engine.store, self._folder, key, self._stage, ctx, number, files, size)
+        receipt = self._engine.tasks((self._step.id,), f"{phase.name}: rest", [task])[key]
+        return [(key, receipt)] if receipt["file"] else []
+
+
+def _files(number: int, files: list[tuple[str, str, int]]) -> Iterator[Work]:
+    """Reduced rows: key of the task that wrote them, file, bytes."""
+    for pack in packed(files, lambda item: item[2]):
+        inputs = Inputs(files=tuple(file for _, file, _ in pack))
+        yield Work(number, inputs, ("files", [key for key, _, _ in pack]), sum(size for _, _, size in pack))
+
+
+def _size(file: Path | ObjectFile) -> int:
+    return file.size if isinstance(file, ObjectFile) else file.stat().st_size

@@ -1,0 +1,53 @@
+"""The last kind of stage: one that writes the final dataset from rows in one global order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.stages.base import Context, Stage
+from curate.text.batch import Batch
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One output shard: a range in the global order, in weight."""
+
+    index: int
+    start: int
+    stop: int
+
+
+class Writer(Stage):
+    """Writes the final dataset from rows in one global order."""
+
+    def map(self, docs: Batch, ctx: Context) -> pa.Table:
+        """Rows to write, with KEY (a keyed hash of the id) and WEIGHT (tokens, or 1 for a document)."""
+        raise NotImplementedError
+
+    def sort_by(self) -> tuple[str, ...]:
+        """Columns after KEY that make the order total."""
+        raise NotImplementedError
+
+    def layout(self, total_weight: int) -> list[Cut]:
+        """The shards, a pure function of the total weight."""
+        raise NotImplementedError
+
+    def write(
+        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
+    ) -> Mapping[str, Any]:
+        """Write one shard to ``path`` from (global weight before the batch, batch) pairs that cover the cut;
+        return plain values about it (``rows``, ``tokens``)."""
+        raise NotImplementedError
+
+    def file_name(self, cut: Cut, count: int) -> str:
+        """The shard's file name in the dataset's folder."""
+        raise NotImplementedError
+
+    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
+        """Small files that complete the dataset's folder, by name."""
+        raise NotImplementedError
