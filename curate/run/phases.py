@@ -19,7 +19,7 @@ from curate.run.pieces import Partitions, Sums, spans
 from curate.run.reduce import ReduceTask, RestTask
 from curate.stages.base import DOCUMENTS, MOST_GROUPS, MOST_REPORTED, OUTSIDE, Global, Phase, Read, Span
 from curate.stages.writer import Writer
-from curate.store.objects import ObjectFile
+from curate.store.object_file import ObjectFile
 from curate.store.parts import common_schema
 from curate.store.records import Part
 from curate.store.tables import read_table
