@@ -47,7 +47,7 @@ def everything(folder: Path | str = "in") -> Steps:
         step("code-rules", "filter.code_rules", max_line_chars=90),
         step("table", "read.parquet", paths=[f"{folder}/table.parquet"]),
         step("unique", "dedup.exact", ["prose-rules", "code-rules", "table"]),
-        step("near", "dedup.near", sources=["code", "prose"]),
+        step("near", "dedup.near", keep=[{"sources": ["code", "prose"]}]),
         step("labels", "label.contrast", positive=["prose", "table"], negative=["code"]),
         step(
             "value",

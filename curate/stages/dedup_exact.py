@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Read, Span
-from curate.stages.keep_order import RANKS, details, ranks
+from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Phase, Read, Span
+from curate.stages.keep_order import KeepsFirst, details
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
 
 @register("dedup.exact")
-class DedupExact(Global):
+class DedupExact(KeepsFirst):
     r"""Keep one of the documents whose text is the same but for white space.
 
     Texts are compared by a 128-bit hash of their normal form: NFC, line ends as LF, and by ``profile``
@@ -29,27 +29,20 @@ class DedupExact(Global):
 
     Case, punctuation, digits and brackets are never folded: ``3+4`` and ``5-70``, ``a[i]`` and ``a(i)`` stay different.
 
-    Among equal texts stays the one first in this order: higher ``prefer``, earlier in ``sources``, lower content_hash,
-    lower id. So who stays depends on content alone.
+    Among equal texts stays the one that comes first in the order that ``keep`` says. So who stays depends on content alone.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "exact_duplicate": "another document has the same text; the detail names the one that was kept"
     }
 
     profile: Literal["prose", "code", "maths"] = Field("prose", description="what is not compared: see above")
-    prefer: str | None = Field(None, description="numeric column; the highest stays, null last")
-    sources: list[str] = Field([], description="sources, the most wanted first; others come after them")
-
-    def reads(self) -> frozenset[str]:
-        """The column of ``prefer``."""
-        return frozenset({self.prefer} if self.prefer else ())
 
     def phases(self) -> tuple[Phase, ...]:
         """One: by hash, then in keep order."""
-        return (Phase("hash", (Read(self._map),), self._reduce, ("hash", *RANKS)),)
+        return (Phase("hash", (Read(self._map),), self._reduce, ("hash", *self.rank_names)),)
 
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
         from curate.text.arrow import fixed
@@ -60,7 +53,7 @@ class DedupExact(Global):
         normal = {"prose": prose_profile, "code": code_profile, "maths": maths_profile}[self.profile]
         hashes = hash128(normal(docs.text))
         key = np.ascontiguousarray(fixed(hashes)).view(np.uint64)[:, 0]
-        columns = {KEY: pa.array(key, pa.uint64()), "hash": hashes, **ranks(docs, self.prefer, self.sources)}
+        columns = {KEY: pa.array(key, pa.uint64()), "hash": hashes, **self.ranks(docs)}
         return pa.table({**columns, PART: docs.column(PART), ROW: docs.column(ROW)})
 
     def _reduce(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:

@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Global, Phase, Read, Span
-from curate.stages.keep_order import RANKS, descending, details, ranks
+from curate import assets
+from curate.stages.base import KEY, PART, ROW, Context, Phase, Read, Span
+from curate.stages.edges import EARLIER, LATER, Settling, addresses
+from curate.stages.keep_order import KeepsFirst
 from curate.stages.registry import register
+from curate.stages.verified import PAIRS, Verifier
 from curate.text.batch import Batch
 
-_KEPT: Final = tuple(f"kept_{name}" for name in RANKS)
+if TYPE_CHECKING:
+    from curate.text.ngrams import Ngrams
+
+_SHORT: Final = 255
+"""Number of the band of documents that have none."""
 
 
 @register("dedup.near")
-class DedupNear(Global):
-    """Keep one of the documents whose word 5-grams are mostly the same.
+class DedupNear(KeepsFirst):
+    """Keep one of the documents that are mostly the same.
 
-    MinHash with 112 minima in 14 bands of 8 (``curate.text.minhash``) finds candidates: at a Jaccard similarity
-    of 0.7 a pair is found with probability 0.56, at 0.8 0.92, at 0.9 0.999. A candidate counts only if its Jaccard,
-    estimated from all 112 minima (standard error 0.043 at 0.7), is at least ``similarity``. A document with fewer
-    than 5 words is compared by its whole text instead, in lower case and with white space collapsed.
+    A document is the set of its shingles: runs of ``n`` words (or characters, or a tokenizer's tokens) of its text in lower case.
+    Documents that share one of ``bands`` hashes of ``rows`` minima of such sets (MinHash, ``curate.text.minhash``) are candidates:
+    with 14 bands of 8, at a Jaccard similarity of 0.7 a pair is one with probability 0.56, at 0.8 0.92, at 0.9 0.999. Those
+    whose similarity is at least ``similarity`` are duplicates. With ``verify: true`` that is the true similarity of
+    their sets, so no pair is taken wrongly for one; with ``estimate`` it is estimated from the minima (standard error 0.043
+    at 0.7 with 112 of them), for which less is sent around. A document shorter than a shingle is like those with the same text,
+    in lower case and with white space collapsed.
 
-    Documents are then gone through in keep order: higher ``prefer``, earlier in ``sources``, lower content_hash,
-    lower id. One is dropped only if a document that *stays* was verified to be similar to it, so chains of small
-    changes (A like B, B like C) never remove what resembles nothing that is kept; the detail names the most
-    similar such document. The result is a function of the set of documents, not of their order or partitioning.
+    With ``mode: greedy`` documents are gone through in the order that ``keep`` says, and one is dropped only if one that
+    *stays* is similar to it, so chains of small changes (A like B, B like C) never remove what resembles nothing that is kept. The
+    detail names the most similar such document. The result is a function of the set of documents, not of their order or
+    partitioning.
 
-    Put ``dedup.exact`` before it: many copies of one text are cheap there, and here each is compared in 14 buckets.
+    Put ``dedup.exact`` before it: many copies of one text are cheap there, and here each is compared in every band.
 
     ``profile`` says what words are: for ``prose`` letters and digits in lower case; for ``code`` also each other sign,
     so that ``a[i] + b`` and ``a(i) - b`` differ.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"
     }
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"tokenizer": "data"}
 
-    similarity: float = Field(0.7, ge=0.3, le=1, description="estimated Jaccard of word 5-grams from which one goes")
+    similarity: float = Field(
+        0.7, ge=0.3, le=1, description="Jaccard similarity of two sets of shingles from which one goes"
+    )
+    verify: Literal["true", "estimate"] = Field(
+        "true", description="how candidates are compared: by the true similarity of their sets, or by an `estimate`"
+    )
+    units: Literal["words", "characters", "tokens"] = Field("words", description="what shingles are made of")
+    n: int = Field(5, ge=1, le=100, description="units of a shingle; of characters one takes 20 or more")
     profile: Literal["prose", "code"] = Field("prose", description="whether signs count as words")
-    prefer: str | None = Field(None, description="numeric column; the highest stays, null last")
-    sources: list[str] = Field([], description="sources, the most wanted first; others come after them")
+    tokenizer: str | None = Field(
+        None, description="for `units: tokens`: a train.tokenizer step, or a folder with its files"
+    )
+    bands: int = Field(14, ge=1, le=200, description="hashes of a document that make it a candidate")
+    rows: int = Field(8, ge=1, le=200, description="minima of a band: with more, only more similar ones are candidates")
+    bins: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="choose bands and rows by `similarity`, of at most so many minima (as datasketch does)",
+    )
     bound: int = Field(
         64,
         ge=2,
@@ -55,84 +82,143 @@ class DedupNear(Global):
         description="documents of a bucket that the others are compared with: the first in keep order",
     )
 
-    def reads(self) -> frozenset[str]:
-        """The column of ``prefer``."""
-        return frozenset({self.prefer} if self.prefer else ())
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _true_is_a_word(cls, value: Any) -> Any:
+        return "true" if value is True else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.units == "tokens") != (self.tokenizer is not None):
+            raise ValueError("`units: tokens` and `tokenizer` go together")
+        if self.units != "words" and self.profile != "prose":
+            raise ValueError(f"profile says what words are, and these are {self.units}: leave it out")
+        if self.bins is not None and {"bands", "rows"} & self.model_fields_set:
+            raise ValueError("bins chooses bands and rows: leave them out, or bins")
+        if self.bins is None and self.bands * self.rows > 4096:
+            raise ValueError(f"{self.bands} bands of {self.rows} rows are more than 4096 minima")
+        return self
 
     def phases(self) -> tuple[Phase, ...]:
-        """Buckets to verified pairs, pairs to verdicts.
+        """Buckets to candidates, candidates to edges, edges to verdicts; see verified.py and edges.py."""
+        buckets = Phase("buckets", (Read(self._sketch),), self._pair, self.rank_names)
+        return (buckets, *self._verifier().phases("buckets"), *Settling("verify", "near_duplicate").phases())
 
-        All pairs meet in one partition, whose memory grows with them; rounds over partitions may replace that.
-        """
-        return (
-            Phase("buckets", (Read(self._sketch),), self._pair, RANKS),
-            Phase("verdicts", (Read(self._gather, "buckets"),), self._choose, (*RANKS, "rank_similarity", *_KEPT)),
-        )
+    def banding(self) -> tuple[int, int]:
+        """Bands and rows."""
+        from curate.text.banding import banding
+
+        return (self.bands, self.rows) if self.bins is None else banding(self.similarity, self.bins)
+
+    # -- candidates -----------------------------------------------------------------------------------------
+
+    def _grams(self, docs: Batch, ctx: Context) -> Ngrams:
+        from curate.text.ngrams import characters, ngrams
+
+        if self.units == "characters":
+            return ngrams(characters(docs.text), self.n)
+        if self.units == "tokens":
+            return ngrams(_tokens(docs, ctx), self.n)
+        return ngrams(docs.words("folded" if self.profile == "prose" else "symbols"), self.n)
 
     def _sketch(self, docs: Batch, ctx: Context) -> pa.Table:
-        """14 rows a document, keyed by its bands; one, keyed by its text, for a document shorter than a shingle."""
-        from curate.text.arrow import fixed, from_fixed
-        from curate.text.hashing import hash128
-        from curate.text.minhash import BANDS, SHINGLE, signatures
-        from curate.text.ngrams import ngrams
-        from curate.text.normal import folded
+        """A row for every band of a document; for one shorter than a shingle one that is keyed by its text."""
+        from curate.text.arrow import fixed
+        from curate.text.minhash import signatures
 
-        # The hashes are no choice of a recipe's: a constant seed keeps sketches comparable between runs.
-        found = signatures(ngrams(docs.words("folded" if self.profile == "prose" else "symbols"), SHINGLE))
-        whole = np.flatnonzero(found.short)
-        long = np.flatnonzero(~found.short)
-        exact = fixed(hash128(folded(docs.text.take(pa.array(whole)))))
-        sketch = found.sketch.copy()
-        sketch[whole, : exact.shape[1]] = exact
-        keys = np.concatenate([found.bands[long].reshape(-1), np.ascontiguousarray(exact).view(np.uint64)[:, 0]])
-        rows = np.concatenate([np.repeat(long, BANDS), whole])
+        grams = self._grams(docs, ctx)
+        bands, rows = self.banding()
+        # The hashes are no choice of a recipe's: a constant seed keeps signatures comparable between runs.
+        found = signatures(grams, 0, bands, rows)
+        whole, long = np.flatnonzero(found.short), np.flatnonzero(~found.short)
+        exact = np.ascontiguousarray(fixed(_whole(docs, whole))).view(np.uint64)
+        at = pa.array(np.concatenate([np.repeat(long, bands), whole]))
+        band = np.concatenate(
+            [np.tile(np.minimum(np.arange(bands), _SHORT - 1), len(long)), np.full(len(whole), _SHORT)]
+        ).astype(np.uint8)
         columns = {
-            **ranks(docs, self.prefer, self.sources),
+            **self.ranks(docs),
             PART: docs.column(PART),
             ROW: docs.column(ROW),
-            "short": pa.array(found.short),
-            "sketch": from_fixed(sketch),
+            "size": pa.array(np.diff(grams.rows).astype(np.uint32)),
         }
-        return pa.table({KEY: pa.array(keys), **_columns(pa.table(columns).take(pa.array(rows)))})
-
-    def _pair(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        """Verified pairs of each bucket: who would go, and in favour of whom."""
-        from curate.text.arrow import fixed
-        from curate.text.pairs import similar_pairs
-
-        rows = rows.combine_chunks()
-        short = rows.column("short").to_numpy()
-        sketch = fixed(rows.column("sketch"))
-        first, second, agree = similar_pairs(rows.column(KEY).to_numpy(), sketch, short, self.bound, self.similarity)
-        goes = rows.select([PART, ROW, *RANKS]).take(pa.array(second))
-        stays = rows.select(list(RANKS)).take(pa.array(first)).rename_columns(list(_KEPT))
-        table = pa.table({**_columns(goes), **_columns(stays), "similarity": pa.array(agree, pa.float64())})
-        return table.append_column("rank_similarity", pa.array(descending(pa.array(agree, pa.float64())), pa.uint64()))
-
-    def _gather(self, pairs: Batch, ctx: Context) -> pa.Table:
-        table = pa.Table.from_batches([pairs.rows])
-        return table.append_column(KEY, pa.array(np.zeros(len(pairs), np.uint64)))
-
-    def _choose(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        """Go through the pairs by who would go, in keep order: whoever is decided on here has only decided neighbours."""
-        from curate.text.pairs import greedy
-
-        rows = rows.combine_chunks()
-        nodes = pa.chunked_array([*rows.column("kept_id").chunks, *rows.column("id").chunks]).combine_chunks()
-        index = nodes.dictionary_encode().indices.to_numpy().astype(np.int64)
-        chosen: npt.NDArray[np.int64] = greedy(index[: rows.num_rows], index[rows.num_rows :])
-        gone = rows.take(pa.array(chosen))
-        similarity = gone.column("similarity").to_numpy()
         return pa.table(
             {
-                PART: gone.column(PART),
-                ROW: gone.column(ROW),
-                "reason": pa.repeat(pa.scalar("near_duplicate"), gone.num_rows),
-                "detail": details(gone.column("kept_id"), similarity),
-            },
-            VERDICTS,
+                KEY: pa.array(np.concatenate([found.bands[long].reshape(-1), exact[:, 0]])),
+                "band": pa.array(band),
+                **{name: column.take(at) for name, column in columns.items()},
+            }
         )
 
+    def _pair(self, rows: pa.Table, span: Span, ctx: Context) -> Iterator[pa.Table]:
+        """Candidates of each bucket."""
+        from curate.text.pairs import candidates
 
-def _columns(table: pa.Table) -> dict[str, Any]:
-    return dict(zip(table.column_names, table.columns, strict=True))
+        place = addresses(rows)
+        key, band = rows.column(KEY).to_numpy(), rows.column("band").to_numpy()
+        size = rows.column("size").to_numpy().astype(np.int64)
+        for first, second, block in candidates(key, band, size, self.bound):
+            yield pa.table({EARLIER: place[first], LATER: place[second], "block": block}, PAIRS)
+
+    # -- what they are ----------------------------------------------------------------------------------------
+
+    def _verifier(self) -> Verifier:
+        if self.verify == "true":
+            return Verifier(pa.large_list(pa.uint64()), self._sets, _jaccard, self.similarity)
+        bands, rows = self.banding()
+        return Verifier(pa.binary(bands * rows), self._sketches, _estimate, self.similarity)
+
+    def _sets(self, docs: Batch, ctx: Context) -> tuple[pa.Array, pa.Array]:
+        from curate.text.shingles import shingles
+
+        sets = shingles(self._grams(docs, ctx))
+        described = pa.LargeListArray.from_arrays(pa.array(sets.rows), pa.array(sets.hashes))
+        return described, _of_short(docs, np.diff(sets.rows) == 0)
+
+    def _sketches(self, docs: Batch, ctx: Context) -> tuple[pa.Array, pa.Array]:
+        from curate.text.arrow import from_fixed
+        from curate.text.minhash import signatures
+
+        found = signatures(self._grams(docs, ctx), 0, *self.banding())
+        return from_fixed(found.sketch), _of_short(docs, found.short)
+
+
+def _tokens(docs: Batch, ctx: Context) -> Any:
+    from curate.stages.tokenizer import load
+    from curate.text.ngrams import tokens
+
+    encoded = load(ctx.assets["tokenizer"]).encode(docs.text)
+    rows = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return tokens(rows, np.array([i for ids in encoded for i in ids], np.int64))
+
+
+def _whole(docs: Batch, which: npt.NDArray[np.int64]) -> pa.Array:
+    """A hash of the whole text of some documents, binary16."""
+    from curate.text.hashing import hash128
+    from curate.text.normal import folded
+
+    return hash128(folded(docs.text.take(pa.array(which))))
+
+
+def _of_short(docs: Batch, short: npt.NDArray[np.bool_]) -> pa.Array:
+    """The same of those that are short, null for the others."""
+    at = np.where(short, np.cumsum(short) - 1, 0)
+    return _whole(docs, np.flatnonzero(short)).take(pa.array(at, mask=~short))
+
+
+def _jaccard(sets: pa.Array, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    from curate.text.shingles import Shingles, jaccard
+
+    values = sets.values.to_numpy()
+    return jaccard(Shingles(sets.offsets.to_numpy(), values), first, second)
+
+
+def _estimate(
+    sketches: pa.Array, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    from curate.text.arrow import fixed
+    from curate.text.minhash import estimate
+
+    rows = fixed(sketches)
+    pieces = [estimate(rows[first[i : i + 65536]], rows[second[i : i + 65536]]) for i in range(0, len(first), 65536)]
+    return np.concatenate([np.zeros(0), *pieces])

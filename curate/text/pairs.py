@@ -1,99 +1,130 @@
 # ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""From buckets of sketches to verified pairs, and from pairs to the documents that go."""
+"""From buckets to candidate pairs, in blocks of bounded size; and from sets that meet in a block to pairs of rows."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["greedy", "similar_pairs"]
+from curate.text.hashing import mix64
+
+__all__ = ["candidates", "located", "spread"]
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+BLOCK_SIZE: Final = 1 << 20
+"""Shingles of the rows of one half of a block, at most (or one row): 8 MB of them."""
+MOST_PAIRS: Final = 1 << 20
+"""Pairs that are given at once, but for those of one row."""
 
 
 @njit(nogil=True, cache=True)
-def _estimate(sketch, i, j):
-    agree = 0
-    bins = sketch.shape[1]
-    for k in range(bins):
-        agree += sketch[i, k] == sketch[j, k]
-    return max(0.0, (agree / bins - 1 / 256) / (1 - 1 / 256))
+def _spread(first, second):
+    out = np.empty(len(first), np.uint64)
+    for i in range(len(first)):
+        out[i] = mix64(mix64(first[i]) + second[i])
+    return out
+
+
+def spread(first: U64, second: U64 | int = 0) -> U64:
+    """A hash of pairs of uint64, uint64[n]; for one ``second`` no two values of ``first`` share one."""
+    other = second if isinstance(second, np.ndarray) else np.full(len(first), second, np.uint64)
+    return _spread(first, other)
 
 
 @njit(nogil=True, cache=True)
-def _pairs(keys, sketch, short, bound, least):
-    first = np.empty(1024, np.int64)
-    second = np.empty(1024, np.int64)
-    found = np.empty(1024, np.float64)
-    size = 0
-    begin = 0
+def _groups(keys, sizes, most):
+    """(Where each row's bucket begins, which group of the bucket it is in)."""
+    begins = np.empty(len(keys), np.int64)
+    groups = np.empty(len(keys), np.uint64)
+    begin, group, held = 0, 0, 0
     for j in range(len(keys)):
         if keys[j] != keys[begin]:
-            begin = j
-        if size + bound > len(first):
-            more = max(bound, len(first))
-            first = np.concatenate((first, np.empty(more, np.int64)))
-            second = np.concatenate((second, np.empty(more, np.int64)))
-            found = np.concatenate((found, np.empty(more, np.float64)))
-        for i in range(begin, min(j, begin + bound)):
-            if short[i] != short[j]:
-                continue
-            value = _estimate(sketch, i, j)
-            if short[i] and value < 1.0:
-                continue
-            if value >= least:
-                first[size] = i
-                second[size] = j
-                found[size] = value
-                size += 1
-    return first[:size].copy(), second[:size].copy(), found[:size].copy()
+            begin, group, held = j, 0, 0
+        elif held + sizes[j] > most:
+            group += 1
+            held = 0
+        held += sizes[j]
+        begins[j] = begin
+        groups[j] = group
+    return begins, groups
 
 
-def similar_pairs(
-    keys: npt.NDArray[np.uint64],
-    sketch: npt.NDArray[np.uint8],
-    short: npt.NDArray[np.bool_],
+@njit(nogil=True, cache=True)
+def _pairs(keys, bands, begins, groups, bound, start, stop, count):
+    first = np.empty(count, np.int64)
+    second = np.empty(count, np.int64)
+    block = np.empty(count, np.uint64)
+    at = 0
+    for j in range(start, stop):
+        for i in range(begins[j], min(j, begins[j] + bound)):
+            first[at] = i
+            second[at] = j
+            place = mix64(keys[j] + mix64((groups[i] << np.uint64(32)) + groups[j] + np.uint64(1)))
+            block[at] = (np.uint64(bands[j]) << np.uint64(56)) | (place >> np.uint64(8))
+            at += 1
+    return first, second, block
+
+
+def candidates(
+    keys: U64,
+    bands: npt.NDArray[np.uint8],
+    sizes: I64,
     bound: int,
-    least: float,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Pairs of rows with one key whose estimated Jaccard is at least ``least``: (i, j, Jaccard), i before j.
+    most_pairs: int = MOST_PAIRS,
+    block_size: int = BLOCK_SIZE,
+) -> Iterator[tuple[I64, I64, U64]]:
+    """Pairs of rows that share a key, some at a time: (i, j, block), i before j.
 
-    Each row of a bucket is compared with the bucket's first ``bound`` rows before it: all pairs in buckets of up to
-    that many rows, a linear number in larger ones.
+    Each row of a bucket is paired with the bucket's first ``bound`` rows before it: all pairs in buckets of up to that many
+    rows, a linear number in larger ones. A bucket's pairs lie in one block, uint64, or where its rows are many or large in
+    several: the rows of a block's pairs have about 2 * ``block_size`` shingles at most, unless they are two.
 
     Args:
         keys: uint64[n], sorted; within a key, rows in keep order.
-        sketch: uint8[n, bins]; for a ``short`` row a hash of its text, padded with zeros.
-        short: bool[n]; a short row is similar (1.0) to short rows with the same hash, and to nothing else.
-        bound: see above.
-        least: 0 to 1.
+        bands: uint8[n], which band a key is of; blocks of lower bands are lower numbers.
+        sizes: int64[n], shingles of each row.
     """
-    return _pairs(keys, sketch, short, bound, least)
+    begins, groups = _groups(keys, sizes, block_size)
+    counts = np.minimum(np.arange(len(keys)) - begins, bound)
+    upto = np.cumsum(counts)
+    start, done = 0, 0
+    while start < len(keys):
+        stop = max(start + 1, int(np.searchsorted(upto, done + most_pairs, side="right")))
+        count = int(upto[stop - 1]) - done
+        if count:
+            yield _pairs(keys, bands, begins, groups, bound, start, stop, count)
+        start, done = stop, done + count
 
 
 @njit(nogil=True, cache=True)
-def _greedy(first, second):
-    size = 0
-    for i in range(len(first)):
-        size = max(size, first[i] + 1, second[i] + 1)
-    gone = np.zeros(size, np.bool_)
-    chosen = np.empty(len(first), np.int64)
-    count = 0
-    for i in range(len(first)):
-        if not gone[first[i]] and not gone[second[i]]:
-            gone[second[i]] = True
-            chosen[count] = i
-            count += 1
-    return chosen[:count].copy()
+def _located(keys, nodes, pair_keys, ends):
+    out = np.empty(len(pair_keys), np.int64)
+    begin, end = 0, 0
+    for k in range(len(pair_keys)):
+        if begin == end or keys[begin] != pair_keys[k]:
+            begin = end
+            while begin < len(keys) and keys[begin] < pair_keys[k]:
+                begin += 1
+            end = begin
+            while end < len(keys) and keys[end] == pair_keys[k]:
+                end += 1
+        at = begin + np.searchsorted(nodes[begin:end], ends[k])
+        out[k] = at if at < end and nodes[at] == ends[k] else -1
+    return out
 
 
-def greedy(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which pairs make their second document go: int64 positions, at most one for a document.
+def located(keys: U64, nodes: U64, pair_keys: U64, ends: U64) -> I64:
+    """Where one end of each pair stands among nodes of the pair's key; -1 where it does not. int64[m].
 
     Args:
-        first, second: int64[m] numbers of documents; pairs are sorted by the second one's place in keep order (then
-            by what makes one pair a better reason than another), and ``first`` comes before ``second`` in that order.
-
-    A document goes when one that stays is paired with it; what stays is decided in keep order, so never revised.
+        keys, nodes: uint64[n], sorted by both; a node may stand under several keys.
+        pair_keys, ends: uint64[m], ``pair_keys`` sorted.
     """
-    return _greedy(first, second)
+    return _located(keys, nodes, pair_keys, ends)

@@ -59,10 +59,10 @@ def test_keep_order_is_value_then_source_then_content_then_id():
     """The highest value stays, null and NaN last; then the wanted source; then the lowest id."""
     score = pa.array([0.1, 0.9, None, float("nan"), 0.9, -5.0], pa.float64())
     docs = documents(["same"] * 6, {"value.score": score}, ["a", "a", "b", "b", "b", "b"])
-    stage = DedupExact(prefer="value.score", sources=["b"])
+    stage = DedupExact(keep=["value.score", {"sources": ["b"]}])
     assert stage.reads() == {"value.score"}
     assert dropped(stage, docs) == {0, 1, 2, 3, 5}
-    assert dropped(DedupExact(prefer="value.score"), docs) >= {0, 2, 3, 5}
+    assert dropped(DedupExact(keep=["value.score"]), docs) >= {0, 2, 3, 5}
     ids = docs.column("id").to_pylist()
     assert dropped(DedupExact(), docs) == set(range(6)) - {ids.index(min(ids))}
 

@@ -123,7 +123,7 @@ def test_detail_and_keep_order():
     """The preferred one stays; the detail names it, with the estimated similarity."""
     a, b = pair(random.Random(8), 1)
     docs = documents([a, b], {"s": pa.array([1.0, 2.0], pa.float32())})
-    (verdict,) = verdicts(DedupNear(prefer="s"), docs).to_pylist()
+    (verdict,) = verdicts(DedupNear(keep=["s"]), docs).to_pylist()
     assert verdict["id"] == docs.column("id")[0].as_py()
     detail = json.loads(verdict["detail"])
     assert detail["kept"] == docs.column("id")[1].as_py().hex()

@@ -83,7 +83,7 @@ def test_top_reasons():
     assert [reasons.get(i) for i in docs.column("id").to_pylist()] == ["below_top", "no_value", None, None]
 
 
-@pytest.mark.parametrize("stage", [SelectWhere(column="source", top=0.5).concrete(), DedupExact(prefer="source")])
+@pytest.mark.parametrize("stage", [SelectWhere(column="source", top=0.5).concrete(), DedupExact(keep=["source"])])
 def test_a_column_of_words_is_the_recipes_mistake(stage):
     """A column that holds no numbers is named, with its type."""
     with pytest.raises(RecipeError, match="column 'source' holds string, not numbers"):
