@@ -111,6 +111,9 @@ def results(
         left = found[read.of]
         while left.num_rows > phase.rounds.few:
             rows = _reduce(phase, [read.map(b, ctx) for b in _batches(left, batch_rows)], partitions, rng, ctx)
+            if not rows.num_rows:
+                left = rows
+                break
             marked = rows.column(AGAIN)
             done.append(rows.drop_columns([AGAIN]).filter(pc.invert(marked)))
             left = rows.drop_columns([AGAIN]).filter(marked)
