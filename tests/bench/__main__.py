@@ -110,7 +110,7 @@ def near() -> Iterator[Row]:
 
     def pairs(some: list[str]) -> Run:
         rows = phase.reads[0].map(batch(some), CONTEXT).sort_by(order)
-        return lambda: phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)
+        return lambda: list(phase.reduce(rows, Span(0, rows.num_rows), CONTEXT))
 
     yield case("sketch", texts, on_batch(lambda b: signatures(ngrams(b.words("folded"), 5))))
     yield case("sketch, 24 characters", texts, on_batch(lambda b: signatures(ngrams(characters(b.text), 24))))
