@@ -14,7 +14,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text import hashing, minhash, normal, overlap, pairs, unicode
+from curate.text import hashing, minhash, normal, overlap, unicode
 from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.line_shapes import line_shapes
@@ -148,27 +148,6 @@ def test_ngrams(rows, n):
     grams = ngrams(view, n)
     want = [twins.ngrams(hashes, n) for hashes in twins.as_lists(view.rows, view.hashes)]
     assert twins.as_lists(grams.rows, grams.hashes) == want
-
-
-@KERNELS
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2)), max_size=30), st.integers(2, 5))
-def test_similar_pairs(rows, bound):
-    """All pairs of small buckets, the first rows with the others in large ones; short rows meet only their equals."""
-    rows = sorted(rows, key=lambda r: r[0])
-    base = np.random.default_rng(0).integers(0, 256, 112, dtype=np.uint8)
-    sketch = np.array([np.where(np.arange(112) < 30 * kind, 1, base) for _, _, kind in rows], np.uint8).reshape(-1, 112)
-    keys = np.array([k for k, _, _ in rows], np.uint64)
-    short = np.array([s for _, s, _ in rows], np.bool_)
-    want = []
-    for j in range(len(rows)):
-        bucket = [i for i in range(len(rows)) if rows[i][0] == rows[j][0]]
-        for i in bucket[: min(bucket.index(j), bound)]:
-            value = float(minhash.estimate(sketch[i], sketch[j]))
-            if short[i] == short[j] and value >= (1.0 if short[i] else 0.6):
-                want.append((i, j, value))
-    first, second, value = pairs.similar_pairs(keys, sketch, short, bound, 0.6)
-    assert [(i, j) for i, j, _ in want] == list(zip(first.tolist(), second.tolist(), strict=True))
-    assert np.allclose([v for _, _, v in want], value)
 
 
 @KERNELS
