@@ -11,12 +11,16 @@ import typer
 from curate.cli.app import JSON, app, examples
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+    from rich.text import Text
 
     from curate.report.explain import Event, Story, Twin
 
 _STYLES = {"dropped": "red", "kept": "green", "written": "green", "never reached": "dim"}
 _EXCERPT = 12
+_WIDEST = 160
 
 
 @app.command(
@@ -41,8 +45,8 @@ def explain(
     from curate.report.run_folder import open_run
 
     opened = open_run(run)
-    out = console()
-    story = tell(opened, document, out.width - 8)
+    out = console(_WIDEST)
+    story = tell(opened, document, out.width)
     if as_json:
         print(json.dumps(dataclasses.asdict(story), indent=1))
         return
@@ -51,7 +55,7 @@ def explain(
     _head(out, story)
     _steps(out, story)
     if story.twin is not None:
-        _twin(out, story.twin)
+        _twin(out, story, story.twin)
     if story.stands_for:
         out.print(f"\n{story.stands_for:,} duplicate{'s' * (story.stands_for > 1)} went in its favour")
     if story.dataset:
@@ -140,16 +144,55 @@ def _pairs(title: str, values: dict[str, Any], width: int) -> list[str]:
     return [line.replace("\u00a0", " ") for line in found] if pairs else []
 
 
-def _twin(out: Console, twin: Twin) -> None:
+def _twin(out: Console, story: Story, twin: Twin) -> None:
+    """Both documents beside each other."""
+    import itertools
+    from textwrap import wrap
 
+    from rich.text import Text
+
+    from curate.report.explain import column_width
     from curate.report.plain import one_line
 
-    out.print(f"\nkept in its place: {twin.id}", style="bold")
-    out.print(f"  {one_line(twin.source)}  {one_line(twin.origin, 200)}")
-    out.print(f"  {twin.fate}")
-    if twin.diff:
-        out.print("  difference: - this document, + the one that was kept", style="dim")
-    _diff(out, twin.diff, "  ")
+    column = column_width(out.width)
+    alike = "" if twin.similarity is None else f", similarity {twin.similarity:.4g}"
+    out.print(f"\n{'dropped':<{column + 1}}  kept in its place{alike}", style="bold")
+    facts = [
+        (story.id, twin.id),
+        (story.source, twin.source),
+        (story.origin, twin.origin),
+        *([(_length(story.text), _length(twin.text))] if story.text is not None and twin.text is not None else []),
+        ("", twin.fate),
+    ]
+    for fact in facts:
+        for pair in itertools.zip_longest(*(wrap(one_line(said, 400), column) for said in fact), fillvalue=""):
+            _beside(out, Text(pair[0]), " ", Text(pair[1]), column)
+    out.print()
+    if twin.note:
+        out.print(twin.note, style="dim")
+    for row in twin.rows:
+        left, right = _pieces(row.left, "bold red"), _pieces(row.right, "bold green")
+        if row.mark == ":":
+            left.stylize("dim")
+        _beside(out, left, row.mark.replace(":", " "), right, column)
+
+
+def _length(text: str) -> str:
+    return f"{len(text):,} characters, {len(text.split()):,} words"
+
+
+def _beside(out: Console, left: Text, mark: str, right: Text, column: int) -> None:
+    left.append(" " * max(0, column - left.cell_len))
+    out.print(left.append(f" {mark} ", style="yellow").append_text(right), soft_wrap=True)
+
+
+def _pieces(pieces: Sequence[tuple[str, bool]], style: str) -> Text:
+    from rich.text import Text
+
+    said = Text()
+    for number, (text, differs) in enumerate(pieces):
+        said.append(" " * bool(number)).append(text, style=style if differs else "")
+    return said
 
 
 def _diff(out: Console, diff: list[str], indent: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.report import side_by_side
 from curate.report.edits import Texts, editing, texts_of, way_of
 from curate.report.plain import lines, one_line
 from curate.report.read_back import answer_of, read_back
@@ -62,7 +63,9 @@ class Twin:
         id, source, origin: which one.
         similarity: as the step measured it.
         fate: what became of it afterwards.
-        diff: unified, ``-`` for the document that went and ``+`` for the one that was kept; printable lines.
+        text: of it; None where it can't be had.
+        note: how the two differ, where a sentence says all.
+        rows: both beside each other where they differ: this document on the left; see side_by_side.
     """
 
     id: str
@@ -70,7 +73,9 @@ class Twin:
     origin: str
     similarity: float | None
     fate: str
-    diff: list[str]
+    text: str | None
+    note: str
+    rows: list[side_by_side.Row]
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,10 @@ class Story:
     note: str = ""
 
 
-def explain(run: RunFolder, prefix: str, width: int = DIFF_WIDTH) -> Story:
+def explain(run: RunFolder, prefix: str, width: int = 100) -> Story:
     """The story of the document whose id begins with ``prefix``; raises RecipeError if there is not exactly one.
 
-    Lines of the difference to the document that was kept are at most ``width`` characters wide.
+    ``width`` is that of a page: two columns of column_width, or a difference that is indented by eight.
     """
     wanted = run.find(prefix)
     row = run.rows([wanted])[wanted]
@@ -116,7 +121,7 @@ def explain(run: RunFolder, prefix: str, width: int = DIFF_WIDTH) -> Story:
     if text_from is None and row.text is not None:
         text_from = "input" if row.maker and run.steps[row.maker].is_a(Source) else "answer"
     texts = texts_of(run, row)
-    events = [_with_edit(event, texts, width) for event in _events(run, row)]
+    events = [_with_edit(event, texts, width - 8) for event in _events(run, row)]
     edited = texts.original is not None and texts.original != row.text
     note = row.note or texts.why
     if (
@@ -236,8 +241,16 @@ def _twin(run: RunFolder, row: Row, events: list[Event], width: int) -> Twin | N
     other = bytes.fromhex(detail["kept"])
     kept = run.rows([other])[other]
     read_back(run, [kept])
-    diff = unified(row.text, kept.text, width) if row.text is not None and kept.text is not None else []
-    return Twin(detail["kept"], kept.source, kept.origin, detail.get("similarity"), _fate(run, kept), diff)
+    note, rows = "a text of them can't be had", list[side_by_side.Row]()
+    if row.text is not None and kept.text is not None:
+        note, rows = side_by_side.side_by_side(row.text, kept.text, column_width(width))
+    similarity, fate = detail.get("similarity"), _fate(run, kept)
+    return Twin(detail["kept"], kept.source, kept.origin, similarity, fate, kept.text, note, rows)
+
+
+def column_width(page: int) -> int:
+    """Of each of two columns on a page, with a mark between them."""
+    return (page - 3) // 2
 
 
 def _fate(run: RunFolder, row: Row) -> str:
