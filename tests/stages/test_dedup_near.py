@@ -156,7 +156,7 @@ def twin(stage: DedupNear, docs: pa.Table) -> dict[int, tuple[int, float]]:
         else words(*buffers(docs.column("text")), "folded")
     )
     bands = minhash.signatures(grams_of.ngrams(units, stage.n), 0, *stage.banding()).bands
-    sketch = minhash.signatures(grams_of.ngrams(units, stage.n), 0, *stage.banding()).sketch
+    sketch = minhash.signatures(grams_of.ngrams(units, stage.n), 0, *stage.banding(), bits=2).sketch
     sets = [grams(t, stage.units, stage.n) for t in texts]
     order = sorted(range(len(texts)), key=lambda i: (hashes[i], ids[i]))
     buckets: dict[object, list[int]] = {}
@@ -178,7 +178,7 @@ def twin(stage: DedupNear, docs: pa.Table) -> dict[int, tuple[int, float]]:
             elif stage.verify == "true":
                 similarity = len(sets[i] & sets[j]) / len(sets[i] | sets[j])
             else:
-                similarity = float(minhash.estimate(sketch[i], sketch[j]))
+                similarity = float(minhash.estimate(sketch[i], sketch[j], 2))
             if similarity >= stage.similarity:
                 found.append((-similarity, ids[i], i))
         if found:
