@@ -134,9 +134,12 @@ def _signatures(ends, hashes, bands, rows, bits, keys):
             short[row] = True
             continue
         _fill(hashes[ends[row] : ends[row + 1]], keys, minima)
-        for i in range(len(minima)):
-            minima[i] = mix64(minima[i])
-            sketch[row, i // each] |= np.uint8(minima[i] >> np.uint64(64 - bits)) << np.uint8(i % each * bits)
+        for i in range(bands * rows):
+            byte = np.uint64(0)
+            for k in range(each * i, each * (i + 1)):
+                minima[k] = mix64(minima[k])
+                byte |= (minima[k] >> np.uint64(64 - bits)) << np.uint64(bits * (k - each * i))
+            sketch[row, i] = np.uint8(byte)
         for band in range(bands):
             key = np.uint64(band + 1)
             for i in range(band * rows, (band + 1) * rows):

@@ -115,7 +115,8 @@ def test_shingles_of_long_rows():
     """Thousands of hashes, uniform ones and such as all belong at the table's end."""
     rng = np.random.default_rng(3)
     many = rng.integers(0, 1 << 64, 30_000, dtype=np.uint64)
-    rows = [many, np.repeat(many[:50], 400), many | np.uint64(0xFFF << 52), np.arange(3000, dtype=np.uint64)]
+    close = np.arange(200_000, dtype=np.uint64)[::-1] * np.uint64(3)
+    rows = [many, np.repeat(many[:50], 400), many | np.uint64(0xFFF << 52), close, np.append(close, many), ~close]
     got = shingles(grams_of(rows))
     for i, row in enumerate(rows):
         assert np.array_equal(got.hashes[got.rows[i] : got.rows[i + 1]], np.unique(row))
