@@ -24,9 +24,8 @@ from curate.stages.plugins import Plugin, load_same
 from curate.store.files import Store
 
 _CONFIG = {
-    # A prefetched task behind one that kills its worker would be condemned with it (dask/distributed#5234).
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.allowed-failures": 3,
+    # Each death is told at once: what follows from how many is decided in flights.py.
+    "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -165,7 +164,7 @@ class Runner:
         from distributed import as_completed
 
         client = self._connect(waiting[0].store)
-        flights = Flights(client, as_completed(raise_errors=False), self._execute, alone=self._address is not None)
+        flights = Flights(client, as_completed(raise_errors=False), self._execute)
         try:
             while waiting or flights:
                 if self.stop.asked and not flights:

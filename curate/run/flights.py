@@ -38,12 +38,13 @@ class Flights:
     Args:
         client: Dask's; ``done``: its queue of futures that have ended.
         execute: what a worker calls with a task.
-        alone: whether a task in treatment must have the cluster for itself. Where a worker runs several tasks at once, or
-            is sent some ahead, its death could be that of any of them; workers of ours run one.
+
+    A task in treatment has the cluster for itself: workers are sent a task ahead, and those that are not ours may run several
+    at once, so a death could be that of any of them.
     """
 
-    def __init__(self, client: Any, done: Any, execute: Callable[[Task], Any], *, alone: bool) -> None:
-        self._client, self._done, self._execute, self._alone = client, done, execute, alone
+    def __init__(self, client: Any, done: Any, execute: Callable[[Task], Any]) -> None:
+        self._client, self._done, self._execute = client, done, execute
         self._session = uuid.uuid4().hex[:12]
         self._sent = 0
         self._flying: dict[str, Flight] = {}
@@ -58,7 +59,7 @@ class Flights:
 
     def room(self, most: int) -> bool:
         """Whether another task may be sent, with at most so many on their way."""
-        if self._alone and any(f.case is not None for f in (*self._flying.values(), *self._held)):
+        if any(f.case is not None for f in (*self._flying.values(), *self._held)):
             return False
         return len(self._flying) + len(self._held) < most
 
@@ -68,7 +69,7 @@ class Flights:
 
     def again(self, flight: Flight) -> None:
         """Send what comes next of one that has landed."""
-        if self._alone and flight.case is not None:
+        if flight.case is not None:
             self._held.append(flight)
         else:
             self._send(flight)
@@ -79,7 +80,7 @@ class Flights:
         # Dask takes equal keys for one task: an earlier attempt's, or that of another driver on a store of its own, must
         # not be mistaken for it.
         name = f"{type(task).__name__}-{task.key}-{self._session}-{self._sent}"
-        # What is in treatment holds up its task, and perhaps all others.
+        # What is in treatment holds up all others.
         future = self._client.submit(
             self._execute, task, key=name, pure=False, retries=0, priority=0 if flight.case is None else 1
         )
