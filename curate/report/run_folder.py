@@ -274,7 +274,7 @@ def open_run(name: str) -> RunFolder:
     that run.json names. Raises RecipeError when the folder is no run, or nothing in it is done.
     """
     store = locate_run(name)
-    manifest = store.read_json("manifest.json") or {}
+    manifest = store.read_view("manifest.json") or {}
     newest = _newest_session(store)
     failed = str(newest.get("outcome", "finished"))
     keys: dict[str, str] = store.read_json("steps.json") or {}
@@ -301,14 +301,14 @@ def open_run(name: str) -> RunFolder:
 
 def finished_run(store: Store) -> RunFolder:
     """The run that manifest.json describes, whatever run.json says; raises RecipeError when there is none."""
-    manifest = store.read_json("manifest.json")
+    manifest = store.read_view("manifest.json")
     if not manifest:
         raise RecipeError("the run has not come to its end", place=str(store), cure="run its recipe again to go on")
     return RunFolder(store, manifest, _from_manifest(store, manifest, store.read_json("steps.json") or {}))
 
 
 def _newest_session(store: Store) -> dict[str, Any]:
-    sessions = (store.read_json("run.json") or {}).get("sessions", [])
+    sessions = (store.read_view("run.json") or {}).get("sessions", [])
     return dict(sessions[-1]) if sessions else {}
 
 

@@ -158,7 +158,7 @@ def _is_named(key: str, named: set[str]) -> bool:
 def _newest(store: Store, names: _Names) -> set[str]:
     """Keys of the records of the newest run."""
     keys: dict[str, str] = store.read_json("steps.json") or {}
-    manifest: dict[str, Any] = store.read_json("manifest.json") or {"steps": []}
+    manifest: dict[str, Any] = store.read_view("manifest.json") or {"steps": []}
     said = {step["id"]: step["fingerprint"] for step in manifest["steps"]}
     if not keys or keys.keys() != said.keys() or any(f"/{said[step][:16]}/" not in key for step, key in keys.items()):
         raise RecipeError(

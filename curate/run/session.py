@@ -69,7 +69,7 @@ class Session:
 
     def _record(self) -> None:
         try:
-            earlier = self._store.read_json("run.json") or {}
+            earlier = self._store.read_view("run.json") or {}
         except DamagedError:
             earlier = {}
         sessions = [*earlier.get("sessions", []), self._facts][-KEEP:]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from curate.errors import CurateError, StorageError, VersionError
 from curate.run.versions import library_versions
-from curate.store.files import Store, encode_json
+from curate.store.files import Store
 
 MARK: Final = "workers.json"
 """A file of the store while a run uses a cluster: who reads in it what the driver wrote sees the same store."""
@@ -40,7 +40,7 @@ def our_facts() -> dict[str, str]:
 
 def put_token(store: Store, token: str) -> None:
     """What workers must find in the store."""
-    store.replace(MARK, encode_json({"token": token}))
+    store.replace_json(MARK, {"token": token})
 
 
 def remove_token(store: Store) -> None:

@@ -65,10 +65,10 @@ class TableSeal:
         return body + struct.pack("<Q", checksum(body)) + MAGIC
 
     @staticmethod
-    def bytes_of(tail: bytes) -> int | None:
-        """Length of the trailer that a file's last bytes belong to; None where there is none."""
+    def bytes_of(tail: bytes) -> int:
+        """Length of the trailer that a file's last bytes belong to; raises ValueError where there is none."""
         if len(tail) < _END.size or not tail.endswith(MAGIC):
-            return None
+            raise ValueError("it has no seal")
         schema, name, ranges, _, _ = _END.unpack(tail[-_END.size :])
         return int(schema + name + ranges * _RANGE.size + _END.size)
 
@@ -106,15 +106,11 @@ def seal_json(key: str, body: bytes) -> bytes:
 
 
 def open_json(key: str, data: bytes) -> Any:
-    """The value of a JSON file, sealed or not; raises ValueError for one that is not what was written for the key."""
+    """The value of a sealed JSON file; raises ValueError for one that is not what was written for the key."""
     begin, end = len(_FIRST), len(_FIRST) + _HEX
-    named, right = data[:begin] == _FIRST, data[begin:end] == _json_sum(key, data[end:])
-    if named != right:
-        # Also where the damage lies in the member's name, and all else is sound.
+    if data[:begin] != _FIRST or data[begin:end] != _json_sum(key, data[end:]):
         raise ValueError("its checksum differs")
     value = json.loads(data)
-    if not named:
-        return value
     del value["checksum"]
     return value["value"] if value.keys() == {"value"} else value
 

@@ -100,40 +100,34 @@ class TableReader:
         self._chosen = None if mapped or columns is None else set(columns)
         with self._damage():
             self._seal = self._read_seal(size)
-            if self._seal is not None and self._seal.name != name:
+            if self._seal.name != name:
                 raise ValueError(f"it holds what was written as {self._seal.name}")
-            self._whole = self._read_whole(size, columns if mapped else None)
+            self._whole = self._read_whole(columns if mapped else None)
         if self._whole is not None:
             self.schema: pa.Schema = self._whole.schema
             self.num_record_batches: int = self._whole.num_record_batches
-        elif self._seal is not None:
+        else:
             self.schema, self.num_record_batches = self._seal.schema, len(self._seal.ends) - 1
         self._stored = self.schema
         if self._chosen is not None:
             self.schema = pa.schema([field for field in self.schema if field.name in self._chosen])
 
-    def _read_whole(self, size: int, columns: Iterable[str] | None) -> pa.ipc.RecordBatchFileReader | None:
+    def _read_whole(self, columns: Iterable[str] | None) -> pa.ipc.RecordBatchFileReader | None:
         """Arrow's own reader, where batches are not read range by range."""
-        if self._seal is None:
-            arrow = self._fetch(0, size)
-        elif any(pa.types.is_dictionary(field.type) for field in self._seal.schema):
+        if any(pa.types.is_dictionary(field.type) for field in self._seal.schema):
             # Dictionaries stand where Arrow likes: such a file is checked and read as a whole.
             for number in range(len(self._seal.ends)):
                 self._range(number)
-            arrow = self._fetch(0, self._seal.ends[-1])
         elif columns is None:
             return None
-        else:
-            arrow = self._fetch(0, self._seal.ends[-1])
+        arrow = self._fetch(0, self._seal.ends[-1])
         names = pa.ipc.open_file(arrow).schema.names
         chosen = None if columns is None else sorted({names.index(c) for c in columns if c in names})
         return pa.ipc.open_file(arrow, options=pa.ipc.IpcReadOptions(included_fields=chosen))
 
-    def _read_seal(self, size: int) -> TableSeal | None:
+    def _read_seal(self, size: int) -> TableSeal:
         tail = self._fetch(max(0, size - TAIL_BYTES), size).to_pybytes()
         length = TableSeal.bytes_of(tail)
-        if length is None:
-            return None
         if length > size:
             raise ValueError("its seal is damaged")
         if length > len(tail):
@@ -152,7 +146,6 @@ class TableReader:
         with self._damage(f"batch {number} can't be read"):
             if self._whole is not None:
                 return self._whole.get_batch(number)
-            assert self._seal is not None
             data = self._range(number)
             if number:
                 message = pa.ipc.read_message(data)
@@ -168,15 +161,13 @@ class TableReader:
         for number in range(self.num_record_batches):
             self.get_batch(number)
         with self._damage():
-            if self._seal is not None:
-                self._range(len(self._seal.ends) - 1)
+            self._range(len(self._seal.ends) - 1)
 
     def read_all(self) -> pa.Table:
         """All batches."""
         return pa.Table.from_batches([self.get_batch(i) for i in range(self.num_record_batches)], self.schema)
 
     def _range(self, number: int) -> pa.Buffer:
-        assert self._seal is not None
         begin, end = (0, *self._seal.ends)[number : number + 2]
         data = self._fetch(begin, end)
         if checksum(data) != self._seal.sums[number]:

@@ -15,6 +15,8 @@ from command import Curate, manifest, receipts, results
 from corpus import lines, one_frame, prose, rows
 from recipes import Steps, changed, step, write
 
+from curate.store.files import Store
+
 SPLIT = ("--split-mb", 0.02)
 POINTS = (
     "cut.after-piece",
@@ -152,7 +154,7 @@ def test_what_is_planted_goes(curate: Curate, mine: Path) -> None:
     }
     for name in [n for found in planted.values() for n in found]:
         (store / name).parent.mkdir(parents=True, exist_ok=True)
-        (store / name).write_text('{"file": "steps/gone/gone/gone.arrow"}')
+        Store(store).replace_json(name, {"file": "steps/gone/gone/gone.arrow"})
     (mine / "precious").mkdir()
     (mine / "precious" / "data").write_text("mine")
     for name in ("notes.txt", "steps.bak", ".hidden", "damaged/x"):
@@ -191,7 +193,7 @@ def test_history_is_kept_unless_it_is_to_go(curate: Curate, mine: Path) -> None:
     newest = (store / json.loads((store / "steps.json").read_bytes())["unique"]).parent
     older = next(p for p in newest.parent.iterdir() if p != newest)
     for folder in (newest, older):
-        (folder / "receipts" / f"{'1' * 32}.kills.json").write_text("[]")
+        Store(store).put_if_absent(f"{folder.relative_to(store)}/receipts/{'1' * 32}.kills.json", [])
     said = collect(curate, store, "--newest", "--yes")
     assert (newest / "receipts" / f"{'1' * 32}.kills.json").exists() and not older.exists()
     assert set(said["files"]) == {"older"} and said["links"] == ["more"]
