@@ -14,6 +14,8 @@ from command import Curate, alive, descendants, manifest, receipts, record, resu
 from corpus import code, lines, many_frames, prose, rows
 from recipes import Steps, changed, step, write
 
+from curate.store.files import Store
+
 SPLIT = ("--split-mb", 0.04, "--partitions", 2)
 
 
@@ -266,11 +268,10 @@ def test_other_versions(curate: Curate, mine: Path) -> None:
     store = mine / "run"
     record_ = json.loads((store / "steps.json").read_text())["unique"]
     known = store / record_
-    facts = known.parent / "step.json"
-    value = json.loads(facts.read_text())
+    facts = f"{Path(record_).parent}/step.json"
+    value = Store(store).read_json(facts)
     value["versions"]["numpy"] = "1.0.0"
-    del value["checksum"]
-    facts.write_text(json.dumps(value))
+    Store(store).replace_json(facts, value)
     before = results(store)
     curate.run(mine / "r.yaml", store, *SPLIT).ok()
     assert results(store) == before

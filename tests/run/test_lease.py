@@ -62,8 +62,7 @@ def owner_of(store: Path) -> Owner:
 def put(store: Path, owner: Owner) -> None:
     """A lease as another machine would have put it."""
     numbers = [int(p.stem) for p in (store / FOLDER).glob("*.json")]
-    (store / FOLDER).mkdir(parents=True, exist_ok=True)
-    (store / FOLDER / f"{max(numbers, default=0) + 1:08d}.json").write_text(json.dumps(asdict(owner)))
+    Store(store).replace_json(f"{FOLDER}/{max(numbers, default=0) + 1:08d}.json", asdict(owner))
 
 
 def elsewhere(seconds: float, *, renewed: float) -> Owner:
@@ -141,14 +140,11 @@ def test_an_owner_elsewhere_that_lives(tmp_path):
     with pytest.raises(BusyError, match="pid 4711 on far-away"), Lease(Store(tmp_path), "curate run"):
         pass
     alive = elsewhere(0.9, renewed=9999)
-    file = tmp_path / FOLDER / "00000001.json"
     stop = threading.Event()
 
     def renew() -> None:
         for n in range(1, 10**6):
-            temporary = file.with_suffix(".new")
-            temporary.write_text(json.dumps(asdict(replace(alive, renewals=n))))
-            temporary.replace(file)
+            Store(tmp_path).replace_json(f"{FOLDER}/00000001.json", asdict(replace(alive, renewals=n)))
             if stop.wait(0.05):
                 return
 
