@@ -57,6 +57,11 @@ def documents(texts: list[str | None], columns: Mapping[str, pa.Array] | None = 
     return table
 
 
+def ids(snapshot: int, rows: int) -> pa.Array:
+    """Ids of documents of a snapshot, those of no other."""
+    return hash128(pa.array([f"{snapshot}-{i}" for i in range(rows)], pa.large_string()), 99)
+
+
 def batch(texts: list[str | None], columns: Mapping[str, pa.Array] | None = None) -> Batch:
     """One batch of documents."""
     table = documents(texts, columns).combine_chunks()

@@ -11,13 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from curate import assets, schema
-from curate.errors import RecipeError
+from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
 from curate.stages.base import Filter, Generator, Stage, Trainer
+from curate.stages.indexed import Indexed
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 from curate.stages.writer import Writer
+from curate.store.index import open_index
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class PlannedStep:
     Attributes:
         inputs: steps whose rows it reads.
         uses: by setting, the trained step it needs.
-        assets: by setting, the file or folder it needs.
+        assets: by setting, the file or folder it needs; of a setting that lists indexes each as ``setting/number``.
         columns: names of the columns its rows have (empty when it gives no rows).
         consumers: how many later steps read its rows.
     """
@@ -65,12 +67,15 @@ class PlannedStep:
     @cached_property
     def digests(self) -> dict[str, str]:
         """Digest of the content of each asset."""
-        return {setting: tree_digest(path) for setting, path in self.assets.items()}
+        return {
+            setting: open_index(path).digest if "/" in setting else tree_digest(path)
+            for setting, path in self.assets.items()
+        }
 
     @cached_property
     def placeless(self) -> Stage:
         """The stage without the places of its assets: what they hold is known by their digests."""
-        return self.stage.model_copy(update=dict.fromkeys(self.assets, ""))
+        return self.stage.model_copy(update={name.partition("/")[0]: [] if "/" in name else "" for name in self.assets})
 
 
 @dataclass(frozen=True)
@@ -192,6 +197,9 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
         value = getattr(step.stage, setting)
         if value is None:
             continue
+        if kind == "indexes":
+            files |= _indexes(step, setting, recipe)
+            continue
         if value in planned and isinstance(planned[value].stage, Trainer):
             uses[setting] = value
             continue
@@ -207,6 +215,21 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
             more = f"; trained steps: {', '.join(trained)}" if trained else ""
             raise RecipeError(f"{setting}: {error.cause}", place=step.place, cure=error.cure + more) from None
     return uses, files
+
+
+def _indexes(step: Step, setting: str, recipe: Recipe) -> dict[str, Path]:
+    """The indexes that a setting lists. What a name points to may change while a run goes on: it is followed here, once."""
+    found = {
+        f"{setting}/{number}": assets.locate(given, recipe.path.parent).resolve()
+        for number, given in enumerate(getattr(step.stage, setting))
+    }
+    if found and isinstance(step.stage, Indexed):
+        try:
+            step.stage.check_indexes([open_index(folder) for folder in found.values()])
+        except CurateError as error:
+            place = f"{step.place}: {error.place}" if error.place else step.place
+            raise type(error)(error.cause, place=place, cure=error.cure) from None
+    return found
 
 
 def _columns(step: Step, inputs: tuple[str, ...], planned: dict[str, PlannedStep]) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -235,9 +236,12 @@ def _plain(detail: str | None) -> Any:
 
 
 def _twin(run: RunFolder, row: Row, events: list[Event], width: int) -> Twin | None:
-    detail = next((e.detail for e in events if isinstance(e.detail, dict) and "kept" in e.detail), None)
-    if detail is None:
+    event = next((e for e in events if isinstance(e.detail, dict) and "kept" in e.detail), None)
+    if event is None:
         return None
+    detail = event.detail
+    if "index" in detail:
+        return _earlier(run.steps[event.step], detail)
     other = bytes.fromhex(detail["kept"])
     kept = run.rows([other])[other]
     read_back(run, [kept])
@@ -246,6 +250,18 @@ def _twin(run: RunFolder, row: Row, events: list[Event], width: int) -> Twin | N
         note, rows = side_by_side.side_by_side(row.text, kept.text, column_width(width))
     similarity, fate = detail.get("similarity"), _fate(run, kept)
     return Twin(detail["kept"], kept.source, kept.origin, similarity, fate, kept.text, note, rows)
+
+
+def _earlier(step: Step, detail: Mapping[str, Any]) -> Twin:
+    """The document of an earlier run, of which the index says no more than its id."""
+    given = ", ".join(step.settings.get("against", []))
+    fate, note = (
+        f"kept by the run that left an index as {given}",
+        "the index has no text of it: 'curate explain' there has",
+    )
+    return Twin(
+        detail["kept"], f"earlier data, index {detail['index']}", "", detail.get("similarity"), fate, None, note, []
+    )
 
 
 def column_width(page: int) -> int:

@@ -320,9 +320,10 @@ class Engine:
 
     def _publish(self, step: str) -> None:
         record = self.records[step]
-        if record.folder is not None:
+        folder = record.folder or record.indexed
+        if folder is not None:
             if not record.shards:
-                check_written(self.store, record.folder, record.report)
+                check_written(self.store, folder, record.report)
             self.check_lease()
             crash_point("publish.before-link")
-            set_latest(self.store, step, record.folder)
+            set_latest(self.store, step, folder)

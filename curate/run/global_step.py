@@ -10,9 +10,11 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run import dataset
 from curate.run.apply import ApplyTask
+from curate.run.index_step import write_index
 from curate.run.phases import Exchange, Phases, documents
 from curate.run.pieces import Share
 from curate.stages.base import Global
+from curate.stages.indexed import Indexed
 from curate.stages.writer import Writer
 from curate.store.records import Counts, Part, StepRecord
 
@@ -41,6 +43,8 @@ def run_global(
     record = StepRecord(step.id, stage.name, identity, identity, Counts())
     told = {name: rows for name in stage.reported() if (rows := phases.rows(name)) is not None}
     record.report = dict(stage.report(told, engine.context(step))) if stage.reported() else {}
+    if isinstance(stage, Indexed) and stage.index:
+        record.indexed, record.report["index"] = write_index(engine, step, stage, identity, folder, phases.results)
     for number, (key, part) in enumerate(zip(keys, parts, strict=True)):
         if number in tasks:
             receipt = receipts[key]

@@ -71,7 +71,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     exclude = {"paths", "path"} if isinstance(planned.stage, Source) else set()
     settings = planned.stage.model_dump(mode="json", exclude=exclude)
     # An asset may have been named by an absolute path: the manifest is the same wherever it lies.
-    settings |= {s: Path(settings[s]).name for s in planned.assets if Path(settings[s]).is_absolute()}
+    settings |= {s: _placeless(settings[s]) for s in {key.partition("/")[0] for key in planned.assets}}
     counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
     if not (isinstance(planned.stage, Filter) and planned.stage.edits()):
         del counts["edited"], counts["removed"]
@@ -96,6 +96,12 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
         "report": record.report,
         "shards": record.shards,
     }
+
+
+def _placeless(given: str | list[str]) -> str | list[str]:
+    if isinstance(given, list):
+        return [str(_placeless(each)) for each in given]
+    return Path(given).name if Path(given).is_absolute() else given
 
 
 def write_manifest(engine: Engine) -> dict[str, Any]:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
+from curate.schema import ID_TYPE
 from curate.stages.base import KEY, PART, ROW, VERDICTS, Context, Phase, Read, Span
+from curate.stages.edges import addresses
+from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import KeepsFirst, details
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
+_HASHES: Final = "hashes"
+_GROUPS: Final = "groups"
+_LEFT: Final = pa.schema([pa.field("hash", ID_TYPE), pa.field("id", ID_TYPE)])
+
 
 @register("dedup.exact")
-class DedupExact(KeepsFirst):
+class DedupExact(Indexed, KeepsFirst):
     r"""Keep one of the documents whose text is the same but for white space.
 
     Texts are compared by a 128-bit hash of their normal form: NFC, line ends as LF, and by ``profile``
@@ -30,6 +38,8 @@ class DedupExact(KeepsFirst):
     Case, punctuation, digits and brackets are never folded: ``3+4`` and ``5-70``, ``a[i]`` and ``a(i)`` stay different.
 
     Among equal texts stays the one that comes first in the order that ``keep`` says. So who stays depends on content alone.
+
+    A text that an index of ``against`` has goes, every copy of it; the detail names the earlier document and its index.
     """
 
     revision: ClassVar[int] = 2
@@ -40,39 +50,91 @@ class DedupExact(KeepsFirst):
 
     profile: Literal["prose", "code", "maths"] = Field("prose", description="what is not compared: see above")
 
+    def index_settings(self) -> Mapping[str, Any]:
+        """The normal form."""
+        return {"profile": self.profile}
+
+    def leaves(self) -> Mapping[str, Left]:
+        """The hash and id of each document that stays: 32 bytes."""
+        return {_HASHES: Left(_GROUPS, _stay, _LEFT, ("hash", "id"))}
+
     def phases(self) -> tuple[Phase, ...]:
-        """One: by hash, then in keep order."""
-        return (Phase("hash", (Read(self._map),), self._reduce, ("hash", *self.rank_names)),)
+        """By hash, earlier documents first, then in keep order; where an index is left, verdicts are told from it then."""
+        reads = (Read(self._map), *((Read(self._earlier, _HASHES),) if self.against else ()))
+        order = ("hash", AGE, *self.rank_names)
+        if not self.index:
+            return (Phase("verdicts", reads, self._verdicts, order),)
+        told = Read(self._gone, _GROUPS)
+        return (Phase(_GROUPS, reads, self._groups, order), Phase("verdicts", (told,), self._told, (PART, ROW)))
 
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
-        from curate.text.arrow import fixed
         from curate.text.hashing import hash128
         from curate.text.maths import maths_profile
         from curate.text.normal import code_profile, prose_profile
 
         normal = {"prose": prose_profile, "code": code_profile, "maths": maths_profile}[self.profile]
         hashes = hash128(normal(docs.text))
-        key = np.ascontiguousarray(fixed(hashes)).view(np.uint64)[:, 0]
-        columns = {KEY: pa.array(key, pa.uint64()), "hash": hashes, **self.ranks(docs)}
-        return pa.table({**columns, PART: docs.column(PART), ROW: docs.column(ROW)})
+        columns = {"hash": hashes, **self.ranks(docs), PART: docs.column(PART), ROW: docs.column(ROW)}
+        return _keyed(columns, np.full(len(docs), len(self.against), np.uint32))
 
-    def _reduce(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _earlier(self, rows: Batch, ctx: Context) -> pa.Table:
+        """Rows of indexes."""
+        columns = {
+            "hash": rows.column("hash"),
+            **unranked(self.rank_names, rows.column("id")),
+            PART: rows.column(PART),
+            ROW: rows.column(ROW),
+        }
+        return _keyed(columns, self.ages(rows.column(PART), _HASHES, ctx))
+
+    def _groups(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+        """The new documents, each with the one that stays in its place, null where that is itself."""
         from curate.text.arrow import fixed
 
         hashes = np.ascontiguousarray(fixed(rows.column("hash"))).view(np.uint64)
-        count = len(hashes)
-        repeat = np.zeros(count, np.bool_)
+        repeat = np.zeros(len(hashes), np.bool_)
         repeat[1:] = (hashes[1:] == hashes[:-1]).all(axis=1)
-        first = np.maximum.accumulate(np.where(repeat, 0, np.arange(count)))
-        ids = rows.column("id").combine_chunks()
-        kept = ids.take(pa.array(first[repeat], pa.int64()))
-        gone = rows.filter(pa.array(repeat))
+        first = pa.array(np.maximum.accumulate(np.where(repeat, 0, np.arange(len(hashes)))))
+        new = pc.equal(rows.column(AGE), len(self.against))
+        ids, ages = rows.column("id").combine_chunks(), rows.column(AGE).combine_chunks()
+        kept = pc.if_else(pa.array(repeat), ids.take(first), pa.scalar(None, ID_TYPE))
+        found = rows.select([PART, ROW, "hash", "id"])
+        return found.append_column("kept", kept).append_column("kept_age", ages.take(first)).filter(new)
+
+    def _verdicts(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+        return self._said(self._groups(rows, span, ctx), ctx)
+
+    def _gone(self, groups: Batch, ctx: Context) -> pa.Table:
+        from curate.text.pairs import spread
+
+        gone = pa.Table.from_batches([groups.rows]).filter(pc.is_valid(groups.column("kept")))
+        return gone.append_column(KEY, pa.array(spread(addresses(gone))))
+
+    def _told(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+        return self._said(rows, ctx)
+
+    def _said(self, groups: pa.Table, ctx: Context) -> pa.Table:
+        """Verdicts on those of some documents that have another one in their place."""
+        gone = groups.filter(pc.is_valid(groups.column("kept")))
+        kept = gone.column("kept").combine_chunks()
+        names = [index.short for index in self.indexes(ctx)]
         return pa.table(
             {
                 PART: gone.column(PART),
                 ROW: gone.column(ROW),
                 "reason": pa.repeat(pa.scalar("exact_duplicate"), gone.num_rows),
-                "detail": details(kept, np.ones(gone.num_rows)),
+                "detail": details(kept, np.ones(gone.num_rows), names, gone.column("kept_age").to_numpy()),
             },
             VERDICTS,
         )
+
+
+def _keyed(columns: Mapping[str, pa.Array], ages: np.ndarray) -> pa.Table:
+    from curate.text.arrow import fixed
+
+    key = np.ascontiguousarray(fixed(columns["hash"])).view(np.uint64)[:, 0]
+    return pa.table({KEY: pa.array(key, pa.uint64()), AGE: pa.array(ages, pa.uint32()), **columns})
+
+
+def _stay(groups: pa.Table) -> pa.Table:
+    return groups.filter(pc.is_null(groups.column("kept"))).select(_LEFT.names)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
@@ -11,16 +12,17 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from curate import assets
-from curate.stages.base import KEY, PART, ROW, Context, Phase, Read, Span
-from curate.stages.edges import EARLIER, LATER, Settling, addresses
-from curate.stages.keep_order import KeepsFirst
+from curate.stages.base import Context
+from curate.stages.paired import Bucketed, Paired
 from curate.stages.registry import register
-from curate.stages.verified import PAIRS, Verifier
+from curate.stages.verified import Verifier
 from curate.text.batch import Batch
 
 if TYPE_CHECKING:
+    from curate.text.minhash import Signatures
     from curate.text.ngrams import Ngrams
 
+_SEED: Final = 0
 _SHORT: Final = 255
 """Number of the band of documents that have none."""
 _BITS: Final = 2
@@ -28,7 +30,7 @@ _BITS: Final = 2
 
 
 @register("dedup.near")
-class DedupNear(KeepsFirst):
+class DedupNear(Paired):
     """Keep one of the documents that are mostly the same.
 
     A document is the set of its shingles: runs of ``n`` words (or characters, or a tokenizer's tokens) of its text in lower case.
@@ -46,6 +48,9 @@ class DedupNear(KeepsFirst):
 
     Put ``dedup.exact`` before it: many copies of one text are cheap there, and here each is compared in every band.
 
+    A document that is like one that an index of ``against`` has kept goes; the detail names that one and its index. What
+    snapshots drop, each against the indexes of all before it, is what one run over all would, the earlier ones preferred.
+
     ``profile`` says what words are: for ``prose`` letters and digits in lower case; for ``code`` also each other sign,
     so that ``a[i] + b`` and ``a(i) - b`` differ.
     """
@@ -55,7 +60,8 @@ class DedupNear(KeepsFirst):
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"
     }
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"tokenizer": "data"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Paired.asset_settings, "tokenizer": "data"}
+    reason: ClassVar[str] = "near_duplicate"
 
     similarity: float = Field(
         0.7, ge=0.3, le=1, description="Jaccard similarity of two sets of shingles from which one goes"
@@ -77,12 +83,6 @@ class DedupNear(KeepsFirst):
         le=4096,
         description="choose bands and rows by `similarity`, of at most so many minima (as datasketch does)",
     )
-    bound: int = Field(
-        64,
-        ge=2,
-        le=4096,
-        description="documents of a bucket that the others are compared with: the first in keep order",
-    )
 
     @field_validator("verify", mode="before")
     @classmethod
@@ -93,6 +93,10 @@ class DedupNear(KeepsFirst):
     def _fits(self) -> Self:
         if (self.units == "tokens") != (self.tokenizer is not None):
             raise ValueError("`units: tokens` and `tokenizer` go together")
+        if self.tokenizer is not None and (self.index or self.against):
+            raise ValueError(
+                "an index of tokens would need its tokenizer: `index` and `against` go with words or characters"
+            )
         if self.units != "words" and self.profile != "prose":
             raise ValueError(f"profile says what words are, and these are {self.units}: leave it out")
         if self.bins is not None and {"bands", "rows"} & self.model_fields_set:
@@ -101,10 +105,11 @@ class DedupNear(KeepsFirst):
             raise ValueError(f"{self.bands} bands of {self.rows} rows are more than 4096 minima")
         return self
 
-    def phases(self) -> tuple[Phase, ...]:
-        """Buckets to candidates, candidates to edges, edges to verdicts; see verified.py and edges.py."""
-        buckets = Phase("buckets", (Read(self._sketch),), self._pair, self.rank_names)
-        return (buckets, *self._verifier().phases("buckets"), *Settling("verify", "near_duplicate").phases())
+    def index_settings(self) -> Mapping[str, Any]:
+        """Shingles, bands, and what is written down of a document."""
+        bands, rows = self.banding()
+        said = {"units": self.units, "n": self.n, "profile": self.profile, "bands": bands, "rows": rows}
+        return {**said, "seed": _SEED, "verify": self.verify, "bits": _BITS, "bound": self.bound}
 
     def banding(self) -> tuple[int, int]:
         """Bands and rows."""
@@ -115,6 +120,12 @@ class DedupNear(KeepsFirst):
     # -- candidates -----------------------------------------------------------------------------------------
 
     def _grams(self, docs: Batch, ctx: Context) -> Ngrams:
+        return docs.view(self._shingled(), lambda: self._ngrams(docs, ctx))
+
+    def _shingled(self) -> str:
+        return f"shingles of {self.n} {self.units} ({self.profile}, {self.tokenizer})"
+
+    def _ngrams(self, docs: Batch, ctx: Context) -> Ngrams:
         from curate.text.ngrams import characters, ngrams
 
         if self.units == "characters":
@@ -123,48 +134,34 @@ class DedupNear(KeepsFirst):
             return ngrams(_tokens(docs, ctx), self.n)
         return ngrams(docs.words("folded" if self.profile == "prose" else "symbols"), self.n)
 
-    def _sketch(self, docs: Batch, ctx: Context) -> pa.Table:
-        """A row for every band of a document; for one shorter than a shingle one that is keyed by its text."""
+    def bucketed(self, docs: Batch, ctx: Context) -> Bucketed:
+        """One for every band of a document; for one shorter than a shingle one that is keyed by its text."""
         from curate.text.arrow import fixed
-        from curate.text.minhash import signatures
 
-        grams = self._grams(docs, ctx)
-        bands, rows = self.banding()
-        # The hashes are no choice of a recipe's: a constant seed keeps signatures comparable between runs.
-        found = signatures(grams, 0, bands, rows)
+        found = self._signatures(docs, ctx)
+        bands, _ = self.banding()
         whole, long = np.flatnonzero(found.short), np.flatnonzero(~found.short)
         exact = np.ascontiguousarray(fixed(_whole(docs, whole))).view(np.uint64)
-        at = pa.array(np.concatenate([np.repeat(long, bands), whole]))
-        band = np.concatenate(
-            [np.tile(np.minimum(np.arange(bands), _SHORT - 1), len(long)), np.full(len(whole), _SHORT)]
-        ).astype(np.uint8)
-        columns = {
-            **self.ranks(docs),
-            PART: docs.column(PART),
-            ROW: docs.column(ROW),
-            "size": pa.array(np.diff(grams.rows).astype(np.uint32)),
-        }
-        return pa.table(
-            {
-                KEY: pa.array(np.concatenate([found.bands[long].reshape(-1), exact[:, 0]])),
-                "band": pa.array(band),
-                **{name: column.take(at) for name, column in columns.items()},
-            }
+        band = np.tile(np.minimum(np.arange(bands), _SHORT - 1), len(long))
+        return Bucketed(
+            at=np.concatenate([np.repeat(long, bands), whole]),
+            keys=np.concatenate([found.bands[long].reshape(-1), exact[:, 0]]),
+            bands=np.concatenate([band, np.full(len(whole), _SHORT)]).astype(np.uint8),
+            sizes=np.diff(self._grams(docs, ctx).rows).astype(np.uint32),
         )
 
-    def _pair(self, rows: pa.Table, span: Span, ctx: Context) -> Iterator[pa.Table]:
-        """Candidates of each bucket."""
-        from curate.text.pairs import candidates
+    def _signatures(self, docs: Batch, ctx: Context) -> Signatures:
+        from curate.text.minhash import signatures
 
-        place = addresses(rows)
-        key, band = rows.column(KEY).to_numpy(), rows.column("band").to_numpy()
-        size = rows.column("size").to_numpy().astype(np.int64)
-        for first, second, block in candidates(key, band, size, self.bound):
-            yield pa.table({EARLIER: place[first], LATER: place[second], "block": block}, PAIRS)
+        # The hashes are no choice of a recipe's: a constant seed keeps signatures comparable between runs.
+        bands, rows = self.banding()
+        make = partial(signatures, self._grams(docs, ctx), _SEED, bands, rows)
+        return docs.view(f"{self._shingled()}, {bands} x {rows}", make)
 
     # -- what they are ----------------------------------------------------------------------------------------
 
-    def _verifier(self) -> Verifier:
+    def verifier(self) -> Verifier:
+        """By sets, or by sketches."""
         if self.verify == "true":
             return Verifier(pa.large_list(pa.uint64()), self._sets, _jaccard, self.similarity)
         bands, rows = self.banding()
@@ -181,7 +178,7 @@ class DedupNear(KeepsFirst):
         from curate.text.arrow import from_fixed
         from curate.text.minhash import signatures
 
-        found = signatures(self._grams(docs, ctx), 0, *self.banding(), _BITS)
+        found = signatures(self._grams(docs, ctx), _SEED, *self.banding(), _BITS)
         return from_fixed(found.sketch), _of_short(docs, found.short)
 
 

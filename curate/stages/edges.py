@@ -9,6 +9,7 @@ to stay, it goes, and what it leads to is dropped. If none is left, it stays, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,11 +65,13 @@ class Settling:
         reason: of the verdicts. They name the most similar document that stays and leads to the one that goes; of several
             the one with the lowest id.
         few: edges that are settled at once, see Rounds.
+        of: addresses of documents to names of indexes, and which of these each is from; None: there are none.
     """
 
     edges: str
     reason: str
     few: int = Rounds.few
+    of: Callable[[npt.NDArray[np.uint64], Context], tuple[list[str], npt.NDArray[np.uint32]]] | None = None
 
     def phases(self) -> tuple[Phase, Phase]:
         """Rounds until it is known which edges hold, and verdicts."""
@@ -139,6 +142,7 @@ class Settling:
         return pa.table(
             {
                 KEY: pa.array(spread(rows.column(LATER).to_numpy())),
+                EARLIER: rows.column(EARLIER),
                 LATER: rows.column(LATER),
                 "rank_similarity": pa.array(descending(similarity), pa.uint64()),
                 "similarity": similarity,
@@ -149,11 +153,12 @@ class Settling:
     def _choose(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         later = rows.column(LATER).to_numpy()
         best = rows.filter(pa.array(np.concatenate(([True], later[1:] != later[:-1]))))
+        names, ages = ([], None) if self.of is None else self.of(best.column(EARLIER).to_numpy(), ctx)
         return pa.table(
             {
                 **parts_and_rows(best.column(LATER).to_numpy()),
                 "reason": pa.repeat(pa.scalar(self.reason), best.num_rows),
-                "detail": details(best.column("kept"), best.column("similarity").to_numpy()),
+                "detail": details(best.column("kept"), best.column("similarity").to_numpy(), names, ages),
             },
             VERDICTS,
         )

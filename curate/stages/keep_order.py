@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -165,12 +166,23 @@ def _moment(said: str) -> float:
         return float("nan")
 
 
-def details(kept: pa.Array, similarity: npt.NDArray[np.float64]) -> pa.Array:
-    """JSON strings ``{"kept": "<hex id>", "similarity": s}``; s has four decimals (binary16 ids in ``kept``)."""
+def details(
+    kept: pa.Array,
+    similarity: npt.NDArray[np.float64],
+    indexes: Sequence[str] = (),
+    ages: npt.NDArray[np.uint32] | None = None,
+) -> pa.Array:
+    """JSON strings ``{"kept": "<hex id>", "similarity": s}``; s has four decimals (binary16 ids in ``kept``).
+
+    Where the one that is kept comes from one of ``indexes`` (its number in ``ages``), ``"index": "<its name>"`` follows.
+    """
     from curate.text.hashing import hex_ids
 
-    # At most 10,001 distinct values.
-    distinct, where = np.unique(np.round(similarity, 4), return_inverse=True)
-    tails = pa.array([f'", "similarity": {value}}}' for value in distinct.tolist()], pa.string())
-    tail = tails.take(pa.array(where.reshape(-1), pa.int64()))
+    # At most 10,001 distinct values for each index.
+    values, where = np.unique(np.round(similarity, 4), return_inverse=True)
+    of = np.minimum(ages, len(indexes)).astype(np.int64) if ages is not None else np.full(len(kept), len(indexes))
+    distinct, at = np.unique(where.reshape(-1) * (len(indexes) + 1) + of, return_inverse=True)
+    named = [*(f', "index": "{name}"' for name in indexes), ""]
+    tails = [f'", "similarity": {values[code // len(named)]}{named[code % len(named)]}}}' for code in distinct.tolist()]
+    tail = pa.array(tails, pa.string()).take(pa.array(at.reshape(-1), pa.int64()))
     return pc.binary_join_element_wise(pa.scalar('{"kept": "'), hex_ids(kept), tail, pa.scalar(""))

@@ -47,6 +47,7 @@ CRASH_POINTS: Final = (
     "reduce.before-receipt",
     "reduce.after-receipt",
     "apply.before-receipt",
+    "index.before-receipt",
     "train.before-receipt",
     "shard.before-receipt",
     "shard.after-receipt",

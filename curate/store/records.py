@@ -117,6 +117,7 @@ class StepRecord:
         parts: what it gives to later steps; for a step inside a segment the segment's last step has them.
         dropped, signals: keys of side tables.
         folder: key of the folder it made (a model, a dataset), if it makes one.
+        indexed: key of the folder with the index of what it kept, if it leaves one.
         report: plain values for the manifest.
         shards: final files with rows and sha256.
     """
@@ -132,6 +133,7 @@ class StepRecord:
     folder: str | None = None
     report: dict[str, Any] = field(default_factory=dict)
     shards: list[dict[str, Any]] = field(default_factory=list)
+    indexed: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """To JSON."""
@@ -160,7 +162,7 @@ def named_files(value: Any) -> Iterator[str]:
             yield from named_files(item)
     elif isinstance(value, dict):
         for name, item in value.items():
-            if name in ("file", "again", "folder", "data") and isinstance(item, str):
+            if name in ("file", "again", "folder", "data", "indexed") and isinstance(item, str):
                 yield item
             elif name in ("overlays", "dropped", "signals"):
                 yield from [item] if isinstance(item, str) else item.values() if isinstance(item, dict) else item or ()

@@ -8,6 +8,7 @@ tests compare it with the ``xxhash`` package.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from curate.text.arrow import Bytes, Offsets, buffers, fixed, from_fixed
 from curate.text.normal import canonical
 from curate.text.utf8 import read64
 
-__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "xxh64", "xxh64_rows"]
+__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "sum128", "xxh64", "xxh64_rows"]
 
 _P1: Final = np.uint64(11400714785074694791)
 _P2: Final = np.uint64(14029467366897019727)
@@ -191,3 +192,34 @@ def hex_ids(ids: pa.Array) -> pa.StringArray:
     text[:, 1::2] = digits[raw & 15]
     ends = np.arange(len(raw) + 1, dtype=np.int64) * text.shape[1]
     return pa.LargeStringArray.from_buffers(len(raw), pa.py_buffer(ends), pa.py_buffer(text)).cast(pa.string())
+
+
+def _raw(column: pa.Array) -> pa.LargeBinaryArray:
+    """The bytes of each value of a column of integers, fixed-size values (null as zeros), texts, or lists of integers."""
+    if pa.types.is_integer(column.type):
+        values = np.ascontiguousarray(column.to_numpy())
+        rows, width = values.view(np.uint8), values.itemsize
+    elif pa.types.is_fixed_size_binary(column.type):
+        rows, width = np.ascontiguousarray(fixed(column)).reshape(-1), column.type.byte_width
+    elif pa.types.is_large_list(column.type):
+        values = np.ascontiguousarray(column.flatten().to_numpy())
+        ends = np.cumsum([0, *np.asarray(column.value_lengths())], dtype=np.int64) * values.itemsize
+        return pa.Array.from_buffers(pa.large_binary(), len(column), [None, pa.py_buffer(ends), pa.py_buffer(values)])
+    else:
+        return column.cast(pa.large_binary())
+    ends = np.arange(len(column) + 1, dtype=np.int64) * width
+    return pa.Array.from_buffers(pa.large_binary(), len(column), [None, pa.py_buffer(ends), pa.py_buffer(rows)])
+
+
+def sum128(columns: Sequence[pa.Array | pa.ChunkedArray]) -> tuple[int, int]:
+    """A 128-bit digest of a set of rows, whatever their order: the sums, modulo 2^64 each, of both halves of the hash of
+    each row's values. Sums of parts, added up, are that of the whole. See ``_raw`` for the types."""
+    arrays = [pa.concat_arrays(c.chunks) if isinstance(c, pa.ChunkedArray) and c.chunks else c for c in columns]
+    if not len(arrays[0]):
+        return 0, 0
+    hashes = hash128(_raw(arrays[0]))
+    for array in arrays[1:]:
+        hashes = hash128_pair(_raw(hashes), _raw(array))
+    halves = np.ascontiguousarray(fixed(hashes)).view(np.uint64)
+    first, second = halves.sum(axis=0, dtype=np.uint64).tolist()
+    return first, second

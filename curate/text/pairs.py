@@ -57,13 +57,13 @@ def _groups(keys, sizes, most):
 
 
 @njit(nogil=True, cache=True)
-def _pairs(keys, bands, begins, groups, bound, start, stop, count):
+def _pairs(keys, bands, begins, stops, groups, start, stop, count):
     first = np.empty(count, np.int64)
     second = np.empty(count, np.int64)
     block = np.empty(count, np.uint64)
     at = 0
     for j in range(start, stop):
-        for i in range(begins[j], min(j, begins[j] + bound)):
+        for i in range(begins[j], min(j, stops[j])):
             first[at] = i
             second[at] = j
             place = mix64(keys[j] + mix64((groups[i] << np.uint64(32)) + groups[j] + np.uint64(1)))
@@ -79,6 +79,7 @@ def candidates(
     bound: int,
     most_pairs: int = MOST_PAIRS,
     block_size: int = BLOCK_SIZE,
+    stops: I64 | None = None,
 ) -> Iterator[tuple[I64, I64, U64]]:
     """Pairs of rows that share a key, some at a time: (i, j, block), i before j.
 
@@ -90,16 +91,18 @@ def candidates(
         keys: uint64[n], sorted; within a key, rows in keep order.
         bands: uint8[n], which band a key is of; blocks of lower bands are lower numbers.
         sizes: int64[n], shingles of each row.
+        stops: int64[n]: where the rows end with which each row is paired, instead of behind the first ``bound``.
     """
     begins, groups = _groups(keys, sizes, block_size)
-    counts = np.minimum(np.arange(len(keys)) - begins, bound)
+    stops = begins + bound if stops is None else stops
+    counts = np.minimum(np.arange(len(keys)), stops) - begins
     upto = np.cumsum(counts)
     start, done = 0, 0
     while start < len(keys):
         stop = max(start + 1, int(np.searchsorted(upto, done + most_pairs, side="right")))
         count = int(upto[stop - 1]) - done
         if count:
-            yield _pairs(keys, bands, begins, groups, bound, start, stop, count)
+            yield _pairs(keys, bands, begins, stops, groups, start, stop, count)
         start, done = stop, done + count
 
 

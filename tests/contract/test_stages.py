@@ -167,7 +167,7 @@ def context(stage: Stage, tiny: dict[str, Path]) -> Context:
     found = {}
     for setting, kind in stage.asset_settings.items():
         value = getattr(stage, setting)
-        if value is not None:
+        if value is not None and kind != "indexes":
             found[setting] = tiny[setting] if value == "tiny" else assets.find(kind, value)
     return Context("step", 7 if stage.seeded else None, found)
 

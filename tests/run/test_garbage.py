@@ -26,6 +26,7 @@ POINTS = (
     "map.before-receipt",
     "reduce.before-receipt",
     "apply.before-receipt",
+    "index.before-receipt",
     "train.before-receipt",
     "publish.before-link",
     "shard.before-receipt",
@@ -37,7 +38,7 @@ def steps() -> Steps:
     return [
         step("docs", "read.jsonl", paths=["a.jsonl", "b.jsonl.zst"]),
         step("long", "filter.massivetext", min_words=150, max_symbol_ratio=0.5),
-        step("unique", "dedup.exact"),
+        step("unique", "dedup.exact", index=True),
         step("words", "train.tokenizer", vocab_size=512, max_bytes=20_000),
         step("out", "write.text", "unique", documents_per_shard=15),
     ]

@@ -26,6 +26,7 @@ WORKER = (
         "reduce.before-receipt",
         "reduce.after-receipt",
         "apply.before-receipt",
+        "index.before-receipt",
         "train.before-receipt",
         "shard.before-receipt",
         "shard.after-receipt",
@@ -52,6 +53,7 @@ PAIRS = (
 SINGLE = (
     "segment.before-data",
     "apply.before-receipt",
+    "index.before-receipt",
     "train.before-receipt",
     "cut.after-piece",
     *DRIVER,
@@ -66,7 +68,7 @@ def steps() -> Steps:
         step("prose", "read.jsonl", paths=["prose.jsonl"]),
         step("rules", "filter.massivetext", min_words=30, max_symbol_ratio=0.02),
         step("code", "read.jsonl", paths=["code.jsonl.zst"]),
-        step("unique", "dedup.exact", ["rules", "code"]),
+        step("unique", "dedup.exact", ["rules", "code"], index=True),
         step("labels", "label.contrast", positive=["prose"], negative=["code"]),
         step(
             "value",

@@ -41,7 +41,7 @@ def steps() -> Steps:
         step("prose", "read.jsonl", paths=["prose.jsonl"]),
         step("rules", "filter.massivetext", min_words=30, max_symbol_ratio=0.02),
         step("code", "read.jsonl", paths=["code.jsonl.zst"]),
-        step("unique", "dedup.exact", ["rules", "code"]),
+        step("unique", "dedup.exact", ["rules", "code"], index=True),
         step("words", "train.tokenizer", vocab_size=512),
         step("tokens", "write.tokens", "unique", tokenizer="words", sequence=64, tail="pad", doc_ids=True),
     ]

@@ -6,7 +6,10 @@ import json
 
 import pyarrow as pa
 import pytest
-from exchange import documents, dropped, verdicts
+from exchange import documents, dropped, ids, verdicts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snapshots import in_memory, joined
 
 from curate.stages.dedup_exact import DedupExact
 
@@ -65,6 +68,23 @@ def test_keep_order_is_value_then_source_then_content_then_id():
     assert dropped(DedupExact(keep=["value.score"]), docs) >= {0, 2, 3, 5}
     ids = docs.column("id").to_pylist()
     assert dropped(DedupExact(), docs) == set(range(6)) - {ids.index(min(ids))}
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a b", "a  b", "c", "d e", "g", ""]), max_size=9), min_size=3, max_size=4),
+    st.integers(1, 4),
+    st.integers(0, 9),
+)
+@settings(max_examples=40, deadline=None)
+def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, partitions, seed):
+    """Each against the indexes of those before it: the same documents go as from all together, the earlier ones preferred."""
+    snapshots = [
+        documents(some, source=[f"s{n}"] * len(some)).set_column(0, "id", ids(n, len(some)))
+        for n, some in enumerate(texts)
+    ]
+    how = {"partitions": partitions, "batch_rows": 3, "seed": seed}
+    each, every = in_memory(tmp_path_factory.mktemp("index"), DedupExact, snapshots, **how)
+    assert joined(each) == every
 
 
 def test_detail_names_the_document_that_stays():

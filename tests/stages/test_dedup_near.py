@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from exchange import documents, dropped, verdicts
+from exchange import ids as ids_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from snapshots import in_memory, joined
 
 from curate.stages.dedup_near import DedupNear
 from curate.text import minhash
@@ -288,3 +291,27 @@ def test_settings():
     ):
         with pytest.raises(ValidationError, match=why):
             DedupNear.model_validate(wrong)
+
+
+@given(
+    st.lists(st.lists(st.lists(st.integers(0, 2), min_size=3, max_size=11), max_size=10), min_size=2, max_size=4),
+    st.sampled_from([True, "estimate"]),
+    st.integers(2, 5),
+    st.sampled_from([0.4, 0.7]),
+    st.integers(1, 3),
+    st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, verify, bound, similarity, partitions, seed):
+    """Each against the indexes of those before it, buckets larger than the bound included: the same documents go, for the
+    same ones and with the same similarity, as from all together with the earlier ones preferred."""
+    snapshots = [
+        documents([" ".join(f"w{w}" for w in row) for row in some], source=[f"s{n}"] * len(some)).set_column(
+            0, "id", ids_of(n, len(some))
+        )
+        for n, some in enumerate(texts)
+    ]
+    how = {"partitions": partitions, "batch_rows": 5, "seed": seed}
+    make = partial(DedupNear, similarity=similarity, verify=verify, bound=bound, n=2, bands=6, rows=1)
+    each, every = in_memory(tmp_path_factory.mktemp("index"), make, snapshots, **how)
+    assert joined(each) == every

@@ -1,0 +1,135 @@
+"""The index that a Global step leaves of what it kept: tables made of rows of its phases, and a folder with all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from curate.fingerprint import fingerprint
+from curate.recipe.plan import PlannedStep
+from curate.run.dataset import assemble
+from curate.run.task import Task
+from curate.stages.base import Context
+from curate.stages.indexed import Indexed
+from curate.store.index import FACTS, Index, TableFile, index_facts
+from curate.store.tables import read_batches, table_writer
+from curate.text.hashing import sum128
+
+if TYPE_CHECKING:
+    from curate.run.engine import Engine
+    from curate.run.phases import Result
+
+_M64: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class IndexTask(Task):
+    """Makes one file of an index's table from a file of a phase's rows.
+
+    Its receipt has the file, its rows and size, and sums of hashes of its rows: of what is indexed (content), and of all
+    columns (layout).
+    """
+
+    stage: Indexed
+    ctx: Context
+    table: str
+    rows: str
+    bytes: int
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "index"
+
+    @property
+    def cost(self) -> int | None:
+        """Bytes of input."""
+        return self.bytes
+
+    def work(self) -> dict[str, Any]:
+        """Read, choose, write, batch by batch."""
+        left = self.stage.leaves()[self.table]
+        file = self.store.fresh(self.folder, self.table, ".arrow")
+        content, layout, rows = (0, 0), (0, 0), 0
+        with self.store.writing(file) as path:
+            with table_writer(path, left.schema) as out:
+                for batch in read_batches(self.store.data(self.rows)):
+                    chosen = left.rows(pa.Table.from_batches([batch])).combine_chunks()
+                    for each in chosen.to_batches():
+                        out.write(each)
+                    content = _sum(content, sum128([chosen.column(name) for name in left.content]))
+                    layout = _sum(layout, sum128(chosen.columns))
+                    rows += chosen.num_rows
+            size = path.stat().st_size
+        return {"file": file, "rows": rows, "size": size, "content": content, "layout": layout}
+
+
+def _sum(one: Iterable[int], other: Iterable[int]) -> tuple[int, int]:
+    first, second = ((a + b) & _M64 for a, b in zip(one, other, strict=True))
+    return first, second
+
+
+def write_index(
+    engine: Engine, step: PlannedStep, stage: Indexed, identity: str, folder: str, results: Mapping[str, list[Result]]
+) -> tuple[str, dict[str, Any]]:
+    """Make the index's files and put them together; the folder's key, and what the manifest says of it.
+
+    Args:
+        results: tasks that gave rows, by phase.
+    """
+    ctx = engine.context(step)
+    tasks: dict[str, list[IndexTask]] = {}
+    for table, left in stage.leaves().items():
+        tasks[table] = [
+            IndexTask(
+                engine.store,
+                folder,
+                fingerprint(identity, "index", table, key),
+                stage,
+                ctx,
+                table,
+                receipt["file"],
+                receipt["bytes"],
+            )
+            for key, receipt in results[left.phase]
+        ]
+    receipts = engine.tasks((step.id,), "writing the index", [task for some in tasks.values() for task in some])
+    found = {table: [r for task in some if (r := receipts[task.key])["rows"]] for table, some in tasks.items()}
+    index = _facts(stage, ctx, found)
+    shards = [{"file": r["file"], "name": _name(r), "size": r["size"]} for some in found.values() for r in some]
+    made = assemble(engine.store, folder, fingerprint("index", index.digest), shards, {FACTS: index_facts(index)})
+    return made, {"content": index.content, "documents": index.documents}
+
+
+def _name(receipt: Mapping[str, Any]) -> str:
+    """A file's name in the index is the one that it was written, and sealed, under."""
+    return str(receipt["file"].rpartition("/")[2])
+
+
+def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]]]) -> Index:
+    against = tuple(index.content for index in stage.indexes(ctx))
+    settings = dict(stage.index_settings())
+    sums: dict[str, dict[str, tuple[int, int]]] = {"content": {}, "layout": {}}
+    for what, by_table in sums.items():
+        for table, receipts in found.items():
+            total = (0, 0)
+            for receipt in receipts:
+                total = _sum(total, receipt[what])
+            by_table[table] = total
+    tables = {
+        table: tuple(TableFile(_name(r), r["rows"], r["size"]) for r in receipts) for table, receipts in found.items()
+    }
+    return Index(
+        folder=Path(),
+        stage=stage.name,
+        settings=settings,
+        against=against,
+        content=fingerprint(stage.name, settings, against, sums["content"]),
+        layout=fingerprint(sums["layout"], [[file.rows for file in files] for files in tables.values()]),
+        documents=sum(file.rows for file in next(iter(tables.values()))),
+        tables=tables,
+    )

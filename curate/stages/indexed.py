@@ -1,0 +1,123 @@
+"""Deduplication against earlier data: the settings, what an index must have in common with a step, and whose row is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from curate import assets
+from curate.errors import RecipeError
+from curate.schema import ID_BYTES, ID_TYPE
+from curate.stages.base import OUTSIDE, Context, Global
+from curate.store.index import Index, open_index
+
+AGE: Final = "age"
+"""uint32 column of mapped rows: which of the indexes they come from; for the step's own documents their number. What sorts by
+it first has all earlier documents before the new ones, in the order of their indexes."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A table of the index that a step leaves, made of rows of one of its phases.
+
+    Attributes:
+        phase: which one; its files become the table's, one for one, in their order.
+        rows: some of its rows, as rows of the table, without nulls; row by row, so that no batch bears on it.
+        schema: of these.
+        content: columns that say what is indexed, as against where it lies: the same however rows were split.
+    """
+
+    phase: str
+    rows: Callable[[pa.Table], pa.Table]
+    schema: pa.Schema
+    content: tuple[str, ...]
+
+
+class Indexed(Global):
+    """A Global that can leave an index of what it kept, and compare its documents with earlier ones.
+
+    Earlier documents come before all new ones in the order in which it is decided who stays, those of the first index first.
+    They are what was decided then: only those that were kept can make a new one go.
+    """
+
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"against": "indexes"}
+
+    index: bool = Field(False, description="leave an index of what was kept, as <run>/<step>, for later data")
+    against: list[str] = Field(
+        [], description="indexes of earlier data (<run>/<step>), oldest first: what is in them is a duplicate here"
+    )
+
+    @field_validator("against")
+    @classmethod
+    def _named_once(cls, paths: list[str]) -> list[str]:
+        if len(set(paths)) < len(paths):
+            raise ValueError("an index is named twice")
+        return paths
+
+    def index_settings(self) -> Mapping[str, Any]:
+        """What decides which documents meet and how alike they are: an index must have been made with the same."""
+        raise NotImplementedError
+
+    def leaves(self) -> Mapping[str, Left]:
+        """The tables of an index by name; the first one has a row for each document that was kept."""
+        raise NotImplementedError
+
+    def indexes(self, ctx: Context) -> list[Index]:
+        """Those of ``against``, opened."""
+        return [open_index(ctx.assets[f"against/{i}"]) for i in range(len(self.against))]
+
+    def tables(self, ctx: Context) -> Mapping[str, Sequence[Path]]:
+        """The tables of all indexes, index after index."""
+        if not self.against:
+            return {}
+        found = self.indexes(ctx)
+        return {name: [file for index in found for file in index.files(name)] for name in self.leaves()}
+
+    def ages(self, docs_part: pa.Array, table: str, ctx: Context) -> npt.NDArray[np.uint32]:
+        """Which index each row of a table comes from, uint32[n], from its PART."""
+        ends = np.cumsum([len(index.tables[table]) for index in self.indexes(ctx)])
+        file = docs_part.to_numpy().astype(np.int64) - OUTSIDE
+        return np.searchsorted(ends, file, side="right").astype(np.uint32)
+
+    def check_indexes(self, indexes: Sequence[Index]) -> None:
+        """Raise RecipeError for one that was made by another stage or with other settings, or without one that it builds on."""
+        wanted = dict(self.index_settings())
+        before: dict[str, str] = {}
+        for index in indexes:
+            if index.stage != self.name:
+                raise RecipeError(
+                    f"against: {index.folder} is an index of {index.stage}, and this is {self.name}",
+                    cure=f"name one that a {self.name} step left",
+                )
+            other = [name for name in {**wanted, **index.settings} if index.settings.get(name) != wanted.get(name)]
+            if other:
+                said = ", ".join(f"{n} {index.settings.get(n)} (here {wanted.get(n)})" for n in sorted(other))
+                raise RecipeError(
+                    f"against: {index.folder} was made with other settings: {said}",
+                    cure="use the same settings here, or index the earlier data anew with these",
+                )
+            if index.content in before:
+                raise RecipeError(
+                    f"against: {index.folder} and {before[index.content]} are the same index", cure="name it once"
+                )
+            missing = [content for content in index.against if content not in before]
+            if missing:
+                raise RecipeError(
+                    f"against: {index.folder} builds on an index that is not named before it ({missing[0][:12]})",
+                    cure="name the indexes of all earlier data, oldest first",
+                )
+            before[index.content] = str(index.folder)
+
+
+def unranked(names: Sequence[str], ids: pa.Array) -> dict[str, pa.Array]:
+    """The rank columns of rows of indexes, among which AGE alone decides."""
+    rows = len(ids)
+    columns = {name: pa.array(np.zeros(rows, np.uint64)) for name in names}
+    return {**columns, "content_hash": pa.repeat(pa.scalar(bytes(ID_BYTES), ID_TYPE), rows), "id": ids}
