@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from pathlib import Path
@@ -14,7 +13,9 @@ from snapshots import at_once, decided, joined, one_by_one, write_snapshots
 from curate.errors import CurateError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
+from curate.store.files import encode_json
 from curate.store.index import open_index
+from curate.store.sealed import seal_json
 
 
 def test_exact_one_by_one_is_all_at_once(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_wrong_index_is_refused_with_one_line(indexed: Path, tmp_path: Path) -
     said["index.json can't be read"] = plan(here, against=[one])
     facts.write_bytes(whole.replace(b'"documents": 2', b'"documents": 3'))
     said["its checksum differs"] = plan(here, against=[one])
-    facts.write_bytes(json.dumps({"format": 99}).encode())
+    facts.write_bytes(seal_json("index.json", encode_json({"format": 99})))
     said["has format 99"] = plan(here, against=[one])
     facts.write_bytes(whole)
     table = next((here / one).resolve().glob("hashes-*.arrow"))
