@@ -145,12 +145,15 @@ def _counts(out: Console, found: Overview) -> None:
 
 
 def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
-    """What became of each source and length: of one step in full, of others only where something was emptied."""
+    """What became of each source and length: of one step in full, of others only where something was emptied; and of clusters."""
     from curate.cli.kept import show
+    from curate.report.clusters import cluster_lines
     from curate.report.kept import emptied_lines
     from curate.report.plain import one_line
 
     for each in found.steps:
+        for line in cluster_lines(each["report"]) if step in (None, each["step"]) else ():
+            out.print(one_line(f"{each['step']}: {line}", 400), soft_wrap=True)
         if each["step"] == step:
             show(out, each["kept_by"])
             continue

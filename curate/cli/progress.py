@@ -16,6 +16,7 @@ from rich.text import Text
 
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
+from curate.report.clusters import cluster_lines
 from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.plain import edited_line, one_line, size
@@ -335,7 +336,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
     if fertility := report.get("bytes_per_token"):
         per = fertility["all"]["bytes_per_token"]
         lines.append(f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token on held-out documents")
-    lines += [f"{name}: {line}" for line in emptied_lines(step.get("kept_by", {}))]
+    lines += [f"{name}: {line}" for line in (*cluster_lines(report), *emptied_lines(step.get("kept_by", {})))]
     return lines
 
 

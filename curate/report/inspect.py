@@ -16,7 +16,7 @@ from curate.report.plain import one_line
 from curate.report.read_back import read_back
 from curate.report.run_folder import REASON, Row, RunFolder
 from curate.report.step import Step
-from curate.stages.base import Filter
+from curate.stages.base import Filter, Global
 from curate.text.hashing import keyed_hash
 
 BINS: Final = 24
@@ -97,7 +97,8 @@ class Overview:
     """What ``inspect`` shows.
 
     Attributes:
-        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed, ``kept_by`` (see Counts).
+        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed, ``kept_by`` (see Counts), and
+            what a global step reports.
         matching: how many rows ``Wanted`` matches, of which some are shown.
         crowded: by step, how many columns it adds, where they are too many to be among ``distributions``.
     """
@@ -158,6 +159,7 @@ def _step(step: Step) -> dict[str, Any]:
         "edited": counts.edited,
         "removed": counts.removed,
         "kept_by": counts.kept_by,
+        "report": step.record.report if step.is_a(Global) else {},
     }
 
 

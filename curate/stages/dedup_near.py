@@ -12,7 +12,8 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from curate import assets
-from curate.stages.base import Context
+from curate.stages.base import Context, Phase
+from curate.stages.clusters import Clusters, clusters_report
 from curate.stages.paired import Bucketed, Paired
 from curate.stages.registry import register
 from curate.stages.verified import Verifier
@@ -46,6 +47,11 @@ class DedupNear(Paired):
     detail names the most similar such document. The result is a function of the set of documents, not of their order or
     partitioning.
 
+    With ``mode: components`` all documents that hang together through such pairs are one cluster, of which the first stays, as
+    in other engines. Chains then remove what is like nothing that is kept: the manifest says how pure the clusters are (the
+    share of pairs, of up to 16 documents of each, that are similar), how many documents went that are not similar to the
+    one that was kept, and which clusters are the largest. Adding data later can join clusters, so there is no index for it.
+
     Put ``dedup.exact`` before it: many copies of one text are cheap there, and here each is compared in every band.
 
     A document that is like one that an index of ``against`` has kept goes; the detail names that one and its index. What
@@ -68,6 +74,10 @@ class DedupNear(Paired):
     )
     verify: Literal["true", "estimate"] = Field(
         "true", description="how candidates are compared: by the true similarity of their sets, or by an `estimate`"
+    )
+    mode: Literal["greedy", "components"] = Field(
+        "greedy",
+        description="who goes: documents like one that stays; or all but the first of each `components` of like ones",
     )
     units: Literal["words", "characters", "tokens"] = Field("words", description="what shingles are made of")
     n: int = Field(5, ge=1, le=100, description="units of a shingle; of characters one takes 20 or more")
@@ -97,6 +107,8 @@ class DedupNear(Paired):
             raise ValueError(
                 "an index of tokens would need its tokenizer: `index` and `against` go with words or characters"
             )
+        if self.mode == "components" and (self.index or self.against):
+            raise ValueError("later data joins clusters: `mode: components` goes without `index` and `against`")
         if self.units != "words" and self.profile != "prose":
             raise ValueError(f"profile says what words are, and these are {self.units}: leave it out")
         if self.bins is not None and {"bands", "rows"} & self.model_fields_set:
@@ -110,6 +122,20 @@ class DedupNear(Paired):
         bands, rows = self.banding()
         said = {"units": self.units, "n": self.n, "profile": self.profile, "bands": bands, "rows": rows}
         return {**said, "seed": _SEED, "verify": self.verify, "bits": _BITS, "bound": self.bound}
+
+    def settled(self) -> tuple[Phase, ...]:
+        """As ``mode`` says."""
+        if self.mode == "greedy":
+            return super().settled()
+        return Clusters(self, self.verifier(), "verify", self.reason).phases()
+
+    def reported(self) -> tuple[str, ...]:
+        """Clusters, where whole clusters go."""
+        return ("summary",) if self.mode == "components" else ()
+
+    def report(self, rows: Mapping[str, pa.Table], ctx: Context) -> Mapping[str, Any]:
+        """How pure clusters are, and the largest."""
+        return clusters_report(rows)
 
     def banding(self) -> tuple[int, int]:
         """Bands and rows."""

@@ -39,27 +39,35 @@ class Verifier:
             ones are like those with the same hash, and like no others.
         compare: what stands for some documents, and two arrays of places in it, to the similarity of each pair, 0 to 1.
         least: similarity from which a pair is an edge.
+        about: more columns that pairs have, each pair once, and that edges have from them.
     """
 
     kind: pa.DataType
     describe: Callable[[Batch, Context], tuple[pa.Array, pa.Array]]
     compare: Callable[[pa.Array, I64, I64], npt.NDArray[np.float64]]
     least: float
+    about: pa.Schema = pa.schema([])  # noqa: RUF009 - a schema does not change
 
-    def phases(self, candidates: str, more: tuple[Read, ...] = ()) -> tuple[Phase, ...]:
+    def phases(self, candidates: str, more: tuple[Read, ...] = (), prefix: str = "") -> tuple[Phase, ...]:
         """Phases from the rows of phase ``candidates`` (PAIRS, repeated or not) to EDGES, which phase ``verify`` gives.
 
-        ``more`` reads what is at the ends of pairs and no document; its maps give what ``nodes`` gives.
+        Args:
+            more: reads what is at the ends of pairs and no document; its maps give what ``nodes`` gives.
+            prefix: of the phases' names.
         """
-        reads = (Read(self._nodes, at="ends"), Read(self._paired, "pairs"), *more)
+        pairs, ends, verify = (f"{prefix}{name}" for name in ("pairs", "ends", "verify"))
+        reads = (Read(self._nodes, at=ends), Read(self._paired, pairs), *more)
         return (
-            Phase("pairs", (Read(self._by_pair, candidates),), self._distinct, (EARLIER, LATER, BLOCK)),
-            Phase("ends", (Read(self._ends, "pairs"),), self._distinct, (PART, ROW, BLOCK)),
-            Phase("verify", reads, self._compare, ("kind", EARLIER, LATER)),
+            Phase(pairs, (Read(self._by_pair, candidates),), self._distinct, (EARLIER, LATER, BLOCK)),
+            Phase(ends, (Read(self._ends, pairs),), self._distinct, (PART, ROW, BLOCK)),
+            Phase(verify, reads, self._compare, ("kind", EARLIER, LATER)),
         )
 
     def _nodes(self, docs: Batch, named: pa.Table, ctx: Context) -> Iterator[pa.Table]:
-        return nodes(*self.describe(docs, ctx), docs.column("id"), named)
+        for rows in nodes(*self.describe(docs, ctx), docs.column("id"), named):
+            for field in self.about:
+                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+            yield rows
 
     def _by_pair(self, pairs: Batch, ctx: Context) -> pa.Table:
         from curate.text.pairs import spread
@@ -99,6 +107,7 @@ class Verifier:
                 "described": pa.nulls(count, self.kind),
                 "whole": pa.nulls(count, pa.binary(16)),
                 "kept": pa.nulls(count, pa.binary(16)),
+                **{name: pairs.column(name) for name in self.about.names},
             }
         )
 
@@ -129,8 +138,9 @@ class Verifier:
             "similarity": pa.array(similarity[good]),
             "kept": there.column("kept").take(pa.array(ends[0][good])),
             "known": pa.array(np.zeros(found.num_rows, np.bool_)),
+            **{name: found.column(name) for name in self.about.names},
         }
-        return pa.table(columns, EDGES)
+        return pa.table(columns, pa.schema([*EDGES, *self.about]))
 
 
 def nodes(described: pa.Array, whole: pa.Array, ids: pa.Array, named: pa.Table) -> Iterator[pa.Table]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["connected"]
+__all__ = ["connected", "joined"]
 
 
 @njit(nogil=True, cache=True)
@@ -40,7 +40,18 @@ def connected(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         ranked = column[order]
         same = np.flatnonzero(ranked[1:] == ranked[:-1])
         _join(roots, order[same], order[same + 1])
+    return np.unique(_tops(roots), return_inverse=True)[1].astype(np.int64)
+
+
+def joined(n: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """int64[n]: of each of n rows the first row of its component, of a graph with edges int64[m] from ``first`` to ``second``."""
+    roots = np.arange(n)
+    _join(roots, first, second)
+    return _tops(roots)
+
+
+def _tops(roots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     # A root is smaller than what hangs on it, so each round halves every path to the top.
     while ((above := roots[roots]) != roots).any():
         roots = above
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+    return roots
