@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -280,4 +284,36 @@ def test_a_round_is_gone_on_with(inputs: Path, tmp_path: Path, monkeypatch: pyte
         break
     assert ended > 15
     assert len(set(done)) == len(done)
+    assert told(tmp_path / "store", record) == WANTED
+
+
+def test_killed_in_a_round(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed before a reduce of a round is committed, then after a map of one: the result is the same."""
+    from curate.run import phases
+
+    class Later(Exception):
+        """Enough for now."""
+
+    real = phases.Exchange.run
+
+    def up_to_round_3(self: phases.Exchange, name: str) -> Any:
+        if name == "down, round 3":
+            raise Later
+        return real(self, name)
+
+    with monkeypatch.context() as patch, pytest.raises(Later):
+        patch.setattr(phases.Exchange, "run", up_to_round_3)
+        run(inputs, tmp_path / "store", 0, 2)
+    here = Path(__file__)
+    script = (
+        "import pathlib, test_global_phases as t; t.register('test.countdown')(t.Countdown); "
+        f"t.run(pathlib.Path({str(inputs)!r}), pathlib.Path({str(tmp_path / 'store')!r}), 0, 2)"
+    )
+    path = os.pathsep.join([str(here.parent), str(here.parents[1]), *sys.path])
+    for point in ("reduce.before-receipt", "map.after-receipt"):
+        (tmp_path / point).touch()
+        env = {**os.environ, "PYTHONPATH": path, "CURATE_CRASH_AT": f"{point}={tmp_path / point}"}
+        done = subprocess.run([sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    record = run(inputs, tmp_path / "store", 0, 2)
     assert told(tmp_path / "store", record) == WANTED
