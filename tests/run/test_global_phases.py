@@ -244,8 +244,7 @@ def told(store: Path, record: StepRecord) -> list[Any]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("few", [0, FEW, 1000])
-@pytest.mark.parametrize("partitions", [None, 1, 3])
+@pytest.mark.parametrize(("few", "partitions"), [(0, None), (FEW, 3), (1000, 1), (0, 3)])
 def test_every_kind_of_input(inputs: Path, tmp_path: Path, few: int, partitions: int | None, monkeypatch) -> None:
     """Rounds to the end, cut short by a rest, or nothing but the rest; inputs alone or packed: what goes is the same."""
     monkeypatch.setattr(phases_of, "PACK_ITEMS", 1 if partitions == 3 else 32)
@@ -291,17 +290,14 @@ def test_killed_in_a_round(inputs: Path, tmp_path: Path, monkeypatch: pytest.Mon
     """The process is killed before a reduce of a round is committed, then after a map of one: the result is the same."""
     from curate.run import phases
 
-    class Later(Exception):
-        """Enough for now."""
-
     real = phases.Exchange.run
 
     def up_to_round_3(self: phases.Exchange, name: str) -> Any:
         if name == "down, round 3":
-            raise Later
+            raise KeyboardInterrupt
         return real(self, name)
 
-    with monkeypatch.context() as patch, pytest.raises(Later):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(phases.Exchange, "run", up_to_round_3)
         run(inputs, tmp_path / "store", 0, 2)
     here = Path(__file__)
