@@ -287,6 +287,7 @@ def test_settings():
         ({"sources": ["a", "b"]}, r"write keep: \[\{sources: \[a, b\]\}\]"),
         ({"keep": [{"oldest": "x"}]}, "is none"),
         ({"keep": ["meta.x"]}, "is none"),
+        ({"mode": "components", "index": True}, "joins clusters"),
         ({"keep": ["a.b", "a.b"]}, "twice"),
     ):
         with pytest.raises(ValidationError, match=why):
