@@ -47,3 +47,6 @@ long its text was then (null where it never became a document)."""
 KILLS_WORKER: Final = "kills_worker"
 """The one reason of the engine's own, beside those of stages: see run/quarantine.py."""
 KILLS_WORKER_WHY: Final = "the step's process died whenever it saw this row alone (it crashed, or ran out of memory)"
+
+SPANS: Final = "cut"
+"""Column of what was measured of a row: the bytes of its text that a global step cut out, start and stop in turn."""

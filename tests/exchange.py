@@ -32,6 +32,7 @@ from curate.stages.base import (
     Read,
     Span,
 )
+from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
 from curate.store.tables import read_table
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
@@ -187,7 +188,10 @@ def verdicts(
     batch_rows: int = 64,
     ctx: Context = CONTEXT,
 ) -> pa.Table:
-    """The stage's verdicts joined to ids: a table with id, reason, detail, sorted by id."""
+    """The stage's verdicts joined to ids: a table with id, reason, detail, sorted by id.
+
+    Of a stage that edits the rows that it cuts: reason and detail of those that go, and ``text``, which is left of them.
+    """
     rng = random.Random(seed)
     cuts = sorted(rng.randrange(docs.num_rows + 1) for _ in range(parts - 1))
     edges = [0, *cuts, docs.num_rows]
@@ -205,14 +209,47 @@ def verdicts(
                 "id": pa.array([], pa.binary(16)),
                 "reason": pa.array([], pa.string()),
                 "detail": pa.array([], pa.string()),
+                **({"text": pa.array([], pa.large_string())} if isinstance(stage, CutsSpans) else {}),
             }
         )
+    if isinstance(stage, CutsSpans):
+        return _edited(stage, rows, pieces, ctx)
     assert rows.schema.equals(VERDICTS), rows.schema
     starts = np.array([0, *np.cumsum([p.num_rows for p in pieces])])
     index = starts[rows.column(PART).to_numpy()] + rows.column(ROW).to_numpy()
     ids = docs.column("id").combine_chunks().take(pa.array(index, pa.int64()))
     out = pa.table({"id": ids, "reason": rows.column("reason"), "detail": rows.column("detail")})
     return out.take(pc.sort_indices(out, sort_keys=[("id", "ascending")]))
+
+
+def _edited(stage: CutsSpans, rows: pa.Table, pieces: list[pa.Table], ctx: Context) -> pa.Table:
+    assert rows.schema.equals(CUTS), rows.schema
+    said: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for row in rows.to_pylist():
+        said.setdefault((row[PART], row[ROW]), []).append((row["start"], row["stop"]))
+    cut = pa.concat_tables([pieces[part].slice(row, 1) for part, row in said]).combine_chunks()
+    docs = Batch(cut.to_batches()[0])
+    every = sorted((n, *pair) for n, found in enumerate(said.values()) for pair in found)
+    spans = stage.spans(docs, Spans(*(np.array(column, np.int64) for column in zip(*every, strict=True))), ctx)
+    left = [
+        cut_out(text, [(a, b) for n, a, b in zip(*(s.tolist() for s in spans), strict=True) if n == i])
+        for i, text in enumerate(cut.column("text").to_pylist())
+    ]
+    text = pa.array(left, pa.large_string())
+    reason, detail = stage.leaves(docs, text, ctx)
+    out = pa.table({"id": cut.column("id"), "reason": reason, "detail": detail, "text": text})
+    return out.take(pc.sort_indices(out, sort_keys=[("id", "ascending")]))
+
+
+def cut_out(text: str, spans: list[tuple[int, int]]) -> str:
+    """A text without spans of its bytes; where its end goes, so does the white space before it."""
+    raw = text.encode()
+    gone = np.zeros(len(raw), bool)
+    for start, stop in spans:
+        assert 0 <= start <= stop <= len(raw)
+        gone[start:stop] = True
+    left = bytes(b for b, g in zip(raw, gone.tolist(), strict=True) if not g)
+    return (left.rstrip(b" \t\n\v\f\r") if len(raw) and gone[-1] else left).decode()
 
 
 def dropped(stage: Global, docs: pa.Table, **how) -> set[int]:

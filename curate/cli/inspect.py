@@ -94,6 +94,7 @@ def inspect(
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
     _kept(out, found, step, run)
+    _most_cut(out, found, step, run)
     _distributions(out, found.distributions, step, run)
     for name, columns in found.crowded.items():
         out.print(f"\n{columns} signals of step {name}: curate inspect {run} --plain --step {name}", soft_wrap=True)
@@ -162,6 +163,30 @@ def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
             out.print(one_line(f"{each['step']}: {line}", 400), style="yellow", soft_wrap=True)
         if lines:
             out.print(f"  curate inspect --plain {run} --step {each['step']}", style="dim", soft_wrap=True)
+
+
+def _most_cut(out: Console, found: Overview, step: str | None, run: str) -> None:
+    """Of one step the spans that it cut out of most documents; of others that they can be looked at."""
+    from curate.cli.tables import table
+    from curate.report.plain import one_line, size
+
+    for each in found.steps:
+        most = each["report"].get("most")
+        if not most:
+            continue
+        if each["step"] != step:
+            if step is None:
+                out.print(
+                    f"what {each['step']} cut most: curate inspect {run} --plain --step {each['step']}", style="dim"
+                )
+            continue
+        right = ("documents", "cut", "size")
+        made = table(*right, "text", right=right)
+        for said in most:
+            row = (f"{said['documents']:,}", f"{said['cut']:,}", size(said["bytes"]))
+            made.add_row(*row, one_line(said["text"], max(20, out.width - 36)))
+        out.print()
+        out.print(made)
 
 
 def _distributions(out: Console, found: list[Distribution], step: str | None, run: str) -> None:

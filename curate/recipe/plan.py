@@ -15,6 +15,7 @@ from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
 from curate.stages.base import Filter, Generator, Stage, Trainer
+from curate.stages.cuts_spans import CutsSpans, edits
 from curate.stages.indexed import Indexed
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
@@ -102,7 +103,7 @@ class Plan:
     def measure_identity(self, step_id: str, identities: dict[str, str]) -> str:
         """Identity of what a filter measures: its settings without thresholds, its assets, the columns it reads.
 
-        ``identities`` gives, by step, the identity of trained steps it uses.
+        ``identities`` gives, by step, the identity of trained steps it uses, and of global steps that edit.
         """
         step = self.steps[step_id]
         stage = step.placeless
@@ -131,9 +132,11 @@ class Plan:
                 continue
             above = self.steps[name]
             waiting += above.inputs
-            edits = isinstance(above.stage, Filter) and above.stage.edits()
-            used = {setting: identities[model] for setting, model in above.uses.items()} if edits else {}
-            found[name] = fingerprint(above.static, used) if edits else ""
+            edited = edits(above.stage)
+            used = {setting: identities[model] for setting, model in above.uses.items()} if edited else {}
+            # What a global step cuts out of one document depends on all others.
+            rest = [identities[name]] if isinstance(above.stage, CutsSpans) and name in identities else []
+            found[name] = fingerprint(above.static, used, *rest) if edited else ""
         return sorted(filter(None, found.values()))
 
 

@@ -36,7 +36,7 @@ class Texts:
 
 def editing(run: RunFolder) -> list[str]:
     """The steps of a run that edit text."""
-    return [step.id for step in run.steps.values() if step.filter is not None and step.filter.edits()]
+    return [step.id for step in run.steps.values() if step.edits]
 
 
 def way_of(run: RunFolder, row: Row) -> dict[str, tuple[str | None, bool]]:
@@ -85,9 +85,10 @@ def texts_of(run: RunFolder, row: Row) -> Texts:
 
 
 def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
-    """What a step's edit makes of one text."""
+    """What a step's edit makes of one text. What a global step cut is on record, since it hung on other texts."""
     stage = step.filter
-    assert stage is not None
+    if stage is None:
+        return _cut(text, row.signals.get(step.id, {}).get(schema.SPANS) or [])
     value = pa.array([text], pa.large_string())
     columns: dict[str, pa.Array] = {
         "id": pa.array([row.id], schema.ID_TYPE),
@@ -105,6 +106,12 @@ def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
         columns[column] = pa.array([known], kind)
     docs = Batch(pa.RecordBatch.from_pydict(columns))
     return str(stage.edit(docs, _context(run, step, stage)).to_pylist()[0])
+
+
+def _cut(text: str, spans: list[int]) -> str:
+    """A text without spans of its bytes, start and stop in turn."""
+    raw, ends = text.encode(), [0, *spans, len(text.encode())]
+    return b"".join(raw[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)).decode()
 
 
 def _context(run: RunFolder, step: Step, stage: Filter) -> Context:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import schema
 from curate.report import side_by_side
 from curate.report.edits import Texts, editing, texts_of, way_of
 from curate.report.plain import lines, one_line
@@ -181,7 +182,7 @@ def _events(run: RunFolder, row: Row) -> list[Event]:
 
 
 def _event(step: Step, row: Row, *, reached: bool) -> Event:
-    signals = dict(row.signals.get(step.id, {}))
+    signals = {k: v for k, v in row.signals.get(step.id, {}).items() if k != schema.SPANS}
     for name in step.added():
         if f"{step.id}.{name}" in row.columns:
             signals.setdefault(name, row.columns[f"{step.id}.{name}"])

@@ -12,6 +12,7 @@ from curate.errors import CurateError
 from curate.schema import KILLS_WORKER, KILLS_WORKER_WHY
 from curate.stages.base import Filter, Stage
 from curate.stages.bounds import Bound
+from curate.stages.cuts_spans import edits
 from curate.stages.registry import stage_class
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import SENTENCE
@@ -84,6 +85,11 @@ class Step:
     def filter(self) -> Filter | None:
         """The same, where it is a filter."""
         return self.made if isinstance(self.made, Filter) else None
+
+    @property
+    def edits(self) -> bool:
+        """Whether it gives rows that stay another text."""
+        return self.made is not None and edits(self.made)
 
     def added(self) -> list[str]:
         """Columns it adds to rows, by short name."""

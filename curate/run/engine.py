@@ -30,6 +30,7 @@ from curate.run.task import Task
 from curate.run.trained import Assets
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Trainer
+from curate.stages.cuts_spans import CutsSpans
 from curate.stages.reading import DAMAGED_FILE
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.stages.writer import Writer
@@ -283,10 +284,13 @@ class Engine:
         return False
 
     def _row_steps(self, steps: list[PlannedStep]) -> tuple[RowStep, ...]:
-        trained = {name: record.identity for name, record in self.records.items() if record.folder}
+        made = {name: record.identity for name, record in self.records.items() if record.folder}
+        for name, record in self.records.items():
+            if isinstance(self.plan.steps[name].stage, CutsSpans):
+                made[name] = fingerprint([part.key for part in record.parts])
         return tuple(
             RowStep(
-                s.id, s.stage, self.context(s), self.plan.measure_identity(s.id, trained), self.plan.column_types(s.id)
+                s.id, s.stage, self.context(s), self.plan.measure_identity(s.id, made), self.plan.column_types(s.id)
             )
             for s in steps
             if isinstance(s.stage, Filter)

@@ -10,10 +10,12 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run import dataset
 from curate.run.apply import ApplyTask
+from curate.run.edit import EditTask, edit_report
 from curate.run.index_step import write_index
 from curate.run.phases import Exchange, Phases, documents
 from curate.run.pieces import Share
 from curate.stages.base import Global
+from curate.stages.cuts_spans import CutsSpans
 from curate.stages.indexed import Indexed
 from curate.stages.writer import Writer
 from curate.store.records import Counts, Part, StepRecord
@@ -34,7 +36,7 @@ def run_global(
     keys = [fingerprint(identity, "apply", number, everything) for number in range(len(parts))]
     with verdicts.published(engine.store, folder) as shares:
         tasks = {
-            number: ApplyTask(engine.store, folder, keys[number], part, shares.get(number, Share()), by)
+            number: _joining(engine, step, stage, folder, keys[number], part, shares.get(number, Share()))
             for number, part in enumerate(parts)
             # Rows of parts that no verdict is about are counted, too, where rows are counted.
             if number in shares or by is not None
@@ -50,11 +52,23 @@ def run_global(
             receipt = receipts[key]
             record.parts.append(Part.load(receipt["part"]))
             record.dropped.append(receipt["dropped"])
+            record.signals += receipt.get("signals", ())
             record.counts.add(Counts.load(receipt["counts"]))
         else:
             record.parts.append(replace(part, key=key))
             record.counts.add(Counts(part.rows, part.rows, part.bytes, part.bytes))
+    if isinstance(stage, CutsSpans):
+        record.report |= edit_report(list(receipts.values()))
     return record
+
+
+def _joining(
+    engine: Engine, step: PlannedStep, stage: Global, folder: str, key: str, part: Part, share: Share
+) -> ApplyTask:
+    how = (engine.store, folder, key, part, share, stage.counted_by())
+    if isinstance(stage, CutsSpans):
+        return EditTask(*how, stage=stage, ctx=engine.context(step))
+    return ApplyTask(*how)
 
 
 def run_writer(

@@ -17,7 +17,7 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import Options
 from curate.run.engine import Engine
 from curate.run.versions import library_versions
-from curate.stages.base import Filter
+from curate.stages.cuts_spans import edits
 from curate.stages.plugins import plugin_of
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import Source
@@ -73,7 +73,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     # An asset may have been named by an absolute path: the manifest is the same wherever it lies.
     settings |= {s: _placeless(settings[s]) for s in {key.partition("/")[0] for key in planned.assets}}
     counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
-    if not (isinstance(planned.stage, Filter) and planned.stage.edits()):
+    if not edits(planned.stage):
         del counts["edited"], counts["removed"]
     if not counts["kept_by"]:
         del counts["kept_by"]

@@ -27,6 +27,7 @@ __all__ = [
     "leading",
     "letters",
     "load",
+    "lowered",
     "marks_in",
     "near",
     "ones",
@@ -168,6 +169,14 @@ def letters(x):
     """Marks of the ASCII letters."""
     low = (x | CASE) & LOWS
     return (low + fill(31)) & ~(low + fill(5)) & ~x & TOPS
+
+
+@njit(nogil=True, cache=True, inline="always")
+def lowered(x):
+    """Eight ASCII bytes with capitals made small; bytes above 127 must not be among them."""
+    above = x + fill(0x3F)  # bit 7 of each byte: at least 'A'
+    beyond = x + fill(0x25)  # bit 7: behind 'Z'
+    return x | ((above & ~beyond & TOPS) >> np.uint64(2))
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from curate.text.hashing import mix64
-from curate.text.swar import load, near
+from curate.text.swar import load, lowered, near
 from curate.text.utf8 import decode, read64
 
 __all__ = ["fnv", "hashes_of", "long_hash", "near_hash", "raw_hashes", "word_hash"]
@@ -20,14 +20,6 @@ __all__ = ["fnv", "hashes_of", "long_hash", "near_hash", "raw_hashes", "word_has
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio, odd: what a chunk is multiplied with before the next one is mixed in."""
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _lower8(chunk):
-    """Eight ASCII bytes with capitals made small, all at once; bytes above 127 must not be among them."""
-    above = chunk + np.uint64(0x3F3F3F3F3F3F3F3F)  # bit 7 of each byte: at least 'A'
-    beyond = chunk + np.uint64(0x2525252525252525)  # bit 7: behind 'Z'
-    return chunk | ((above & ~beyond & _HIGH_BITS) >> np.uint64(2))
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -48,7 +40,7 @@ def _long(data, at, stop, fold):
     while True:
         chunk = read64(data, min(at, last))
         seen |= chunk
-        value = (value ^ (_lower8(chunk) if fold else chunk)) * _MULTIPLIER
+        value = (value ^ (lowered(chunk) if fold else chunk)) * _MULTIPLIER
         value ^= value >> np.uint64(32)
         if at >= last:
             return mix64(value), seen
@@ -121,7 +113,7 @@ def hashes_of(offsets, data, rows, starts, stops, fold, folds, hashes):
             size = stop - at
             if size <= 8:
                 seen = load(data, at, stop)
-                hashes[i] = _short(_lower8(seen) if folds else seen, size)
+                hashes[i] = _short(lowered(seen) if folds else seen, size)
             else:
                 hashes[i], seen = _long(data, at, stop, folds)
             if folds and seen & _HIGH_BITS:

@@ -29,6 +29,7 @@ REQUIREMENTS = {
         *("smart_open==9.0.2", "tokenizers==0.23.3", "typing_extensions==4.16.0", "uniseg==0.10.1", "urllib3==2.8.0"),
         *("wrapt==2.5.2", "zstandard==0.25.0"),
     ],
+    "pydivsufsort": ["pydivsufsort==0.0.20", "numpy<2.3"],
     "nemo-curator": ["nemo-curator==1.4.0", "torch==2.13.0"],
 }
 """What pip installs into the environment of each engine."""

@@ -1,0 +1,280 @@
+"""Spans that a global step cuts out of texts, joined back to the parts they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import schema
+from curate.run.apply import ApplyTask
+from curate.run.dropped import dropped_rows
+from curate.run.measured import HASH, REASON
+from curate.run.pieces import read_pieces
+from curate.run.row_step import no_rows, text_bytes
+from curate.run.tally import tally
+from curate.run.task import at_step
+from curate.stages.base import ROW, Context
+from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
+from curate.store.parts import Visible, columns_of, part_schema, read_part
+from curate.store.records import Counts, Part, add_kept
+from curate.store.tables import TableWriter, new_table
+from curate.text.batch import Batch
+from curate.text.hashing import content_hash
+
+MOST: Final = 20
+"""Spans of the most frequent ones that a report shows."""
+_SHOWN: Final = 300
+"""Characters of each that it shows."""
+
+SIGNALS: Final = pa.schema(
+    [
+        pa.field("id", schema.ID_TYPE),
+        pa.field(HASH, schema.ID_TYPE),
+        pa.field("cut_spans", pa.int64()),
+        pa.field("cut_bytes", pa.int64()),
+        pa.field(schema.SPANS, pa.list_(pa.uint32())),
+        pa.field(REASON, pa.string()),
+    ]
+)
+"""A row that was cut: how many spans, and of how many bytes; why it went, where it did."""
+
+
+@dataclass(frozen=True)
+class EditTask(ApplyTask):
+    """Writes the rows of one part anew, without the spans that verdicts name.
+
+    Side tables say which rows were dropped for what was left of them, and what was cut out of each row. Rows that hold a
+    span and go are among the signals, too: ``explain`` shows what they were cut to.
+
+    Attributes:
+        stage, ctx: says which rows have too little left.
+    """
+
+    stage: CutsSpans = field(kw_only=True)
+    ctx: Context = field(kw_only=True)
+
+    def work(self) -> dict[str, Any]:
+        """Write the part, the dropped rows, and what was cut."""
+        spans = read_pieces(self.store, self.share.pieces(self.store), CUTS)
+        spans = spans.take(pc.sort_indices(spans, [(ROW, "ascending"), ("start", "ascending"), ("stop", "ascending")]))
+        cutter = _Cutter(self, spans.combine_chunks())
+        with ExitStack() as stack:
+            cutter.open(stack)
+            for visible in read_part(self.store, self.part):
+                with at_step(self.ctx.step):
+                    cutter.cut(visible)
+            cutter.finish()
+        return cutter.receipt()
+
+
+class _Cutter:
+    def __init__(self, task: EditTask, spans: pa.Table) -> None:
+        self.task, self.spans = task, spans
+        self.counts, self.most = Counts(), Most()
+        self.rows = spans.column(ROW).to_numpy()
+        self.spans_cut = 0
+        self.out: TableWriter | None = None
+        self.schema: pa.Schema | None = None
+
+    def open(self, stack: ExitStack) -> None:
+        """Three files, open as long as the stack is."""
+        store, folder = self.task.store, self.task.folder
+        self._stack = stack
+        self.names = {name: store.fresh(folder, name, ".arrow") for name in ("part", "dropped", "signals")}
+        self.dropped = stack.enter_context(new_table(store, self.names["dropped"], schema.DROPPED))
+        self.signals = stack.enter_context(new_table(store, self.names["signals"], SIGNALS))
+
+    def cut(self, visible: Visible) -> None:
+        """One batch of the part."""
+        from curate.text.cuts import without
+
+        rows, counts = visible.rows, self.counts
+        begin, end = np.searchsorted(self.rows, [visible.start, visible.start + visible.size])
+        here = self.spans.slice(int(begin), int(end - begin))
+        owner = np.searchsorted(visible.position, self.rows[begin:end].astype(np.int64) - visible.start)
+        text = rows.column("text")
+        starts, stops = (here.column(name).to_numpy().astype(np.int64) for name in ("start", "stop"))
+        spans = self.task.stage.spans(Batch(rows), Spans(owner, starts, stops), self.task.ctx)
+        cuts = without(text, *spans)
+        which = np.flatnonzero(np.diff(cuts.rows))
+        reasons, details = self._judged(rows, cuts.text, which)
+        goes = pc.is_valid(reasons)
+        self.most.add(here, text, owner)
+        self.spans_cut += len(cuts.starts)
+        counts.rows_in += rows.num_rows
+        counts.bytes_in += text_bytes(rows)
+        lost = np.zeros(rows.num_rows, bool)
+        lost[which] = goes.to_numpy(zero_copy_only=False)
+        if self.task.by is not None:
+            add_kept(counts.kept_by, tally(Batch(rows), ~lost, self.task.by))
+        self._note(rows, cuts, which, reasons, details)
+        changed = pa.array(which[~lost[which]])
+        counts.edited += len(changed)
+        counts.removed += text_bytes(rows.take(changed)) - _size(cuts.text.take(changed))
+        self._keep(_edited(rows, cuts.text), pa.array(~lost))
+
+    def _judged(self, rows: pa.RecordBatch, left: pa.Array, which: npt.NDArray[np.int64]) -> tuple[pa.Array, pa.Array]:
+        """Reasons and details of rows that were cut."""
+        at = pa.array(which)
+        reasons, details = self.task.stage.leaves(Batch(rows.take(at)), left.take(at), self.task.ctx)
+        if not (len(reasons) == len(details) == len(which)) or reasons.type != pa.string():
+            raise TypeError(f"{self.task.stage.name}: leaves must give a reason and a detail for every row")
+        return reasons, details
+
+    def _note(
+        self, rows: pa.RecordBatch, cuts: Any, which: npt.NDArray[np.int64], reasons: pa.Array, details: pa.Array
+    ) -> None:
+        """What was cut out of each row, and which rows go."""
+        if not len(which):
+            return
+        at = pa.array(which)
+        pairs = pa.array(np.stack([cuts.starts, cuts.stops], axis=1).reshape(-1), pa.uint32())
+        ends = pa.array(np.append(0, 2 * cuts.rows[which + 1]), pa.int32())
+        removed = pc.subtract(pc.binary_length(rows.column("text")), pc.binary_length(cuts.text)).take(at)
+        columns = [
+            rows.column("id").take(at),
+            rows.column(HASH).take(at),
+            pa.array(np.diff(cuts.rows)[which], pa.int64()),
+            removed.cast(pa.int64()),
+            pa.ListArray.from_arrays(ends, pairs),
+            reasons,
+        ]
+        self.signals.write(pa.RecordBatch.from_arrays(columns, schema=SIGNALS))
+        goes = pc.is_valid(reasons)
+        gone = rows.take(at.filter(goes))
+        if gone.num_rows:
+            said = reasons.filter(goes)
+            self.dropped.write(dropped_rows(gone, self.task.ctx.step, said, details.filter(goes)))
+            for pair in pc.value_counts(said).to_pylist():
+                self.counts.reasons[pair["values"]] = self.counts.reasons.get(pair["values"], 0) + pair["counts"]
+
+    def _keep(self, rows: pa.RecordBatch, stays: pa.BooleanArray) -> None:
+        kept = rows.filter(stays)
+        self.counts.rows_out += kept.num_rows
+        self.counts.bytes_out += text_bytes(kept)
+        if kept.num_rows:
+            self._write(kept)
+
+    def _write(self, rows: pa.RecordBatch) -> None:
+        if self.out is None:
+            self.schema = rows.schema
+            self.out = self._stack.enter_context(new_table(self.task.store, self.names["part"], rows.schema))
+        self.out.write(rows)
+
+    def finish(self) -> None:
+        """A part of which no row is left has its columns, still."""
+        if self.out is None:
+            self._write(no_rows(part_schema(self.task.store, self.task.part), ()))
+
+    def receipt(self) -> dict[str, Any]:
+        """The part, counts, side tables, and what was cut most often."""
+        assert self.schema is not None
+        before, counts = self.task.part, self.counts
+        part = Part(
+            self.task.key,
+            before.root,
+            self.names["part"],
+            (),
+            counts.rows_out,
+            counts.bytes_out,
+            columns_of(self.schema),
+        )
+        return {
+            "part": {**vars(part), "overlays": []},
+            "counts": vars(counts),
+            "dropped": self.names["dropped"],
+            "signals": [self.names["signals"]],
+            "spans": self.spans_cut,
+            "most": self.most.dump(),
+        }
+
+
+def _size(text: pa.Array) -> int:
+    return int(pc.sum(pc.binary_length(text)).as_py() or 0)
+
+
+def _edited(rows: pa.RecordBatch, text: pa.LargeStringArray) -> pa.RecordBatch:
+    """Rows with another text; content hashes follow."""
+    for name, values in (("text", text), ("content_hash", content_hash(text))):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), values)
+    return rows
+
+
+@dataclass
+class Most:
+    """The spans that stand in the most documents, of those that were cut.
+
+    How many documents a mark stands in is known everywhere alike: whatever is among the first MOST of a run is among the
+    first MOST of each batch that has it, so all of its cuts are counted.
+    """
+
+    found: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, spans: pa.Table, text: pa.Array, owner: npt.NDArray[np.int64]) -> None:
+        """Spans of one batch of texts, span ``i`` of row ``owner[i]``."""
+        from curate.text.cuts import spans_of
+
+        there = np.flatnonzero(pc.is_valid(spans.column("mark")).to_numpy())
+        if not len(there):
+            return
+        marks, starts, stops, documents = (
+            spans.column(name).take(pa.array(there)).to_numpy() for name in ("mark", "start", "stop", "documents")
+        )
+        distinct, first = np.unique(marks, return_index=True)
+        order = np.lexsort((distinct, -documents[first].astype(np.int64)))[:MOST]
+        here = np.flatnonzero(np.isin(marks, distinct[order]))
+        where = (owner[there][here], starts[here].astype(np.int64), stops[here].astype(np.int64))
+        texts = spans_of(text, *where)
+        table = pa.table(
+            {"mark": marks[here], "documents": documents[here], "text": texts, "bytes": where[2] - where[1]}
+        )
+        sums = table.group_by(["mark", "documents", "text"]).aggregate([("bytes", "sum"), ("bytes", "count")])
+        for row in sums.to_pylist():
+            said = {
+                "text": row["text"],
+                "documents": row["documents"],
+                "cut": row["bytes_count"],
+                "bytes": row["bytes_sum"],
+            }
+            self._add(row["mark"], said)
+        self._first()
+
+    def _add(self, mark: int, said: Mapping[str, Any]) -> None:
+        shown = said["text"][:_SHOWN]
+        here = self.found.setdefault(mark, {**said, "text": shown, "cut": 0, "bytes": 0})
+        # Equal marks may stand on texts that differ in case: one of them is shown, always the same.
+        here["text"] = min(here["text"], shown)
+        here["cut"] += said["cut"]
+        here["bytes"] += said["bytes"]
+
+    def _first(self) -> None:
+        order = sorted(self.found, key=lambda mark: (-self.found[mark]["documents"], mark))
+        self.found = {mark: self.found[mark] for mark in order[:MOST]}
+
+    def dump(self) -> list[dict[str, Any]]:
+        """For a receipt: the first first."""
+        return [{"mark": f"{mark:016x}", **said} for mark, said in self.found.items()]
+
+    def load(self, receipts: Iterable[Mapping[str, Any]]) -> None:
+        """Add what tasks found."""
+        for receipt in receipts:
+            for said in receipt["most"]:
+                self._add(int(said["mark"], 16), {k: v for k, v in said.items() if k != "mark"})
+            self._first()
+
+
+def edit_report(receipts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """For the manifest: how many spans were cut, and the most frequent ones, each with the documents that have it, and how
+    often and how many bytes of it were cut."""
+    most = Most()
+    most.load(receipts)
+    shown = [{k: v for k, v in said.items() if k != "mark"} for said in most.dump()]
+    return {"spans": sum(r["spans"] for r in receipts), **({"most": shown} if shown else {})}
