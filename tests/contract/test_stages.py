@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "decontaminate": {"against": ["humaneval"]},
     "dedup.lines": {"least": 2},
     "dedup.paragraphs": {"least": 2},
+    "dedup.semantic": {"column": "number.vector"},
     "label.contrast": {"positive": ["test"], "negative": ["other"]},
     "label.file": {"labels": "tiny"},
     "score.classifier": {"classifier": "tiny"},
@@ -111,8 +112,12 @@ def documents(texts: list[str], stage: Stage) -> pa.RecordBatch:
     }
     rows = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.DOCUMENT)
     for column in sorted(stage.reads() - set(schema.DOCUMENT.names)):
-        values = [None if i % 4 == 3 else float(i % 5) / 4 for i in range(len(texts))]
-        rows = rows.append_column(column, pa.array(values, pa.float64()))
+        values = pa.array([None if i % 4 == 3 else float(i % 5) / 4 for i in range(len(texts))], pa.float64())
+        if column.endswith(".vector"):
+            values = pa.array(
+                [None if v is None else [v, 1.0, -1.0] for v in values.to_pylist()], pa.list_(pa.float32())
+            )
+        rows = rows.append_column(column, values)
     return rows
 
 
