@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +61,11 @@ class ShardTask(Task):
             return {"file": file, "name": name, "sha256": file_digest(path), "size": path.stat().st_size, **facts}
 
 
-def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], extra: dict[str, bytes]) -> str:
+def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], extra: Mapping[str, bytes]) -> str:
     """A folder with the shards under their final names and the small files; its key. What is there is complete: on a
     disk the folder comes into being at once, and on an object store nobody is told of it before."""
     final = f"{folder}/out-{key[:16]}"
-    if not complete(store, final, shards):
+    if not complete(store, final, [*shards, *small_files(extra)]):
         written = _sizes(store, folder)
         for shard in shards:
             check_size(store.name(shard["file"]), written.get(shard["file"].rpartition("/")[2], 0), shard["size"])
@@ -72,21 +73,26 @@ def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], 
     return final
 
 
+def small_files(extra: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Name, size and sha256 of each."""
+    return [{"name": n, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for n, data in extra.items()]
+
+
 def _sizes(store: Store, folder: str) -> dict[str, int]:
     return {entry.key.removeprefix(f"{folder}/"): entry.size for entry in store.list(folder)}
 
 
-def complete(store: Store, folder: str, shards: list[dict[str, Any]]) -> bool:
-    """Whether all shards are there: a user may have removed one. Raises DamagedError for one of another size."""
+def complete(store: Store, folder: str, files: list[dict[str, Any]]) -> bool:
+    """Whether all of them are there: a user may have removed one. Raises DamagedError for one of another size."""
     sizes = _sizes(store, folder)
-    there = [shard for shard in shards if shard["name"] in sizes]
-    for shard in there:
-        check_size(store.name(f"{folder}/{shard['name']}"), sizes[shard["name"]], shard["size"])
-    return len(there) == len(shards) and (bool(sizes) or store.exists(folder))
+    there = [file for file in files if file["name"] in sizes]
+    for file in there:
+        check_size(store.name(f"{folder}/{file['name']}"), sizes[file["name"]], file["size"])
+    return len(there) == len(files) and (bool(sizes) or store.exists(folder))
 
 
 def check_size(place: str, found: int, size: int) -> None:
-    """Raise DamagedError for a shard that is not as large as it was written."""
+    """Raise DamagedError for a file that is not as large as it was written."""
     if found != size:
         raise DamagedError(
             f"has {found:,} bytes instead of {size:,}", place=place, cure="run again: it is written anew"

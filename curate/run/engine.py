@@ -188,8 +188,9 @@ class Engine:
         if value is None:
             return None
         record = StepRecord.load(value)
-        if record.shards and not dataset.complete(self.store, str(record.folder), record.shards):
-            self.reporter.note(f"{record.folder}: shards are gone: step '{step.id}' writes them again")
+        files = [*record.shards, *record.files]
+        if files and not dataset.complete(self.store, str(record.folder), files):
+            self.reporter.note(f"{record.folder}: files are gone: step '{step.id}' writes them again")
             return None
         return record
 

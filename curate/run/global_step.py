@@ -97,9 +97,10 @@ def run_writer(
         tasks.append(dataset.ShardTask(engine.store, folder, task_key, stage, one.ctx, cut, len(cuts), cover))
     receipts = engine.tasks((step.id,), "writing shards", tasks)
     shards = [receipts[t.key] for t in tasks]
-    told = [{k: v for k, v in shard.items() if k != "file"} for shard in shards]
-    record = StepRecord(step.id, stage.name, identity, identity, Counts())
-    record.folder = dataset.assemble(engine.store, folder, key, shards, dict(stage.finish(told, weight, one.ctx)))
     rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
-    record.counts, record.shards = Counts(rows, rows, size, size), told
+    record = StepRecord(step.id, stage.name, identity, identity, Counts(rows, rows, size, size))
+    record.shards = [{k: v for k, v in shard.items() if k != "file"} for shard in shards]
+    extra = stage.finish(record.shards, weight, one.ctx)
+    record.files = dataset.small_files(extra)
+    record.folder = dataset.assemble(engine.store, folder, key, shards, extra)
     return record

@@ -100,6 +100,9 @@ def _named(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(item, dict):
             for key in named_files(item):
                 yield key, item if key in (item.get("file"), item.get("folder")) else {}
+            if item.get("shards"):
+                for file in (*item["shards"], *item.get("files", ())):
+                    yield f"{item['folder']}/{file['name']}", file
 
 
 def wrong(store: Store, key: str, facts: dict[str, Any]) -> str:
@@ -112,7 +115,7 @@ def wrong(store: Store, key: str, facts: dict[str, Any]) -> str:
         if next(iter(store.list(key)), None) is not None:
             said = facts.get("digest") or facts.get("report", {}).get("digest")
             return "is not what was written" if said and tree_digest(store.local(key)) != said else ""
-        if key.endswith(".arrow"):
+        if key.endswith(".arrow") and "sha256" not in facts:
             with open_table(store.data(key)) as table:
                 table.check()
             return ""

@@ -119,7 +119,8 @@ class StepRecord:
         folder: key of the folder it made (a model, a dataset), if it makes one.
         indexed: key of the folder with the index of what it kept, if it leaves one.
         report: plain values for the manifest.
-        shards: final files with rows and sha256.
+        shards: final files with rows, size and sha256.
+        files: name, size and sha256 of the small files beside them.
     """
 
     step: str
@@ -133,6 +134,7 @@ class StepRecord:
     folder: str | None = None
     report: dict[str, Any] = field(default_factory=dict)
     shards: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
     indexed: str | None = None
 
     def dump(self) -> dict[str, Any]:
