@@ -1,7 +1,7 @@
 """Splits that near copies do not straddle: groups of documents, groups held out, groups dealt into folds.
 
-Two documents are of one group if their MinHash signatures (``curate.text.minhash``: word 5-grams) agree in one of 22 bands of
-5 minima, and so is whatever agrees with either of them. At a Jaccard similarity of 0.8 a pair does so with probability
+Two documents are of one group if their MinHash sketches (``curate.quality.links``: word 5-grams) agree in one of 22 bands of
+5 bytes, and so is whatever agrees with either of them. At a Jaccard similarity of 0.8 a pair does so with probability
 0.9998, at 0.7 0.98, at 0.6 0.83, at 0.5 0.50, at 0.4 0.20, at 0.3 0.05: more than ``dedup.near`` (0.92 at 0.8, 0.05 at 0.5),
 because here a pair too many costs a little room, and a pair missed is an answer that was known.
 A group's name is the smallest hash in it, so a split depends on the set of documents alone.
@@ -17,8 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 _ROWS_AT_ONCE: Final = 1024
-_BANDS: Final = 22
-_ROWS: Final = 5
 Groups = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 
@@ -28,21 +26,22 @@ def groups(text: pa.ChunkedArray) -> Groups:
 
     Texts with fewer words than a shingle are alone, unless another one is the same.
     """
+    from curate.quality.links import BANDS, links
     from curate.text.arrow import buffers, fixed
     from curate.text.components import connected
     from curate.text.hashing import hash128
-    from curate.text.minhash import SHINGLE, signatures
+    from curate.text.minhash import SHINGLE
     from curate.text.ngrams import ngrams
     from curate.text.words import words
 
-    links = np.empty((len(text), _BANDS), np.uint64)
+    linked = np.empty((len(text), BANDS), np.uint64)
     for start in range(0, len(text), _ROWS_AT_ONCE):
         part = text.slice(start, _ROWS_AT_ONCE)
-        found = signatures(ngrams(words(*buffers(part), "folded"), SHINGLE), bands=_BANDS, rows=_ROWS)
-        # A short text's only link is its own hash, in every band.
+        grams = ngrams(words(*buffers(part), "folded"), SHINGLE)
+        # A short text's only link is its own hash, in every band; 64 bits of it are no 40 bits of a band.
         own = np.ascontiguousarray(fixed(hash128(part))).view(np.uint64)[:, :1]
-        links[start : start + len(part)] = np.where(found.short[:, None], own, found.bands)
-    return connected(links)
+        linked[start : start + len(part)] = np.where(np.diff(grams.rows)[:, None] == 0, own, links(grams))
+    return connected(linked)
 
 
 def names(group: Groups, hashes: Keys) -> Keys:

@@ -43,7 +43,7 @@ from curate.text.ngrams import BASE, Ngrams
 from curate.text.shingles import distinct
 from curate.text.swar import high_product
 
-__all__ = ["BANDS", "MOST_BINS", "ROWS", "SHINGLE", "Signatures", "agreements", "estimate", "signatures"]
+__all__ = ["BANDS", "MOST_BINS", "ROWS", "SHINGLE", "Signatures", "agreements", "estimate", "signatures", "splitmix"]
 
 SHINGLE: Final = 5
 """Words of a shingle, as FineWeb has it."""
@@ -74,11 +74,11 @@ class Signatures:
 
 
 @lru_cache(maxsize=64)
-def _keys(seed: int, rounds: int) -> npt.NDArray[np.uint64]:
-    """What the hash of each round is keyed with, uint64[rounds]: splitmix64 from the seed on."""
+def splitmix(seed: int, count: int) -> npt.NDArray[np.uint64]:
+    """Random uint64[count], not to be written to: splitmix64 from the seed on (Steele, Lea and Flood, OOPSLA 2014)."""
     state = seed & _MASK
     drawn = []
-    for _ in range(rounds):
+    for _ in range(count):
         state = (state + 0x9E3779B97F4A7C15) & _MASK
         z = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
@@ -163,7 +163,7 @@ def signatures(grams: Ngrams, seed: int = 0, bands: int = BANDS, rows: int = ROW
     if bands < 1 or rows < 1 or bands * rows > MOST_BINS:
         raise ValueError(f"{bands} bands of {rows} rows: a signature has 1 to {MOST_BINS} minima")
     _check(bits)
-    keys = _keys(seed, 2 * bands * rows * (8 // bits))
+    keys = splitmix(seed, 2 * bands * rows * (8 // bits))
     return Signatures(*_signatures(grams.rows, grams.hashes, bands, rows, bits, keys))
 
 

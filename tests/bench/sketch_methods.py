@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from curate.quality.links import lower
 from curate.text.hashing import mix64
-from curate.text.minhash import _keys, _round
+from curate.text.minhash import _round, splitmix
 from curate.text.swar import high_product
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -20,22 +21,8 @@ UNIVERSE = 1 << 20
 
 
 @njit(nogil=True)
-def _lower32(x, a, b, minima):
-    """A block of eight 32-bit keys, widened so that the compiler knows the upper halves to be zero."""
-    x0, x1, x2, x3 = np.uint64(x[0]), np.uint64(x[1]), np.uint64(x[2]), np.uint64(x[3])
-    x4, x5, x6, x7 = np.uint64(x[4]), np.uint64(x[5]), np.uint64(x[6]), np.uint64(x[7])
-    for i in range(len(minima)):
-        p, q = a[i], b[i]
-        low = min(np.uint32((p * x0 + q) >> HALF), np.uint32((p * x1 + q) >> HALF))
-        low = min(low, np.uint32((p * x2 + q) >> HALF), np.uint32((p * x3 + q) >> HALF))
-        low = min(low, np.uint32((p * x4 + q) >> HALF), np.uint32((p * x5 + q) >> HALF))
-        low = min(low, np.uint32((p * x6 + q) >> HALF), np.uint32((p * x7 + q) >> HALF))
-        minima[i] = min(minima[i], low)
-
-
-@njit(nogil=True)
 def permutations32(ends, hashes, keys, bins):
-    """(a x + b mod 2^64) >> 32 of shingles mixed to 32 bits: Dietzfelbinger, STACS 1996; what curate had."""
+    """(a x + b mod 2^64) >> 32 of shingles mixed to 32 bits: Dietzfelbinger, STACS 1996; as ``curate.quality.links``."""
     a, b = keys[:bins].copy(), keys[bins : 2 * bins].copy()
     out = np.empty((len(ends) - 1, bins), np.uint64)
     minima = np.empty(bins, np.uint32)
@@ -45,7 +32,7 @@ def permutations32(ends, hashes, keys, bins):
         for at in range(ends[row], ends[row + 1], 8):
             for k in range(8):
                 block[k] = np.uint32(hashes[min(at + k, ends[row + 1] - 1)] >> HALF)
-            _lower32(block, a, b, minima)
+            lower(block, a, b, minima)
         for i in range(bins):
             out[row, i] = minima[i]
     return out
@@ -192,4 +179,4 @@ OTHERS = {
 
 def keys_of(seed: int, bins: int) -> np.ndarray:
     """Random 64-bit values for a method."""
-    return _keys(seed, 2 * bins)
+    return splitmix(seed, 2 * bins)
