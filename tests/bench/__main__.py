@@ -46,6 +46,7 @@ from tests.bench.measure import (
 )
 from tests.bench.rules import compiling, peers, rules
 from tests.bench.scoring import score
+from tests.bench.spans import spans
 from tests.bench.train import train50k
 from tests.exchange import CONTEXT
 
@@ -274,7 +275,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, compiling, peers, score, near, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline, train50k, inputs,
+        physical, rules, compiling, peers, score, near, spans, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline, train50k, inputs,
     )
 }  # fmt: skip
 
