@@ -58,21 +58,26 @@ def decided(store: Path, recipe: Path, **how: Any) -> tuple[Verdicts, Any]:
     return found, record
 
 
-def at_once(folder: Path, count: int, use: str, settings: Mapping[str, Any], **how: Any) -> Verdicts:
-    """All snapshots in one run, earlier ones preferred."""
+def at_once(
+    folder: Path, count: int, use: str, settings: Mapping[str, Any], before: Sequence[dict[str, Any]] = (), **how: Any
+) -> Verdicts:
+    """All snapshots in one run, earlier ones preferred; ``before`` are steps before the one that decides."""
     names = [f"s{number}" for number in range(count)]
     keep = [{"sources": list(names)}, *settings.get("keep", [])]
-    steps = [*(_reading(folder, n) for n in range(count)), step("unique", use, names, **{**settings, "keep": keep})]
+    steps = [*(_reading(folder, n) for n in range(count)), *before, step("unique", use, **{**settings, "keep": keep})]
+    steps[count] = {**steps[count], "from": names}
     return decided(folder / "all", write(folder / "all.yaml", steps), **how)[0]
 
 
-def one_by_one(folder: Path, count: int, use: str, settings: Mapping[str, Any], **how: Any) -> list[Verdicts]:
+def one_by_one(
+    folder: Path, count: int, use: str, settings: Mapping[str, Any], before: Sequence[dict[str, Any]] = (), **how: Any
+) -> list[Verdicts]:
     """Each snapshot in a run of its own, against the indexes of those before it."""
     found = []
     for number in range(count):
-        against = [f"{folder}/run{before}/unique" for before in range(number)]
+        against = [f"{folder}/run{earlier}/unique" for earlier in range(number)]
         unique = step("unique", use, **{"index": True, **settings}, **({"against": against} if against else {}))
-        recipe = write(folder / f"{number}.yaml", [_reading(folder, number), unique])
+        recipe = write(folder / f"{number}.yaml", [_reading(folder, number), *before, unique])
         found.append(decided(folder / f"run{number}", recipe, **how)[0])
     return found
 

@@ -54,6 +54,25 @@ def test_near_one_by_one_is_all_at_once(tmp_path: Path, settings: dict) -> None:
     assert joined(each) == at_once(tmp_path, 3, "dedup.near", settings, partitions=3)
 
 
+def test_semantic_one_by_one_is_all_at_once(tmp_path: Path) -> None:
+    """Embeddings of a real table: texts of the same words in another order are alike, whichever snapshot has them."""
+    pytest.importorskip("wordllama")
+    rng = random.Random(2)
+    said = [
+        "the river froze in winter",
+        "a teacher writes letters",
+        "copper and silver are metals",
+        "gardens need light",
+    ]
+    snapshots = [[" ".join(rng.sample(text.split(), len(text.split()))) for text in said[n:]] for n in range(3)]
+    write_snapshots(tmp_path, snapshots)
+    how = {"before": [step("embed", "embed.static")], "partitions": 2}
+    settings = {"column": "embed.vector"}
+    each = one_by_one(tmp_path, 3, "dedup.semantic", settings, **how)
+    assert [len(found) for found in each] == [0, 3, 2]
+    assert joined(each) == at_once(tmp_path, 3, "dedup.semantic", settings, **how)
+
+
 @pytest.mark.parametrize("verify", [True, "estimate"])
 def test_every_copy_of_an_indexed_document_goes(tmp_path: Path, verify: object) -> None:
     """Four copies of one text that an index has: none is kept (datatrove 0.10 keeps three). Digits and brackets tell
