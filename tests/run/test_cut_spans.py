@@ -24,9 +24,10 @@ FIVE = "This line is in five documents alone"
 
 
 def texts() -> list[str]:
-    """Prose; a menu above two of three documents, twice in some, a notice inside of each other one; one of them alone."""
-    found = []
-    for i, text in enumerate(prose(45, 1500)):
+    """Prose; a menu above two of three documents, a notice inside of each other one, twice in some; a document of them
+    alone; and behind every ninth a passage of the one before."""
+    found, plain = [], prose(45, 1500)
+    for i, text in enumerate(plain):
         parts = text.split("\n")
         if i % 3:
             parts[:0] = [MENU]
@@ -34,8 +35,15 @@ def texts() -> list[str]:
             parts[2:2] = [NOTICE, f"  {NOTICE.upper()} "][: 1 + (i % 4 == 3)]
         if i < 5:
             parts.append(FIVE)
+        if i % 9 == 8:
+            parts.append(f"<{passage(plain[i - 1])}>")
         found.append("\n".join(parts))
     return [*found, f"{MENU}\n{NOTICE}"]
+
+
+def passage(text: str) -> str:
+    """Some 400 bytes of it."""
+    return text[-450:-50]
 
 
 def cleaned(text: str) -> str:
@@ -47,7 +55,9 @@ def cleaned(text: str) -> str:
 
 STEPS = [
     step("docs", "read.jsonl", paths=["in"]),
-    step("early", "filter.length", word="never there"),
+    step("passages", "dedup.substring", least_bytes=300),
+    step("whole", "write.text", documents_per_shard=20),
+    step("early", "filter.length", "docs", word="never there"),
     step("lines", "dedup.lines", least=6, min_left_chars=30),
     step("late", "filter.length", word="~~~ none"),
     step("unique", "dedup.exact"),
@@ -68,10 +78,10 @@ def home(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def written(store: Path) -> dict[str, str]:
-    """Text by own id, of the dataset."""
+def written(store: Path, name: str = "out") -> dict[str, str]:
+    """Text by own id, of a dataset."""
     found = {}
-    for path in sorted((store / "out").glob("*.arrow")):
+    for path in sorted((store / name).glob("*.arrow")):
         with pa.OSFile(str(path)) as file:
             for row in pa.ipc.open_stream(file).read_all().select(["origin", "text"]).to_pylist():
                 found[row["origin"].partition("#")[2]] = row["text"]
@@ -82,6 +92,28 @@ def test_text(home: Path) -> None:
     """The dataset has what is left of the texts, and nothing of a document that was a menu alone."""
     original = texts()
     assert written(home / "run") == {f"a-{i}": cleaned(t) for i, t in enumerate(original[:-1])}
+
+
+def test_passages(curate: Curate, home: Path) -> None:
+    """Of two documents with a passage in common one keeps it, and the other one nothing of it; all else stays."""
+    original, found, first = texts(), written(home / "run", "whole"), prose(45, 1500)
+    assert len(found) == len(original)
+    there = 0
+    for i in range(8, 45, 9):
+        shared, pair = passage(first[i - 1]), (found[f"a-{i}"], found[f"a-{i - 1}"])
+        assert sum(shared in text for text in pair) == 1
+        gone = [len(original[n]) - len(found[f"a-{n}"]) for n in (i, i - 1)]
+        assert min(gone) == 0
+        assert len(shared) - 80 < max(gone) <= len(shared), "less a word at each end"
+        there += gone[0] == 0
+    assert 0 < there < 5, "the first in keep order is now the one, now the other"
+    cut = [i for i, text in enumerate(original) if found[f"a-{i}"] != text]
+    for i in cut:
+        pairs = zip(original[i], found[f"a-{i}"] + "\0", strict=False)
+        begin = next(n for n, (before, after) in enumerate(pairs) if before != after)
+        assert any(original[i][begin : begin + 250] in other for n, other in enumerate(original) if n != i)
+    event = story(curate, home / "run", f"a-{cut[0]}")["events"]["passages"]
+    assert event["removed"] == len(original[cut[0]]) - len(found[f"a-{cut[0]}"])
 
 
 def test_counts(home: Path) -> None:
