@@ -61,3 +61,13 @@ def test_one_table(curate: Curate, tmp_path: Path) -> None:
     assert len({similarity for *_, similarity in one}) > 30
     assert table(curate, tmp_path / "seven", 7, 2, "--partitions", 5) == one
     assert table(curate, tmp_path / "many", 64, 3, "--split-mb", 0.01, workers=2) == one
+
+
+def test_identical_ids_are_refused(curate: Curate, tmp_path: Path) -> None:
+    """Two documents of one id that both stay stop the writer, as without near deduplication."""
+    texts = prose(2)
+    (tmp_path / "in.jsonl").write_bytes(lines([{"id": "same", "text": text} for text in texts]))
+    steps = [step("docs", "read.jsonl", paths=["in.jsonl"]), step("near", "dedup.near"), step("out", "write.text")]
+    done = curate.run(write(tmp_path / "r.yaml", steps), tmp_path / "run")
+    assert done.code != 0
+    assert "comes twice" in done.line

@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from snapshots import in_memory, joined
 
+from curate.stages.base import Context
 from curate.stages.dedup_near import DedupNear
+from curate.stages.train_tokenizer import TrainTokenizer
 from curate.text import minhash
 from curate.text import ngrams as grams_of
 from curate.text.arrow import buffers
 from curate.text.banding import banding
+from curate.text.batch import Batch
 from curate.text.words import words
 
 
@@ -272,6 +275,19 @@ def test_a_clique_larger_than_the_bound(verify):
         texts.append(" ".join(copy))
     gone = dropped(DedupNear(bound=8, verify=verify), documents(texts), partitions=3)
     assert len(gone) >= 298
+
+
+def test_shingles_of_tokens(tmp_path):
+    """A tokenizer's tokens are units, too: a copy with one word changed goes, signs count."""
+    texts = [pair(random.Random(i), 1, 60)[0] for i in range(3)]
+    texts += [texts[0] + " end", *("a+b-c" * 20, "a-b+c" * 20)]
+    docs = documents(texts)
+    rows = docs.combine_chunks().to_batches()
+    TrainTokenizer(vocab_size=400).train([Batch(rows[0])], tmp_path, Context("tokenizer", 1))
+    stage = DedupNear(units="tokens", n=8, tokenizer="tokenizer")
+    gone = dropped(stage, docs, ctx=Context("near", None, {"tokenizer": tmp_path}))
+    assert len(gone) == 1
+    assert gone < {0, 3}
 
 
 def test_settings():
