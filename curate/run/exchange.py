@@ -55,7 +55,8 @@ class MapTask(Task):
 
     Attributes:
         read: which of the phase's reads they are.
-        bytes: of all inputs.
+        mapped: about how many bytes of rows it gives.
+        bytes: of text, where it reads whole documents: what a step's progress is measured by.
     """
 
     stage: Global | Writer
@@ -64,6 +65,7 @@ class MapTask(Task):
     partitions: int
     read: int
     inputs: Inputs
+    mapped: int
     bytes: int
 
     @property
@@ -74,12 +76,12 @@ class MapTask(Task):
     @property
     def size(self) -> int:
         """Bytes of input, for progress."""
-        return self.bytes if self.inputs.whole else 0
+        return self.bytes
 
     @property
     def cost(self) -> int | None:
-        """Bytes of input."""
-        return self.bytes
+        """Bytes that it writes."""
+        return self.mapped
 
     def work(self) -> dict[str, Any]:
         """Map, sort, write, as many rows at a time as memory allows; the receipt says where each partition lies."""

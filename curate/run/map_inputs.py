@@ -41,11 +41,6 @@ class Inputs:
     numbers: tuple[int, ...] = ()
     named: tuple[Share, ...] = ()
 
-    @property
-    def whole(self) -> bool:
-        """Whether they are documents that no one has chosen: what a step's progress is measured by."""
-        return bool(self.parts) and not self.named
-
     def batches(self, store: Store, stage: Stage, ctx: Context) -> Iterator[Given]:
         """Batch by batch, with PART and ROW where they have addresses."""
         for file in self.files:

@@ -62,26 +62,33 @@ class Work:
     Attributes:
         read: which of the phase's reads.
         known: what makes up its inputs' identity.
-        bytes: of its inputs.
+        mapped: about how many bytes of rows it gives, see Read.row_bytes.
+        bytes: of text, where it reads whole documents.
     """
 
     read: int
     inputs: Inputs
     known: tuple[Any, ...]
-    bytes: int
+    mapped: int
+    bytes: int = 0
 
 
-def documents(engine: Engine, parts: list[Part], read: int = 0) -> list[Work]:
+def documents(engine: Engine, parts: list[Part], read: int = 0, row_bytes: int = 0) -> list[Work]:
     """All documents of some parts."""
     schema = common_schema(engine.store, parts)
+
+    def mapped(item: tuple[int, Part]) -> int:
+        return max(item[1].bytes, item[1].rows * row_bytes)
+
     return [
         Work(
             read,
             Inputs(parts=tuple(pack), schema=schema),
             ("parts", [(number, part.key) for number, part in pack]),
+            sum(map(mapped, pack)),
             sum(part.bytes for _, part in pack),
         )
-        for pack in packed(list(enumerate(parts)), lambda item: item[1].bytes)
+        for pack in packed(list(enumerate(parts)), mapped)
     ]
 
 
@@ -90,7 +97,7 @@ class Exchange:
 
     Args:
         phase: which of the stage's.
-        work: for its maps; how many partitions it has, their bytes decide: results do not depend on it.
+        work: for its maps; how many partitions it has, what they give decides: results do not depend on it.
     """
 
     def __init__(
@@ -107,13 +114,13 @@ class Exchange:
         self.identity, self.folder, self.number, self.work = identity, folder, phase, work
         self.ctx = engine.context(step)
         self.phase: Phase | None = stage.phases()[phase] if isinstance(stage, Global) else None
-        size = sum(each.bytes for each in work)
+        size = sum(each.mapped for each in work)
         self.partitions = engine.settings.partitions or max(1, min(MOST_PARTITIONS, -(-size // PARTITION_BYTES)))
 
     def _map(self, work: Work) -> MapTask:
         key = fingerprint(self.identity, self.number, work.read, work.known, self.partitions)
         how = (self.stage, self.ctx, self.number, self.partitions)
-        return MapTask(self.engine.store, self.folder, key, *how, work.read, work.inputs, work.bytes)
+        return MapTask(self.engine.store, self.folder, key, *how, work.read, work.inputs, work.mapped, work.bytes)
 
     def run(self, name: str) -> tuple[list[Result], list[Span]]:
         """(Task key, receipt) and Span of each partition that has rows, in key order; ``name`` is what a user reads."""
@@ -216,7 +223,7 @@ class Phases:
         if read.at is not None:
             yield from self._named(number, read, stack)
         elif read.of == DOCUMENTS:
-            yield from documents(self._engine, self._parts, number) if self._parts else ()
+            yield from documents(self._engine, self._parts, number, read.row_bytes) if self._parts else ()
         elif read.of in self.results:
             yield from _files(number, [(key, r["file"], r["bytes"]) for key, r in self.results[read.of]])
         else:
@@ -242,7 +249,8 @@ class Phases:
                     named=tuple(shares[n] for n, _, _ in pack),
                 )
                 known = ("parts", [(n, part.key) for n, part, _ in pack], above)
-                yield Work(number, inputs, known, sum(size for _, _, size in pack))
+                size = sum(size for _, _, size in pack)
+                yield Work(number, inputs, known, size)
             return
         for place, size in enumerate(self._sizes(read.of)):
             if (share := shares.get(OUTSIDE + place)) is not None:

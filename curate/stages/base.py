@@ -236,11 +236,14 @@ class Read:
             rows of one of the stage's tables (see Global.tables), with PART and ROW, too.
         at: an earlier phase whose reduced rows name others by PART and ROW: just the rows with these addresses are mapped.
             An address may be named several times.
+        row_bytes: about how many bytes of rows the map gives for a row (for a row that names another), where that may be more
+            than it is given: what partitions and packs of inputs are measured by.
     """
 
     map: Callable[..., pa.Table | Iterable[pa.Table]]
     of: str = DOCUMENTS
     at: str | None = None
+    row_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,10 @@ class DedupNear(Paired):
         """How pure clusters are, and the largest."""
         return clusters_report(rows)
 
+    def buckets(self) -> int:
+        """One for each band."""
+        return self.banding()[0]
+
     def banding(self) -> tuple[int, int]:
         """Bands and rows."""
         from curate.text.banding import banding

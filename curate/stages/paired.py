@@ -41,6 +41,9 @@ _BUCKET: Final = pa.schema(
 )
 """A document in a bucket, in an index: ``document`` is its number there, ``places`` how many it stands for (see NONE)."""
 
+_BUCKET_BYTES: Final = 80
+"""Of a document's row in a bucket, without criteria."""
+
 
 @dataclass(frozen=True)
 class Bucketed:
@@ -76,6 +79,10 @@ class Paired(Indexed, KeepsFirst):
         description="documents of a bucket that the others are compared with: the first in keep order",
     )
 
+    def buckets(self) -> int:
+        """In how many buckets a document is, about."""
+        return 1
+
     def bucketed(self, docs: Batch, ctx: Context) -> Bucketed:
         """The buckets of some documents."""
         raise NotImplementedError
@@ -92,7 +99,8 @@ class Paired(Indexed, KeepsFirst):
         """Buckets to candidates, candidates to edges, edges to verdicts; see verified.py and edges.py. Then the index."""
         earlier = (Read(self._earlier, _BUCKETS),) if self.against else ()
         known = (Read(self._known, _INDEXED, at="ends"),) if self.against else ()
-        meet = Phase("candidates", (Read(self._meet), *earlier), self._pair, (AGE, *self.rank_names))
+        rows = Read(self._meet, row_bytes=self.buckets() * (_BUCKET_BYTES + 8 * len(self.keep)))
+        meet = Phase("candidates", (rows, *earlier), self._pair, (AGE, *self.rank_names))
         return (meet, *self.verifier().phases("candidates", known), *self.settled(), *self._indexing())
 
     def decides(self) -> str:

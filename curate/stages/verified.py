@@ -25,6 +25,8 @@ PAIRS: Final = pa.schema([(EARLIER, pa.uint64()), (LATER, pa.uint64()), (BLOCK, 
 """A candidate pair: addresses of both documents, and a block of pairs that are compared together."""
 NODE_BYTES: Final = 8 << 20
 """Of what a map gives at once."""
+_ROW_BYTES: Final = 64
+"""Of a document where it is compared, without what it is compared by."""
 _NODE: Final = 0
 _PAIR: Final = 1
 
@@ -56,7 +58,8 @@ class Verifier:
             prefix: of the phases' names.
         """
         pairs, ends, verify = (f"{prefix}{name}" for name in ("pairs", "ends", "verify"))
-        reads = (Read(self._nodes, at=ends), Read(self._paired, pairs), *more)
+        least = self.kind.byte_width if pa.types.is_fixed_size_binary(self.kind) else 0
+        reads = (Read(self._nodes, at=ends, row_bytes=_ROW_BYTES + least), Read(self._paired, pairs), *more)
         return (
             Phase(pairs, (Read(self._by_pair, candidates),), self._distinct, (EARLIER, LATER, BLOCK)),
             Phase(ends, (Read(self._ends, pairs),), self._distinct, (PART, ROW, BLOCK)),

@@ -55,12 +55,9 @@ class TableWriter:
             self._writer.close()
             self._ends.append(self._sink.tell())
             self._sink.close()
-            # Not Python's mmap: it can't be closed while Dask's profiler holds a frame that holds a slice of it.
-            with pa.memory_map(str(self._path)) as mapped:
-                data = mapped.read_buffer()
-                sums = [checksum(data.slice(b, e - b)) for b, e in itertools.pairwise((0, *self._ends))]
             with self._path.open("r+b") as file:
-                file.seek(self._ends[-1])
+                # Range by range, and not mapped: a worker that maps a file of gigabytes is one that has gigabytes.
+                sums = [checksum(file.read(e - b)) for b, e in itertools.pairwise((0, *self._ends))]
                 file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(sums)).encode())
 
 

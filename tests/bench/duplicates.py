@@ -1,8 +1,8 @@
 """What near deduplication costs as a corpus grows, apart from texts: seconds of each phase, bytes in the store, peak memory.
 
 ``python -m tests.bench.duplicates [--documents 100000 1000000 10000000] [--partitions N]`` prints a table and writes
-``runs/bench/duplicates.json``: per size ``documents, dropped, edges, rounds, seconds, cpu_seconds, phases`` (CPU seconds by name),
-``store_mb`` and ``peak_mb``. Phases run one task after the other in one process, which is driver and worker at once: the peak is
+``runs/bench/duplicates.json``: per size ``documents, dropped, rounds, seconds, cpu_seconds, phases`` (CPU seconds by name), ``store_mb``,
+``peaks`` (by name) and ``peak_mb``. Phases run one task after the other in one process, which is driver and worker at once: the peak is
 above that of any worker of a cluster.
 
 Documents are numbers. A third of them lie in clusters of 2 to 100, and a thousandth in one, whose members share each of 14 bands
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from curate.stages.registry import register
 from curate.stages.verified import Verifier
 from curate.text.batch import Batch
 from curate.text.pairs import spread
+from tests.bench.measure import peak_mb
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = (100_000, 1_000_000, 10_000_000)
@@ -60,6 +60,9 @@ class Numbers(Paired):
 
     reason: ClassVar[str] = "near_duplicate"
     reasons: ClassVar[Mapping[str, str]] = {"near_duplicate": "another is like it"}
+
+    def buckets(self) -> int:
+        return BANDS
 
     def bucketed(self, docs: Batch, ctx: Context) -> Bucketed:
         number = _numbers(docs)
@@ -118,16 +121,19 @@ def run_one(documents: int, partitions: int | None, folder: Path) -> dict[str, A
     from curate.store.files import Store
 
     class Clock(Silent):
-        """CPU seconds of each stretch of work."""
+        """CPU seconds of each stretch of work, and the peak of memory in it."""
 
         def __init__(self) -> None:
             self.spent: dict[str, float] = {}
+            self.peak: dict[str, float] = {}
             self._what, self._since = "", time.process_time()
 
         def step(self, steps: tuple[str, ...], what: str, *sizes: int) -> None:
             now = time.process_time()
             if self._what:
                 self.spent[self._what] = self.spent.get(self._what, 0) + now - self._since
+                self.peak[self._what] = peak_mb() or 0.0
+            Path("/proc/self/clear_refs").write_text("5")
             self._what, self._since = what, now
             if what:
                 print(f"  {time.strftime('%H:%M:%S')} {what}, {sizes[1]:,} tasks", file=sys.stderr, flush=True)
@@ -154,7 +160,8 @@ def run_one(documents: int, partitions: int | None, folder: Path) -> dict[str, A
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "phases": {what: round(spent, 2) for what, spent in clock.spent.items()},
         "store_mb": round(sum(files) / 1e6),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 * 1.048576),
+        "peaks": {what: round(peak) for what, peak in clock.peak.items()},
+        "peak_mb": round(max(clock.peak.values())),
     }
 
 
