@@ -139,7 +139,7 @@ def _leave(stage: Indexed, phases: Mapping[str, pa.Table], ctx: Context, folder:
         tables[name] = tuple(files)
     before = tuple(index.content for index in stage.indexes(ctx))
     content = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
-    index = Index(folder, stage.name, dict(stage.index_settings()), before, content, "", 0, tables)
+    index = Index(folder, stage.name, dict(stage.index_settings()), before, content, 0, tables)
     (folder / "index.json").write_bytes(index_facts(index))
 
 

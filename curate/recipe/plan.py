@@ -20,7 +20,7 @@ from curate.stages.indexed import Indexed
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 from curate.stages.writer import Writer
-from curate.store.index import open_index
+from curate.store.index import check_whole, open_index
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class PlannedStep:
     def digests(self) -> dict[str, str]:
         """Digest of the content of each asset."""
         return {
-            setting: open_index(path).digest if "/" in setting else tree_digest(path)
+            setting: open_index(path).content if "/" in setting else tree_digest(path)
             for setting, path in self.assets.items()
         }
 
@@ -228,7 +228,10 @@ def _indexes(step: Step, setting: str, recipe: Recipe) -> dict[str, Path]:
     }
     if found and isinstance(step.stage, Indexed):
         try:
-            step.stage.check_indexes([open_index(folder) for folder in found.values()])
+            indexes = [open_index(folder) for folder in found.values()]
+            step.stage.check_indexes(indexes)
+            for index in indexes:
+                check_whole(index)
         except CurateError as error:
             place = f"{step.place}: {error.place}" if error.place else step.place
             raise type(error)(error.cause, place=place, cure=error.cure) from None

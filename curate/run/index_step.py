@@ -30,8 +30,7 @@ _M64: Final = (1 << 64) - 1
 class IndexTask(Task):
     """Makes one file of an index's table from a file of a phase's rows.
 
-    Its receipt has the file, its rows and size, and sums of hashes of its rows: of what is indexed (content), and of all
-    columns (layout).
+    Its receipt has the file, its rows and size, and the sum of hashes of what its rows index (see Left.content).
     """
 
     stage: Indexed
@@ -54,7 +53,7 @@ class IndexTask(Task):
         """Read, choose, write, batch by batch."""
         left = self.stage.leaves()[self.table]
         file = self.store.fresh(self.folder, self.table, ".arrow")
-        content, layout, rows = (0, 0), (0, 0), 0
+        content, rows = (0, 0), 0
         with self.store.writing(file) as path:
             with table_writer(path, left.schema) as out:
                 for batch in read_batches(self.store.data(self.rows)):
@@ -62,10 +61,9 @@ class IndexTask(Task):
                     for each in chosen.to_batches():
                         out.write(each)
                     content = _sum(content, sum128([chosen.column(name) for name in left.content]))
-                    layout = _sum(layout, sum128(chosen.columns))
                     rows += chosen.num_rows
             size = path.stat().st_size
-        return {"file": file, "rows": rows, "size": size, "content": content, "layout": layout}
+        return {"file": file, "rows": rows, "size": size, "content": content}
 
 
 def _sum(one: Iterable[int], other: Iterable[int]) -> tuple[int, int]:
@@ -101,7 +99,8 @@ def write_index(
     found = {table: [r for task in some if (r := receipts[task.key])["rows"]] for table, some in tasks.items()}
     index = _facts(stage, ctx, found)
     shards = [{"file": r["file"], "name": _name(r), "size": r["size"]} for some in found.values() for r in some]
-    made = assemble(engine.store, folder, fingerprint("index", index.digest), shards, {FACTS: index_facts(index)})
+    key = fingerprint("index", index.content, [shard["name"] for shard in shards])
+    made = assemble(engine.store, folder, key, shards, {FACTS: index_facts(index)})
     return made, {"content": index.content, "documents": index.documents}
 
 
@@ -113,13 +112,11 @@ def _name(receipt: Mapping[str, Any]) -> str:
 def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]]]) -> Index:
     against = tuple(index.content for index in stage.indexes(ctx))
     settings = dict(stage.index_settings())
-    sums: dict[str, dict[str, tuple[int, int]]] = {"content": {}, "layout": {}}
-    for what, by_table in sums.items():
-        for table, receipts in found.items():
-            total = (0, 0)
-            for receipt in receipts:
-                total = _sum(total, receipt[what])
-            by_table[table] = total
+    sums: dict[str, tuple[int, int]] = {}
+    for table, receipts in found.items():
+        sums[table] = (0, 0)
+        for receipt in receipts:
+            sums[table] = _sum(sums[table], receipt["content"])
     tables = {
         table: tuple(TableFile(_name(r), r["rows"], r["size"]) for r in receipts) for table, receipts in found.items()
     }
@@ -128,8 +125,7 @@ def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]
         stage=stage.name,
         settings=settings,
         against=against,
-        content=fingerprint(stage.name, settings, against, sums["content"]),
-        layout=fingerprint(sums["layout"], [[file.rows for file in files] for files in tables.values()]),
+        content=fingerprint(stage.name, settings, against, sums),
         documents=sum(file.rows for file in next(iter(tables.values()))),
         tables=tables,
     )

@@ -227,8 +227,8 @@ class Phases:
         elif read.of in self.results:
             yield from _files(number, [(key, r["file"], r["bytes"]) for key, r in self.results[read.of]])
         else:
-            for place, size in enumerate(self._sizes(read.of)):
-                yield Work(number, Inputs(table=read.of, numbers=(place,)), ("table", read.of, place), size)
+            for place, (name, size) in enumerate(self._files_of(read.of)):
+                yield Work(number, Inputs(table=read.of, numbers=(place,)), ("table", read.of, place, name), size)
 
     def _named(self, number: int, read: Read, stack: ExitStack) -> Iterator[Work]:
         """Just the rows of documents, or of a table, that an earlier phase names."""
@@ -252,15 +252,15 @@ class Phases:
                 size = sum(size for _, _, size in pack)
                 yield Work(number, inputs, known, size)
             return
-        for place, size in enumerate(self._sizes(read.of)):
+        for place, (name, size) in enumerate(self._files_of(read.of)):
             if (share := shares.get(OUTSIDE + place)) is not None:
-                yield Work(
-                    number, Inputs(table=read.of, numbers=(place,), named=(share,)), (read.of, place, above), size
-                )
+                inputs = Inputs(table=read.of, numbers=(place,), named=(share,))
+                yield Work(number, inputs, (read.of, place, name, above), size)
 
-    def _sizes(self, table: str) -> list[int]:
-        """Bytes of each file of a table from outside."""
-        return [_size(path) for path in self._stage.tables(self._engine.context(self._step))[table]]
+    def _files_of(self, table: str) -> list[tuple[str, int]]:
+        """Name and bytes of each file of a table from outside. The step's fingerprint stands for what is in all of them, a
+        task for rows in places: by their names, which no other files have."""
+        return [(path.name, _size(path)) for path in self._stage.tables(self._engine.context(self._step))[table]]
 
     # -- how it runs ------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ An index is a folder: sealed tables (store/tables.py), and ``index.json``, which
     settings    what another step must have the same of, to compare with it
     against     contents of the indexes that it builds on, in their order
     content     32 hex digits that stand for what is indexed, the same whatever splits and partitions it was made with
-    layout      32 hex digits that stand for where it lies in the tables, too
     documents   how many documents were kept
     tables      by name, its files in order: name, rows, size
 
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import InputError
-from curate.fingerprint import fingerprint
 from curate.store.files import encode_json
 from curate.store.sealed import open_json, seal_json
 
@@ -54,7 +52,6 @@ class Index:
     settings: dict[str, Any]
     against: tuple[str, ...]
     content: str
-    layout: str
     documents: int
     tables: dict[str, tuple[TableFile, ...]]
 
@@ -62,11 +59,6 @@ class Index:
     def short(self) -> str:
         """The name that details give it."""
         return self.content[:SHORT]
-
-    @property
-    def digest(self) -> str:
-        """What stands for it in the fingerprint of a step that uses it."""
-        return fingerprint(self.content, self.layout)
 
     def files(self, table: str) -> list[Path]:
         """A table's files, in order."""
@@ -81,7 +73,7 @@ def index_facts(index: Index) -> bytes:
 
 
 def open_index(folder: Path) -> Index:
-    """The index in a folder; raises InputError where there is none, or not all of it."""
+    """What the index in a folder is; raises InputError where there is none, or one of another format."""
     place = folder / FACTS
     try:
         stat = place.stat()
@@ -91,14 +83,17 @@ def open_index(folder: Path) -> Index:
             place=str(folder),
             cure="name the folder that a step with 'index: true' left, <run>/<step>",
         ) from None
-    found = _opened(folder, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
-    for file in (file for files in found.tables.values() for file in files):
-        path = folder / file.name
+    return _opened(folder, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+
+
+def check_whole(index: Index) -> None:
+    """Raise InputError unless all files are there, in their sizes; what is in them is checked when it is read."""
+    for file in (file for files in index.tables.values() for file in files):
+        path = index.folder / file.name
         size = path.stat().st_size if path.is_file() else None
         if size != file.size:
             said = "is missing" if size is None else f"has {size:,} bytes instead of {file.size:,}"
-            raise InputError(f"the index is not whole: {file.name} {said}", place=str(folder), cure=_AGAIN)
-    return found
+            raise InputError(f"the index is not whole: {file.name} {said}", place=str(index.folder), cure=_AGAIN)
 
 
 @lru_cache(maxsize=64)

@@ -179,6 +179,30 @@ def test_a_wrong_index_is_refused_with_one_line(indexed: Path, tmp_path: Path) -
         decided(here / "run2", write(here / "p.yaml", steps))
 
 
+def test_an_index_made_anew_is_the_same_to_whom_uses_it(indexed: Path, tmp_path: Path) -> None:
+    """With other splits and partitions its files differ; a step that used the first is done, and one that was begun with the
+    first and goes on with the second gives the same."""
+    shutil.copytree(indexed / "s0", tmp_path / "s0")
+    shutil.copytree(indexed / "s1", tmp_path / "s1")
+    found = []
+    for name, how in {"one": {}, "two": {"split_bytes": 40, "partitions": 3}}.items():
+        first = step("unique", "dedup.near", index=True, verify="estimate")
+        source = step("s0", "read.jsonl", paths=[f"{tmp_path}/s0/*.jsonl"])
+        decided(tmp_path / name, write(tmp_path / f"{name}.yaml", [source, first]), **how)
+        steps = [step("s1", "read.jsonl", paths=["s1/*.jsonl"])]
+        steps.append(step("unique", "dedup.near", verify="estimate", against=[f"{name}/unique"]))
+        verdicts, record = decided(tmp_path / "run", write(tmp_path / "p.yaml", steps))
+        again = sorted((tmp_path / "run").glob("steps/unique/*/receipts/*.json"))
+        found.append((verdicts, record.fingerprint, again))
+        if name == "one":
+            # As if it had been killed before its end: what is left of it are receipts of tasks.
+            for done in (tmp_path / "run").glob("steps/unique/*/done-*.json"):
+                done.unlink()
+    assert found[0][:2] == found[1][:2]
+    assert len(found[0][0]) == 1
+    assert set(found[0][2]) < set(found[1][2]), "what was read of other files is read anew"
+
+
 def test_an_index_may_lie_anywhere(indexed: Path, tmp_path: Path) -> None:
     """A copy is the same index: nothing is done anew when its place changes, and the old run may be gone."""
     folder = tmp_path / "mine"

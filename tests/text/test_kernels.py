@@ -133,6 +133,28 @@ def test_profiles(rows):
     assert code == [twins.code_profile(row) for row in plain]
 
 
+def test_sum128_is_of_a_set_of_rows():
+    """Order and parts do not bear on it; values, columns, rows and how often they come do."""
+    ids = pa.array([bytes([i] * 16) for i in (1, 2, 3)], pa.binary(16))
+    numbers = pa.array([7, 8, 9], pa.uint64())
+    lists = pa.array([[1, 2], [], [3]], pa.large_list(pa.uint64()))
+    whole = hashing.sum128([ids, numbers, lists])
+    back = pa.array([2, 0, 1])
+    assert hashing.sum128([ids.take(back), numbers.take(back), lists.take(back)]) == whole
+    parts = [hashing.sum128([c.slice(a, n) for c in (ids, numbers, lists)]) for a, n in ((0, 1), (1, 2))]
+    assert tuple(sum(p[i] for p in parts) % 2**64 for i in (0, 1)) == whole
+    others = [
+        [ids.take(back), numbers, lists],
+        [ids, numbers, lists.take(back)],
+        [ids, numbers],
+        [ids, numbers, pa.array([[1], [2], [3]], pa.large_list(pa.uint64()))],
+        [ids.take(pa.array([0, 1, 1])), numbers, lists],
+        [pa.concat_arrays([c, c]) for c in (ids, numbers, lists)],
+    ]
+    assert len({whole, (0, 0), *map(hashing.sum128, others)}) == 8
+    assert hashing.sum128([ids.slice(0, 0), numbers.slice(0, 0)]) == (0, 0)
+
+
 def test_profiles_never_fold_signs_or_digits_or_case():
     """What other tools take for equal stays different."""
     for a, b in (("What is 3+4?", "What is 5-70?"), ("x = a[i] + b", "x = a(i) - b"), ("US", "us")):
