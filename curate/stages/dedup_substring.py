@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -27,6 +28,10 @@ _RUN: Final = 0xFFFFFFFF
 """Anchor of what has none: a run within a document, or a single window."""
 _MOST: Final = 1024
 """Texts around one anchor that are compared with each other; where there are more, hashes of all their windows meet."""
+_TEXTS_BYTES: Final = 8 << 20
+"""Of texts around anchors, or rows of windows, that are made at once."""
+_WINDOW_BYTES: Final = 128
+"""About what a window's row takes."""
 _CUT, _OPEN, _MANY = range(3)
 
 
@@ -179,8 +184,17 @@ class DedupSubstring(KeepsFirst, CutsSpans):
     def _as_they_are(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         return _renamed(rows, KEY, "anchor")
 
-    def _texts(self, docs: Batch, named: pa.Table, ctx: Context) -> pa.Table:
+    def _texts(self, docs: Batch, named: pa.Table, ctx: Context) -> Iterator[pa.Table]:
         """The text around each anchor; where there are too many, a hash of each of its windows."""
+        order = pa.table(self.ranks(docs))
+        size = _long(named, "stop") - _long(named, "start")
+        many = named.column("state").to_numpy() == _MANY
+        cost = np.cumsum(np.where(many, _WINDOW_BYTES * (size - self.length + 1), self.unit * size))
+        ends = np.flatnonzero(np.diff(cost // _TEXTS_BYTES, append=-1)) + 1
+        for begin, end in itertools.pairwise([0, *ends.tolist()]):
+            yield self._text_rows(docs, named.slice(begin, end - begin), order)
+
+    def _text_rows(self, docs: Batch, named: pa.Table, order: pa.Table) -> pa.Table:
         from curate.text.cuts import pieces
         from curate.text.winnow import contents
 
@@ -191,13 +205,13 @@ class DedupSubstring(KeepsFirst, CutsSpans):
         row, start, stop = (few.column(n).to_numpy().astype(np.int64) for n in (AT, "start", "stop"))
         ends, around = pieces(self.unit * offsets, raw, row, self.unit * start, self.unit * stop)
         lots = named.filter(many)
-        size = np.maximum(_long(lots, "stop") - _long(lots, "start") - self.length + 1, 0)
+        size = _long(lots, "stop") - _long(lots, "start") - self.length + 1
         which = np.repeat(np.arange(lots.num_rows), size)
         since = _long(lots, "start")[which] + np.arange(len(which)) - np.repeat(np.cumsum(size) - size, size)
         begin = (offsets[_long(lots, AT)[which]] + since) * self.unit
         hashes = contents(raw, begin, begin + self.unit * self.length)
         every = pa.concat_tables([few, lots.take(pa.array(which))])
-        order = pa.table(self.ranks(docs)).take(every.column(AT))
+        order = order.take(every.column(AT))
         nothing = np.full(len(which), ends[-1])
         texts = pa.LargeBinaryArray.from_buffers(
             pa.large_binary(), every.num_rows, [None, pa.py_buffer(np.append(ends, nothing)), pa.py_buffer(around)]

@@ -105,6 +105,7 @@ def test_bytes_by_brute_force(texts, length, many):
     with pytest.MonkeyPatch.context() as patch:
         if many:
             patch.setattr(dedup_substring, "_MOST", 1)
+            patch.setattr(dedup_substring, "_TEXTS_BYTES", 500)
         assert left(stage, texts, parts=2, partitions=3, batch_rows=3) == twin(texts, stage)
 
 
