@@ -259,7 +259,7 @@ class Rounds:
     """
 
     rest: Callable[[pa.Table, Context], pa.Table]
-    few: int = 2_000_000
+    few: int = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,15 @@ def test_true_similarity_takes_no_wrong_pair():
     assert min(real[p] for p in wrong) > 0.45
 
 
+def test_the_threshold_itself_is_similar():
+    """Two of four words in common are a similarity of a half, which is at least a half."""
+    docs = documents(["a b c", "a b d", "e f g", "e h i"])
+    how = {"n": 1, "bands": 60, "rows": 1}
+    assert set(told(DedupNear(similarity=0.5, **how), docs).values()) <= {(0, 0.5), (1, 0.5)}
+    assert len(dropped(DedupNear(similarity=0.5, **how), docs)) == 1
+    assert not dropped(DedupNear(similarity=0.51, **how), docs)
+
+
 def test_a_long_chain_of_small_changes():
     """A thousand versions, each a little from the last: whoever goes is like one that stays, and many stay."""
     rng = random.Random(11)
