@@ -5,9 +5,9 @@ pure clusters are: of some pairs of each, the share that is like each other.
 
 Components are found by contraction (Lacki, Mirrokni and Wlodarczyk, "Connected components at scale via local contractions",
 2018): every label takes the name of that one among itself and its neighbours which comes first in a random order, edges
-follow, and what has no edge left is a component. Labels get fewer by a factor each time, for chains as for stars (31 rounds for 20,000 in a row). One
-contraction is two rounds: in the first a label chooses and tells its neighbours, in the second edges are renamed at their
-other end.
+follow, and what has no edge left is a component. Labels get fewer by a factor each time, for chains as for stars (31 rounds for
+20,000 in a row). One contraction is two rounds: in the first a label chooses and tells its neighbours, in the second edges
+are renamed at their other end.
 """
 
 from __future__ import annotations
