@@ -24,7 +24,8 @@ def killers(folder: Path, texts: dict[str, str]) -> Path:
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
         step("rules", "filter.massivetext", min_words=20, **MAY_REPEAT),
         step("unique", "dedup.exact"),
-        step("late", "filter.massivetext", min_words=21, **MAY_REPEAT),
+        # Counted otherwise: what the first one measured is not used again.
+        step("late", "filter.massivetext", min_words=21, counting="datatrove", **MAY_REPEAT),
         step("out", "write.text", documents_per_shard=9),
     ]
     return write(folder / "r.yaml", steps)
