@@ -72,10 +72,14 @@ def test_duplicates_name_the_document_that_was_kept(run: RunFolder, ids: dict[st
         assert twin.similarity is not None and 0.7 <= twin.similarity <= 1
         assert stories[kept].stands_for == 1
         if reason == "near_duplicate":
-            changed = [line for line in twin.diff if line[0] in "+-"]
-            assert len(changed) == 2 and any("Another ending" in line for line in changed)
+            left, right = (
+                " ".join(word for row in twin.rows for word, _ in getattr(row, side)) for side in ("left", "right")
+            )
+            assert ("Another ending" in left) != ("Another ending" in right) and any(
+                row.mark != " " for row in twin.rows
+            )
         else:
-            assert twin.diff == ["(they differ in white space only)"]
+            assert (twin.note, twin.rows) == ("they differ in white space only", [])
 
 
 def test_a_kept_document_is_found_in_every_dataset(run: RunFolder, ids: dict[str, str]) -> None:
