@@ -239,7 +239,9 @@ class Phases:
         above = fingerprint([key for key, _ in self.results[read.at]])
         if read.of == DOCUMENTS:
             chosen = [
-                (n, self._parts[n], rows[n] * p.bytes // p.rows) for n, p in enumerate(self._parts) if n in shares
+                (n, self._parts[n], rows[n] * (read.row_bytes or p.bytes // p.rows))
+                for n, p in enumerate(self._parts)
+                if n in shares
             ]
             schema = common_schema(self._engine.store, [part for _, part, _ in chosen])
             for pack in packed(chosen, lambda item: item[2]):

@@ -236,8 +236,8 @@ class Read:
             rows of one of the stage's tables (see Global.tables), with PART and ROW, too.
         at: an earlier phase whose reduced rows name others by PART and ROW: just the rows with these addresses are mapped.
             An address may be named several times.
-        row_bytes: about how many bytes of rows the map gives for a row (for a row that names another), where that may be more
-            than it is given: what partitions and packs of inputs are measured by.
+        row_bytes: about how many bytes of rows the map gives for a row, where that may be more than it is given; with ``at``
+            for a row that names another, where that is not its text: what partitions and packs of inputs are measured by.
     """
 
     map: Callable[..., pa.Table | Iterable[pa.Table]]

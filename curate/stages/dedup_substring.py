@@ -28,6 +28,8 @@ _RUN: Final = 0xFFFFFFFF
 """Anchor of what has none: a run within a document, or a single window."""
 _MOST: Final = 1024
 """Texts around one anchor that are compared with each other; where there are more, hashes of all their windows meet."""
+_ROW_BYTES: Final = 96
+"""About what a row takes that names an anchor and its document's place in keep order."""
 _TEXTS_BYTES: Final = 8 << 20
 """Of texts around anchors, or rows of windows, that are made at once."""
 _WINDOW_BYTES: Final = 128
@@ -93,16 +95,22 @@ class DedupSubstring(KeepsFirst, CutsSpans):
 
     def phases(self) -> tuple[Phase, ...]:
         """Anchors that several windows have; which of them stand in the same text; of others the texts themselves."""
+        around = _ROW_BYTES + self.unit * self.length * 3 // 2
         return (
             Phase("anchors", (Read(self._anchors),), self._shared, (PART, ROW, "at", "start")),
             Phase(
                 "groups",
-                (Read(self._contents, at="anchors"),),
+                (Read(self._contents, at="anchors", row_bytes=_ROW_BYTES),),
                 self._grouped,
                 ("content", "content2", "before", *self.rank_names, "at", "start"),
             ),
             Phase("open", (Read(self._opened, "groups"),), self._as_they_are, (PART, ROW, "at")),
-            Phase("texts", (Read(self._texts, at="open"),), self._compared, ("check", *self.rank_names, "at", "start")),
+            Phase(
+                "texts",
+                (Read(self._texts, at="open", row_bytes=around),),
+                self._compared,
+                ("check", *self.rank_names, "at", "start"),
+            ),
             Phase(
                 "cuts", (Read(self._settled, "groups"), Read(self._settled, "texts")), self._cuts, (PART, ROW, "start")
             ),

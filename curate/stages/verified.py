@@ -59,7 +59,11 @@ class Verifier:
         """
         pairs, ends, verify = (f"{prefix}{name}" for name in ("pairs", "ends", "verify"))
         least = self.kind.byte_width if pa.types.is_fixed_size_binary(self.kind) else 0
-        reads = (Read(self._nodes, at=ends, row_bytes=_ROW_BYTES + least), Read(self._paired, pairs), *more)
+        reads = (
+            Read(self._nodes, at=ends, row_bytes=_ROW_BYTES + least if least else 0),
+            Read(self._paired, pairs),
+            *more,
+        )
         return (
             Phase(pairs, (Read(self._by_pair, candidates),), self._distinct, (EARLIER, LATER, BLOCK)),
             Phase(ends, (Read(self._ends, pairs),), self._distinct, (PART, ROW, BLOCK)),
