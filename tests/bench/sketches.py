@@ -142,19 +142,25 @@ def bits(texts: list[str], pairs: int) -> Iterator[tuple[int, float, list[float]
 # -- recall ---------------------------------------------------------------------------------------------------------
 
 
-def edited(hashes: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """The words with as many replaced as bring the Jaccard of 5-grams to the level, if none occurs twice.
+def changes(words: int, level: float, rng: np.random.Generator) -> np.ndarray:
+    """Places of the words to be replaced in a text, so that the Jaccard of 5-grams comes to the level, if none occurs twice.
 
     A word within the text is part of five 5-grams, the one at place p < 4 of p + 1: so any number can be changed.
     """
-    count = len(hashes) - SHINGLE + 1
+    count = words - SHINGLE + 1
     whole, rest = divmod(round(count * (1 - level) / (1 + level)), SHINGLE)
     free = (count - 2 * SHINGLE) // SHINGLE
     places = 2 * SHINGLE - 1 + SHINGLE * rng.choice(max(free, whole), whole, replace=False)
     if rest:
         places = np.append(places, rest - 1)
+    return places[places < words]
+
+
+def edited(hashes: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
+    """The words of a text with some replaced."""
+    places = changes(len(hashes), level, rng)
     copy = hashes.copy()
-    copy[places[places < len(copy)]] = rng.integers(0, 1 << 64, int((places < len(copy)).sum()), dtype=np.uint64)
+    copy[places] = rng.integers(0, 1 << 64, len(places), dtype=np.uint64)
     return copy
 
 

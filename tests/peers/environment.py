@@ -31,8 +31,18 @@ REQUIREMENTS = {
     ],
     "pydivsufsort": ["pydivsufsort==0.0.20", "numpy<2.3"],
     "nemo-curator": ["nemo-curator==1.4.0", "torch==2.13.0"],
+    "datasketch": ["datasketch==2.0.0"],
+    "rensa": ["rensa==0.5.0"],
+    "data-juicer": ["py-data-juicer==1.6.1"],
+    # Without Spark and a neural model, which its MinHash does not use.
+    "text-dedup": [
+        *("datasets", "scipy", "click<9", "click-option-group<0.6", "fire<0.7", "rich<14", "xxhash", "regex"),
+        *("bitarray", "ftfy", "psutil", "setuptools", "zstandard"),
+    ],
 }
 """What pip installs into the environment of each engine."""
+ALONE = {"text-dedup": ["text-dedup==0.4.0"]}
+"""What it installs after that without asking what it requires."""
 BOUND = {"fed": 1.0, "own": 0.98}
 """The least share of equal verdicts of a rule: with the peer fed our words, and with its own."""
 
@@ -64,8 +74,10 @@ def environment(engine: str) -> Path:
         print(f"making an environment for {engine} in {folder} (minutes the first time)", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         # Wheels where there are any: a resolver that builds old source packages to read their metadata takes hours.
-        install = [python, "-m", "pip", "install", "--quiet", "--prefer-binary", *REQUIREMENTS[engine]]
-        subprocess.run(install, check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--prefer-binary"]
+        subprocess.run([*install, *REQUIREMENTS[engine]], check=True)
+        if engine in ALONE:
+            subprocess.run([*install, "--no-deps", *ALONE[engine]], check=True)
         (folder / "ready").touch()
     return python
 

@@ -1,0 +1,178 @@
+"""What near-deduplication costs as the corpus grows: ``python -m tests.bench.duplicates [--documents 1e5 1e6 1e7]``.
+
+Synthetic documents (near_copies.py) are read, and gone through by dedup.near on an embedded cluster. For each phase of it:
+seconds from its first task's sending to the next phase's, bytes and number of the files that its maps and reduces wrote. For
+the whole: the largest VmHWM of any worker and of the driver, from /proc. Fails when a worker comes to 1 GiB.
+
+Results go to ``runs/bench/duplicates.json``; with ``--plot FILE`` the cost curve is drawn as SVG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
+from curate.run.cluster import Runner
+from curate.run.engine import Engine, Settings
+from curate.run.progress import Silent
+from curate.store.files import Store
+from curate.store.records import StepRecord
+from tests.bench import near_copies
+from tests.bench.big_file import is_worker, peak_mib
+from tests.bench.measure import ROOT
+from tests.bench.plot import Line, drawn
+from tests.command import descendants
+
+MOST_MIB = 1024
+
+
+class Watch(Silent):
+    """When each stretch of work began, and what each step kept."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, float]] = []
+        self.tasks: dict[str, int] = {}
+        self.steps: dict[str, tuple[StepRecord, float]] = {}
+
+    def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
+        name = f"{steps[-1]}: {what}"
+        self.begun.append((name, time.perf_counter()))
+        self.tasks[name] = self.tasks.get(name, 0) + tasks
+
+    def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
+        self.begun.append(("", time.perf_counter()))
+        self.steps[record.step] = (record, seconds)
+
+    def seconds(self) -> dict[str, float]:
+        """Of each stretch; those of the same name together."""
+        found: dict[str, float] = defaultdict(float)
+        for (name, start), (_, stop) in zip(self.begun, self.begun[1:], strict=False):
+            found[name] += stop - start
+        return {name: round(taken, 2) for name, taken in found.items() if name}
+
+
+class Peaks(threading.Thread):
+    """Looks at the processes below this one four times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.workers: dict[int, float] = {}
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.25):
+            for pid in filter(is_worker, descendants(os.getpid())):
+                self.workers[pid] = max(self.workers.get(pid, 0.0), peak_mib(pid))
+
+    def most(self) -> float:
+        """MiB of the largest worker; looks no further."""
+        self._over.set()
+        self.join()
+        return max(self.workers.values())
+
+
+def _files(store: Path, step: str) -> dict[str, dict[str, int]]:
+    """Files and bytes that a step's tasks wrote, by what wrote them: ``map0`` is the first phase's maps."""
+    found: dict[str, dict[str, int]] = defaultdict(lambda: {"files": 0, "bytes": 0})
+    for path in store.glob(f"steps/{step}/*/**/*.arrow"):
+        kind = re.match(r"[a-z]+\d*", path.name)
+        entry = found[kind.group() if kind else path.name]
+        entry["files"] += 1
+        entry["bytes"] += path.stat().st_size
+    return dict(sorted(found.items()))
+
+
+def measure(count: int, home: Path, workers: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """One size, from documents to verdicts."""
+    size = near_copies.write(home / "in", count)
+    steps = [
+        {"id": "docs", "use": "read.parquet", "with": {"paths": [str(home / "in/*.parquet")]}},
+        {"id": "near", "use": "dedup.near", "with": settings},
+    ]
+    (home / "r.yaml").write_text(yaml.safe_dump({"recipe": "near", "seed": 7, "steps": steps}, sort_keys=False))
+    watch, peaks = Watch(), Peaks()
+    with Runner(workers) as runner:
+        peaks.start()
+        plan = make_plan(load_recipe(home / "r.yaml"))
+        Engine(plan, Store(home / "run"), runner, watch, Settings()).run()
+        worst = peaks.most()
+    record, seconds = watch.steps["near"]
+    files = _files(home / "run", "near")
+    return {
+        "documents": count,
+        "mb": size / 1e6,
+        "workers": workers,
+        "settings": settings,
+        "seconds": seconds,
+        "read_seconds": watch.steps["docs"][1],
+        "documents_per_s": count / seconds,
+        "worker_mib": worst,
+        "driver_mib": peak_mib(os.getpid()),
+        "dropped": record.counts.rows_in - record.counts.rows_out,
+        "phases": watch.seconds(),
+        "tasks": watch.tasks,
+        "files": files,
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "load": os.getloadavg()[0],
+    }
+
+
+def plot(rows: list[dict[str, Any]]) -> str:
+    """Seconds, bytes written and a worker's memory over documents, as SVG."""
+    at = [row["documents"] for row in rows]
+    lines = (
+        Line("seconds of dedup.near", [row["seconds"] for row in rows]),
+        Line("MB written between its phases", [row["bytes"] / 1e6 for row in rows]),
+        Line("MiB of the largest worker", [row["worker_mib"] for row in rows]),
+    )
+    return drawn("documents", at, lines)
+
+
+def main() -> int:
+    """Measure each size in a process of its own, print and store; 1 if a worker needed too much."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.duplicates", description=__doc__)
+    parser.add_argument("--documents", type=float, nargs="+", default=[1e5, 1e6, 1e7])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--verify", choices=["true", "estimate"], default="true")
+    parser.add_argument("--folder", type=Path, help="where 10 kB a document are free (the system's temporary folder)")
+    parser.add_argument("--plot", type=Path, help="file for the cost curve of what runs/bench/duplicates.json has")
+    asked = parser.parse_args()
+    out = ROOT / "runs/bench/duplicates.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    known = {row["documents"]: row for row in json.loads(out.read_bytes())["rows"]} if out.exists() else {}
+    for count in map(int, asked.documents):
+        with tempfile.TemporaryDirectory(dir=asked.folder, prefix="near-") as home:
+            row = measure(count, Path(home), asked.workers, {"verify": asked.verify})
+        known[count] = row
+        print(
+            f"{count:>12,} documents {row['seconds']:9.1f} s {row['bytes'] / 1e6:10.1f} MB written"
+            f" {row['worker_mib']:7.0f} MiB a worker, {row['dropped']:,} dropped",
+            flush=True,
+        )
+        for name, seconds in row["phases"].items():
+            print(f"    {name:32} {seconds:9.1f} s {row['tasks'][name]:6} tasks", flush=True)
+        for name, entry in row["files"].items():
+            print(f"    {name:32} {entry['files']:6} files {entry['bytes'] / 1e6:10.1f} MB", flush=True)
+        rows = [known[n] for n in sorted(known)]
+        out.write_text(json.dumps({"bench": "duplicates", "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    rows = [known[n] for n in sorted(known)]
+    if asked.plot:
+        asked.plot.write_text(plot(rows), encoding="utf-8")
+    return int(any(known[int(n)]["worker_mib"] >= MOST_MIB for n in asked.documents))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
