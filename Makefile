@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak peers scores s3 quality docs clean
+.PHONY: help demo test check fix bench bigfile memory soak peers duplicates scores s3 quality docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ soak: $(VENV)/ready-dev  ## 200 kills and every other fault, each held against a
 peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove and dolma; PEERS="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.words $(PEERS)
 	$(BIN)/python -m tests.peers.lines $(PEERS)
+
+duplicates: $(VENV)/ready-dev  ## near-deduplication against five others, what each finds and how fast; DUPLICATES="--corpus FILE" other documents
+	$(BIN)/python -m tests.peers.duplicates $(DUPLICATES)
 
 scores: $(VENV)/ready-dev  ## folded fastText models against the library on real documents; SCORES="--corpus FILE" others
 	$(BIN)/python -m tests.peers.scores $(SCORES)

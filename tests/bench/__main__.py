@@ -99,12 +99,13 @@ def physical() -> Iterator[Row]:
 
 
 def near() -> Iterator[Row]:
-    """MinHash sketches, and the map and pairs of dedup.near; dedup.exact beside them."""
+    """MinHash sketches, words and shingles included, against independent permutations; dedup.near's map and pairs; dedup.exact."""
     from curate.stages.dedup_exact import DedupExact
     from curate.stages.dedup_near import DedupNear
     from curate.text.minhash import signatures
-    from curate.text.ngrams import characters, ngrams
+    from curate.text.ngrams import Ngrams, characters, ngrams
     from curate.text.shingles import shingles
+    from tests.bench.sketches import methods
 
     texts, phase = corpus(8), DedupNear().phases()[0]
     order = [(KEY, "ascending"), *((name, "ascending") for name in phase.sort_by)]
@@ -113,7 +114,15 @@ def near() -> Iterator[Row]:
         rows = phase.reads[0].map(batch(some), CONTEXT).sort_by(order)
         return lambda: list(phase.reduce(rows, Span(0, rows.num_rows), CONTEXT))
 
-    yield case("sketch", texts, on_batch(lambda b: signatures(ngrams(b.words("folded"), 5))))
+    reference = "permutations, 32 bits"
+    draw = methods()[reference]
+
+    def permuted(b: Batch) -> object:
+        grams = ngrams(b.words("folded"), 5)
+        return draw(Ngrams(np.unique(grams.rows), grams.hashes), 0)
+
+    sketch = on_batch(lambda b: signatures(ngrams(b.words("folded"), 5)))
+    yield case("sketch", texts, sketch, (reference, on_batch(permuted)))
     yield case("sketch, 24 characters", texts, on_batch(lambda b: signatures(ngrams(characters(b.text), 24))))
     yield case("shingle sets", texts, on_batch(lambda b: shingles(ngrams(b.words("folded"), 5))))
     yield case("dedup.near map", texts, on_batch(lambda b: phase.reads[0].map(b, CONTEXT)))

@@ -1,10 +1,11 @@
-"""What near-deduplication costs as the corpus grows: ``python -m tests.bench.duplicates [--documents 1e5 1e6 1e7]``.
+"""What near-deduplication costs as the corpus grows: ``python -m tests.bench.near_cost [--documents 1e5 1e6 1e7]``.
 
-Synthetic documents (near_copies.py) are read, and gone through by dedup.near on an embedded cluster. For each phase of it:
-seconds from its first task's sending to the next phase's, bytes and number of the files that its maps and reduces wrote. For
-the whole: the largest VmHWM of any worker and of the driver, from /proc. Fails when a worker comes to 1 GiB.
+Synthetic documents (near_copies.py) are read, and gone through by dedup.near on an embedded cluster; duplicates.py has the same phases
+of numbers instead of texts, in one process. For each phase: seconds from its first task's sending to the next phase's, bytes
+and number of the files that its maps and reduces wrote. For the whole: the largest VmHWM of any worker and of the driver, and the
+workers' CPU seconds, reading and compiling included, from /proc. Fails when a worker comes to 1 GiB.
 
-Results go to ``runs/bench/duplicates.json``; with ``--plot FILE`` the cost curve is drawn as SVG.
+Results go to ``runs/bench/near_cost.json``; with ``--plot FILE`` the cost curve is drawn as SVG.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from curate.run.progress import Silent
 from curate.store.files import Store
 from curate.store.records import StepRecord
 from tests.bench import near_copies
-from tests.bench.big_file import is_worker, peak_mib
+from tests.bench.big_file import cpu_seconds, is_worker, peak_mib
 from tests.bench.measure import ROOT
 from tests.bench.plot import Line, drawn
 from tests.command import descendants
@@ -70,12 +71,14 @@ class Peaks(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.workers: dict[int, float] = {}
+        self.cpu: dict[int, float] = {}
         self._over = threading.Event()
 
     def run(self) -> None:
         while not self._over.wait(0.25):
             for pid in filter(is_worker, descendants(os.getpid())):
                 self.workers[pid] = max(self.workers.get(pid, 0.0), peak_mib(pid))
+                self.cpu[pid] = max(self.cpu.get(pid, 0.0), cpu_seconds(pid))
 
     def most(self) -> float:
         """MiB of the largest worker; looks no further."""
@@ -117,6 +120,7 @@ def measure(count: int, home: Path, workers: int, settings: dict[str, Any]) -> d
         "workers": workers,
         "settings": settings,
         "seconds": seconds,
+        "cpu_seconds": sum(peaks.cpu.values()),
         "read_seconds": watch.steps["docs"][1],
         "documents_per_s": count / seconds,
         "worker_mib": worst,
@@ -134,7 +138,8 @@ def plot(rows: list[dict[str, Any]]) -> str:
     """Seconds, bytes written and a worker's memory over documents, as SVG."""
     at = [row["documents"] for row in rows]
     lines = (
-        Line("seconds of dedup.near", [row["seconds"] for row in rows]),
+        Line("seconds of dedup.near, two workers", [row["seconds"] for row in rows]),
+        Line("CPU seconds of reading and dedup.near", [row.get("cpu_seconds") for row in rows]),
         Line("MB written between its phases", [row["bytes"] / 1e6 for row in rows]),
         Line("MiB of the largest worker", [row["worker_mib"] for row in rows]),
     )
@@ -143,14 +148,14 @@ def plot(rows: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     """Measure each size in a process of its own, print and store; 1 if a worker needed too much."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.duplicates", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.near_cost", description=__doc__)
     parser.add_argument("--documents", type=float, nargs="+", default=[1e5, 1e6, 1e7])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--verify", choices=["true", "estimate"], default="true")
     parser.add_argument("--folder", type=Path, help="where 10 kB a document are free (the system's temporary folder)")
-    parser.add_argument("--plot", type=Path, help="file for the cost curve of what runs/bench/duplicates.json has")
+    parser.add_argument("--plot", type=Path, help="file for the cost curve of what runs/bench/near_cost.json has")
     asked = parser.parse_args()
-    out = ROOT / "runs/bench/duplicates.json"
+    out = ROOT / "runs/bench/near_cost.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     known = {row["documents"]: row for row in json.loads(out.read_bytes())["rows"]} if out.exists() else {}
     for count in map(int, asked.documents):
@@ -167,7 +172,7 @@ def main() -> int:
         for name, entry in row["files"].items():
             print(f"    {name:32} {entry['files']:6} files {entry['bytes'] / 1e6:10.1f} MB", flush=True)
         rows = [known[n] for n in sorted(known)]
-        out.write_text(json.dumps({"bench": "duplicates", "rows": rows}, indent=2) + "\n", encoding="utf-8")
+        out.write_text(json.dumps({"bench": "near_cost", "rows": rows}, indent=2) + "\n", encoding="utf-8")
     rows = [known[n] for n in sorted(known)]
     if asked.plot:
         asked.plot.write_text(plot(rows), encoding="utf-8")

@@ -15,10 +15,10 @@ COLOURS: Final = ("#1f6fb4", "#c8501e", "#2c8a4b", "#7d4fa0")
 
 @dataclass(frozen=True)
 class Line:
-    """A name, and a value above 0 for each place on the x axis."""
+    """A name, and a value above 0 for each place on the x axis, or None."""
 
     name: str
-    values: Sequence[float]
+    values: Sequence[float | None]
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def _number(power: int) -> str:
 
 def drawn(x_name: str, at: Sequence[float], lines: Sequence[Line]) -> str:
     """The SVG; on grey, so that it can be read on a white page and on a black one."""
-    (x0, x1), (y0, y1) = _decades(at), _decades([v for line in lines for v in line.values])
+    (x0, x1), (y0, y1) = _decades(at), _decades([v for line in lines for v in line.values if v])
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
 
     def x(value: float) -> float:
@@ -55,7 +55,7 @@ def drawn(x_name: str, at: Sequence[float], lines: Sequence[Line]) -> str:
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{x_name}</text>')
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
-        points = [(x(a), y(v)) for a, v in zip(at, line.values, strict=True)]
+        points = [(x(a), y(v)) for a, v in zip(at, line.values, strict=True) if v]
         path = "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
         out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{colour}"/>' for a, b in points]
