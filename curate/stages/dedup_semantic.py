@@ -61,6 +61,10 @@ class DedupSemantic(Paired):
         """How cells are drawn."""
         return {"cells": self.cells, "hashes": self.hashes, "seed": _SEED, "bound": self.bound}
 
+    def buckets(self) -> int:
+        """One for each cell."""
+        return self.cells
+
     def bucketed(self, docs: Batch, ctx: Context) -> Bucketed:
         """A cell of each table."""
         from curate.quality.cells import cells

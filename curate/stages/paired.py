@@ -43,6 +43,8 @@ _BUCKET: Final = pa.schema(
 
 _BUCKET_BYTES: Final = 80
 """Of a document's row in a bucket, without criteria."""
+_KEY_BYTES: Final = 17
+"""Of each bucket in a document's row before it has a number: key, band, and a byte of a sketch for each minimum."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class Paired(Indexed, KeepsFirst):
         earlier = (Read(self._earlier, _BUCKETS),) if self.against else ()
         known = (Read(self._known, _INDEXED, at="ends"),) if self.against else ()
         rows = Read(self._meet, row_bytes=self.buckets() * (_BUCKET_BYTES + 8 * len(self.keep)))
-        meet = Phase("candidates", (rows, *earlier), self._pair, (AGE, *self.rank_names))
+        order = (AGE, *self.rank_names) if self.against else self.rank_names
+        meet = Phase("candidates", (rows, *earlier), self._pair, order)
         return (meet, *self.verifier().phases("candidates", known), *self.settled(), *self._indexing())
 
     def decides(self) -> str:
@@ -148,17 +151,14 @@ class Paired(Indexed, KeepsFirst):
         there: npt.NDArray[np.bool_] | None = None,
         places: pa.Array | None = None,
     ) -> pa.Table:
+        """Rows of buckets; where there are no earlier ones, and all are there, without the columns that would say so."""
         count = len(keys)
-        return pa.table(
-            {
-                KEY: pa.array(keys, pa.uint64()),
-                AGE: pa.array(np.full(count, age, np.uint32)),
-                "band": pa.array(bands, pa.uint8()),
-                **columns,
-                "there": pa.array(np.ones(count, np.bool_) if there is None else there),
-                "places": pa.array(np.ones(count, np.uint16)) if places is None else places,
-            }
-        )
+        table = pa.table({KEY: pa.array(keys, pa.uint64()), "band": pa.array(bands, pa.uint8()), **columns})
+        if there is None and not self.against:
+            return table
+        table = table.append_column(AGE, pa.array(np.full(count, age, np.uint32)))
+        table = table.append_column("there", pa.array(np.ones(count, np.bool_) if there is None else there))
+        return table.append_column("places", pa.array(np.ones(count, np.uint16)) if places is None else places)
 
     def _pair(self, rows: pa.Table, span: Span, ctx: Context) -> Iterator[pa.Table]:
         """Candidates of each bucket: no two of them earlier ones."""
@@ -212,8 +212,9 @@ class Paired(Indexed, KeepsFirst):
         if not self.index:
             return ()
         taken = (Read(self._taken, _BUCKETS),) if self.against else ()
+        described = Read(self._described, row_bytes=_BUCKET_BYTES + self.buckets() * _KEY_BYTES)
         return (
-            Phase(_KEPT, (Read(self._described), Read(self._went, "verdicts")), self._number, ("gone",)),
+            Phase(_KEPT, (described, Read(self._went, "verdicts")), self._number, ("gone",)),
             Phase(_PLACES, (Read(self._placed, _KEPT), *taken), self._place, (AGE, *self.rank_names)),
         )
 

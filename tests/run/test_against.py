@@ -104,6 +104,25 @@ def test_matches_name_the_earlier_document_and_its_index(tmp_path: Path) -> None
     assert {d["similarity"] for d in second.values()} == {1.0}
 
 
+@pytest.mark.parametrize("use", ["dedup.exact", "dedup.near"])
+def test_independent_indexes_can_be_joined(tmp_path: Path, use: str) -> None:
+    """What is in any of them is a duplicate, whatever they have in common."""
+    write_snapshots(
+        tmp_path, [["one two", "both of them"], ["both of them", "three"], ["one two", "both of them", "three", "new"]]
+    )
+    for number in (0, 1):
+        source = step(f"s{number}", "read.jsonl", paths=[f"s{number}/*.jsonl"])
+        decided(
+            tmp_path / f"run{number}", write(tmp_path / f"{number}.yaml", [source, step("unique", use, index=True)])
+        )
+    for order in (["run0/unique", "run1/unique"], ["run1/unique", "run0/unique"]):
+        steps = [step("s2", "read.jsonl", paths=["s2/*.jsonl"]), step("unique", use, against=order)]
+        found, record = decided(tmp_path / f"run2-{order[0][3]}", write(tmp_path / "2.yaml", steps))
+        assert record.counts.rows_out == 1
+        names = {open_index((tmp_path / place).resolve()).short: place for place in order}
+        assert sorted({names[detail["index"]] for detail in found.values()}) == sorted(order)
+
+
 def test_an_index_stands_for_its_content(tmp_path: Path) -> None:
     """Splits, partitions and places don't bear on what an index is called; documents do."""
     found = set()
