@@ -138,7 +138,7 @@ def plot(rows: list[dict[str, Any]]) -> str:
     """Seconds, bytes written and a worker's memory over documents, as SVG."""
     at = [row["documents"] for row in rows]
     lines = (
-        Line("seconds of dedup.near, two workers", [row["seconds"] for row in rows]),
+        Line("seconds of dedup.near", [row["seconds"] for row in rows]),
         Line("CPU seconds of reading and dedup.near", [row.get("cpu_seconds") for row in rows]),
         Line("MB written between its phases", [row["bytes"] / 1e6 for row in rows]),
         Line("MiB of the largest worker", [row["worker_mib"] for row in rows]),

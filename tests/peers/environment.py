@@ -33,7 +33,7 @@ REQUIREMENTS = {
     "nemo-curator": ["nemo-curator==1.4.0", "torch==2.13.0"],
     "datasketch": ["datasketch==2.0.0"],
     "rensa": ["rensa==0.5.0"],
-    "data-juicer": ["py-data-juicer==1.6.1"],
+    "data-juicer": ["py-data-juicer==1.6.1", "aiohttp"],
     # Without Spark and a neural model, which its MinHash does not use.
     "text-dedup": [
         *("datasets", "scipy", "click<9", "click-option-group<0.6", "fire<0.7", "rich<14", "xxhash", "regex"),
