@@ -135,6 +135,11 @@ def _letter(byte):
 
 
 @njit(nogil=True, cache=True)
+def _plain(byte):
+    return _letter(byte) or 48 <= byte <= 57
+
+
+@njit(nogil=True, cache=True)
 def _blank(data, at, stop):
     """Whether white space, or the end, is at a place."""
     if at >= stop:
@@ -232,6 +237,23 @@ def _row(data, at, stop, kinds, names, meanings, variants, out, to):
     gap = False
     line = False
     while at < stop:
+        if _plain(data[at]):
+            # Most of a text: runs of letters and digits, copied as they are.
+            if gap and _stays(last, _WORD, line, False, _letter(data[at])):
+                out[to] = 32
+                to += 1
+            gap = False
+            line = False
+            last = _WORD
+            while at < stop and _plain(data[at]):
+                out[to] = data[at]
+                to += 1
+                at += 1
+            continue
+        if data[at] == 32:
+            gap = True
+            at += 1
+            continue
         end, becomes = _token(data, at, stop, names, meanings, variants)
         if becomes == _SPACE:
             gap = True
