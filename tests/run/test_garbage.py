@@ -81,8 +81,9 @@ def files(store: Path) -> dict[str, int]:
 
 
 def without_attempts(names: dict[str, int]) -> Counter[str]:
-    """Names without the digits that tell one attempt from another."""
-    return Counter(re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", name) for name in names)
+    """Names without the digits that tell one attempt from another; those of an index's folder stand for its files'."""
+    attempts = r"-[0-9a-f]{12}(?=[./]|$)|(?<=out-)[0-9a-f]{16}(?=/(?:hashes-|index\.json))"
+    return Counter(re.sub(attempts, "", name) for name in names)
 
 
 def reachable(store: Path) -> set[str]:

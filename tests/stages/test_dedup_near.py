@@ -213,7 +213,7 @@ STAGES = [
 
 @pytest.mark.parametrize("stage", STAGES, ids=["default", "estimate", "many", "bound", "characters"])
 @given(st.lists(st.lists(st.integers(0, 3), min_size=0, max_size=12), max_size=25), st.integers(1, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_by_brute_force(stage, rows, partitions):
     """The whole stage against all pairs that share a bucket, their true similarity, and one pass in keep order."""
     docs = documents([" ".join(f"w{w}" for w in row) for row in rows])
@@ -327,7 +327,7 @@ def test_settings():
     st.integers(1, 3),
     st.integers(0, 9),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, verify, bound, similarity, partitions, seed):
     """Each against the indexes of those before it, buckets larger than the bound included: the same documents go, for the
     same ones and with the same similarity, as from all together with the earlier ones preferred."""
