@@ -189,8 +189,8 @@ class Engine:
             return None
         record = StepRecord.load(value)
         files = [*record.shards, *record.files]
-        if files and not dataset.complete(self.store, str(record.folder), files):
-            self.reporter.note(f"{record.folder}: files are gone: step '{step.id}' writes them again")
+        if files and not dataset.complete(self.store, str(record.published), files):
+            self.reporter.note(f"{record.published}: files are gone: step '{step.id}' writes them again")
             return None
         return record
 
@@ -325,7 +325,7 @@ class Engine:
 
     def _publish(self, step: str) -> None:
         record = self.records[step]
-        folder = record.folder or record.indexed
+        folder = record.published
         if folder is not None:
             if not record.shards:
                 check_written(self.store, folder, record.report)

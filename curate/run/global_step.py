@@ -46,7 +46,8 @@ def run_global(
     told = {name: rows for name in stage.reported() if (rows := phases.rows(name)) is not None}
     record.report = dict(stage.report(told, engine.context(step))) if stage.reported() else {}
     if isinstance(stage, Indexed) and stage.index:
-        record.indexed, record.report["index"] = write_index(engine, step, stage, identity, folder, phases.results)
+        made = write_index(engine, step, stage, identity, folder, phases.results)
+        record.indexed, record.files, record.report["index"] = made
     for number, (key, part) in enumerate(zip(keys, parts, strict=True)):
         if number in tasks:
             receipt = receipts[key]

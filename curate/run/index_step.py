@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
-from curate.run.dataset import assemble
+from curate.run.dataset import assemble, small_files
 from curate.run.task import Task
 from curate.stages.base import Context
 from curate.stages.indexed import Indexed
@@ -53,28 +53,28 @@ class IndexTask(Task):
         """Read, choose, write, batch by batch."""
         left = self.stage.leaves()[self.table]
         file = self.store.fresh(self.folder, self.table, ".arrow")
-        content, rows = (0, 0), 0
+        contents, rows = [], 0
         with self.store.writing(file) as path:
             with table_writer(path, left.schema) as out:
                 for batch in read_batches(self.store.data(self.rows)):
                     chosen = left.rows(pa.Table.from_batches([batch])).combine_chunks()
                     for each in chosen.to_batches():
                         out.write(each)
-                    content = _sum(content, sum128([chosen.column(name) for name in left.content]))
+                    contents.append(sum128([chosen.column(name) for name in left.content]))
                     rows += chosen.num_rows
             size = path.stat().st_size
-        return {"file": file, "rows": rows, "size": size, "content": content}
+        return {"file": file, "rows": rows, "size": size, "content": _sum(contents)}
 
 
-def _sum(one: Iterable[int], other: Iterable[int]) -> tuple[int, int]:
-    first, second = ((a + b) & _M64 for a, b in zip(one, other, strict=True))
+def _sum(parts: Iterable[Sequence[int]]) -> tuple[int, int]:
+    first, second = (sum(halves) & _M64 for halves in zip((0, 0), *parts, strict=True))
     return first, second
 
 
 def write_index(
     engine: Engine, step: PlannedStep, stage: Indexed, identity: str, folder: str, results: Mapping[str, list[Result]]
-) -> tuple[str, dict[str, Any]]:
-    """Make the index's files and put them together; the folder's key, and what the manifest says of it.
+) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    """Make the index's files and put them together; the folder's key, its files, and what the manifest says of it.
 
     Args:
         results: tasks that gave rows, by phase.
@@ -100,8 +100,10 @@ def write_index(
     index = _facts(stage, ctx, found)
     shards = [{"file": r["file"], "name": _name(r), "size": r["size"]} for some in found.values() for r in some]
     key = fingerprint("index", index.content, [shard["name"] for shard in shards])
-    made = assemble(engine.store, folder, key, shards, {FACTS: index_facts(index)})
-    return made, {"content": index.content, "documents": index.documents}
+    facts = {FACTS: index_facts(index)}
+    made = assemble(engine.store, folder, key, shards, facts)
+    files = [{"name": shard["name"], "size": shard["size"]} for shard in shards] + small_files(facts)
+    return made, files, {"content": index.content, "documents": index.documents}
 
 
 def _name(receipt: Mapping[str, Any]) -> str:
@@ -112,11 +114,7 @@ def _name(receipt: Mapping[str, Any]) -> str:
 def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]]]) -> Index:
     against = tuple(index.content for index in stage.indexes(ctx))
     settings = dict(stage.index_settings())
-    sums: dict[str, tuple[int, int]] = {}
-    for table, receipts in found.items():
-        sums[table] = (0, 0)
-        for receipt in receipts:
-            sums[table] = _sum(sums[table], receipt["content"])
+    sums = {table: _sum(r["content"] for r in receipts) for table, receipts in found.items()}
     tables = {
         table: tuple(TableFile(_name(r), r["rows"], r["size"]) for r in receipts) for table, receipts in found.items()
     }

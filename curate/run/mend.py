@@ -100,9 +100,8 @@ def _named(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(item, dict):
             for key in named_files(item):
                 yield key, item if key in (item.get("file"), item.get("folder")) else {}
-            if item.get("shards"):
-                for file in (*item["shards"], *item.get("files", ())):
-                    yield f"{item['folder']}/{file['name']}", file
+            for file in (*item.get("shards", ()), *item.get("files", ())):
+                yield f"{item.get('folder') or item['indexed']}/{file['name']}", file
 
 
 def wrong(store: Store, key: str, facts: dict[str, Any]) -> str:

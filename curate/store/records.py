@@ -120,7 +120,7 @@ class StepRecord:
         indexed: key of the folder with the index of what it kept, if it leaves one.
         report: plain values for the manifest.
         shards: final files with rows, size and sha256.
-        files: name, size and sha256 of the small files beside them.
+        files: name and size of the other files in its folder, or in its index; of small ones the sha256, too.
     """
 
     step: str
@@ -136,6 +136,11 @@ class StepRecord:
     shards: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     indexed: str | None = None
+
+    @property
+    def published(self) -> str | None:
+        """Key of the folder that is found under the step's name."""
+        return self.folder or self.indexed
 
     def dump(self) -> dict[str, Any]:
         """To JSON."""

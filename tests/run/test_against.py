@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from snapshots import at_once, decided, joined, one_by_one, write_snapshots
 from curate.errors import CurateError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
-from curate.store.files import encode_json
-from curate.store.index import open_index
+from curate.run.mend import check_store
+from curate.store.files import Store, encode_json
+from curate.store.index import check_whole, open_index
 from curate.store.sealed import seal_json
+from curate.store.tables import TableReader, open_table
 
 
 def test_exact_one_by_one_is_all_at_once(tmp_path: Path) -> None:
@@ -220,6 +223,35 @@ def test_an_index_made_anew_is_the_same_to_whom_uses_it(indexed: Path, tmp_path:
     assert found[0][:2] == found[1][:2]
     assert len(found[0][0]) == 1
     assert set(found[0][2]) < set(found[1][2]), "what was read of other files is read anew"
+
+
+@pytest.mark.parametrize("pattern", ["hashes-*.arrow", "index.json"])
+def test_an_index_that_is_not_whole_is_made_anew(indexed: Path, tmp_path: Path, pattern: str) -> None:
+    """By the run that made it: of what is gone at once, of what changed with --verify."""
+    run, recipe = tmp_path / "run0", indexed / "0.yaml"
+    _, record = decided(run, recipe)
+    there = run / "unique"
+    file = next(there.glob(pattern))
+    file.unlink()
+    decided(run, recipe)
+    check_whole(open_index(there))
+    file = next(there.glob(pattern)).resolve()
+    data = file.read_bytes()
+    file.unlink()  # what the folder was made of stays as it is
+    file.write_bytes(data[:40] + bytes([data[40] ^ 255]) + data[41:])
+    said: list[str] = []
+    assert check_store(Store(run), said.append) == 1
+    assert file.name in said[0]
+    decided(run, recipe)
+    assert open_index(there).content == record.report["index"]["content"]
+    assert [table.read_all().num_rows for table in tables(there)] == [2]
+
+
+def tables(index: Path) -> Iterator[TableReader]:
+    """The files of an index's hashes, opened."""
+    for path in open_index(index).files("hashes"):
+        with open_table(path) as table:
+            yield table
 
 
 def test_an_index_may_lie_anywhere(indexed: Path, tmp_path: Path) -> None:
