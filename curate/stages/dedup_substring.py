@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from curate.stages.base import AT, KEY, PART, ROW, Context, Phase, Read, Span
 from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
+from curate.stages.edges import addresses
 from curate.stages.keep_order import KeepsFirst
 from curate.stages.registry import register
 from curate.stages.repeated_units import changes, little_left
@@ -126,19 +127,19 @@ class DedupSubstring(KeepsFirst, CutsSpans):
 
     def _anchors(self, docs: Batch, ctx: Context) -> pa.Table:
         """Every anchor, and runs of a document that repeat themselves."""
+        from curate.text.pairs import spread
         from curate.text.winnow import anchors
 
         found = anchors(*self._symbols(docs), self.length, max(1, int(self.length * SPREAD)))
         runs = found.runs
         row = pa.array(np.concatenate([found.rows, runs[:, 0]]))
-        part, number = docs.column(PART).take(row), docs.column(ROW).take(row)
         alone = np.full(len(runs), _RUN)
-        keys = np.concatenate([found.keys, _spread(part, number)[len(found.rows) :]])
+        keys = np.concatenate([found.keys, spread(addresses(docs))[runs[:, 0]]])
         return pa.table(
             {
                 KEY: pa.array(keys),
-                PART: part,
-                ROW: number,
+                PART: docs.column(PART).take(row),
+                ROW: docs.column(ROW).take(row),
                 "at": _narrow(found.at, alone),
                 "start": _narrow(found.starts, runs[:, 1]),
                 "stop": _narrow(found.stops, runs[:, 2]),
@@ -264,9 +265,11 @@ class DedupSubstring(KeepsFirst, CutsSpans):
         return both.append_column("state", pa.array(np.full(both.num_rows, _CUT, np.uint8)))
 
     def _settled(self, rows: Batch, ctx: Context) -> pa.Table:
+        from curate.text.pairs import spread
+
         table = pa.Table.from_batches([rows.rows])
         table = table.filter(pc.equal(table.column("state"), _CUT)).select([PART, ROW, "start", "stop"])
-        return table.append_column(KEY, pa.array(_spread(table.column(PART), table.column(ROW))))
+        return table.append_column(KEY, pa.array(spread(addresses(table))))
 
     def _cuts(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         columns = {name: rows.column(name) for name in (PART, ROW, "start", "stop")}
@@ -295,12 +298,6 @@ class DedupSubstring(KeepsFirst, CutsSpans):
     def leaves(self, docs: Batch, left: pa.Array, ctx: Context) -> tuple[pa.Array, pa.Array]:
         """Documents that have too little left, white space at both ends not counted."""
         return little_left(docs.text, left, self.min_left_chars, self.min_left_share)
-
-
-def _spread(part: pa.Array, row: pa.Array) -> npt.NDArray[np.uint64]:
-    """Addresses as keys that are spread over all of uint64."""
-    address = (part.to_numpy().astype(np.uint64) << np.uint64(32)) | row.to_numpy().astype(np.uint64)
-    return address * np.uint64(0x9E3779B97F4A7C15)
 
 
 def _narrow(*values: npt.NDArray[np.int64]) -> pa.Array:

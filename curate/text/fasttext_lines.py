@@ -12,7 +12,7 @@ from numba import njit
 
 from curate.text import unicode
 from curate.text.arrow import Bytes, Offsets, from_text
-from curate.text.utf8 import decode, read64
+from curate.text.utf8 import decode, encode, read64
 
 if TYPE_CHECKING:
     from curate.text.words import Words
@@ -106,32 +106,10 @@ def _small(offsets, data, fold):
                     out[to + i] = data[at + i]
                 to += width
             else:
-                to = _write(out, to, folded)
+                to = encode(out, to, folded)
             at += width
         ends[row + 1] = to
     return ends, out[:to]
-
-
-@njit(nogil=True, cache=True)
-def _write(out, to, point):
-    """Write a code point as UTF-8 at ``out[to]``; the place behind it."""
-    if point < 0x80:
-        out[to] = point
-        return to + 1
-    if point < 0x800:
-        out[to] = 0xC0 | (point >> 6)
-        out[to + 1] = 0x80 | (point & 63)
-        return to + 2
-    if point < 0x10000:
-        out[to] = 0xE0 | (point >> 12)
-        out[to + 1] = 0x80 | ((point >> 6) & 63)
-        out[to + 2] = 0x80 | (point & 63)
-        return to + 3
-    out[to] = 0xF0 | (point >> 18)
-    out[to + 1] = 0x80 | ((point >> 12) & 63)
-    out[to + 2] = 0x80 | ((point >> 6) & 63)
-    out[to + 3] = 0x80 | (point & 63)
-    return to + 4
 
 
 def small_letters(offsets: Offsets, data: Bytes) -> tuple[Offsets, Bytes]:

@@ -34,7 +34,7 @@ from curate.text import unicode
 from curate.text.arrow import buffers, from_text
 from curate.text.hashing import xxh64, xxh64_rows
 from curate.text.normal import canonical, is_space
-from curate.text.utf8 import decode
+from curate.text.utf8 import decode, encode
 
 __all__ = ["LAYOUT", "SIGNS", "SIZED", "VARIANTS", "maths_profile"]
 
@@ -210,27 +210,6 @@ def _stays(last, kind, line, signed, letter):
 
 
 @njit(nogil=True, cache=True)
-def _put(out, to, point):
-    """Write a code point as UTF-8; where it ends."""
-    if point < 0x80:
-        out[to] = point
-        return to + 1
-    if point < 0x800:
-        out[to] = 0xC0 | (point >> 6)
-    elif point < 0x10000:
-        out[to] = 0xE0 | (point >> 12)
-        to += 1
-        out[to] = 0x80 | ((point >> 6) & 63)
-    else:
-        out[to] = 0xF0 | (point >> 18)
-        out[to + 1] = 0x80 | ((point >> 12) & 63)
-        to += 2
-        out[to] = 0x80 | ((point >> 6) & 63)
-    out[to + 1] = 0x80 | (point & 63)
-    return to + 2
-
-
-@njit(nogil=True, cache=True)
 def _row(data, at, stop, kinds, names, meanings, variants, out, to):
     """Write the normal form of one row; where it ends. It is never longer than the row."""
     last = _START
@@ -274,9 +253,9 @@ def _row(data, at, stop, kinds, names, meanings, variants, out, to):
         line = False
         last = kind
         if becomes >= 0:
-            to = _put(out, to, becomes)
+            to = encode(out, to, becomes)
         elif becomes == _DISPLAY:
-            to = _put(out, _put(out, to, 36), 36)
+            to = encode(out, encode(out, to, 36), 36)
         else:
             for i in range(at, end):
                 if i != at + 1 or becomes != _SHORTER:

@@ -27,6 +27,7 @@ __all__ = [
     "UNSTABLE",
     "canonical",
     "code_profile",
+    "composed",
     "folded",
     "is_space",
     "prose_profile",
@@ -88,20 +89,27 @@ def _replaced(text: pa.Array, mask: npt.NDArray[np.bool_], rows: pa.Array) -> pa
     return pc.replace_with_mask(text, pa.array(mask), rows)
 
 
-def canonical(text: pa.Array) -> pa.Array:
-    """Text in NFC with CRLF and CR as LF, large_string, nulls as empty rows; untouched rows are not copied.
+def composed(text: pa.Array, flags: npt.NDArray[np.uint8] | None = None) -> pa.Array:
+    """Text (large_string, no nulls) in NFC; the same array where no row changes. ``flags``: ``row_flags(text)``, if known.
 
     NFC is utf8proc's through ``pyarrow.compute.utf8_normalize``, asked for rows that the committed tables do not know to
     be in NFC already; rows that are no valid UTF-8 keep their form.
     """
+    flags = row_flags(text) if flags is None else flags
+    compose = (flags & (UNSTABLE | INVALID)) == UNSTABLE
+    if not compose.any():
+        return text
+    return _replaced(text, compose, pc.utf8_normalize(text.filter(pa.array(compose)), form="NFC"))
+
+
+def canonical(text: pa.Array) -> pa.Array:
+    """Text in NFC with CRLF and CR as LF, large_string, nulls as empty rows; untouched rows are not copied (see ``composed``)."""
     if not pa.types.is_large_string(text.type):
         text = text.cast(pa.large_string())
     if text.null_count:
         text = pc.fill_null(text, "")
     flags = row_flags(text)
-    compose = (flags & (UNSTABLE | INVALID)) == UNSTABLE
-    if compose.any():
-        text = _replaced(text, compose, pc.utf8_normalize(text.filter(pa.array(compose)), form="NFC"))
+    text = composed(text, flags)
     returns = (flags & CARRIAGE_RETURN) != 0
     if returns.any():
         rows = text.filter(pa.array(returns))

@@ -13,15 +13,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from numba import njit
 
-from curate.text.arrow import Bytes, Offsets, buffers
+from curate.text.arrow import buffers
 from curate.text.hashing import xxh64
-from curate.text.normal import INVALID, UNSTABLE, row_flags
+from curate.text.normal import composed, is_space
 from curate.text.swar import TOPS, lowered, trailing, write64, zeros
 from curate.text.unicode import folding
-from curate.text.utf8 import decode, read64
+from curate.text.utf8 import decode, encode, read64
 
 __all__ = ["Units", "units"]
 
@@ -71,34 +70,6 @@ class Units(NamedTuple):
     checks: npt.NDArray[np.uint32]
 
 
-@njit(nogil=True, cache=True, _nrt=False)
-def _wide_space(point):
-    """White space above ASCII: Unicode's White_Space (PropList.txt, stable since Unicode 6.3)."""
-    return point in (0x85, 0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000) or 0x2000 <= point <= 0x200A
-
-
-@njit(nogil=True, cache=True, _nrt=False)
-def _put(out, to, point):
-    """Write a code point as UTF-8; where the next one goes."""
-    if point < 0x80:
-        out[to] = point
-        return to + 1
-    if point < 0x800:
-        out[to] = 0xC0 | (point >> 6)
-        out[to + 1] = 0x80 | (point & 63)
-        return to + 2
-    if point < 0x10000:
-        out[to] = 0xE0 | (point >> 12)
-        out[to + 1] = 0x80 | ((point >> 6) & 63)
-        out[to + 2] = 0x80 | (point & 63)
-        return to + 3
-    out[to] = 0xF0 | (point >> 18)
-    out[to + 1] = 0x80 | ((point >> 12) & 63)
-    out[to + 2] = 0x80 | ((point >> 6) & 63)
-    out[to + 3] = 0x80 | (point & 63)
-    return to + 4
-
-
 @njit(nogil=True, cache=True, inline="always")
 def _small(data, at, stop, fold):
     """The character at a place in lower case, 32 for any white space, a byte that begins none as its negative; where the
@@ -112,7 +83,7 @@ def _small(data, at, stop, fold):
     point, width = decode(data, at, stop)
     if point < 0:
         return -np.int64(byte), at + 1
-    if _wide_space(point):
+    if is_space(point):
         return np.int64(32), at + width
     return np.int64(fold[point]) if point < len(fold) else point, at + width
 
@@ -161,7 +132,7 @@ def _fold(data, at, stop, fold, out):
                 out[to] = abs(point)
                 to += 1
             else:
-                to = _put(out, to, point)
+                to = encode(out, to, point)
             chars += 1
     return to, chars
 
@@ -175,7 +146,7 @@ def _blank(data, at, stop):
         width = 1
         if kind == _HIGH:
             point, width = decode(data, at, stop)
-            if not _wide_space(point):
+            if not is_space(point):
                 return False
         at += width
     return True
@@ -260,13 +231,11 @@ def units(text: pa.Array, least: int, *, paragraphs: bool) -> Units:
     at least ``least`` code points. Blank lines are none, and belong to the paragraph before them."""
     offsets, data = buffers(text)
     rows, starts, stops, ends = _ranges(offsets, data, paragraphs)
-    flags = row_flags(text)
-    compose = (flags & (UNSTABLE | INVALID)) == UNSTABLE
     where = (offsets, data, rows, starts, stops)
-    if compose.any():
+    normal = composed(text)
+    if normal is not text:
         # NFC changes neither how many lines there are nor which of them are blank.
-        composed = pc.utf8_normalize(text.filter(pa.array(compose)), form="NFC")
-        other: tuple[Offsets, Bytes] = buffers(pc.replace_with_mask(text, pa.array(compose), composed))
+        other = buffers(normal)
         where = (*other, *_ranges(*other, paragraphs)[:3])
     hashes, checks, chars = _hashes(*where, folding())
     counts = chars >= max(least, 1)

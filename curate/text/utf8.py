@@ -1,6 +1,6 @@
 # ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""UTF-8 in kernels: reading eight bytes at once, and decoding that survives any bytes."""
+"""UTF-8 in kernels: reading eight bytes at once, writing code points, and decoding that survives any bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["decode", "read64"]
+__all__ = ["decode", "encode", "read64"]
 
 
 @intrinsic
@@ -50,3 +50,25 @@ def decode(data, at, stop):
     if width == 4 and (point < 0x10000 or point > 0x10FFFF):
         return np.int64(-1), 1
     return point, width
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def encode(out, to, point):
+    """Write a code point as UTF-8 at ``out[to]``; the place behind it."""
+    if point < 0x80:
+        out[to] = point
+        return to + 1
+    if point < 0x800:
+        out[to] = 0xC0 | (point >> 6)
+        out[to + 1] = 0x80 | (point & 63)
+        return to + 2
+    if point < 0x10000:
+        out[to] = 0xE0 | (point >> 12)
+        out[to + 1] = 0x80 | ((point >> 6) & 63)
+        out[to + 2] = 0x80 | (point & 63)
+        return to + 3
+    out[to] = 0xF0 | (point >> 18)
+    out[to + 1] = 0x80 | ((point >> 12) & 63)
+    out[to + 2] = 0x80 | ((point >> 6) & 63)
+    out[to + 3] = 0x80 | (point & 63)
+    return to + 4

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.hashing import mix64, xxh64
+from curate.text.minhash import splitmix
 from curate.text.ngrams import BASE, power
 
 __all__ = ["Anchors", "anchors", "contents", "matches"]
@@ -29,18 +30,8 @@ __all__ = ["Anchors", "anchors", "contents", "matches"]
 _SECOND: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _table() -> npt.NDArray[np.uint64]:
-    """What a byte counts in a hash, uint64[256]: splitmix64 of its number."""
-    found = []
-    for byte in range(256):
-        z = ((byte + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
-        found.append(z ^ (z >> 31))
-    return np.array(found, np.uint64)
-
-
-_VALUES: Final = _table()
+_VALUES: Final = splitmix(0, 256)
+"""What each byte counts in a hash."""
 
 
 class Anchors(NamedTuple):

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from curate.text.hashing import mix64
 from curate.text.swar import load, lowered, near
-from curate.text.utf8 import decode, read64
+from curate.text.utf8 import decode, encode, read64
 
 __all__ = ["fnv", "hashes_of", "long_hash", "near_hash", "raw_hashes", "word_hash"]
 
@@ -80,24 +80,7 @@ def _hash_folded(data, at, stop, fold, buffer):
         elif point < len(fold):
             point = np.int64(fold[point])
         at += width
-        if point < 0x80:
-            buffer[size] = point
-            size += 1
-        elif point < 0x800:
-            buffer[size] = 0xC0 | (point >> 6)
-            buffer[size + 1] = 0x80 | (point & 63)
-            size += 2
-        elif point < 0x10000:
-            buffer[size] = 0xE0 | (point >> 12)
-            buffer[size + 1] = 0x80 | ((point >> 6) & 63)
-            buffer[size + 2] = 0x80 | (point & 63)
-            size += 3
-        else:
-            buffer[size] = 0xF0 | (point >> 18)
-            buffer[size + 1] = 0x80 | ((point >> 12) & 63)
-            buffer[size + 2] = 0x80 | ((point >> 6) & 63)
-            buffer[size + 3] = 0x80 | (point & 63)
-            size += 4
+        size = encode(buffer, size, point)
     return word_hash(buffer, np.int64(0), np.int64(size))
 
 
