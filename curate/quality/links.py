@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.hashing import mix64
-from curate.text.minhash import splitmix
+from curate.text.hashing import mix64, splitmix
 from curate.text.ngrams import Ngrams
 
 __all__ = ["BANDS", "ROWS", "links", "lower"]

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from curate.stages.base import AGAIN, AT, KEY, PART, ROW, VERDICTS, Context, Phase, Read, Rounds, Span
 from curate.stages.edges import EARLIER, LATER, addresses, parts_and_rows
 from curate.stages.keep_order import KeepsFirst, details
+from curate.stages.sorted_rows import changes, firsts
 from curate.stages.verified import PAIRS, Verifier
 from curate.text.batch import Batch
 
@@ -96,7 +97,7 @@ class Clusters:
         return _keyed(_links([(_EDGE, ends, np.concatenate([two, one])), (_MEMBER, ends, ends)], 0))
 
     def _distinct(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        return _once(rows.drop_columns([KEY]))
+        return firsts(rows.drop_columns([KEY]), *_ORDER)
 
     def _by_label(self, rows: Batch, ctx: Context) -> pa.Table:
         return _keyed(pa.Table.from_batches([rows.rows]))
@@ -105,7 +106,7 @@ class Clusters:
         """Half of a contraction: see the module."""
         label, kind, other = (rows.column(name).to_numpy() for name in _ORDER)
         step = int(rows.column("step")[0].as_py())
-        begins = np.flatnonzero(np.concatenate(([True], label[1:] != label[:-1])))
+        begins = np.flatnonzero(changes(rows, "label"))
         group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(label))))
         edge, half, member = (kind == k for k in (_EDGE, _HALF, _MEMBER))
         if step % 2:
@@ -115,7 +116,7 @@ class Clusters:
             kept = half & (mine != other)
             left = [(_EDGE, mine[kept], other[kept]), (_MEMBER, label[member], other[member])]
             return _again(_links(left, step + 1))
-        edge[1:] &= (label[1:] != label[:-1]) | (other[1:] != other[:-1]) | (kind[1:] != kind[:-1])  # each once
+        edge &= changes(rows, *_ORDER)  # each once
         chosen = _first_neighbour(label[begins], group[edge], other[edge], step)
         busy = np.zeros(len(begins), np.bool_)
         busy[group[edge]] = True
@@ -175,10 +176,9 @@ class Clusters:
 
         cluster, place = rows.column("cluster").to_numpy(), addresses(rows)
         size = rows.column("bytes").to_numpy()
-        group = np.cumsum(np.concatenate(([True], cluster[1:] != cluster[:-1])))
-        sampled = _sampled(group, keyed_hash(rows.column("id").combine_chunks(), 0), size < _LARGE)
+        first = changes(rows, "cluster")
+        sampled = _sampled(np.cumsum(first), keyed_hash(rows.column("id").combine_chunks(), 0), size < _LARGE)
         band, shingles = np.zeros(len(cluster), np.uint8), size // _SHINGLE
-        first = np.concatenate(([True], cluster[1:] != cluster[:-1]))
 
         def told(i: Any, j: Any, block: U64, *, drops: bool) -> pa.Table:
             known = {"cluster": cluster[j], "drops": np.full(len(j), drops), "sampled": sampled[i] & sampled[j]}
@@ -208,8 +208,7 @@ class Clusters:
 
     def _sums(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """Of the largest clusters, and of all others together."""
-        cluster = rows.column("cluster").to_numpy()
-        begins = np.flatnonzero(np.concatenate(([True], cluster[1:] != cluster[:-1])))
+        begins = np.flatnonzero(changes(rows, "cluster"))
         drops, sampled, alike = (
             rows.column(name).to_numpy().astype(np.int64) for name in ("drops", "sampled", "alike")
         )
@@ -286,14 +285,6 @@ def _keyed(rows: pa.Table) -> pa.Table:
     from curate.text.pairs import spread
 
     return rows.append_column(KEY, pa.array(spread(rows.column("label").to_numpy())))
-
-
-def _once(rows: pa.Table) -> pa.Table:
-    """The first of rows that are alike and follow each other."""
-    first = np.ones(rows.num_rows, np.bool_)
-    columns = [rows.column(name).to_numpy() for name in _ORDER]
-    first[1:] = np.any([c[1:] != c[:-1] for c in columns], axis=0)
-    return rows.filter(pa.array(first))
 
 
 def _first_neighbour(labels: U64, group: npt.NDArray[np.int64], other: U64, step: int) -> U64:

@@ -42,7 +42,7 @@ class DedupExact(Indexed, KeepsFirst):
     A text that an index of ``against`` has goes, every copy of it; the detail names the earlier document and its index.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "exact_duplicate": "another document has the same text; the detail names the one that was kept"
@@ -85,7 +85,7 @@ class DedupExact(Indexed, KeepsFirst):
             PART: rows.column(PART),
             ROW: rows.column(ROW),
         }
-        return _keyed(columns, self.ages(rows.column(PART), _HASHES, ctx))
+        return _keyed(columns, self.ages(rows.column(PART).to_numpy(), _HASHES, ctx))
 
     def _groups(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """The new documents, each with the one that stays in its place, null where that is itself."""

@@ -21,7 +21,7 @@ from curate.text.batch import Batch
 
 if TYPE_CHECKING:
     from curate.text.minhash import Signatures
-    from curate.text.ngrams import Ngrams
+    from curate.text.ngrams import Ngrams, Units
 
 _SEED: Final = 0
 _SHORT: Final = 255
@@ -61,7 +61,7 @@ class DedupNear(Paired):
     so that ``a[i] + b`` and ``a(i) - b`` differ.
     """
 
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"
@@ -212,13 +212,13 @@ class DedupNear(Paired):
         return from_fixed(found.sketch), _of_short(docs, found.short)
 
 
-def _tokens(docs: Batch, ctx: Context) -> Any:
+def _tokens(docs: Batch, ctx: Context) -> Units:
     from curate.stages.tokenizer import load
     from curate.text.ngrams import tokens
 
     encoded = load(ctx.assets["tokenizer"]).encode(docs.text)
     rows = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    return tokens(rows, np.array([i for ids in encoded for i in ids], np.int64))
+    return tokens(rows, np.concatenate([np.zeros(0, np.int32), *encoded]))
 
 
 def _whole(docs: Batch, which: npt.NDArray[np.int64]) -> pa.Array:

@@ -17,7 +17,8 @@ from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
 from curate.stages.edges import addresses
 from curate.stages.keep_order import KeepsFirst
 from curate.stages.registry import register
-from curate.stages.repeated_units import changes, little_left
+from curate.stages.repeated_units import little_left
+from curate.stages.sorted_rows import changes
 from curate.text.batch import Batch
 
 LEAST_BYTES: Final = 800

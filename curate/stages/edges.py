@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from curate.stages.base import AGAIN, KEY, PART, ROW, VERDICTS, Context, Phase, Read, Rounds, Span
 from curate.stages.keep_order import descending, details
+from curate.stages.sorted_rows import changes, firsts
 from curate.text.batch import Batch
 
 EARLIER: Final = "earlier"
@@ -104,10 +105,10 @@ class Settling:
 
     def _decide(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """What each document knows of itself after what it was told; see the module."""
-        key, side = rows.column(KEY).to_numpy(), rows.column("side").to_numpy()
-        begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        side = rows.column("side").to_numpy()
+        begins = np.flatnonzero(changes(rows, KEY))
         # Rows of a document are sorted by side: the first one says the most.
-        state = np.repeat(side[begins], np.diff(np.append(begins, len(key))))
+        state = np.repeat(side[begins], np.diff(np.append(begins, len(side))))
         leads = rows.filter(pa.array(side == _LEADS)).select([EARLIER, LATER, "similarity", "kept"])
         state = state[side == _LEADS]
 
@@ -151,8 +152,7 @@ class Settling:
         )
 
     def _choose(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        later = rows.column(LATER).to_numpy()
-        best = rows.filter(pa.array(np.concatenate(([True], later[1:] != later[:-1]))))
+        best = firsts(rows, LATER)
         names, ages = ([], None) if self.of is None else self.of(best.column(EARLIER).to_numpy(), ctx)
         return pa.table(
             {

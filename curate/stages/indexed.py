@@ -80,11 +80,12 @@ class Indexed(Global):
         found = self.indexes(ctx)
         return {name: [file for index in found for file in index.files(name)] for name in self.leaves()}
 
-    def ages(self, docs_part: pa.Array, table: str, ctx: Context) -> npt.NDArray[np.uint32]:
-        """Which index each row of a table comes from, uint32[n], from its PART."""
-        ends = np.cumsum([len(index.tables[table]) for index in self.indexes(ctx)])
-        file = docs_part.to_numpy().astype(np.int64) - OUTSIDE
-        return np.searchsorted(ends, file, side="right").astype(np.uint32)
+    def ages(self, part: npt.NDArray[np.integer], table: str, ctx: Context) -> npt.NDArray[np.uint32]:
+        """AGE from the PART of rows of an index's table, and of documents: uint32[n]."""
+        indexes = self.indexes(ctx)
+        ends = np.cumsum([len(index.tables[table]) for index in indexes], dtype=np.int64)
+        found = np.searchsorted(ends, part.astype(np.int64) - OUTSIDE, side="right")
+        return np.where(part < OUTSIDE, len(indexes), found).astype(np.uint32)
 
     def check_indexes(self, indexes: Sequence[Index]) -> None:
         """Raise RecipeError for one that was made by another stage or with other settings, or without one that it builds on."""

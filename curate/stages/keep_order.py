@@ -31,6 +31,8 @@ _FORMS: Final = (
 )
 _YEAR: Final = re.compile(r"\d{4}")
 _MONTH: Final = re.compile(r"\d{4}-\d{2}")
+_COUNT: Final = re.compile(r"\d{9,}(\.\d*)?")
+"""A number that is too long for a date: seconds or milliseconds, which ISO 8601's short forms would find a time of day in."""
 
 
 class KeepsFirst(Global):
@@ -140,7 +142,12 @@ def _moments(docs: Batch, column: str) -> npt.NDArray[np.float64]:
     """
     values = pc.cast(strata(docs, column), pa.string()) if column.startswith(META) else docs.column(column)
     if pa.types.is_temporal(values.type):
-        values = values.cast(pa.timestamp("us", "UTC") if getattr(values.type, "tz", None) else pa.timestamp("us"))
+        if not (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
+            raise RecipeError(
+                f"column '{column}' holds {values.type}, not dates", cure="name a column of dates or numbers"
+            )
+        kind = pa.timestamp("us", "UTC") if getattr(values.type, "tz", None) else pa.timestamp("us")
+        values = values.cast(kind, safe=False)  # nanoseconds are rounded
         return pc.fill_null(values.cast(pa.int64()).cast(pa.float64()), float("nan")).to_numpy() / 1e6
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         found = pc.fill_null(numbers(docs, column), float("nan")).to_numpy(zero_copy_only=False)
@@ -156,7 +163,7 @@ def _moment(said: str) -> float:
     said = said.strip()
     whole = f"{said}-01-01" if _YEAR.fullmatch(said) else f"{said}-01" if _MONTH.fullmatch(said) else said
     try:
-        when = datetime.fromisoformat(whole)
+        when = datetime.fromisoformat("" if _COUNT.fullmatch(said) else whole)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         pass

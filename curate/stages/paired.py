@@ -122,15 +122,15 @@ class Paired(Indexed, KeepsFirst):
 
     def _earlier(self, rows: Batch, ctx: Context) -> pa.Table:
         """The rows of an index's buckets, which name a document by its address in the index."""
-        ages = self.ages(rows.column(PART), _BUCKETS, ctx)
+        age = int(self.ages(rows.column(PART).to_numpy()[:1], _BUCKETS, ctx)[0])  # a batch is of one file
         number = rows.column("document").to_numpy()
         columns = {
             **unranked(self.rank_names, pa.repeat(pa.scalar(bytes(16), ID_TYPE), len(rows))),
-            **self._address(number.astype(np.int64), int(ages[0]), ctx),
+            **self._address(number.astype(np.int64), age, ctx),
             "size": rows.column("size"),
         }
         keys, bands = rows.column("key").to_numpy(), rows.column("band").to_numpy()
-        return self._bucket_rows(keys, bands, columns, int(ages[0]), number != NONE, rows.column("places"))
+        return self._bucket_rows(keys, bands, columns, age, number != NONE, rows.column("places"))
 
     def _address(self, number: I64, age: int, ctx: Context) -> dict[str, pa.Array]:
         """PART and ROW of documents of one index; nothing that means anything for NONE."""
@@ -191,11 +191,7 @@ class Paired(Indexed, KeepsFirst):
 
     def _of(self, earlier: U64, ctx: Context) -> tuple[list[str], npt.NDArray[np.uint32]]:
         """Names of the indexes, and which of them each document is from: beyond the last one for a new one."""
-        indexes = self.indexes(ctx)
-        ends = OUTSIDE + np.cumsum([len(index.tables[_INDEXED]) for index in indexes], dtype=np.int64)
-        part = (earlier >> np.uint64(32)).astype(np.int64)
-        ages = np.searchsorted(ends, part, side="right") if indexes else np.zeros(len(part), np.int64)
-        return [index.short for index in indexes], np.where(part < OUTSIDE, len(indexes), ages).astype(np.uint32)
+        return [index.short for index in self.indexes(ctx)], self.ages(earlier >> np.uint64(32), _INDEXED, ctx)
 
     # -- the index --------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -14,6 +13,7 @@ from pydantic import Field
 from curate.stages.base import KEY, PART, ROW, Context, Phase, Read, Span
 from curate.stages.cuts_spans import CUTS, CutsSpans
 from curate.stages.keep_order import KeepsFirst
+from curate.stages.sorted_rows import changes
 from curate.text.batch import Batch
 
 
@@ -87,16 +87,6 @@ def little_left(before: pa.Array, left: pa.Array, chars: int, share: float) -> t
     )
     nothing = pa.scalar(None, pa.string())
     return pc.if_else(few, pa.scalar("little_left"), nothing), pc.if_else(few, said, nothing)
-
-
-def changes(rows: pa.Table, *columns: str) -> npt.NDArray[np.bool_]:
-    """Where rows begin that differ from those before them in one of the columns."""
-    found = np.zeros(rows.num_rows, np.bool_)
-    found[:1] = True
-    for name in columns:
-        values = rows.column(name).to_numpy()
-        found[1:] |= values[1:] != values[:-1]
-    return found
 
 
 REASONS: Mapping[str, str] = {

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from curate.stages.base import AT, KEY, PART, ROW, Context, Phase, Read, Span
 from curate.stages.edges import EARLIER, EDGES, LATER, addresses, parts_and_rows
+from curate.stages.sorted_rows import firsts
 from curate.text.batch import Batch
 
 I64 = npt.NDArray[np.int64]
@@ -23,6 +24,7 @@ I64 = npt.NDArray[np.int64]
 BLOCK: Final = "block"
 PAIRS: Final = pa.schema([(EARLIER, pa.uint64()), (LATER, pa.uint64()), (BLOCK, pa.uint64())])
 """A candidate pair: addresses of both documents, and a block of pairs that are compared together."""
+_END: Final = (PART, ROW, BLOCK)
 NODE_BYTES: Final = 8 << 20
 """Of what a map gives at once."""
 _ROW_BYTES: Final = 64
@@ -66,7 +68,7 @@ class Verifier:
         )
         return (
             Phase(pairs, (Read(self._by_pair, candidates),), self._distinct, (EARLIER, LATER, BLOCK)),
-            Phase(ends, (Read(self._ends, pairs),), self._distinct, (PART, ROW, BLOCK)),
+            Phase(ends, (Read(self._ends, pairs),), self._distinct, _END),
             Phase(verify, reads, self._compare, ("kind", EARLIER, LATER)),
         )
 
@@ -83,14 +85,8 @@ class Verifier:
         return pa.Table.from_batches([pairs.rows]).append_column(KEY, pa.array(key))
 
     def _distinct(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        """The first of rows that are the same pair, or the same address and block: they follow each other."""
-        rows = rows.drop_columns([KEY]).combine_chunks()
-        first = np.zeros(rows.num_rows, np.bool_)
-        first[:1] = True
-        for name in (EARLIER, LATER) if EARLIER in rows.schema.names else (PART, ROW, BLOCK):
-            values = rows.column(name).to_numpy()
-            first[1:] |= values[1:] != values[:-1]
-        return rows.filter(pa.array(first))
+        """Each pair once, in its lowest block; each address once for a block."""
+        return firsts(rows.drop_columns([KEY]), *((EARLIER, LATER) if EARLIER in rows.schema.names else _END))
 
     def _ends(self, pairs: Batch, ctx: Context) -> pa.Table:
         """Both ends of every pair, with its block."""
@@ -183,6 +179,7 @@ def nodes(described: pa.Array, whole: pa.Array, ids: pa.Array, named: pa.Table) 
 
 
 def _bytes(described: pa.Array) -> I64:
+    """Of what stands for each document."""
     if pa.types.is_fixed_size_binary(described.type):
         return np.full(len(described), described.type.byte_width, np.int64)
-    return 8 * np.diff(described.offsets.to_numpy())
+    return np.diff(described.offsets.to_numpy()) * (described.type.value_type.bit_width // 8)

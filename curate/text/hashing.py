@@ -20,15 +20,26 @@ from curate.text.arrow import Bytes, Offsets, buffers, fixed, from_fixed
 from curate.text.normal import canonical
 from curate.text.utf8 import read64
 
-__all__ = ["content_hash", "hash128", "hash128_pair", "hex_ids", "keyed_hash", "mix64", "sum128", "xxh64", "xxh64_rows"]
+__all__ = [
+    "content_hash",
+    "hash128",
+    "hash128_pair",
+    "hex_ids",
+    "keyed_hash",
+    "mix64",
+    "splitmix",
+    "sum128",
+    "xxh64",
+    "xxh64_rows",
+]
 
 _P1: Final = np.uint64(11400714785074694791)
 _P2: Final = np.uint64(14029467366897019727)
 _P3: Final = np.uint64(1609587929392839161)
 _P4: Final = np.uint64(9650029242287828579)
 _P5: Final = np.uint64(2870177450012600261)
-_SECOND: Final = np.uint64(0x9E3779B97F4A7C15)
-"""What the second half's seed is xored with (2^64 / golden ratio): any fixed non-zero value would do."""
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 / golden ratio. The second half's seed is xored with it, for which any fixed value but 0 would do."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -41,6 +52,14 @@ def mix64(x):
     x *= np.uint64(0xC4CEB9FE1A85EC53)
     x ^= x >> np.uint64(33)
     return x
+
+
+def splitmix(seed: int, count: int) -> npt.NDArray[np.uint64]:
+    """Random uint64[count]: splitmix64 from the seed on (Steele, Lea and Flood, OOPSLA 2014)."""
+    z = np.uint64(seed & 0xFFFFFFFFFFFFFFFF) + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -131,7 +150,7 @@ def _seeds(seed: int | npt.NDArray[np.uint64], rows: int) -> npt.NDArray[np.uint
 
 
 def _pair(offsets: Offsets, data: Bytes, seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    return np.stack([_rows64(offsets, data, seeds), _rows64(offsets, data, seeds ^ _SECOND)], axis=1)
+    return np.stack([_rows64(offsets, data, seeds), _rows64(offsets, data, seeds ^ _GOLDEN)], axis=1)
 
 
 def hash128(array: pa.Array, seed: int = 0) -> pa.FixedSizeBinaryArray:

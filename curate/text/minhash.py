@@ -31,19 +31,19 @@ mean nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.hashing import mix64
+from curate.text.hashing import mix64, splitmix
 from curate.text.ngrams import BASE, Ngrams
 from curate.text.shingles import distinct
 from curate.text.swar import high_product
 
-__all__ = ["BANDS", "MOST_BINS", "ROWS", "SHINGLE", "Signatures", "agreements", "estimate", "signatures", "splitmix"]
+__all__ = ["BANDS", "MOST_BINS", "ROWS", "SHINGLE", "Signatures", "agreements", "estimate", "signatures"]
 
 SHINGLE: Final = 5
 """Words of a shingle, as FineWeb has it."""
@@ -55,7 +55,6 @@ _ONCE: Final = 8
 _EMPTY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LAST: Final = np.uint64(0xFFFF000000000000)
 """The round of the bins that none of as many rounds as there are bins has reached."""
-_MASK: Final = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,6 @@ class Signatures:
     short: npt.NDArray[np.bool_]
     bands: npt.NDArray[np.uint64]
     sketch: npt.NDArray[np.uint8]
-
-
-@lru_cache(maxsize=64)
-def splitmix(seed: int, count: int) -> npt.NDArray[np.uint64]:
-    """Random uint64[count], not to be written to: splitmix64 from the seed on (Steele, Lea and Flood, OOPSLA 2014)."""
-    state = seed & _MASK
-    drawn = []
-    for _ in range(count):
-        state = (state + 0x9E3779B97F4A7C15) & _MASK
-        z = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
-        drawn.append(z ^ (z >> 31))
-    return np.array(drawn, np.uint64)
 
 
 @njit(nogil=True, cache=True)

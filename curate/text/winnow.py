@@ -21,8 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from curate.text.hashing import mix64, xxh64
-from curate.text.minhash import splitmix
+from curate.text.hashing import mix64, splitmix, xxh64
 from curate.text.ngrams import BASE, power
 
 __all__ = ["Anchors", "anchors", "contents", "matches"]

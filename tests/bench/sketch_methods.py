@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 
 from curate.quality.links import lower
-from curate.text.hashing import mix64
-from curate.text.minhash import _round, splitmix
+from curate.text.hashing import mix64, splitmix
+from curate.text.minhash import _round
 from curate.text.swar import high_product
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)

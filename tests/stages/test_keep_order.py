@@ -72,6 +72,12 @@ def test_newest_reads_dates_of_every_kind():
     times = pa.array([1704153600000, 1704157200000, None], pa.timestamp("ms"))
     assert order([{"newest": "a.t"}], a__t=times) == [1, 0, 2]
     assert order([{"newest": "a.t"}], a__t=times.cast(pa.timestamp("us", "UTC"))) == [1, 0, 2]
+    fine = pa.array([1704153600_000000001, 1704153601_000000002, None], pa.timestamp("ns"))
+    assert order([{"newest": "a.t"}], a__t=fine) == [1, 0, 2]
+    # 1512-06-15T00:00 and 1603-12-24T10:30, if one cares to read them so.
+    milliseconds = ["1512061530000", "1603122410300", "1400000000000"]
+    assert order([{"newest": "a.s"}], a__s=pa.array(milliseconds)) == [1, 0, 2]
+    assert order([{"newest": "meta.d"}], meta=pa.array([f'{{"d": {n}}}' for n in milliseconds])) == [1, 0, 2]
 
 
 def test_criteria_are_tried_in_order():
@@ -122,3 +128,5 @@ def test_what_is_no_criterion():
         order(["a.s"], a__s=pa.array([["x"]]))
     with pytest.raises(RecipeError, match="not numbers"):
         order([{"newest": "a.s"}], a__s=pa.array([["x"]]))
+    with pytest.raises(RecipeError, match="not dates"):
+        order([{"newest": "a.s"}], a__s=pa.array([1], pa.time32("s")))
