@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from curate.store.files import Store
 from curate.store.latest import latest
 
@@ -156,6 +158,17 @@ def results(store: Path | str, *, card: bool = True) -> dict[str, str]:
             keys |= {e.key.replace(folder, made["id"], 1): e.key for e in files.list(folder)}
     read = {name: files.read(key) for name, key in keys.items()}
     return {name: hashlib.sha256(data).hexdigest() for name, data in read.items() if data is not None}
+
+
+def dataset(store: Path, name: str = "out") -> list[dict[str, Any]]:
+    """The rows of all shards of a dataset, in their order."""
+    shards = sorted((store / name).glob("*.arrow"))
+    return [row for shard in shards for row in pa.ipc.open_stream(shard.read_bytes()).read_all().to_pylist()]
+
+
+def texts_by_own_id(store: Path, name: str = "out") -> dict[str, str]:
+    """The texts of a dataset by the ids that its documents brought with them."""
+    return {row["origin"].partition("#")[2]: row["text"] for row in dataset(store, name)}
 
 
 def manifest(store: Path) -> dict[str, Any]:

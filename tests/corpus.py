@@ -73,6 +73,14 @@ def many_frames(records: Sequence[Row], each: int = 10) -> bytes:
     return b"".join(one_frame(lines(records[i : i + each])) for i in range(0, len(records), each))
 
 
+def write_two_files(folder: Path, texts: Sequence[str]) -> None:
+    """Two thirds of the texts as plain JSON lines, the others as one frame of zstd; own ids are a-0, a-1, ..."""
+    folder.mkdir()
+    made, cut = rows(texts, "a"), len(texts) * 2 // 3
+    (folder / "a.jsonl").write_bytes(lines(made[:cut]))
+    (folder / "b.jsonl.zst").write_bytes(one_frame(lines(made[cut:])))
+
+
 def write_corpus(folder: Path, documents: int = 300, *, code_size: int = 40_000) -> Path:
     """Files of prose and code: plain, one-frame zst, many-frame zst, gz, Parquet; exact and near copies between them."""
     folder.mkdir(parents=True, exist_ok=True)

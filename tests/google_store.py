@@ -9,45 +9,23 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
-import threading
-import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import HTTPServer
-from typing import Any, Self
+from typing import Any
+
+from served import Served, serve, unused_name
 
 
-class GoogleServer:
-    """The emulator, which keeps objects in its memory.
-
-    Attributes:
-        url: where it listens.
-    """
+class GoogleServer(Served):
+    """The emulator, which keeps objects in its memory."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._process.stdout
-        self.url = self._process.stdout.readline().strip()
-        assert self.url, "the emulator did not start"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        super().__init__(__file__)
 
     def new_bucket(self) -> str:
         """The name of a bucket that nobody has used."""
-        name = f"bucket-{uuid.uuid4().hex[:12]}"
+        name = unused_name()
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
         connection.request("POST", "/storage/v1/b", json.dumps({"name": name}), {"Content-Type": "application/json"})
         assert connection.getresponse().status == 200
@@ -76,7 +54,7 @@ def _once(insert: Callable[..., None]) -> Callable[..., None]:
 
 
 def _serve() -> None:
-    """The server process: says where it listens, and ends with whoever holds its standard input."""
+    """The server process."""
     from gcp_storage_emulator import server
     from gcp_storage_emulator.handlers import objects
     from gcp_storage_emulator.storage import Storage
@@ -89,9 +67,7 @@ def _serve() -> None:
     storage = Storage(use_memory_fs=True)
     # One request at a time: what a precondition says holds until the object is there.
     listening = HTTPServer(("127.0.0.1", 0), lambda *args: server.RequestHandler(storage, *args))
-    print(f"http://127.0.0.1:{listening.server_port}", flush=True)
-    threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
-    sys.stdin.read()
+    serve(listening.server_port, listening.serve_forever, 0.02)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,16 @@ import os
 import random
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 import urllib.parse
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Literal, Self
+
+from served import Served, serve, unused_name
 
 _SLOW_DOWN: Final = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>SlowDown</Code>'
@@ -47,36 +46,15 @@ def settings(url: str) -> dict[str, str]:
     }
 
 
-class S3Server:
-    """moto's server, which keeps objects in its memory and answers If-None-Match as S3 does.
-
-    Attributes:
-        url: where it listens.
-    """
+class S3Server(Served):
+    """moto's server, which keeps objects in its memory and answers If-None-Match as S3 does."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **settings("")},
-        )
-        assert self._process.stdout
-        self.url = self._process.stdout.readline().strip()
-        assert self.url, "moto's server did not start"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        super().__init__(__file__, {**os.environ, **settings("")})
 
     def new_bucket(self) -> str:
         """The name of a bucket that nobody has used."""
-        name = f"bucket-{uuid.uuid4().hex[:12]}"
+        name = unused_name()
         assert self.request("PUT", f"/{name}")[0] == 200
         return name
 
@@ -347,7 +325,7 @@ def _fill(path: str, start: Any) -> list[bytes]:
 
 
 def _serve() -> None:
-    """The server process: says where it listens, and ends with whoever holds its standard input."""
+    """The server process."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -370,9 +348,7 @@ def _serve() -> None:
         return moto(environ, start)
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.read()
+    serve(server.server_port, server.serve_forever)
 
 
 if __name__ == "__main__":

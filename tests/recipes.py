@@ -37,6 +37,12 @@ def write(path: Path, steps: Steps, *, name: str = "test", seed: int = 7, **more
     return path
 
 
+def small_classifier() -> dict[str, Any]:
+    """The step "value", which learns from the step "labels": the least that still tells documents apart."""
+    fasttext = {"dim": 4, "epoch": 2, "bucket": 1000}
+    return step("value", "train.classifier", label="labels.label", min_per_class=2, fasttext=fasttext)
+
+
 def everything(folder: Path | str = "in") -> Steps:
     """A step of every kind that needs no model, over the files of corpus.write_corpus."""
     prose = [f"{folder}/prose.jsonl", f"{folder}/prose-more.jsonl.zst"]
@@ -49,13 +55,7 @@ def everything(folder: Path | str = "in") -> Steps:
         step("unique", "dedup.exact", ["prose-rules", "code-rules", "table"]),
         step("near", "dedup.near", keep=[{"sources": ["code", "prose"]}]),
         step("labels", "label.contrast", positive=["prose", "table"], negative=["code"]),
-        step(
-            "value",
-            "train.classifier",
-            label="labels.label",
-            min_per_class=5,
-            fasttext={"dim": 4, "epoch": 2, "bucket": 1000},
-        ),
+        small_classifier(),
         step("scored", "score.classifier", "labels", classifier="value"),
         step("good", "select.where", column="scored.score", top="80%", within="source", floor="20%"),
         step("bounded", "select.where", column="scored.score", at_least=0.001),

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any, Final
 
-from recipes import step, write
+from recipes import small_classifier, step, write
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 HOSTILE: Final = "\x1b[2J\x1b[31mred\x1b]0;title\x07 <script>alert(1)</script> \u202egnp.exe\u202c \x9b5A \u200bhidden | `code` [bold]markup[/bold]"
@@ -76,13 +76,7 @@ def steps() -> list[dict[str, Any]]:
         step("near", "dedup.near"),
         step("clean", "decontaminate", against=["humaneval"]),
         step("labels", "label.contrast", "clean", positive=["lessons"], negative=["notes"]),
-        step(
-            "value",
-            "train.classifier",
-            label="labels.label",
-            min_per_class=5,
-            fasttext={"dim": 4, "epoch": 2, "bucket": 1000},
-        ),
+        small_classifier(),
         step("scored", "score.classifier", "clean", classifier="value"),
         step("good", "select.where", column="scored.score", at_least=0.001),
         step("pages", "write.text", documents_per_shard=60),

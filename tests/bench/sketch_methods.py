@@ -58,14 +58,20 @@ def permutations64(ends, hashes, keys, bins):
 
 
 @njit(nogil=True)
+def _once(hashes, key, minima):
+    """One permutation into the bins; which of them got a value."""
+    minima[:] = EMPTY
+    _round(hashes, 0, key, minima)
+    return minima != EMPTY
+
+
+@njit(nogil=True)
 def densified(ends, hashes, keys, bins):
     """One permutation; an empty bin has the value of another, chosen by hash: Shrivastava, ICML 2017, optimal densification."""
     out = np.empty((len(ends) - 1, bins), np.uint64)
     for row in range(len(ends) - 1):
         minima = out[row]
-        minima[:] = EMPTY
-        _round(hashes[ends[row] : ends[row + 1]], 0, keys[0], minima)
-        full = minima != EMPTY
+        full = _once(hashes[ends[row] : ends[row + 1]], keys[0], minima)
         for place in range(bins):
             attempt = np.uint64(0)
             other = place
@@ -82,9 +88,7 @@ def rotated(ends, hashes, keys, bins):
     out = np.empty((len(ends) - 1, bins), np.uint64)
     for row in range(len(ends) - 1):
         minima = out[row]
-        minima[:] = EMPTY
-        _round(hashes[ends[row] : ends[row + 1]], 0, keys[0], minima)
-        full = minima != EMPTY
+        full = _once(hashes[ends[row] : ends[row + 1]], keys[0], minima)
         for place in range(bins):
             far = 0
             while not full[(place + far) % bins]:

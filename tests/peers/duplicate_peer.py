@@ -58,22 +58,29 @@ def _write(folder, rows):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def datasketch(source, folder):
-    """Its index, asked before each document is put in; what it gives is taken as a duplicate if estimated at SIMILARITY."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
-    sketches = {}
-    kept = []
+def _compared(source, folder, index, sketched):
+    """Documents for which the index knows none whose estimate is SIMILARITY; each that stays is put in."""
+    sketches, kept = {}, []
     for number, row in enumerate(_rows(source)):
-        sketch = MinHash(num_perm=BANDS * ROWS, seed=1)
-        sketch.update_batch([gram.encode() for gram in _grams(row["text"])])
+        sketch = sketched(_grams(row["text"]))
         if any(sketch.jaccard(sketches[other]) >= SIMILARITY for other in index.query(sketch)):
             continue
         index.insert(number, sketch)
         sketches[number] = sketch
         kept.append(row)
     _write(folder, kept)
+
+
+def datasketch(source, folder):
+    """Its index, asked before each document is put in; what it gives is taken as a duplicate if estimated at SIMILARITY."""
+    from datasketch import MinHash, MinHashLSH
+
+    def sketched(grams):
+        sketch = MinHash(num_perm=BANDS * ROWS, seed=1)
+        sketch.update_batch([gram.encode() for gram in grams])
+        return sketch
+
+    _compared(source, folder, MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS)), sketched)
 
 
 def rensa(source, folder):
@@ -95,17 +102,12 @@ def rensa_estimate(source, folder):
     """The same with candidates compared by their sketches, as datasketch's script does."""
     from rensa import RMinHash, RMinHashLSH
 
-    index = RMinHashLSH(SIMILARITY, BANDS * ROWS, BANDS)
-    sketches, kept = {}, []
-    for number, row in enumerate(_rows(source)):
+    def sketched(grams):
         sketch = RMinHash(BANDS * ROWS, 42)
-        sketch.update(list(_grams(row["text"])))
-        if any(sketch.jaccard(sketches[other]) >= SIMILARITY for other in index.query(sketch)):
-            continue
-        index.insert(number, sketch)
-        sketches[number] = sketch
-        kept.append(row)
-    _write(folder, kept)
+        sketch.update(list(grams))
+        return sketch
+
+    _compared(source, folder, RMinHashLSH(SIMILARITY, BANDS * ROWS, BANDS), sketched)
 
 
 def text_dedup(source, folder):

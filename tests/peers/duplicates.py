@@ -29,6 +29,7 @@ import pyarrow as pa
 import yaml
 
 from tests.bench.measure import ROOT, size, texts_of
+from tests.command import texts_by_own_id
 from tests.peers import near_corpus
 from tests.peers.environment import arguments, environment, pythons
 from tests.peers.near_corpus import LEVELS, Corpus
@@ -92,12 +93,7 @@ def ours(name: str) -> Tool:
         return [sys.executable, *("-m", "curate", "run", str(recipe), "--store", str(folder / "run"), "--workers", "0")]
 
     def kept(folder: Path) -> set[int]:
-        found: set[int] = set()
-        for shard in (folder / "run/out").glob("*.arrow"):
-            with pa.memory_map(str(shard)) as file:
-                origins = pa.ipc.open_stream(file).read_all().column("origin").to_pylist()
-            found |= {int(origin.rpartition("#")[2]) for origin in origins}
-        return found
+        return set(map(int, texts_by_own_id(folder / "run")))
 
     return Tool(name, command, kept, {**os.environ, "PYTHONPATH": str(ROOT)})
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from command import Curate, manifest, record, results
-from corpus import lines, one_frame, prose, rows
+from command import Curate, manifest, record, results, texts_by_own_id
+from corpus import lines, prose, rows, write_two_files
 from recipes import changed, step, write
 
 from curate.store.records import Part
@@ -69,34 +69,21 @@ STEPS = [
 def home(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with inputs, a recipe, and a finished run in ``run``."""
     home = tmp_path_factory.mktemp("spans")
-    (home / "in").mkdir()
-    made = rows(texts(), "a")
-    (home / "in" / "a.jsonl").write_bytes(lines(made[:30]))
-    (home / "in" / "b.jsonl.zst").write_bytes(one_frame(lines(made[30:])))
+    write_two_files(home / "in", texts())
     write(home / "r.yaml", STEPS)
     curate.run(home / "r.yaml", home / "run", *SPLIT).ok()
     return home
 
 
-def written(store: Path, name: str = "out") -> dict[str, str]:
-    """Text by own id, of a dataset."""
-    found = {}
-    for path in sorted((store / name).glob("*.arrow")):
-        with pa.OSFile(str(path)) as file:
-            for row in pa.ipc.open_stream(file).read_all().select(["origin", "text"]).to_pylist():
-                found[row["origin"].partition("#")[2]] = row["text"]
-    return found
-
-
 def test_text(home: Path) -> None:
     """The dataset has what is left of the texts, and nothing of a document that was a menu alone."""
     original = texts()
-    assert written(home / "run") == {f"a-{i}": cleaned(t) for i, t in enumerate(original[:-1])}
+    assert texts_by_own_id(home / "run") == {f"a-{i}": cleaned(t) for i, t in enumerate(original[:-1])}
 
 
 def test_passages(curate: Curate, home: Path) -> None:
     """Of two documents with a passage in common one keeps it, and the other one nothing of it; all else stays."""
-    original, found, first = texts(), written(home / "run", "whole"), prose(45, 1500)
+    original, found, first = texts(), texts_by_own_id(home / "run", "whole"), prose(45, 1500)
     assert len(found) == len(original)
     there = 0
     for i in range(8, 45, 9):
@@ -190,9 +177,9 @@ def test_other_documents(curate: Curate, home: Path, tmp_path: Path) -> None:
     for store in ("run", "fresh"):
         curate.run(tmp_path / "r.yaml", tmp_path / store, *SPLIT).ok()
     assert results(tmp_path / "run") == results(tmp_path / "fresh")
-    assert written(tmp_path / "run")["c-0"] == "But more is here a, of its own"
-    assert FIVE not in "".join(written(tmp_path / "run").values())
-    assert FIVE in written(home / "run")["a-0"]
+    assert texts_by_own_id(tmp_path / "run")["c-0"] == "But more is here a, of its own"
+    assert FIVE not in "".join(texts_by_own_id(tmp_path / "run").values())
+    assert FIVE in texts_by_own_id(home / "run")["a-0"]
 
 
 def story(curate: Curate, store: Path, own: str) -> dict[str, Any]:
@@ -236,5 +223,5 @@ def test_all_but_first(curate: Curate, home: Path, tmp_path: Path) -> None:
     (tmp_path / "in").symlink_to(home / "in", target_is_directory=True)
     write(tmp_path / "r.yaml", changed(STEPS, "lines", cut="all_but_first", min_left_chars=0))
     curate.run(tmp_path / "r.yaml", tmp_path / "run", *SPLIT).ok()
-    left = "\n".join(written(tmp_path / "run").values()).lower()
+    left = "\n".join(texts_by_own_id(tmp_path / "run").values()).lower()
     assert left.count(MENU.lower()) == left.count(NOTICE.lower()) == 1

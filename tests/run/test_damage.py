@@ -11,7 +11,7 @@ import pytest
 from command import Curate, manifest, receipts, record, results
 from corpus import code, lines, one_frame, prose, rows
 from damage import KINDS, damage, files_of
-from recipes import step, write
+from recipes import small_classifier, step, write
 
 from curate.errors import DamagedError
 from curate.run.mend import mended
@@ -27,14 +27,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     english, python = prose(30), code(12, 8000)
     (folder / "prose.jsonl").write_bytes(lines(rows(english + english[:5], "a")))
     (folder / "code.jsonl.zst").write_bytes(one_frame(lines(rows(python, "c"))))
-    tiny = {"dim": 2, "epoch": 1, "bucket": 64}
     steps = [
         step("prose", "read.jsonl", paths=["prose.jsonl"]),
         step("rules", "filter.massivetext", min_words=30, max_symbol_ratio=0.02),
         step("code", "read.jsonl", paths=["code.jsonl.zst"]),
         step("unique", "dedup.exact", ["rules", "code"]),
         step("labels", "label.contrast", positive=["prose"], negative=["code"]),
-        step("value", "train.classifier", label="labels.label", min_per_class=2, fasttext=tiny),
+        small_classifier(),
         step("scored", "score.classifier", "labels", classifier="value"),
         step("text", "write.text", documents_per_shard=20),
     ]

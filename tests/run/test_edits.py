@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from command import Curate, manifest, receipts, record, results
-from corpus import lines, one_frame, prose, rows
+from command import Curate, manifest, receipts, record, results, texts_by_own_id
+from corpus import prose, write_two_files
 from recipes import Steps, changed, step, write
 
 from curate.store.records import Part
@@ -63,28 +63,15 @@ STEPS = changed(changed(steps(), "early", word="never there"), "between", word="
 def home(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with inputs, a recipe, and a finished run in ``run``."""
     home = tmp_path_factory.mktemp("edits")
-    (home / "in").mkdir()
-    made = rows(texts(), "a")
-    (home / "in" / "a.jsonl").write_bytes(lines(made[:30]))
-    (home / "in" / "b.jsonl.zst").write_bytes(one_frame(lines(made[30:])))
+    write_two_files(home / "in", texts())
     write(home / "r.yaml", STEPS)
     curate.run(home / "r.yaml", home / "run", *SPLIT).ok()
     return home
 
 
-def written(store: Path) -> dict[str, str]:
-    """Text by own id, of the dataset."""
-    found = {}
-    for path in sorted((store / "out").glob("*.arrow")):
-        with pa.OSFile(str(path)) as file:
-            for row in pa.ipc.open_stream(file).read_all().select(["origin", "text"]).to_pylist():
-                found[row["origin"].partition("#")[2]] = row["text"]
-    return found
-
-
 def test_text(home: Path) -> None:
     """The dataset has the edited texts; what later steps did, they did with those."""
-    found, original = written(home / "run"), {f"a-{i}": t for i, t in enumerate(texts())}
+    found, original = texts_by_own_id(home / "run"), {f"a-{i}": t for i, t in enumerate(texts())}
     assert len(found) > 20
     assert found == {i: cleaned(original[i], "%%", "~~~") for i in found}
     steps_ = manifest(home / "run")["steps"]
@@ -242,7 +229,7 @@ def hashed(text: str) -> str:
 def test_explain(curate: Curate, home: Path) -> None:
     """A document's text as it is now or was when it went, what it was before, and what each step took from it."""
     store, original = home / "run", {f"a-{i}": t for i, t in enumerate(texts())}
-    known, kept = ids(curate, store), written(store)
+    known, kept = ids(curate, store), texts_by_own_id(store)
     assert len(known) == len(original)
     seen = set()
     late = json.loads(curate("inspect", store, "--json", "--step", "late", "-n", 4).ok().out)["rows"]
@@ -288,7 +275,7 @@ def test_explain_without_the_input(curate: Curate, home: Path, tmp_path: Path) -
         (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
     write(tmp_path / "r.yaml", STEPS)
     curate.run(tmp_path / "r.yaml", tmp_path / "run", *SPLIT).ok()
-    known, kept = ids(curate, tmp_path / "run"), written(tmp_path / "run")
+    known, kept = ids(curate, tmp_path / "run"), texts_by_own_id(tmp_path / "run")
     for path in (tmp_path / "in").iterdir():
         path.unlink()
     name = next(n for n in kept if "%%" in texts()[int(n.removeprefix("a-"))])
@@ -320,7 +307,7 @@ def test_after_branches_meet(curate: Curate, home: Path, tmp_path: Path) -> None
     (tmp_path / "in").symlink_to(home / "in", target_is_directory=True)
     write(tmp_path / "r.yaml", recipe)
     curate.run(tmp_path / "r.yaml", tmp_path / "run", *SPLIT).ok()
-    found, known = written(tmp_path / "run"), ids(curate, tmp_path / "run")
+    found, known = texts_by_own_id(tmp_path / "run"), ids(curate, tmp_path / "run")
     assert found == {f"a-{i}": cleaned(t, "%%") for i, t in enumerate(texts()) if len(cleaned(t, "%%")) >= 20}
     for name, maker in (("a-1", "one"), ("a-40", "two")):
         told = story(curate, tmp_path / "run", known[name])

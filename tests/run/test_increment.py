@@ -8,9 +8,8 @@ import shutil
 import time
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
-from command import Curate, alive, descendants, manifest, receipts, record, results
+from command import Curate, alive, dataset, descendants, manifest, receipts, record, results
 from corpus import code, lines, many_frames, prose, rows
 from recipes import Steps, changed, step, write
 
@@ -179,11 +178,7 @@ def test_seed(curate: Curate, mine: Path) -> None:
 
 def ids(store: Path) -> list[str]:
     """Ids of the dataset's documents."""
-    found: list[str] = []
-    for path in sorted((store / "out").glob("*.arrow")):
-        with pa.OSFile(str(path)) as file:
-            found += pa.ipc.open_stream(file).read_all().column("origin").to_pylist()
-    return found
+    return [row["origin"] for row in dataset(store)]
 
 
 def reading() -> Steps:

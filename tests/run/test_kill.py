@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from command import Curate, descendants, gone, manifest, results
 from corpus import code, lines, many_frames, one_frame, prose, rows
-from recipes import Steps, step, write
+from recipes import Steps, small_classifier, step, write
 
 from curate.store.files import CRASH_POINTS
 
@@ -70,13 +70,7 @@ def steps() -> Steps:
         step("code", "read.jsonl", paths=["code.jsonl.zst"]),
         step("unique", "dedup.exact", ["rules", "code"], index=True),
         step("labels", "label.contrast", positive=["prose"], negative=["code"]),
-        step(
-            "value",
-            "train.classifier",
-            label="labels.label",
-            min_per_class=2,
-            fasttext={"dim": 2, "epoch": 1, "bucket": 64},
-        ),
+        small_classifier(),
         step("scored", "score.classifier", "labels", classifier="value"),
         step("good", "select.where", column="scored.score", top=0.7),
         step("text", "write.text", documents_per_shard=20),

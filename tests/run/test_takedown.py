@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from command import Curate, manifest, record
+from command import Curate, dataset, manifest, record
 from recipes import step, write
 from small_run import prose
 
@@ -106,14 +106,6 @@ def origins(store: Path) -> dict[str, str]:
     return found
 
 
-def dataset(store: Path, name: str) -> list[dict]:
-    found = []
-    for path in sorted((store / name).glob("*.arrow")):
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            found += [row for batch in reader for row in batch.to_pylist()]
-    return found
-
-
 def texts(store: Path) -> str:
     """Every string in the store that is not an answer: of each table, each receipt, each dataset."""
     found = []
@@ -145,7 +137,7 @@ def test_the_report_says_what_would_go(curate: Curate, before: Path) -> None:
     assert {names[hit["id"]]: hit["why"].partition(":")[0] for hit in found["named"]} == GONE
     named = {names[hit["id"]]: hit["id"] for hit in found["named"]}
     # Which one of two copies is kept depends on their texts, or ids.
-    kept = {row["origin"].partition("#")[2] for row in dataset(before / "run", "out")}
+    kept = {row["origin"].partition("#")[2] for row in dataset(before / "run")}
     gone = {"p5": "dropped by unique: exact_duplicate", "p7": "dropped by near: near_duplicate"}
     fates = {names[hit["id"]]: hit["fate"] for hit in found["named"]}
     assert fates == {name: "in out, tokens" if name in kept else gone[name] for name in GONE}
@@ -184,7 +176,7 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
     for name in ("out", "judged"):
         assert not [m for m in marks for row in dataset(store, name) if m in row["text"]]
     assert {o.partition("#")[2] for o in names.values()} - gone == {
-        row["origin"].partition("#")[2] for row in dataset(store, "out")
+        row["origin"].partition("#")[2] for row in dataset(store)
     }
     ids = {i for i, o in names.items() if o.partition("#")[2] in gone}
     assert not ids & {i for row in dataset(store, "tokens") for i in row["doc_ids"]}
@@ -260,7 +252,7 @@ def test_a_limit_counts_what_stays(curate: Curate, teacher: Teacher, tmp_path: P
     for split in (64, 0.004):
         store = tmp_path / f"run{split}"
         curate.run(path, store, "--limit", limit, "--split-mb", split).ok()
-        assert sorted(row["origin"] for row in dataset(store, "out")) == sorted(stays[:limit])
+        assert sorted(row["origin"] for row in dataset(store)) == sorted(stays[:limit])
         last = some.index(next(r for r in some if f"docs.jsonl#{r['id']}" == stays[:limit][-1])) + 1
         end = last if limit <= len(stays) else len(some)
         assert manifest(store)["steps"]["docs"]["reasons"]["takedown"] == end - len(stays[:limit])
@@ -277,14 +269,14 @@ def test_what_a_model_wrote_can_be_named(curate: Curate, tmp_path: Path) -> None
         models = {"writer": {"model": "teacher", "base_url": teacher.base_url, "licence": "CC0-1.0"}}
         store = tmp_path / "run"
         curate.run(write(tmp_path / "r.yaml", steps, models=models), store).ok()
-        first, asked = dataset(store, "out"), dict(teacher.received)
+        first, asked = dataset(store), dict(teacher.received)
         (tmp_path / "gone.txt").write_text(f"id:{first[0]['id']}\n")
         curate.run(write(tmp_path / "r.yaml", steps, models=models, takedown="gone.txt"), store).ok()
-        assert {r["id"] for r in dataset(store, "out")} == {r["id"] for r in first} - {first[0]["id"]}
+        assert {r["id"] for r in dataset(store)} == {r["id"] for r in first} - {first[0]["id"]}
         assert manifest(store)["steps"]["books"]["reasons"]["takedown"] == 1
         assert "dropped: takedown" in curate("explain", store, first[0]["id"]).ok().out
         curate.run(write(tmp_path / "r.yaml", steps, models=models), store).ok()
-        assert dataset(store, "out") == first
+        assert dataset(store) == first
         assert dict(teacher.received) == asked
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from command import Curate, Done, alive, results
 from corpus import code, lines, near_copy, one_frame, prose, rows
 from object_store import S3Server
-from recipes import step, write
+from recipes import small_classifier, step, write
 
 from curate.llm.teacher import Call, Say, Teacher, default_script
 from curate.store.files import Store
@@ -110,14 +110,13 @@ class Ground:
         (self.folder / "prose.jsonl").write_bytes(lines(rows(english + english[:5] + copies, "a")))
         (self.folder / "code.jsonl.gz").write_bytes(gzip.compress(lines(rows(python[:7], "c")), mtime=0))
         (self.folder / "more.jsonl.zst").write_bytes(one_frame(lines(rows(python[7:] + python[:2], "d"))))
-        tiny = {"dim": 2, "epoch": 1, "bucket": 64}
         steps = [
             step("prose", "read.jsonl", paths=["prose.jsonl"]),
             step("rules", "filter.massivetext", min_words=30, max_symbol_ratio=0.02),
             step("code", "read.jsonl", paths=["code.jsonl.gz", "more.jsonl.zst"]),
             step("unique", "dedup.exact", ["rules", "code"]),
             step("labels", "label.contrast", positive=["prose"], negative=["code"]),
-            step("value", "train.classifier", label="labels.label", min_per_class=2, fasttext=tiny),
+            small_classifier(),
             step("scored", "score.classifier", "labels", classifier="value"),
             step("good", "select.where", column="scored.score", top=0.8),
             step("textbooks", "generate.textbooks", passages=12, round=4, max_tokens=200, min_chars=20),
