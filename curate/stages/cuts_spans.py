@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
 
 from curate.stages.base import PART, ROW, Context, Filter, Global, Stage
 from curate.text.batch import Batch
@@ -47,6 +50,16 @@ class CutsSpans(Global):
     The phase that decides gives rows of schema CUTS. What was cut is kept beside the rows, so that ``explain`` can show it.
     """
 
+    reasons: ClassVar[Mapping[str, str]] = {
+        "little_left": "without what was cut, fewer than min_left_chars characters, or less than min_left_share of them, "
+        "are left"
+    }
+
+    min_left_chars: int = Field(1, ge=0, description="characters that a document is left with, at least, or it goes")
+    min_left_share: float = Field(
+        0.0, ge=0, le=1, description="share of its characters that is left, at least; 1 drops all that would be cut"
+    )
+
     def spans(self, docs: Batch, cuts: Spans, ctx: Context) -> Spans:
         """The bytes of each row's text that go, whole characters, from what CUTS says of them."""
         return cuts
@@ -54,9 +67,17 @@ class CutsSpans(Global):
     def leaves(self, docs: Batch, left: pa.Array, ctx: Context) -> tuple[pa.Array, pa.Array]:
         """Which rows have too little left: ``docs`` are rows as they were, ``left`` is their text without the spans.
 
-        Returns for each a reason to drop it, null to keep it, and a detail (JSON), strings.
+        Returns for each a reason to drop it, null to keep it, and a detail (JSON), strings. White space at both ends of a
+        text does not count.
         """
-        return pa.nulls(len(docs), pa.string()), pa.nulls(len(docs), pa.string())
+        had, has = (pc.utf8_length(pc.utf8_trim_whitespace(text)).cast(pa.int64()) for text in (docs.text, left))
+        share = pc.multiply(pc.cast(had, pa.float64()), self.min_left_share)
+        few = pc.or_(pc.less(has, self.min_left_chars), pc.less(pc.cast(has, pa.float64()), share))
+        said = pc.binary_join_element_wise(
+            '{"chars": ', had.cast(pa.string()), ', "left": ', has.cast(pa.string()), "}", ""
+        )
+        nothing = pa.scalar(None, pa.string())
+        return pc.if_else(few, pa.scalar("little_left"), nothing), pc.if_else(few, said, nothing)
 
 
 def edits(stage: Stage) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
 from curate.stages.registry import register
-from curate.stages.repeated_units import REASONS, RepeatedUnits
+from curate.stages.repeated_units import RepeatedUnits
 
 
 @register("dedup.lines")
@@ -29,7 +28,6 @@ class DedupLines(RepeatedUnits):
     """
 
     revision: ClassVar[int] = 1
-    reasons: ClassVar[Mapping[str, str]] = REASONS
     paragraphs: ClassVar[bool] = False
 
     least: int = Field(6, ge=2, le=1 << 31, description="documents in which a line occurs, at least, to be cut")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from curate.stages.registry import register
-from curate.stages.repeated_units import REASONS, RepeatedUnits
+from curate.stages.repeated_units import RepeatedUnits
 
 
 @register("dedup.paragraphs")
@@ -24,7 +23,6 @@ class DedupParagraphs(RepeatedUnits):
     """
 
     revision: ClassVar[int] = 1
-    reasons: ClassVar[Mapping[str, str]] = REASONS
     paragraphs: ClassVar[bool] = True
 
     cut: Literal["all", "all_but_first"] = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -17,7 +17,6 @@ from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
 from curate.stages.edges import addresses
 from curate.stages.keep_order import KeepsFirst
 from curate.stages.registry import register
-from curate.stages.repeated_units import little_left
 from curate.stages.sorted_rows import changes
 from curate.text.batch import Batch
 
@@ -40,7 +39,7 @@ _CUT, _OPEN, _MANY = range(3)
 
 
 @register("dedup.substring")
-class DedupSubstring(KeepsFirst, CutsSpans):
+class DedupSubstring(CutsSpans, KeepsFirst):
     """Cut passages of at least 800 bytes that stand elsewhere, too, in all places but the first.
 
     A *window* is a run of ``least_bytes`` bytes, or of ``least_tokens`` words. It is cut if an equal window begins earlier
@@ -63,20 +62,12 @@ class DedupSubstring(KeepsFirst, CutsSpans):
 
     revision: ClassVar[int] = 1
     seeded: ClassVar[bool] = False
-    reasons: ClassVar[Mapping[str, str]] = {
-        "little_left": "without what stands elsewhere, fewer than min_left_chars characters, or less than min_left_share "
-        "of them, are left"
-    }
 
     least_bytes: int | None = Field(
         None, ge=16, le=1 << 20, description="bytes of a passage, at least (800 where least_tokens is not given)"
     )
     least_tokens: int | None = Field(
         None, ge=4, le=1 << 16, description="words of a passage, at least, instead of bytes"
-    )
-    min_left_chars: int = Field(1, ge=0, description="characters that a document is left with, at least, or it goes")
-    min_left_share: float = Field(
-        0.0, ge=0, le=1, description="share of its characters that is left, at least; 1 drops all that would be cut"
     )
 
     @model_validator(mode="after")
@@ -159,7 +150,7 @@ class DedupSubstring(KeepsFirst, CutsSpans):
         from curate.text.winnow import contents
 
         offsets, symbols = self._symbols(docs)
-        row, start, stop = (named.column(n).to_numpy().astype(np.int64) for n in (AT, "start", "stop"))
+        row, start, stop = (_long(named, name) for name in (AT, "start", "stop"))
         begin = offsets[row]
         hashes = contents(symbols.view(np.uint8), self.unit * (begin + start), self.unit * (begin + stop))
         before = pc.subtract(named.column("at"), named.column("start"))
@@ -212,7 +203,7 @@ class DedupSubstring(KeepsFirst, CutsSpans):
         raw = symbols.view(np.uint8)
         many = pc.equal(named.column("state"), _MANY)
         few = named.filter(pc.invert(many))
-        row, start, stop = (few.column(n).to_numpy().astype(np.int64) for n in (AT, "start", "stop"))
+        row, start, stop = (_long(few, name) for name in (AT, "start", "stop"))
         ends, around = pieces(self.unit * offsets, raw, row, self.unit * start, self.unit * stop)
         lots = named.filter(many)
         size = _long(lots, "stop") - _long(lots, "start") - self.length + 1
@@ -295,10 +286,6 @@ class DedupSubstring(KeepsFirst, CutsSpans):
         words = docs.words("folded")
         begin, end = words.rows[owner] + starts, words.rows[owner] + stops - 1
         return Spans(owner, words.starts[begin].astype(np.int64), words.stops[end].astype(np.int64))
-
-    def leaves(self, docs: Batch, left: pa.Array, ctx: Context) -> tuple[pa.Array, pa.Array]:
-        """Documents that have too little left, white space at both ends not counted."""
-        return little_left(docs.text, left, self.min_left_chars, self.min_left_share)
 
 
 def _narrow(*values: npt.NDArray[np.int64]) -> pa.Array:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.stages.base import KEY, PART, ROW, Context, Phase, Read, Span
@@ -17,19 +15,17 @@ from curate.stages.sorted_rows import changes
 from curate.text.batch import Batch
 
 
-class RepeatedUnits(KeepsFirst, CutsSpans):
+class RepeatedUnits(CutsSpans, KeepsFirst):
     """Cuts lines or paragraphs that occur in many documents."""
 
     seeded: ClassVar[bool] = False
     paragraphs: ClassVar[bool]
 
-    least: int = Field(ge=2, le=1 << 31, description="documents in which it occurs, at least")
+    least: int
     cut: Literal["all", "all_but_first"] = Field(
         "all", description="every occurrence, or all but the first one in the first document in keep order"
     )
-    min_chars: int = Field(ge=1, description="shorter ones (characters of the normal form) are never counted or cut")
-    min_left_chars: int = Field(1, ge=0, description="characters that a document is left with, at least, or it goes")
-    min_left_share: float = Field(0.0, ge=0, le=1, description="share of its characters that is left, at least")
+    min_chars: int
 
     def phases(self) -> tuple[Phase, ...]:
         """One: by hash, then in keep order."""
@@ -70,26 +66,3 @@ class RepeatedUnits(KeepsFirst, CutsSpans):
             },
             CUTS,
         )
-
-    def leaves(self, docs: Batch, left: pa.Array, ctx: Context) -> tuple[pa.Array, pa.Array]:
-        """Documents that have too little left, white space at both ends not counted."""
-        return little_left(docs.text, left, self.min_left_chars, self.min_left_share)
-
-
-def little_left(before: pa.Array, left: pa.Array, chars: int, share: float) -> tuple[pa.Array, pa.Array]:
-    """Reason ``little_left`` and a detail for each text that was cut to fewer characters, or to less of its characters."""
-    had, has = (pc.utf8_length(pc.utf8_trim_whitespace(text)).cast(pa.int64()) for text in (before, left))
-    few = pc.or_(
-        pc.less(has, chars), pc.less(pc.cast(has, pa.float64()), pc.multiply(pc.cast(had, pa.float64()), share))
-    )
-    said = pc.binary_join_element_wise(
-        '{"chars": ', had.cast(pa.string()), ', "left": ', has.cast(pa.string()), "}", ""
-    )
-    nothing = pa.scalar(None, pa.string())
-    return pc.if_else(few, pa.scalar("little_left"), nothing), pc.if_else(few, said, nothing)
-
-
-REASONS: Mapping[str, str] = {
-    "little_left": "without what many documents share, fewer than min_left_chars characters, or less than min_left_share "
-    "of them, are left",
-}
