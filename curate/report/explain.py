@@ -23,7 +23,6 @@ from curate.stages.source import Source
 from curate.stages.writer import Writer
 from curate.store.tables import open_data
 
-DIFF_WIDTH: Final = 92
 _DIFF_LINES: Final = 1500
 """Lines of each text that are compared at most: difflib takes quadratic time on texts without a common line."""
 _DIFF_WORDS: Final = 5000
@@ -156,7 +155,7 @@ def _with_edit(event: Event, texts: Texts, width: int) -> Event:
     before, after = texts.before.get(event.step), texts.after.get(event.step)
     if event.state != "kept" or before is None or after is None:
         return event
-    diff = unified(before, after, width) if before != after else []
+    diff = _unified(before, after, width) if before != after else []
     return replace(event, removed=len(before) - len(after), diff=diff)
 
 
@@ -256,13 +255,9 @@ def _twin(run: RunFolder, row: Row, events: list[Event], width: int) -> Twin | N
 def _earlier(step: Step, detail: Mapping[str, Any]) -> Twin:
     """The document of an earlier run, of which the index says no more than its id."""
     given = ", ".join(step.settings.get("against", []))
-    fate, note = (
-        f"kept by the run that left an index as {given}",
-        "the index has no text of it: 'curate explain' there has",
-    )
-    return Twin(
-        detail["kept"], f"earlier data, index {detail['index']}", "", detail.get("similarity"), fate, None, note, []
-    )
+    source, fate = f"earlier data, index {detail['index']}", f"kept by the run that left an index as {given}"
+    note = "the index has no text of it: 'curate explain' there has"
+    return Twin(detail["kept"], source, "", detail.get("similarity"), fate, None, note, [])
 
 
 def column_width(page: int) -> int:
@@ -277,22 +272,21 @@ def _fate(run: RunFolder, row: Row) -> str:
     return "in the result"
 
 
-def unified(mine: str, kept: str, width: int = DIFF_WIDTH, most: int = _SHOWN_DIFF) -> list[str]:
-    """A unified diff of two texts as printable lines, ``most`` at most; by words where lines have little in common."""
-    a, b = lines(mine, width, _DIFF_LINES), lines(kept, width, _DIFF_LINES)
-    if mine == kept:
-        return ["(the same text)"]
-    if mine.split() == kept.split():
+def _unified(before: str, after: str, width: int) -> list[str]:
+    """What an edit changed as a unified diff of printable lines; by words where lines have little in common."""
+    if before.split() == after.split():
         return ["(they differ in white space only)"]
+    a, b = lines(before, width, _DIFF_LINES), lines(after, width, _DIFF_LINES)
     found = list(difflib.unified_diff(a, b, n=1, lineterm=""))[2:]
     if sum(line.startswith("-") for line in found) > len(a) / 2:
         # Hardly a line in common: the same words under other line breaks, say. Then words tell more than lines.
-        found = _changed_words(mine, kept, width)
-    return found if len(found) <= most else [*found[:most], f"... and {len(found) - most:,} more lines of the diff"]
+        found = _changed_words(before, after, width)
+    more = len(found) - _SHOWN_DIFF
+    return found if more <= 0 else [*found[:_SHOWN_DIFF], f"... and {more:,} more lines of the diff"]
 
 
-def _changed_words(mine: str, kept: str, width: int) -> list[str]:
-    a, b = mine.split()[:_DIFF_WORDS], kept.split()[:_DIFF_WORDS]
+def _changed_words(before: str, after: str, width: int) -> list[str]:
+    a, b = before.split()[:_DIFF_WORDS], after.split()[:_DIFF_WORDS]
     found = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=len(a) > 2000).get_opcodes():
         if kind == "equal":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,8 +81,7 @@ class ApplyTask(Task):
                     gone.write(lost)
         counts.rows_out = counts.rows_in - verdicts.num_rows
         counts.bytes_out += counts.bytes_in
-        for pair in pc.value_counts(verdicts.column("reason")).to_pylist():
-            counts.reasons[pair["values"]] = pair["counts"]
+        counts.add_reasons(Counter(verdicts.column("reason").to_pylist()))
         part = replace(
             self.part,
             key=self.key,

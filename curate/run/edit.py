@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,16 +18,15 @@ from curate.run.apply import ApplyTask
 from curate.run.dropped import dropped_rows
 from curate.run.measured import HASH, REASON
 from curate.run.pieces import read_pieces
-from curate.run.row_step import no_rows, text_bytes
+from curate.run.row_step import no_rows, text_bytes, with_text
+from curate.run.stream import SIDE_ROWS, Output
 from curate.run.tally import tally
 from curate.run.task import at_step
 from curate.stages.base import ROW, Context
 from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
 from curate.store.parts import Visible, columns_of, part_schema, read_part
 from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import TableWriter, new_table
 from curate.text.batch import Batch
-from curate.text.hashing import content_hash
 
 MOST: Final = 20
 """Spans of the most frequent ones that a report shows."""
@@ -64,9 +64,8 @@ class EditTask(ApplyTask):
         """Write the part, the dropped rows, and what was cut."""
         spans = read_pieces(self.store, self.share.pieces(self.store), CUTS)
         spans = spans.take(pc.sort_indices(spans, [(ROW, "ascending"), ("start", "ascending"), ("stop", "ascending")]))
-        cutter = _Cutter(self, spans.combine_chunks())
         with ExitStack() as stack:
-            cutter.open(stack)
+            cutter = _Cutter(self, spans.combine_chunks(), stack)
             for visible in read_part(self.store, self.part):
                 with at_step(self.ctx.step):
                     cutter.cut(visible)
@@ -75,21 +74,16 @@ class EditTask(ApplyTask):
 
 
 class _Cutter:
-    def __init__(self, task: EditTask, spans: pa.Table) -> None:
+    """Cuts spans out of the batches of one part; its files are closed with the stack."""
+
+    def __init__(self, task: EditTask, spans: pa.Table, stack: ExitStack) -> None:
         self.task, self.spans = task, spans
         self.counts, self.most = Counts(), Most()
         self.rows = spans.column(ROW).to_numpy()
         self.spans_cut = 0
-        self.out: TableWriter | None = None
-        self.schema: pa.Schema | None = None
-
-    def open(self, stack: ExitStack) -> None:
-        """Three files, open as long as the stack is."""
-        store, folder = self.task.store, self.task.folder
-        self._stack = stack
-        self.names = {name: store.fresh(folder, name, ".arrow") for name in ("part", "dropped", "signals")}
-        self.dropped = stack.enter_context(new_table(store, self.names["dropped"], schema.DROPPED))
-        self.signals = stack.enter_context(new_table(store, self.names["signals"], SIGNALS))
+        self.part = Output(task.store, task.folder, "part", stack)
+        self.dropped = Output(task.store, task.folder, "dropped", stack, rows=SIDE_ROWS)
+        self.signals = Output(task.store, task.folder, "signals", stack, rows=SIDE_ROWS)
 
     def cut(self, visible: Visible) -> None:
         """One batch of the part."""
@@ -117,8 +111,12 @@ class _Cutter:
         self._note(rows, cuts, which, reasons, details)
         changed = pa.array(which[~lost[which]])
         counts.edited += len(changed)
-        counts.removed += text_bytes(rows.take(changed)) - _size(cuts.text.take(changed))
-        self._keep(_edited(rows, cuts.text), pa.array(~lost))
+        counts.removed += pc.sum(_removed(text, cuts.text).take(changed)).as_py() or 0
+        kept = with_text(rows, cuts.text).filter(pa.array(~lost))
+        counts.rows_out += kept.num_rows
+        counts.bytes_out += text_bytes(kept)
+        if kept.num_rows:
+            self.part.write(kept)
 
     def _judged(self, rows: pa.RecordBatch, left: pa.Array, which: npt.NDArray[np.int64]) -> tuple[pa.Array, pa.Array]:
         """Reasons and details of rows that were cut."""
@@ -137,12 +135,11 @@ class _Cutter:
         at = pa.array(which)
         pairs = pa.array(np.stack([cuts.starts, cuts.stops], axis=1).reshape(-1), pa.uint32())
         ends = pa.array(np.append(0, 2 * cuts.rows[which + 1]), pa.int32())
-        removed = pc.subtract(pc.binary_length(rows.column("text")), pc.binary_length(cuts.text)).take(at)
         columns = [
             rows.column("id").take(at),
             rows.column(HASH).take(at),
             pa.array(np.diff(cuts.rows)[which], pa.int64()),
-            removed.cast(pa.int64()),
+            _removed(rows.column("text"), cuts.text).take(at),
             pa.ListArray.from_arrays(ends, pairs),
             reasons,
         ]
@@ -152,60 +149,39 @@ class _Cutter:
         if gone.num_rows:
             said = reasons.filter(goes)
             self.dropped.write(dropped_rows(gone, self.task.ctx.step, said, details.filter(goes)))
-            for pair in pc.value_counts(said).to_pylist():
-                self.counts.reasons[pair["values"]] = self.counts.reasons.get(pair["values"], 0) + pair["counts"]
-
-    def _keep(self, rows: pa.RecordBatch, stays: pa.BooleanArray) -> None:
-        kept = rows.filter(stays)
-        self.counts.rows_out += kept.num_rows
-        self.counts.bytes_out += text_bytes(kept)
-        if kept.num_rows:
-            self._write(kept)
-
-    def _write(self, rows: pa.RecordBatch) -> None:
-        if self.out is None:
-            self.schema = rows.schema
-            self.out = self._stack.enter_context(new_table(self.task.store, self.names["part"], rows.schema))
-        self.out.write(rows)
+            self.counts.add_reasons(Counter(said.to_pylist()))
 
     def finish(self) -> None:
         """A part of which no row is left has its columns, still."""
-        if self.out is None:
-            self._write(no_rows(part_schema(self.task.store, self.task.part), ()))
+        if self.part.schema is None:
+            self.part.write(no_rows(part_schema(self.task.store, self.task.part), ()))
 
     def receipt(self) -> dict[str, Any]:
         """The part, counts, side tables, and what was cut most often."""
-        assert self.schema is not None
+        assert self.part.schema is not None
         before, counts = self.task.part, self.counts
         part = Part(
             self.task.key,
             before.root,
-            self.names["part"],
+            str(self.part.key),
             (),
             counts.rows_out,
             counts.bytes_out,
-            columns_of(self.schema),
+            columns_of(self.part.schema),
         )
         return {
             "part": {**vars(part), "overlays": []},
             "counts": vars(counts),
-            "dropped": self.names["dropped"],
-            "signals": [self.names["signals"]],
+            "dropped": self.dropped.key,
+            "signals": [self.signals.key] if self.signals.key else [],
             "spans": self.spans_cut,
             "most": self.most.dump(),
         }
 
 
-def _size(text: pa.Array) -> int:
-    return int(pc.sum(pc.binary_length(text)).as_py() or 0)
-
-
-def _edited(rows: pa.RecordBatch, text: pa.LargeStringArray) -> pa.RecordBatch:
-    """Rows with another text; content hashes follow."""
-    for name, values in (("text", text), ("content_hash", content_hash(text))):
-        at = rows.schema.get_field_index(name)
-        rows = rows.set_column(at, rows.schema.field(at), values)
-    return rows
+def _removed(before: pa.Array, after: pa.Array) -> pa.Array:
+    """Bytes that each text lost, int64."""
+    return pc.subtract(pc.binary_length(before), pc.binary_length(after)).cast(pa.int64())
 
 
 @dataclass

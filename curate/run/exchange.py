@@ -8,7 +8,7 @@ order whatever the number of partitions.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from curate.run.map_inputs import Inputs
 from curate.run.pieces import Entries
 from curate.run.task import Task, at_step
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Read
 from curate.stages.writer import Writer
 from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_batches
 
@@ -85,33 +85,26 @@ class MapTask(Task):
 
     def work(self) -> dict[str, Any]:
         """Map, sort, write, as many rows at a time as memory allows; the receipt says where each partition lies."""
-        run: Callable[..., pa.Table | Iterable[pa.Table]]
-        group: str | None = None
-        even = True
-        if isinstance(self.stage, Writer):
-            run, by = self.stage.map, self.stage.sort_by()
-        else:
-            phase = self.stage.phases()[self.phase]
-            run, by, group, even = phase.reads[self.read].map, phase.sort_by, phase.group, phase.even
+        phase = self.stage.phases()[self.phase]
         file = self.store.fresh(self.folder, f"map{self.phase}", ".arrow")
-        bounds = partition_bounds(self.partitions) if even else partition_bounds(1)
+        bounds = partition_bounds(self.partitions if phase.even else 1)
         entries, samples, total = Entries(), [], 0
         with ExitStack() as stack:
             out: TableWriter | None = None
-            for rows in _runs(self._mapped(run), by):
+            for rows in _runs(self._mapped(phase.reads[self.read]), phase.sort_by):
                 if out is None:
                     out = stack.enter_context(new_table(self.store, file, rows.schema))
-                write_partitions(out, rows, bounds, group, entries)
+                write_partitions(out, rows, bounds, phase.group, entries)
                 total += rows.num_rows
-                samples += [] if even else sample_keys(rows)
+                samples += [] if phase.even else sample_keys(rows)
         if not total:
             return {"file": None, "rows": 0}
-        return {"file": file, "rows": total, "index": entries.dump(), **({} if even else {"sample": samples})}
+        return {"file": file, "rows": total, "index": entries.dump(), **({} if phase.even else {"sample": samples})}
 
-    def _mapped(self, run: Callable[..., pa.Table | Iterable[pa.Table]]) -> Iterator[pa.Table]:
+    def _mapped(self, read: Read) -> Iterator[pa.Table]:
         for given in self.inputs.batches(self.store, self.stage, self.ctx):
             with at_step(self.ctx.step):
-                yield from tables_of(run(*given, self.ctx))
+                yield from tables_of(read.map(*given, self.ctx))
 
 
 def tables_of(rows: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:

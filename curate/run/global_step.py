@@ -52,7 +52,7 @@ def run_global(
         if number in tasks:
             receipt = receipts[key]
             record.parts.append(Part.load(receipt["part"]))
-            record.dropped.append(receipt["dropped"])
+            record.dropped += [receipt["dropped"]] if receipt["dropped"] else []
             record.signals += receipt.get("signals", ())
             record.counts.add(Counts.load(receipt["counts"]))
         else:
@@ -76,7 +76,7 @@ def run_writer(
     engine: Engine, step: PlannedStep, stage: Writer, identity: str, folder: str, parts: list[Part], key: str
 ) -> StepRecord:
     """Sort all rows by key, cut their order into shards, write each, and put the folder together."""
-    one = Exchange(engine, step, stage, identity, folder, 0, documents(engine, parts) if parts else [])
+    one = Exchange(engine, step, stage, identity, folder, 0, documents(engine, parts))
     results, where = one.run("shuffle")
     weight = where[0].total_weight if where else 0
     cuts = stage.layout(weight)

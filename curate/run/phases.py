@@ -15,11 +15,10 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run.exchange import PARTITION_BYTES, CutTask, MapTask, even_bounds
 from curate.run.map_inputs import Inputs
-from curate.run.pieces import Partitions, Sums, spans
+from curate.run.pieces import Partitions, Share, Sums, spans
 from curate.run.reduce import ReduceTask, RestTask
 from curate.stages.base import DOCUMENTS, MOST_GROUPS, MOST_REPORTED, OUTSIDE, Global, Phase, Read, Span
 from curate.stages.writer import Writer
-from curate.store.object_file import ObjectFile
 from curate.store.parts import common_schema
 from curate.store.records import Part
 from curate.store.tables import read_table
@@ -113,7 +112,7 @@ class Exchange:
         self.engine, self.step, self.stage = engine, step, stage
         self.identity, self.folder, self.number, self.work = identity, folder, phase, work
         self.ctx = engine.context(step)
-        self.phase: Phase | None = stage.phases()[phase] if isinstance(stage, Global) else None
+        self.phase = stage.phases()[phase]
         size = sum(each.mapped for each in work)
         self.partitions = engine.settings.partitions or max(1, min(MOST_PARTITIONS, -(-size // PARTITION_BYTES)))
 
@@ -127,8 +126,8 @@ class Exchange:
         engine, steps = self.engine, (self.step.id,)
         maps = [self._map(work) for work in self.work]
         mapped = engine.tasks(steps, f"{name}: map", maps)
-        if self.phase is not None and not self.phase.even and self.partitions > 1:
-            mapped = self._cut(self.phase, maps, mapped)
+        if not self.phase.even and self.partitions > 1:
+            mapped = self._cut(maps, mapped)
         partitions = Partitions()
         for task in maps:
             if mapped[task.key]["file"]:
@@ -156,7 +155,7 @@ class Exchange:
             reduced = engine.tasks(steps, f"{name}: reduce", reduces)
         return [(t.key, reduced[t.key]) for t in reduces], where
 
-    def _cut(self, phase: Phase, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
+    def _cut(self, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
         """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
         written = {task.key: mapped[task.key] for task in maps if mapped[task.key]["file"]}
         bounds = tuple(even_bounds((r["sample"] for r in written.values()), self.partitions).tolist())
@@ -164,8 +163,8 @@ class Exchange:
         for key, receipt in written.items():
             runs = tuple(receipt["index"]["batches"])
             above = fingerprint("cut", key, bounds)
-            cuts[key] = CutTask(self.engine.store, self.folder, above, receipt["file"], runs, bounds, phase.group)
-        done = self.engine.tasks((self.step.id,), f"{phase.name}: cut", cuts.values())
+            cuts[key] = CutTask(self.engine.store, self.folder, above, receipt["file"], runs, bounds, self.phase.group)
+        done = self.engine.tasks((self.step.id,), f"{self.phase.name}: cut", cuts.values())
         return {**mapped, **{key: done[task.key] for key, task in cuts.items()}}
 
     def _check_groups(self, sums: Iterable[tuple[int, int, Sums]]) -> None:
@@ -173,7 +172,7 @@ class Exchange:
         groups: set[str] = set()
         for _, _, inner in sums:
             groups.update(inner)
-            if len(groups) > MOST_GROUPS and self.phase is not None:
+            if len(groups) > MOST_GROUPS:
                 raise RecipeError(
                     f"{self.phase.group_label}: has more than {MOST_GROUPS:,} different values",
                     place=f"{self.step.step.place}: step {self.step.id}",
@@ -223,12 +222,12 @@ class Phases:
         if read.at is not None:
             yield from self._named(number, read, stack)
         elif read.of == DOCUMENTS:
-            yield from documents(self._engine, self._parts, number, read.row_bytes) if self._parts else ()
+            yield from documents(self._engine, self._parts, number, read.row_bytes)
         elif read.of in self.results:
-            yield from _files(number, [(key, r["file"], r["bytes"]) for key, r in self.results[read.of]])
+            yield from _files(number, self.results[read.of])
         else:
-            for place, (name, size) in enumerate(self._files_of(read.of)):
-                yield Work(number, Inputs(table=read.of, numbers=(place,)), ("table", read.of, place, name), size)
+            paths = self._stage.tables(self._engine.context(self._step))[read.of]
+            yield from _tables(number, read.of, list(enumerate(paths)))
 
     def _named(self, number: int, read: Read, stack: ExitStack) -> Iterator[Work]:
         """Just the rows of documents, or of a table, that an earlier phase names."""
@@ -254,15 +253,9 @@ class Phases:
                 size = sum(size for _, _, size in pack)
                 yield Work(number, inputs, known, size)
             return
-        for place, (name, size) in enumerate(self._files_of(read.of)):
-            if (share := shares.get(OUTSIDE + place)) is not None:
-                inputs = Inputs(table=read.of, numbers=(place,), named=(share,))
-                yield Work(number, inputs, (read.of, place, name, above), size)
-
-    def _files_of(self, table: str) -> list[tuple[str, int]]:
-        """Name and bytes of each file of a table from outside. The step's fingerprint stands for what is in all of them, a
-        task for rows in places: by their names, which no other files have."""
-        return [(path.name, _size(path)) for path in self._stage.tables(self._engine.context(self._step))[table]]
+        paths = self._stage.tables(self._engine.context(self._step))[read.of]
+        named = [(place, path) for place, path in enumerate(paths) if OUTSIDE + place in shares]
+        yield from _tables(number, read.of, named, shares, above)
 
     # -- how it runs ------------------------------------------------------------------------------------------
 
@@ -279,34 +272,44 @@ class Phases:
         """Until no row is marked; the tasks of a round are known by the tasks whose rows they read, and so by all before."""
         assert phase.rounds is not None
         source = phase.reads[0].of
-        left = [(key, r["file"], r["rows"], r["bytes"]) for key, r in self.results[source]]
+        left = self.results[source]
         done: list[Result] = []
         for round_ in itertools.count(1):
-            if sum(rows for _, _, rows, _ in left) <= phase.rounds.few:
+            if sum(r["rows"] for _, r in left) <= phase.rounds.few:
                 return done + self._rest(number, phase, left)
             results = self._exchange(number, f"{phase.name}, round {round_}", work)
             done += [result for result in results if result[1]["file"]]
-            left = [(k, r["again"], r["again_rows"], r["again_bytes"]) for k, r in results if "again" in r]
-            work = list(_files(0, [(key, file, size) for key, file, _, size in left]))
+            left = [(key, r["again"]) for key, r in results if "again" in r]
+            work = list(_files(0, left))
         raise AssertionError
 
-    def _rest(self, number: int, phase: Phase, left: list[tuple[str, str, int, int]]) -> list[Result]:
+    def _rest(self, number: int, phase: Phase, left: list[Result]) -> list[Result]:
         if not left:
             return []
-        key = fingerprint(self._identity, number, "rest", [key for key, *_ in left])
-        files, size = tuple(file for _, file, _, _ in left), sum(size for *_, size in left)
+        key = fingerprint(self._identity, number, "rest", [key for key, _ in left])
+        files, size = tuple(r["file"] for _, r in left), sum(r["bytes"] for _, r in left)
         ctx = self._engine.context(self._step)
         task = RestTask(self._engine.store, self._folder, key, self._stage, ctx, number, files, size)
         receipt = self._engine.tasks((self._step.id,), f"{phase.name}: rest", [task])[key]
         return [(key, receipt)] if receipt["file"] else []
 
 
-def _files(number: int, files: list[tuple[str, str, int]]) -> Iterator[Work]:
-    """Reduced rows: key of the task that wrote them, file, bytes."""
-    for pack in packed(files, lambda item: item[2]):
-        inputs = Inputs(files=tuple(file for _, file, _ in pack))
-        yield Work(number, inputs, ("files", [key for key, _, _ in pack]), sum(size for _, _, size in pack))
+def _files(number: int, results: list[Result]) -> Iterator[Work]:
+    """Reduced rows."""
+    for pack in packed(results, lambda result: int(result[1]["bytes"])):
+        inputs = Inputs(files=tuple(r["file"] for _, r in pack))
+        yield Work(number, inputs, ("files", [key for key, _ in pack]), sum(r["bytes"] for _, r in pack))
 
 
-def _size(file: Path | ObjectFile) -> int:
-    return file.size if isinstance(file, ObjectFile) else file.stat().st_size
+def _tables(
+    number: int, table: str, files: list[tuple[int, Path]], shares: Mapping[int, Share] | None = None, above: str = ""
+) -> Iterator[Work]:
+    """Files of a table from outside, each with its number in it; ``shares`` name rows of each. The step's fingerprint stands
+    for what is in all of them, a task for rows in places: by their names, which no other files have."""
+    sized = [(place, path.name, path.stat().st_size) for place, path in files]
+    for pack in packed(sized, lambda item: item[2]):
+        numbers = tuple(place for place, _, _ in pack)
+        named = tuple(shares[OUTSIDE + place] for place in numbers) if shares is not None else ()
+        known = ("table", table, [(place, name) for place, name, _ in pack], above)
+        inputs = Inputs(table=table, numbers=numbers, named=named)
+        yield Work(number, inputs, known, sum(size for _, _, size in pack))

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import InputError
 from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
 from curate.run.task import Task, at_step
@@ -53,44 +52,30 @@ class ReduceTask(Task):
 
     def work(self) -> dict[str, Any]:
         """Reduce; rows that name others are written grouped by part, with an index; rows that AGAIN marks lie apart."""
-        writer = isinstance(self.stage, Writer)
         with ExitStack() as stack:
             done = Output(self.store, self.folder, f"reduce{self.phase}", stack, by_part=names(self.stage, self.phase))
             again = Output(self.store, self.folder, f"again{self.phase}", stack)
             for rows in self._reduced():
-                if writer:
-                    done.write(rows)
-                else:
-                    divide(rows, done, again)
+                divide(rows, done, again)
             stack.close()
-            return {**done.receipt(), **again.receipt("again")}
+            return {**done.receipt(), **({"again": again.receipt()} if again.rows else {})}
 
     def _reduced(self) -> Iterator[pa.Table]:
         """Reduced rows of each lot. What a lot's Span says is what that of a partition of just its keys would say."""
-        by, group = self._order()
+        phase = self.stage.phases()[self.phase]
         done_rows = done_weight = 0
         done: Sums = {}
         for rows in lots(self.store, self.share.pieces(self.store), self.bytes):
             if not rows.num_rows:
                 continue
-            rows = sort_rows(rows, by)
-            if isinstance(self.stage, Writer):
-                _check_ids(rows, self.ctx.step)
-                yield rows
-                continue
-            sums: Sums = group_sums(rows, group) if group is not None else {}
+            rows = sort_rows(rows, phase.sort_by)
+            sums: Sums = group_sums(rows, phase.group) if phase.group is not None else {}
             span = _moved(self.span, done_rows, done_weight, done, set(sums))
             with at_step(self.ctx.step):
-                yield from tables_of(self.stage.phases()[self.phase].reduce(rows, span, self.ctx))
+                yield from tables_of(phase.reduce(rows, span, self.ctx))
             done_rows += rows.num_rows
             done_weight += int(pc.sum(rows.column(WEIGHT)).as_py() or 0) if WEIGHT in rows.schema.names else 0
             add_sums(done, sums)
-
-    def _order(self) -> tuple[tuple[str, ...], str | None]:
-        if isinstance(self.stage, Writer):
-            return self.stage.sort_by(), None
-        phase = self.stage.phases()[self.phase]
-        return phase.sort_by, phase.group
 
 
 def _moved(span: Span, rows: int, weight: int, done: Sums, here: set[str]) -> Span:
@@ -144,21 +129,6 @@ def _between(batch: pa.RecordBatch, begin: int, end: int) -> pa.RecordBatch:
     return batch if last - first == len(keys) else batch.take(pa.array(np.arange(first, last)))
 
 
-def _check_ids(rows: pa.Table, step: str) -> None:
-    """The same id twice among a writer's sorted rows means that branches were joined that share documents."""
-    ids = rows.column("id").combine_chunks()
-    if rows.num_rows < 2:
-        return
-    same = pc.equal(ids.slice(1), ids.slice(0, rows.num_rows - 1))
-    if pc.any(same).as_py():
-        which = ids[pc.index(same, True).as_py()].as_py().hex()
-        raise InputError(
-            f"document {which} comes twice",
-            place=f"step {step}",
-            cure="two rows of a source share an id, or 'from' joins steps that hold the same documents",
-        )
-
-
 @dataclass(frozen=True)
 class RestTask(Task):
     """Ends the rounds of a phase: all rows that are left, in one task.
@@ -199,11 +169,10 @@ class RestTask(Task):
 
 def names(stage: Global | Writer, phase: int) -> bool:
     """Whether a phase's rows name others by PART and ROW: as verdicts, or so that a later phase reads them."""
-    if isinstance(stage, Writer):
-        return False
     phases = stage.phases()
     name = phases[phase].name
-    return name == stage.decides() or any(read.at == name for later in phases for read in later.reads)
+    decides = isinstance(stage, Global) and name == stage.decides()
+    return decides or any(read.at == name for later in phases for read in later.reads)
 
 
 class Output:
@@ -234,14 +203,12 @@ class Output:
                 self._out.write(batch)
         self.rows, self.bytes = self.rows + rows.num_rows, self.bytes + rows.nbytes
 
-    def receipt(self, file: str = "file") -> dict[str, Any]:
-        """What a task's receipt says of it, the file under this name; of an empty one that it is none."""
-        size = {"rows": self.rows, "bytes": self.bytes}
-        if file != "file":
-            return {file: self._key, **{f"{file}_{n}": v for n, v in size.items()}} if self._out is not None else {}
+    def receipt(self) -> dict[str, Any]:
+        """What a task's receipt says of it; of an empty one that it is none."""
         if self._out is None:
-            return {"file": None, **size}
-        return {"file": self._key, **size, **({"index": self._entries.dump()} if self._by_part else {})}
+            return {"file": None, "rows": 0, "bytes": 0}
+        index = {"index": self._entries.dump()} if self._by_part else {}
+        return {"file": self._key, "rows": self.rows, "bytes": self.bytes, **index}
 
 
 def divide(rows: pa.Table, done: Output, again: Output) -> None:

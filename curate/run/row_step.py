@@ -75,11 +75,15 @@ def edited(step: RowStep, docs: Batch) -> Batch:
     text = step.stage.edit(needed(docs, step), step.ctx)
     if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
         raise TypeError(f"{step.stage.name}: edit must give a large_string without nulls for every row")
-    rows = docs.rows
+    return Batch(with_text(docs.rows, text))
+
+
+def with_text(rows: pa.RecordBatch, text: pa.LargeStringArray) -> pa.RecordBatch:
+    """Rows with another text; ids stay, content hashes follow."""
     for name, values in (("text", text), ("content_hash", content_hash(text))):
         at = rows.schema.get_field_index(name)
         rows = rows.set_column(at, rows.schema.field(at), values)
-    return Batch(rows)
+    return rows
 
 
 def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -178,7 +178,7 @@ class Stream:
         name = self.task.source_id
         counts.rows_in += len(items)
         origins, reasons, details = zip(*((i.origin, i.reason, i.detail) for i in items), strict=True)
-        _count_reasons(counts, reasons)
+        counts.add_reasons(Counter(reasons))
         self.dropped.write(dropped_records(name, origins, reasons, details))
 
     def _take_down(self, rows: pa.RecordBatch, entries: pa.Array, counts: Counts) -> None:
@@ -186,7 +186,7 @@ class Stream:
             counts.rows_in += rows.num_rows
             counts.bytes_in += text_bytes(rows)
             reasons = [TAKEDOWN] * rows.num_rows
-            _count_reasons(counts, reasons)
+            counts.add_reasons(Counter(reasons))
             self.dropped.write(dropped_rows(rows, self.task.source_id, pa.array(reasons), entries))
 
     # -- deciding -----------------------------------------------------------------------------------------
@@ -315,11 +315,6 @@ def _drop(
     leaving: Leaving,
 ) -> tuple[Batch, np.ndarray]:
     """The rows that stay at a step; those that go are counted and noted, with one reason for each of them."""
-    _count_reasons(counts, reasons.to_pylist())
+    counts.add_reasons(Counter(reasons.to_pylist()))
     leaving.add(step.id, position[goes], np.diff(docs.utf8[0])[goes], reasons)
     return docs.filter(pa.array(~goes)), position[~goes]
-
-
-def _count_reasons(counts: Counts, reasons: Sequence[str]) -> None:
-    for reason, rows in Counter(reasons).items():
-        counts.reasons[reason] = counts.reasons.get(reason, 0) + rows

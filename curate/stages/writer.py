@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from curate.stages.base import Context, Stage
+from curate.errors import InputError
+from curate.stages.base import Context, Phase, Read, Span, Stage
 from curate.text.batch import Batch
 
 
@@ -32,6 +34,23 @@ class Writer(Stage):
     def sort_by(self) -> tuple[str, ...]:
         """Columns after KEY that make the order total."""
         raise NotImplementedError
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One exchange, that sorts all rows."""
+        return (Phase("shuffle", (Read(self.map),), self._sorted, self.sort_by()),)
+
+    def _sorted(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+        """Sorted rows as they are; an id that comes twice means that branches were joined that share documents."""
+        ids = rows.column("id").combine_chunks()
+        same = pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))
+        if pc.any(same).as_py():
+            which = ids[pc.index(same, True).as_py()].as_py().hex()
+            raise InputError(
+                f"document {which} comes twice",
+                place=f"step {ctx.step}",
+                cure="two rows of a source share an id, or 'from' joins steps that hold the same documents",
+            )
+        return rows
 
     def layout(self, total_weight: int) -> list[Cut]:
         """The shards, a pure function of the total weight."""

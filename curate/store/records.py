@@ -73,9 +73,13 @@ class Counts:
         self.measured += other.measured
         self.edited += other.edited
         self.removed += other.removed
-        for reason, rows in other.reasons.items():
-            self.reasons[reason] = self.reasons.get(reason, 0) + rows
+        self.add_reasons(other.reasons)
         add_kept(self.kept_by, other.kept_by)
+
+    def add_reasons(self, rows: Mapping[str, int]) -> None:
+        """Add rows by reason, in place."""
+        for reason, count in rows.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
 
     @staticmethod
     def load(value: Mapping[str, Any]) -> Counts:
@@ -169,9 +173,9 @@ def named_files(value: Any) -> Iterator[str]:
             yield from named_files(item)
     elif isinstance(value, dict):
         for name, item in value.items():
-            if name in ("file", "again", "folder", "data", "indexed") and isinstance(item, str):
+            if name in ("file", "folder", "data", "indexed") and isinstance(item, str):
                 yield item
             elif name in ("overlays", "dropped", "signals"):
                 yield from [item] if isinstance(item, str) else item.values() if isinstance(item, dict) else item or ()
-            elif name in ("part", "parts"):
+            elif name in ("part", "parts", "again"):
                 yield from named_files(item)

@@ -1,5 +1,3 @@
-# ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
-# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 """Buckets in which earlier documents come before new ones: who is compared with whom, and what is written down of a bucket.
 
 A bucket has places, ``bound`` of them, for its first documents in keep order; every other document is compared with those
@@ -10,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 __all__ = ["comparable", "placed"]
 
@@ -19,28 +16,10 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-@njit(nogil=True, cache=True)
-def _comparable(keys, old, there, places, bound):
-    rows = np.empty(len(keys), np.int64)
-    stops = np.empty(len(keys), np.int64)
-    count = 0
-    begin = 0
-    while begin < len(keys):
-        end, taken, news, first = begin, 0, 0, count
-        while end < len(keys) and keys[end] == keys[begin]:
-            if old[end]:
-                taken += places[end]
-            else:
-                news += 1
-            if there[end]:
-                rows[count] = end
-                count += 1
-            end += 1
-        stop = count - news + max(0, bound - taken)
-        for k in range(first, count):
-            stops[k] = first if old[rows[k]] else stop
-        begin = end
-    return rows[:count].copy(), stops[:count].copy()
+def _taken(keys: U64, places: I64) -> I64:
+    """How many places of its bucket are taken before each row."""
+    before = np.cumsum(places) - places
+    return before - before[np.searchsorted(keys, keys)]
 
 
 def comparable(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> tuple[I64, I64]:
@@ -51,35 +30,13 @@ def comparable(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> 
         keys: uint64[n], sorted; within a key, earlier documents first, then new ones in keep order.
         old: bool[n], earlier documents.
         there: bool[n]; false for a row that stands for earlier documents that are found no more.
-        places: int64[n], how many documents an ``old`` row stands for.
+        places: int64[n], how many documents a row stands for: 1 for a new one.
         bound: places of a bucket.
     """
-    return _comparable(keys, old, there, places, bound)
-
-
-@njit(nogil=True, cache=True)
-def _placed(keys, old, there, places, bound):
-    rows = np.empty(len(keys), np.int64)
-    taken = np.empty(len(keys), np.int64)
-    count = 0
-    begin = 0
-    while begin < len(keys):
-        end, room, gone = begin, bound, -1
-        while end < len(keys) and keys[end] == keys[begin]:
-            if old[end]:
-                room -= places[end]
-            elif room > 0:
-                room -= 1
-                if there[end] or gone < 0:
-                    rows[count] = end
-                    taken[count] = 1
-                    gone = count if not there[end] else gone
-                    count += 1
-                else:
-                    taken[gone] += 1
-            end += 1
-        begin = end
-    return rows[:count].copy(), taken[:count].copy()
+    rows = np.flatnonzero(there)
+    met = np.concatenate(([0], np.cumsum((old | (_taken(keys, places) < bound))[rows])))
+    begins, ends = (np.searchsorted(keys[rows], keys[rows], side=side) for side in ("left", "right"))
+    return rows, begins + np.where(old[rows], 0, met[ends] - met[begins])
 
 
 def placed(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> tuple[I64, I64]:
@@ -88,4 +45,9 @@ def placed(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> tupl
 
     Args: as for ``comparable``; ``there`` is false for a new document that was dropped.
     """
-    return _placed(keys, old, there, places, bound)
+    takes = np.flatnonzero(~old & (_taken(keys, places) < bound))
+    stays, gone = takes[there[takes]], takes[~there[takes]]
+    _, first, many = np.unique(keys[gone], return_index=True, return_counts=True)
+    rows = np.concatenate([stays, gone[first]])
+    order = np.argsort(rows)
+    return rows[order], np.concatenate([np.ones(len(stays), np.int64), many])[order]

@@ -51,7 +51,7 @@ def twin(vector: np.ndarray, tables: int, hashes: int, seed: int) -> list[int] |
 
 
 @given(st.integers(1, 20), st.integers(1, 3), st.integers(1, 3), st.integers(0, M64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cells_are_their_twin(dim, tables, hashes, seed):
     """The axis that is nearest after each rotation, whatever the vector's length and size."""
     draw = np.random.default_rng(seed % 1000)
@@ -72,7 +72,7 @@ def test_a_vector_of_zeros_has_no_direction():
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_cosines(seed):
     """As numpy has them, never beyond 1."""
     draw = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from learning_cases import batch
 
@@ -21,7 +21,6 @@ def contents(values):
     return pa.array(values, pa.binary(16))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(CONTENT, st.integers(-1, 5), max_size=16), st.lists(CONTENT, max_size=20))
 def test_the_table_is_a_dictionary(known, asked):
     """Exactly the contents that are in a fold are found, with all sixteen bytes."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.quality import evaluate as ev
@@ -21,7 +21,6 @@ def close(a, b):
     return a is b if a is None or b is None else math.isclose(a, b, abs_tol=1e-9)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_roc_auc_counts_pairs(pairs):
     """The AUC is the share of (good, bad) pairs in the right order, ties half."""
@@ -31,7 +30,6 @@ def test_roc_auc_counts_pairs(pairs):
     assert close(ev.roc_auc(*split(pairs)), sum(wins) / len(wins) if wins else None)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_pr_auc_walks_the_thresholds(pairs):
     """Average precision sums precision times the recall gained at each distinct score."""
@@ -45,7 +43,6 @@ def test_pr_auc_walks_the_thresholds(pairs):
     assert close(ev.pr_auc(*split(pairs)), expected)
 
 
-@settings(deadline=None)
 @given(PAIRS, st.floats(0, 1))
 def test_confusion_and_rates_count_rows(pairs, threshold):
     """Counts and rates follow their definitions; a rate without rows is None."""
@@ -67,7 +64,6 @@ def slow_kappa(pairs, cost):
     return None if expected == 0 else 1 - observed / expected
 
 
-@settings(deadline=None)
 @given(GRADES)
 def test_kappas_compare_with_chance(pairs):
     """Kappa is one minus the observed cost over the cost of labels paired at random."""
@@ -94,7 +90,6 @@ def test_one_label_alone_has_no_kappa_and_no_auc():
     assert ev.pr_auc(np.zeros(3), ones[:3]) is None
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_reliability_bins_hold_every_row(pairs):
     """Each row is in one bin, between its ends; the calibration error follows from the bins."""
@@ -126,7 +121,6 @@ LENGTHS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(LENGTHS)
 def test_length_matched_auc_counts_pairs_of_like_length(rows):
     """Of the pairs whose lengths are in one quarter of a doubling, the share in the right order, ties half."""
@@ -149,7 +143,6 @@ def test_a_score_that_knows_only_the_length_shows():
     assert ev.roc_auc(labels, lengths) > 0.85
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), max_size=30))
 def test_spearman_is_the_correlation_of_ranks(pairs):
     """Pearson's formula on mean ranks, one by one."""

@@ -102,7 +102,7 @@ def first(path):
     return read_fasttext(path).labels[0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.one_of(st.text(max_size=6), st.sampled_from(STRANGE[:20])), max_size=8), max_size=6))
 def test_any_text_is_read_as_the_library_reads_it(models, pieces):
     """Texts of any characters and of words that models know, for runs, subwords, pruned tables."""
@@ -146,7 +146,7 @@ LINES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(LINES, st.booleans(), st.integers(0, 4), st.sampled_from([(0, 0), (1, 1), (2, 3), (1, 6), (3, 2)]),
        st.sampled_from([1, 2, 64, 100, 1000, 65_537]), st.sampled_from([1, 3]), st.booleans())  # fmt: skip
 def test_features_are_what_the_slow_twin_says(lines, own, ngrams, subwords, bucket, width, pruned):
@@ -172,7 +172,6 @@ def test_features_are_what_the_slow_twin_says(lines, own, ngrams, subwords, buck
         np.testing.assert_array_equal(found.values[row], expected)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 1 << 32), st.integers(0, (1 << 64) - 1))
 def test_the_remainder_by_multiplication_is_exact(divisor, x):
     """For any uint64 and any number of buckets, the edges of quotients included."""

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import InputError
@@ -230,7 +230,6 @@ def test_vectors_that_do_not_fit_are_said(trained):
         head.score(Batch(pa.RecordBatch.from_pydict({"text": ["x"], "vectors": column})))
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.lists(st.floats(-1e3, 1e3, width=32), min_size=3, max_size=3), max_size=9), st.data())
 def test_a_column_is_a_matrix(values, data):
     """Slices, nulls, every type of list of numbers: as the rows say."""

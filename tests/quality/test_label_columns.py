@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from learning_cases import batch
 
@@ -44,7 +44,6 @@ VOTES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(VOTES, st.booleans(), st.integers(1, 4))
 def test_what_counts_equals_the_rule(votes, exact, size):
     """Vectorised, in batches, in any order: the same as one content after another."""

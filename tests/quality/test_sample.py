@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.quality.sample import HASH, Contents, Smallest, held_out, unit
@@ -40,7 +40,6 @@ def sampled(values: list[int], batch: int, **limits) -> list[tuple[int, bytes]]:
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000), unique=True, max_size=60), st.integers(1, 9), st.integers(1, 20), st.randoms())
 def test_rows_equal_a_full_sort(values, batch, limit, random):
     """Streaming gives the first rows of the full sort, whatever the order and the size of the batches."""
@@ -49,7 +48,6 @@ def test_rows_equal_a_full_sort(values, batch, limit, random):
     assert sampled(values, batch, rows=limit) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000), unique=True, max_size=60), st.integers(1, 9), st.integers(1, 60), st.randoms())
 def test_bytes_equal_a_full_sort(values, batch, limit, random):
     """By bytes, the row that reaches the limit is the last."""
@@ -103,7 +101,6 @@ def slow_contents(found, limit, per_source):
     return sorted(chosen)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(-1, 2), st.sampled_from("abc")), max_size=80),
     st.integers(1, 12),

@@ -35,7 +35,6 @@ def slow_connected(rows):
     return number
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, 12)] * 3), max_size=40))
 def test_components_equal_following_every_link(rows):
     """Rows that hang together through a chain are one component, numbered by its first row."""
@@ -59,7 +58,7 @@ def mix64(x):
     return x ^ x >> 33
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(0, M64), max_size=20), max_size=4))
 def test_links_are_bytes_of_minima(rows):
     """A twin in plain integers: what the shipped classifiers' splits follow from never changes unseen."""
@@ -106,7 +105,6 @@ def test_short_texts_are_grouped_by_equality():
 MARKS = st.lists(st.tuples(st.integers(0, 15), st.integers(-1, 1)), min_size=1, max_size=120)
 
 
-@settings(deadline=None)
 @given(MARKS, st.floats(0.05, 0.6), st.integers(0, 2**32))
 def test_a_group_is_held_out_as_a_whole(rows, share, seed):
     """No group is on both sides; each class keeps about its share; a class with two groups has some on both sides."""
@@ -130,7 +128,6 @@ def test_a_group_is_held_out_as_a_whole(rows, share, seed):
     assert (split.hold_out(group[permuted], good[permuted], order, share) == held[permuted]).all()
 
 
-@settings(deadline=None)
 @given(MARKS, st.integers(2, 6), st.integers(0, 2**32))
 def test_groups_are_dealt_evenly(rows, folds, seed):
     """A group is in one fold; what is not trained on has none; a class's folds differ by no more than its largest group."""

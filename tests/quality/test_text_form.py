@@ -50,7 +50,7 @@ def slow_line(text: str, form: TextForm) -> bytes:
     return b" ".join(w for w in slow_words(raw) if not w.startswith(b"__label__") and w != b"</s>")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(TEXTS, st.sampled_from([None, 64, 70, 81]), st.sampled_from(["keep", "lower"]), st.integers(0, 3))
 def test_lines_are_what_the_slow_twin_says(values, limit, case, skip):
     """Cut, case, separators, labels and end words; of slices of an array, too."""
@@ -59,7 +59,6 @@ def test_lines_are_what_the_slow_twin_says(values, limit, case, skip):
     assert found.cast(pa.large_binary()).to_pylist() == [slow_line(v, form) for v in values[skip:]]
 
 
-@settings(deadline=None)
 @given(TEXTS, st.sampled_from([None, 64, 70]), st.sampled_from(["keep", "lower"]))
 def test_what_is_cut_reads_as_the_whole(values, limit, case):
     """``cut`` keeps the line, is no longer than the limit, and changes nothing a second time."""

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.report.signal import histogram
@@ -31,7 +31,6 @@ def slow(values, bins):
     return counts
 
 
-@settings(deadline=None)
 @given(st.lists(FLOATS, min_size=1, max_size=200))
 def test_every_number_is_in_one_bin(values):
     """Bins lie side by side and hold all values, whatever they are."""
@@ -44,7 +43,6 @@ def test_every_number_is_in_one_bin(values):
     assert len(bins) <= 32
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=200))
 def test_whole_numbers_have_whole_edges(values):
     """Counts are not cut at 1.5."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from command import Curate, manifest, on_terminal
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 from recipes import step, write
@@ -319,7 +319,6 @@ def test_a_null_condition_breaks_no_rule() -> None:
     assert _flags(pa.array([], pa.bool_())).dtype == np.bool_
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=30))
 def test_counting_together(rows: list[list[bool]]) -> None:
     """Only it, pairs and any, for whatever documents break."""

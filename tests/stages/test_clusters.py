@@ -99,7 +99,7 @@ def check(n: int, edges: list[tuple[int, int]], few: int, **how: int) -> None:
     st.sampled_from([0, 12, 1000]),
     st.integers(1, 3),
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_any_graph(edges, few, partitions):
     """In rounds to the end, cut short at either half of a contraction, or at once."""
     check(16, edges, few, partitions=partitions, parts=2, batch_rows=5)

@@ -75,7 +75,7 @@ def test_keep_order_is_value_then_source_then_content_then_id():
     st.integers(1, 4),
     st.integers(0, 9),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, partitions, seed):
     """Each against the indexes of those before it: the same documents go as from all together, the earlier ones preferred."""
     snapshots = [

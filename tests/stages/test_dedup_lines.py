@@ -68,7 +68,7 @@ LINE = st.sampled_from(["menu", "Menu ", "a  b", "A b", "own", "x", "", " ", "lo
     st.integers(1, 6),
     st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_by_brute_force(texts, which, least, chars, all_):
     """Counts, cuts and what is left, from any cut of the corpus."""
     stage = STAGES[which](least=least, min_chars=chars, cut="all" if all_ else "all_but_first")

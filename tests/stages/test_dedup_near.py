@@ -46,6 +46,16 @@ def pair(rng: random.Random, changes: int, size: int = 400) -> tuple[str, str]:
     return " ".join(base), " ".join(copy)
 
 
+def versions(rng: random.Random, count: int, size: int, each: int, apart: int) -> list[str]:
+    """A text, and so many less one that come from it, ``each`` words replaced every time."""
+    words_, found = [f"w{rng.randrange(10**6)}" for _ in range(size)], []
+    for step in range(count):
+        found.append(" ".join(words_))
+        for k in range(step * each, (step + 1) * each):
+            words_[k * apart % size] = f"z{rng.randrange(10**6)}"
+    return found
+
+
 @pytest.mark.parametrize(("changes", "least"), [(2, 0.7), (5, 0.7), (9, 0.7), (14, 0.5)])
 def test_recall_follows_theory(changes, least):
     """Of pairs at Jaccard J the share 1 - (1 - J^8)^14 is found, within the error of 300 pairs."""
@@ -74,15 +84,8 @@ def test_nothing_unlike_goes():
 
 def test_a_chain_of_small_changes_does_not_remove_its_far_end():
     """A like B, B like C, A unlike C: whoever goes is like one that stays."""
-    rng = random.Random(4)
-    words_ = [f"w{rng.randrange(10**6)}" for _ in range(400)]
-    chain = []
-    for step in range(12):
-        chain.append(" ".join(words_))
-        for k in range(4):
-            words_[(step * 4 + k) * 8] = f"z{rng.randrange(10**6)}"
-    docs = documents(chain)
-    gone = dropped(DedupNear(similarity=0.8), docs)
+    chain = versions(random.Random(4), 12, size=400, each=4, apart=8)
+    gone = dropped(DedupNear(similarity=0.8), documents(chain))
     stay = set(range(12)) - gone
     assert len(stay) >= 3
     assert all(max(jaccard(chain[g], chain[s]) for s in stay) > 0.65 for g in gone)
@@ -213,7 +216,7 @@ STAGES = [
 
 @pytest.mark.parametrize("stage", STAGES, ids=["default", "estimate", "many", "bound", "characters"])
 @given(st.lists(st.lists(st.integers(0, 3), min_size=0, max_size=12), max_size=25), st.integers(1, 3))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_by_brute_force(stage, rows, partitions):
     """The whole stage against all pairs that share a bucket, their true similarity, and one pass in keep order."""
     docs = documents([" ".join(f"w{w}" for w in row) for row in rows])
@@ -248,14 +251,8 @@ def test_the_threshold_itself_is_similar():
 
 def test_a_long_chain_of_small_changes():
     """A thousand versions, each a little from the last: whoever goes is like one that stays, and many stay."""
-    rng = random.Random(11)
-    words_ = [f"w{rng.randrange(10**6)}" for _ in range(120)]
-    texts = []
-    for step in range(1000):
-        texts.append(" ".join(words_))
-        words_[(step * 7) % 120] = f"z{rng.randrange(10**6)}"
-    docs = documents(texts)
-    found = told(DedupNear(similarity=0.75), docs, partitions=3)
+    texts = versions(random.Random(11), 1000, size=120, each=1, apart=7)
+    found = told(DedupNear(similarity=0.75), documents(texts), partitions=3)
     assert all(jaccard(texts[j], texts[i]) >= 0.75 for j, (i, _) in found.items())
     assert not found.keys() & {i for i, _ in found.values()}
     assert 200 < len(found) < 950
@@ -327,7 +324,7 @@ def test_settings():
     st.integers(1, 3),
     st.integers(0, 9),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, verify, bound, similarity, partitions, seed):
     """Each against the indexes of those before it, buckets larger than the bound included: the same documents go, for the
     same ones and with the same similarity, as from all together with the earlier ones preferred."""

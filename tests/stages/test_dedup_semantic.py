@@ -89,7 +89,7 @@ def twin(stage: DedupSemantic, rows: pa.Table, vectors: np.ndarray) -> dict[int,
 
 @pytest.mark.parametrize("bound", [64, 2])
 @given(st.lists(st.integers(0, 3), min_size=0, max_size=20), st.integers(0, 99), st.integers(1, 3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_by_brute_force(bound, clusters, seed, partitions):
     """The same verdicts as all pairs compared one by one, from any cut of the documents."""
     draw = np.random.default_rng(seed)
@@ -128,7 +128,7 @@ def test_columns_that_are_none_are_refused():
 
 
 @given(st.lists(st.lists(st.integers(0, 3), max_size=8), min_size=2, max_size=4), st.integers(0, 99))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, clusters, seed):
     """Each against the indexes of those before it: what all of them together drop, the earlier ones preferred."""
     draw = np.random.default_rng(seed)

@@ -86,7 +86,7 @@ GRAPHS = st.dictionaries(
 
 
 @given(GRAPHS, st.sampled_from([0, 5, 1000]), st.integers(1, 4), st.integers(1, 3))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_graph(edges, few, partitions, parts):
     """Rounds to the end, cut short, or none at all; keepers and similarities too."""
     check(14, edges, few, partitions=partitions, parts=parts, batch_rows=3)

@@ -163,7 +163,7 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert labels(path) == [None, 1, 0, None]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(st.text(min_size=1, max_size=6), st.one_of(st.integers(0, 5), st.none()), min_size=1, max_size=30),
     st.lists(st.text(max_size=6), max_size=40),
@@ -185,7 +185,7 @@ def test_equal_to_a_dict(tmp_path_factory, known, asked, random):
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.binary(min_size=16, max_size=16).map(lambda b: b[:2] + bytes(13) + b[-1:]), st.integers(0, 5), min_size=1

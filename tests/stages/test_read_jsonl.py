@@ -183,7 +183,7 @@ LINE = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(LINE, max_size=12), st.booleans(), st.integers(1, 60), st.lists(st.integers(0, 400), max_size=6))
 def test_any_cut_gives_the_same_rows(found, last_feed, split_bytes, cuts):
     """Cut at any bytes, as plain file, in zst frames or from a stream, the rows are those of the whole file."""

@@ -59,7 +59,7 @@ def test_settings_that_say_nothing_or_too_much(settings_):
     st.sampled_from([0.1, 0.3, 0.5, 1.0]),
     st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_top_keeps_the_highest(values, top, seed):
     """ceil(top * rows with a value) rows stay, none lower than one that goes; no cut of the input changes which."""
     docs = documents(["x"] * len(values), {"s": pa.array(values, pa.float32())})
@@ -147,7 +147,7 @@ def twin(rows, *, top=None, tokens=None, within=None, floor=None, bytes_per_toke
     ),
     st.integers(0, 3),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_ranked_is_a_plain_sort(rows, how, seed):
     """Ties, null, NaN, infinities, strata, a budget, a floor: what goes is what a sort of all rows says, whatever the
     parts and partitions."""
@@ -225,7 +225,6 @@ def test_strata_of_a_field_of_meta():
         max_size=8,
     )
 )
-@settings(deadline=None)
 def test_fields_are_read_as_json_reads_them(metas):
     """Strings as they are, other values as JSON, whichever reader took them."""
     docs = batch(["x"] * len(metas))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from learning_cases import batch, context, docstrings, source_files, split
 
@@ -49,7 +49,6 @@ def test_hard_texts_come_back(trained):
 
 
 @given(TEXT)
-@settings(deadline=None)
 def test_any_text_comes_back(trained, text):
     """decode(encode(text)) == text for every valid text."""
     assert back(tk.load(trained[0]), text) == text
@@ -157,7 +156,6 @@ def test_a_space_written_in_bytes_comes_back():
 
 
 @given(st.text(), st.integers(4, 40))
-@settings(deadline=None)
 def test_pieces_join_to_the_text(text, limit):
     """Pieces are whole characters, within the limit, and lose nothing."""
     parts = list(tk.pieces(text, limit))

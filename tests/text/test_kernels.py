@@ -23,7 +23,7 @@ from curate.text.ngrams import characters, ngrams
 from curate.text.shingles import shingles
 from curate.text.words import words
 
-KERNELS = settings(max_examples=60, deadline=None)  # the first example compiles
+KERNELS = settings(max_examples=60)  # the first example compiles
 
 
 def sliced(rows: list[bytes]) -> pa.Array:

@@ -7,7 +7,7 @@ import re
 import pyarrow as pa
 import pytest
 import twins
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.text import unicode
@@ -73,7 +73,6 @@ PIECES = (
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from(PIECES), max_size=14).map("".join).filter(lambda t: twins.judged(t.encode())),
@@ -85,7 +84,6 @@ def test_profile_is_its_twin(texts):
     assert profile(*texts) == [twin(text) for text in texts]
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=24), max_size=6))
 def test_any_bytes(rows):
     """No bytes stop it, and it never makes a row longer than its canonical form."""

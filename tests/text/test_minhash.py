@@ -26,7 +26,7 @@ HASHES = st.integers(0, twins.M64)
 SHAPES = st.sampled_from([(14, 8), (1, 1), (1, 7), (9, 1), (3, 5), (20, 6)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(twins.ROWS, SHAPES, HASHES, st.integers(1, 6), st.sampled_from([8, 4, 2, 1]))
 def test_signatures(rows, shape, seed, n, bits):
     """Bands and sketch of each row, and the flag of rows that are too short for a shingle."""

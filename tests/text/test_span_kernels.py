@@ -29,7 +29,7 @@ def on_characters(text: str, at: int) -> int:
 
 
 @given(st.lists(st.tuples(TEXT, st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5)), max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_without(rows):
     """Overlapping, touching and empty spans of rows, those with none among them."""
     spans = []
@@ -110,7 +110,7 @@ def ranges(raw: bytes, paragraphs: bool) -> list[tuple[int, int]]:
 
 
 @given(ROWS, st.booleans(), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_units(rows, paragraphs, least):
     """Ranges as they stand, and equal hashes for equal normal forms alone."""
     found = units(strings(rows), least, paragraphs=paragraphs)

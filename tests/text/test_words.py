@@ -226,7 +226,7 @@ def test_lines_and_paragraphs(rows):
         assert got == [twin(row) for row in rows]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.sampled_from(HOSTILE[:9]), min_size=1, max_size=4), st.sampled_from(POLICIES))
 def test_words_do_not_depend_on_neighbours(rows, policy):
     """A row alone, among others with nulls, in a slice, and as a string with 32-bit offsets: the same words."""
