@@ -347,7 +347,7 @@ def _decontaminated(run: RunFolder) -> str:
         counts, settings = step.record.counts, step.settings
         lines.append(
             f"- `{step.id}` compared {counts.rows_in:,} documents with {', '.join(map(_line, settings.get('against', [])))}: a "
-            f"document that holds {settings.get('containment', 0):.0%} of an item's word {settings.get('n')}-grams went; "
+            f"document that holds {settings.get('containment', 0):.0%} of an item's word n-grams went; "
             f"{sum(counts.reasons.values()):,} did."
         )
     if not lines:

@@ -1,15 +1,17 @@
 # ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
-"""How much of each of some known passages a row contains, by word n-grams.
+"""How much of known passages a row contains, and how much of the row they are, by word n-grams.
 
-A passage is a sequence of words. One of n words or more is known by its distinct word n-grams; a shorter one by
-itself, as a single gram of its own length: so none is left out. A *unit* is one or more passages that count together.
+The words of a *unit* (a benchmark item's prompt, its answer, ...) are known by their distinct n-grams, without those that
+many items share (``COMMON``): they are the form in which the items are put. What is looked at is the words alone, so
+that nothing but words bears on what is found: ``curate.text.overlap_units`` says what becomes a unit, and of which n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,164 +21,353 @@ from curate.text.hashing import mix64
 from curate.text.ngrams import BASE, power
 from curate.text.words import Words
 
-__all__ = ["Index", "Overlap", "Unit", "build", "overlaps"]
+__all__ = ["GAP", "REACH", "Index", "Overlaps", "Spans", "overlaps", "spans"]
 
+GAP: Final = 3
+"""Words of a row that are none of the unit's and yet do not end a run of it: a name or a number changed."""
+REACH: Final = 4
+"""Words before or behind a short prompt, for each word of it and of its answer, within which the answer counts as given
+with it: "not true is" and "false" are in many a chapter, within 16 words in one."""
 
-@dataclass(frozen=True)
-class Unit:
-    """Passages that are looked for together.
-
-    Attributes:
-        passages: the hashes of their words, uint64[k] each (``Words.hashes``), none of them empty.
-        whole: whether only all of it counts, or any share of it.
-    """
-
-    passages: tuple[npt.NDArray[np.uint64], ...]
-    whole: bool
+Ints = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Index:
-    """Grams of all units, for look-up.
+    """Grams of all units, for look-up. All fields are arrays, which can be stored as they are.
+
+    A gram of L words begins with an *anchor*, its first 8, 4, 2 or 1 words, whatever is the most that L has: a row's
+    words are held against the anchors alone, in a Bloom filter, one rolling hash for each size that occurs.
 
     Attributes:
-        lengths: int64[k]; lengths in words that occur among the grams.
-        keys: uint64[2^j]; open addressing by the low bits, at most a quarter full; a gram's hash.
-        grams: int64[2^j]; the gram's number, -1 in an empty slot.
-        owners_at: int64[g + 1]; gram ``i`` is part of the units ``owners[owners_at[i]:owners_at[i + 1]]``.
-        owners: int64[m].
-        totals: int64[u]; distinct grams of each unit.
-        whole: bool[u].
+        keys: uint64[g], ascending; the grams' hashes, of which the length is part.
+        owners_at: int64[g + 1]; gram ``i`` is of the units ``owners[owners_at[i]:owners_at[i + 1]]``.
+        owners: int32[m].
+        lengths: int64[k], ascending; lengths in words that occur among the grams.
+        sieve: uint64[2^j]; the Bloom filter of the anchors of 8 words: three bits of the word that the upper bits name.
+        short_sieve: uint64[2^j]; that of the shorter ones, few enough to stay in the nearest cache.
+        item: int32[u]; the number of the item that a unit is of.
+        part: int8[u]; which part of it, an index into ``overlap_units.PARTS``.
+        totals: int32[u]; grams by which the unit is known.
+        whole: bool[u]; whether only all of it counts, or any share.
+        needs_at: int64[u + 1]; unit ``i`` counts only where all of the ``needs[needs_at[i]:needs_at[i + 1]]`` are
+            near it, by REACH.
+        needs: uint64[q]; grams.
+        needs_words: int64[q]; their lengths in words.
     """
 
-    lengths: npt.NDArray[np.int64]
-    keys: npt.NDArray[np.uint64]
-    grams: npt.NDArray[np.int64]
-    owners_at: npt.NDArray[np.int64]
-    owners: npt.NDArray[np.int64]
-    totals: npt.NDArray[np.int64]
+    keys: Keys
+    owners_at: Ints
+    owners: npt.NDArray[np.int32]
+    lengths: Ints
+    sieve: Keys
+    short_sieve: Keys
+    item: npt.NDArray[np.int32]
+    part: npt.NDArray[np.int8]
+    totals: npt.NDArray[np.int32]
     whole: npt.NDArray[np.bool_]
+    needs_at: Ints
+    needs: Keys
+    needs_words: Ints
+
+    @cached_property
+    def directory(self) -> npt.NDArray[np.int32]:
+        """int32[2^b + 1]: where in ``keys`` those begin whose upper b bits are i; about one each."""
+        bits = max(1, (len(self.keys) - 1).bit_length())
+        tops = (self.keys >> np.uint64(64 - bits)).astype(np.int64)
+        return np.searchsorted(tops, np.arange((1 << bits) + 1)).astype(np.int32)
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """What each of n rows has most of.
+class Overlaps:
+    """What rows have of units, a *hit* each: rows ascending, in a row those with the largest share of themselves first,
+    of equals the one with more grams found, then the first.
 
     Attributes:
-        unit: int64[n]; the unit of which it contains the largest share (of equals the one with more grams found,
-            then the first), or -1.
-        share: float64[n]; share of that unit's distinct grams, 0 to 1; 0 for a ``whole`` unit that is not complete.
-        found: int64[n]; how many that are.
+        row: int64[h].
+        unit: int32[h].
+        share: float32[h]; of the unit's grams, how many the row has; 1 for a ``whole`` unit, others are no hits.
+        of_row: float32[h]; of the row's words, how many lie in grams of the unit.
+        run: int32[h]; words of the unit in the longest stretch that is nothing else, but for gaps of GAP words.
     """
 
-    unit: npt.NDArray[np.int64]
-    share: npt.NDArray[np.float64]
-    found: npt.NDArray[np.int64]
+    row: Ints
+    unit: npt.NDArray[np.int32]
+    share: npt.NDArray[np.float32]
+    of_row: npt.NDArray[np.float32]
+    run: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where units were found.
+
+    Attributes:
+        hits: int64[h + 1]; the hit ``i`` has the spans ``hits[i]:hits[i + 1]``, ascending.
+        starts, stops: uint32[s]; byte ranges in the row's text: the words of a run, gaps of GAP words included.
+    """
+
+    hits: Ints
+    starts: npt.NDArray[np.uint32]
+    stops: npt.NDArray[np.uint32]
 
 
 @njit(nogil=True, cache=True)
-def _grams(hashes, length):
-    out = np.empty(max(0, len(hashes) - length + 1), np.uint64)
-    top = power(length)
+def gram_key(hashes, start, length):
+    """Hash of a gram of ``length`` words, of which the length is part: one word and two never meet by construction."""
     value = np.uint64(0)
-    for i in range(len(hashes)):
+    for i in range(start, start + length):
         value = value * BASE + hashes[i]
-        if i >= length:
-            value -= hashes[i - length] * top
-        if i >= length - 1:
-            # The length is part of the gram: one word and two never meet by construction.
-            out[i - length + 1] = mix64(value + np.uint64(length))
-    return out
-
-
-def build(units: Sequence[Unit], n: int) -> Index:
-    """Index units by word n-grams; raises ValueError for a unit without words."""
-    owned: dict[int, list[int]] = {}
-    lengths = set()
-    totals = np.zeros(len(units), np.int64)
-    for number, unit in enumerate(units):
-        grams: set[int] = set()
-        for passage in unit.passages:
-            length = min(n, len(passage))
-            if not length:
-                raise ValueError(f"unit {number} has a passage without words")
-            lengths.add(length)
-            grams.update(_grams(passage, length).tolist())
-        if not grams:
-            raise ValueError(f"unit {number} has no passage")
-        totals[number] = len(grams)
-        for gram in grams:
-            owned.setdefault(gram, []).append(number)
-    order = sorted(owned)
-    size = 64
-    while size < 4 * len(order):
-        size *= 2
-    keys = np.zeros(size, np.uint64)
-    grams_at = np.full(size, -1, np.int64)
-    for i, gram in enumerate(order):
-        slot = gram & (size - 1)
-        while grams_at[slot] >= 0:
-            slot = (slot + 1) & (size - 1)
-        keys[slot], grams_at[slot] = gram, i
-    ends = np.cumsum([0] + [len(owned[gram]) for gram in order], dtype=np.int64)
-    owners = np.array([unit for gram in order for unit in owned[gram]], np.int64)
-    whole = np.array([unit.whole for unit in units], np.bool_)
-    return Index(np.array(sorted(lengths), np.int64), keys, grams_at, ends, owners, totals, whole)
+    return mix64(value + np.uint64(length))
 
 
 @njit(nogil=True, cache=True)
-def _overlaps(rows, hashes, lengths, keys, grams, owners_at, owners, totals, whole):
-    count = len(rows) - 1
-    best = np.full(count, -1, np.int64)
-    share = np.zeros(count, np.float64)
-    found = np.zeros(count, np.int64)
-    marks = np.full(len(owners_at), -1, np.int64)  # by gram: the row it was last seen in
-    tally = np.zeros(len(totals), np.int64)  # by unit: distinct grams seen in this row
+def anchor_size(length):
+    """Words of the anchor of a gram."""
+    return 8 if length >= 8 else 4 if length >= 4 else 2 if length >= 2 else 1
+
+
+@njit(nogil=True, cache=True)
+def sieve_bits(anchor):
+    """The three bits of an anchor in its word of the filter; ``anchor`` is the polynomial over its words."""
+    bits = (anchor >> np.uint64(7)) * BASE
+    one = np.uint64(1)
+    mask = np.uint64(63)
+    return (
+        (one << (bits >> np.uint64(58)))
+        | (one << ((bits >> np.uint64(52)) & mask))
+        | (one << ((bits >> np.uint64(46)) & mask))
+    )
+
+
+@njit(nogil=True, cache=True)
+def _number(keys, directory, shift, key):
+    """The number of a gram, or -1."""
+    bucket = np.int64(key >> shift)
+    for i in range(directory[bucket], directory[bucket + 1]):
+        if keys[i] == key:
+            return np.int64(i)
+    return np.int64(-1)
+
+
+@njit(nogil=True, cache=True)
+def upper(size):
+    """By how much a hash is shifted to be a place in a table of that size, a power of two from 2 on."""
+    shift = np.uint64(64)
+    while size > 1:
+        size >>= 1
+        shift -= np.uint64(1)
+    return shift
+
+
+@njit(nogil=True, cache=True)
+def _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
+    """Whether all that a unit needs lies near ``hashes[place:place + length]``, within ``hashes[first:last]``."""
+    for need in range(needs_at[unit], needs_at[unit + 1]):
+        there = False
+        reach = REACH * (length + sizes[need])
+        for at in range(max(first, place - reach), min(last, place + length + reach) - sizes[need] + 1):
+            if gram_key(hashes, at, sizes[need]) == needs[need]:
+                there = True
+                break
+        if not there:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _candidates(hashes, first, last, size, sieve, out):
+    """Write where in ``hashes[first:last]`` an anchor of ``size`` words may begin; how many."""
+    shift = upper(len(sieve))
+    top = power(size - 1)
+    count = 0
+    value = np.uint64(0)
+    for i in range(first, min(last, first + size - 1)):
+        value = value * BASE + hashes[i]
+    for i in range(first + size - 1, last):
+        value = value * BASE + hashes[i]
+        bits = sieve_bits(value)
+        # Written without a branch: which of them is one can't be foretold.
+        out[count] = i - size + 1
+        count += (sieve[value >> shift] & bits) == bits
+        value -= hashes[i - size + 1] * top
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _sized(lengths, size):
+    """Whether any gram has an anchor of that many words."""
+    found = False
+    for length in lengths:
+        found |= anchor_size(length) == size
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _met(mine, start, length, fresh):
+    """Note a gram of a unit at ``start``: grams found, words covered, words of the run it is in and of the longest, end."""
+    stop = start + length
+    new = stop - max(start, mine[4])
+    mine[0] += fresh
+    mine[1] += new
+    mine[2] = mine[2] + new if start <= mine[4] + GAP else length
+    mine[3] = max(mine[3], mine[2])
+    mine[4] = stop
+
+
+@njit(nogil=True, cache=True)
+def _grown(out, count):
+    if count < out.shape[1]:
+        return out
+    more = np.empty((out.shape[0], 2 * count), np.int64)
+    more[:, :count] = out
+    return more
+
+
+@njit(nogil=True, cache=True)
+def _told(mine, total, whole, words, least):
+    """Whether what a row of ``words`` words has of a unit is a hit: see ``overlaps``."""
+    if whole:
+        return mine[0] == total
+    return mine[0] >= least[0] * total or mine[3] >= least[1] or (mine[1] >= least[2] * words)
+
+
+@njit(nogil=True, cache=True)
+def _hits(
+    rows,
+    hashes,
+    least,
+    keys,
+    directory,
+    owners_at,
+    owners,
+    lengths,
+    sieve,
+    short_sieve,
+    totals,
+    whole,
+    needs_at,
+    needs,
+    sizes,
+):
+    """int64[5, h]: row, unit, grams found, words covered, words of the longest run; in a row in no stated order."""
+    out = np.empty((5, 64), np.int64)
+    count = 0
+    shift = upper(len(directory) - 1)
+    places = np.empty(np.diff(rows).max() + 1 if len(rows) > 1 else 0, np.int64)
+    # Made when they are needed: most batches have nothing of any unit.
+    marks = np.empty(0, np.int32)  # by gram: the row it was last seen in
+    state = np.empty((0, 5), np.int64)  # by unit: see _met
     touched = np.empty(len(totals), np.int64)
-    mask = np.uint64(len(keys) - 1)
-    for row in range(count):
-        first = rows[row]
-        last = rows[row + 1]
-        many = 0
-        for length in lengths:
-            top = power(length)
-            value = np.uint64(0)
-            for i in range(first, last):
-                value = value * BASE + hashes[i]
-                if i >= first + length:
-                    value -= hashes[i - length] * top
-                if i < first + length - 1:
-                    continue
-                gram = mix64(value + np.uint64(length))
-                slot = gram & mask
-                while grams[slot] >= 0 and keys[slot] != gram:
-                    slot = (slot + np.uint64(1)) & mask
-                number = grams[slot]
-                if number < 0 or marks[number] == row:
-                    continue
-                marks[number] = row
-                for at in range(owners_at[number], owners_at[number + 1]):
-                    unit = owners[at]
-                    if tally[unit] == 0:
-                        touched[many] = unit
-                        many += 1
-                    tally[unit] += 1
-        for k in range(many):
-            unit = touched[k]
-            part = tally[unit] / totals[unit]
-            if whole[unit] and tally[unit] < totals[unit]:
-                part = 0.0
-            ahead = part > share[row] or (part == share[row] and tally[unit] > found[row])
-            equal = part == share[row] and tally[unit] == found[row] and unit < best[row]
-            if part > 0 and (ahead or equal):
-                best[row] = unit
-                share[row] = part
-                found[row] = tally[unit]
-            tally[unit] = 0
-    return best, share, found
+    for row in range(len(rows) - 1):
+        first, last, many = rows[row], rows[row + 1], 0
+        for size in (8, 4, 2, 1):
+            if not _sized(lengths, size):
+                continue
+            candidates = _candidates(hashes, first, last, size, sieve if size == 8 else short_sieve, places)
+            for place in places[:candidates]:
+                for length in lengths:
+                    if anchor_size(length) != size or place + length > last:
+                        continue
+                    number = _number(keys, directory, shift, gram_key(hashes, place, length))
+                    if number < 0:
+                        continue
+                    if not len(marks):
+                        marks = np.full(len(keys), -1, np.int32)
+                        state = np.zeros((len(totals), 5), np.int64)
+                    fresh = marks[number] != row
+                    marks[number] = row
+                    for at in range(owners_at[number], owners_at[number + 1]):
+                        unit = owners[at]
+                        mine = state[unit]
+                        if needs_at[unit] < needs_at[unit + 1]:  # such a unit is one gram
+                            if not _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
+                                continue
+                            fresh = mine[0] == 0
+                        if mine[0] == 0:
+                            touched[many] = unit
+                            many += 1
+                            mine[4] = first
+                        _met(mine, place, length, fresh)
+        for unit in touched[:many]:
+            mine = state[unit]
+            if _told(mine, totals[unit], whole[unit], last - first, least):
+                out = _grown(out, count)
+                out[0, count], out[1, count] = row, unit
+                out[2:, count] = mine[0], mine[1], mine[3]
+                count += 1
+            mine[:] = 0
+    return out[:, :count]
 
 
-def overlaps(words: Words, index: Index) -> Overlap:
-    """Of which unit each row contains most; repeats of a gram in a row count once."""
-    arrays = (index.lengths, index.keys, index.grams, index.owners_at, index.owners, index.totals, index.whole)
-    return Overlap(*_overlaps(words.rows, words.hashes, *arrays))
+def overlaps(
+    words: Words, index: Index, least_share: float = 0.2, least_run: int = 16, least_of_row: float = 0.5
+) -> Overlaps:
+    """What each row has of units, where that is at least a share of the unit, or a run of so many words, or makes a share
+    of the row (0 to 1); all of it where the unit counts as a whole only. Repeats of a gram in a row count once."""
+    if not len(index.keys):
+        empty = np.zeros(0, np.int64)
+        return Overlaps(empty, *(empty.astype(kind) for kind in ("int32", "float32", "float32", "int32")))
+    least = np.array([least_share, least_run, least_of_row])
+    row, unit, found, covered, run = _hits(
+        words.rows, words.hashes, least, index.keys, index.directory, index.owners_at, index.owners, index.lengths,
+        index.sieve, index.short_sieve, index.totals, index.whole, index.needs_at, index.needs, index.needs_words,
+    )  # fmt: skip
+    share = found / index.totals[unit]
+    order = np.lexsort((unit, -found, -share, row))
+    of_row = covered / np.maximum(np.diff(words.rows)[row], 1)
+    return Overlaps(
+        row[order], unit[order].astype(np.int32), share[order].astype(np.float32), of_row[order].astype(np.float32),
+        run[order].astype(np.int32),
+    )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def _spans(
+    rows, hashes, at, wanted, keys, directory, owners_at, owners, lengths, sieve, short_sieve, needs_at, needs, sizes
+):
+    """int64[3, s]: hit, first word, word behind the last, by first word; hits of row i: ``wanted[at[i]:at[i + 1]]``."""
+    out = np.empty((3, 64), np.int64)
+    count = 0
+    shift = upper(len(directory) - 1)
+    places = np.empty(np.diff(rows).max() + 1 if len(rows) > 1 else 0, np.int64)
+    for row in range(len(rows) - 1):
+        first, last = rows[row], rows[row + 1]
+        open_at = np.full(at[row + 1] - at[row], -1, np.int64)  # by hit of the row: its last span
+        for size in (8, 4, 2, 1):
+            if not _sized(lengths, size):
+                continue
+            candidates = _candidates(hashes, first, last, size, sieve if size == 8 else short_sieve, places)
+            for place in places[:candidates]:
+                for length in lengths:
+                    if anchor_size(length) != size or place + length > last:
+                        continue
+                    number = _number(keys, directory, shift, gram_key(hashes, place, length))
+                    for hit in range(at[row], at[row + 1]) if number >= 0 else range(0):
+                        unit = wanted[hit]
+                        if unit not in owners[owners_at[number] : owners_at[number + 1]]:
+                            continue
+                        if not _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
+                            continue
+                        span = open_at[hit - at[row]]
+                        if span >= 0 and place <= out[2, span] + GAP:
+                            out[2, span] = max(out[2, span], place + length)
+                            continue
+                        out = _grown(out, count)
+                        out[:, count] = hit, place, place + length
+                        open_at[hit - at[row]] = count
+                        count += 1
+    return out[:, :count]
+
+
+def spans(words: Words, index: Index, hits: Overlaps) -> Spans:
+    """Where in the rows of ``words`` the hits lie; ``hits.row`` are rows of these words (some or all, in order)."""
+    at = np.searchsorted(hits.row, np.arange(len(words.rows)))
+    hit, first, stop = _spans(
+        words.rows, words.hashes, at, hits.unit, index.keys, index.directory, index.owners_at, index.owners,
+        index.lengths, index.sieve, index.short_sieve, index.needs_at, index.needs, index.needs_words,
+    )  # fmt: skip
+    order = np.argsort(hit, kind="stable")
+    ends = np.searchsorted(hit[order], np.arange(len(hits.row) + 1))
+    return Spans(ends, words.starts[first[order]], words.stops[stop[order] - 1])

@@ -8,8 +8,9 @@ n-grams of words work on them. Bytes that are no valid UTF-8 separate words unde
 
 ``folded``        longest runs of letters, marks and numbers, hashed with case folded: ``Foo`` and ``foo`` are one word,
                   ``snake_case`` is two. For shingles of prose (near-duplicates)
-``alphanumeric``  the same words, but for a backslash with an n, r or t behind it, which separates words: text within
-                  JSON or a string literal has the words of the text itself. For decontamination
+``alphanumeric``  the same words, but for escapes, which separate words: a backslash with n, r, t, ``uXXXX`` or ``xXX``
+                  behind it, and the entities of ``ENTITIES``, in small letters or capitals, escaped once or more. So
+                  text within JSON, a string literal or HTML has the words of the text itself. For decontamination
 ``symbols``       the same words, and each other ASCII sign that is no white space is a word of its own. For shingles of
                   code and mathematics, where ``a[i] + b`` and ``a(i) - b`` differ
 ``gopher``        longest runs without white space, as Python's ``str.split`` finds them, hashed as they are. For
@@ -50,6 +51,14 @@ __all__ = ["POLICIES", "Policy", "Words", "tokenized", "words"]
 
 Policy = Literal["folded", "alphanumeric", "symbols", "gopher", "tokens", "raw"]
 POLICIES: Final[tuple[Policy, ...]] = ("folded", "alphanumeric", "symbols", "gopher", "tokens", "raw")
+
+ENTITIES: Final = (
+    "amp apos bull copy deg frac12 ge gt hellip laquo ldquo le lsquo lt mdash middot minus nbsp ndash ne quot raquo rarr "
+    "rdquo reg rsquo thinsp times trade"
+)
+"""Names of the signs that HTML writes most often (https://html.spec.whatwg.org/multipage/named-characters.html);
+numbered ones (``&#39;``, ``&#x27;``) are entities, too."""
+_PACKED: Final = np.array(sorted(int.from_bytes(name.encode(), "big") for name in ENTITIES.split()), np.uint64)
 
 _FOLDED, _ALPHANUMERIC, _SYMBOLS, _GOPHER, _TOKENS, _RAW = range(6)
 _ONE: Final = np.uint64(1)
@@ -95,9 +104,54 @@ def _sign_breaks(masks):
     return out
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _hex(byte):
+    return 48 <= byte <= 57 or 97 <= (byte | 32) <= 102
+
+
+@njit(nogil=True, cache=True)
+def _backslashed(data, at, stop):
+    """Bytes behind the backslash at ``data[at]`` that it makes a sign or white space of."""
+    byte = data[at + 1] | 32 if at + 1 < stop else 0
+    if byte in (110, 114, 116):
+        return 1
+    size = 5 if byte == 117 else 3 if byte == 120 else 0
+    if at + size >= stop:
+        return 0
+    for k in range(at + 2, at + 1 + size):
+        if not _hex(data[k]):
+            return 0
+    return size
+
+
+@njit(nogil=True, cache=True)
+def _entity(data, at, stop):
+    """Bytes behind the ``&`` at ``data[at]`` that are an entity's name or number."""
+    value = np.uint64(0)
+    numeric = at + 1 < stop and data[at + 1] == 35
+    for k in range(at + 1, min(at + 9, stop)):
+        byte = data[k]
+        if byte == 59:
+            size = k - at - 1
+            if numeric:
+                return size if size > 1 else 0
+            place = np.searchsorted(_PACKED, value)
+            return size if place < len(_PACKED) and _PACKED[place] == value else 0
+        if numeric and k > at + 1 and not (_hex(byte) or (k == at + 2 and byte | 32 == 120)):
+            return 0
+        value = (value << np.uint64(8)) | np.uint64(byte | 32 if byte > 64 else byte)
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def _mark(out, at, size):
+    for k in range(at + 1, at + 1 + size):
+        out[k >> 6] |= _ONE << np.uint64(k & 63)
+
+
 @njit(nogil=True, cache=True)
 def _escapes(offsets, data, masks):
-    """Letters behind a backslash that make it a line end or a tab, uint64[blocks]: no part of a word."""
+    """Letters and digits that stand for a sign or for white space, uint64[blocks]: no part of a word."""
     out = np.zeros(masks.shape[1], np.uint64)
     base = offsets[0]
     for row in range(len(offsets) - 1):
@@ -109,8 +163,17 @@ def _escapes(offsets, data, masks):
             while signs:
                 at = 64 * block + trailing(signs)
                 signs &= signs - _ONE
-                if data[base + at] == 92 and data[base + at + 1] in (110, 114, 116):
-                    out[(at + 1) >> 6] |= _ONE << np.uint64((at + 1) & 63)
+                byte = data[base + at]
+                if byte == 92:
+                    _mark(out, at, _backslashed(data, base + at, base + stop))
+                elif byte == 38:
+                    size = _entity(data, base + at, base + stop)
+                    _mark(out, at, size)
+                    # What was escaped twice has "&amp;" for its "&".
+                    while size == 3 and data[base + at + 2] | 32 == 109:
+                        at += 4
+                        size = _entity(data, base + at, base + stop)
+                        _mark(out, at, size)
     return out
 
 

@@ -21,20 +21,22 @@ ITEMS = [json.loads(line) for line in (assets.find("data", "benchmarks") / "huma
 STAGE = Decontaminate(against=["humaneval"])
 
 
+def exact_or_not(text):
+    """The reason of a text that is all there: one of fewer than 16 words counts as a whole only."""
+    return "benchmark_exact" if len(re.findall(r"[^\W_]+", text)) < 16 else "benchmark_ngram"
+
+
 def reasons(texts, stage=STAGE, ctx=CONTEXT):
     """Reasons and signals of texts."""
     signals = stage.measure(batch(texts), ctx)
     return stage.decide(signals).to_pylist(), {name: column.to_pylist() for name, column in signals.items()}
 
 
-@pytest.mark.parametrize("n", [8, 10, 13])
-def test_every_prompt_pasted_in_a_file_is_found(n):
+def test_every_prompt_pasted_in_a_file_is_found():
     """Recall 1 on prompts within other code, and each is named."""
     before, after = "import math\n\nx = 3\n" * 30, "\n\nclass Other:\n    pass\n" * 30
-    got, signals = reasons(
-        [before + item["prompt"] + after for item in ITEMS], Decontaminate(against=["humaneval"], n=n)
-    )
-    assert got == ["benchmark_ngram"] * 164
+    got, signals = reasons([before + item["prompt"] + after for item in ITEMS])
+    assert got == [exact_or_not(item["prompt"]) for item in ITEMS]
     # HumanEval/56 and 61 are the same words: "<" and ">" in one are "(" and ")" in the other.
     names = [f"humaneval/{item['task_id']}" for item in ITEMS]
     assert signals["item"] == [*names[:61], names[56], *names[62:]]
@@ -59,15 +61,17 @@ def test_prompts_within_json_and_string_literals_are_found():
         [repr(p) for p in prompts],
     ):
         got, signals = reasons(texts)
-        assert got == ["benchmark_ngram"] * 164
+        assert got == [exact_or_not(p) for p in prompts]
         assert min(signals["containment"]) == 1.0
 
 
 def test_answers_alone_are_found_where_they_are_long():
-    """A canonical solution of 2 n words or more is known by itself; shorter ones are ordinary code."""
+    """A canonical solution of 16 words or more is known by itself; shorter ones are ordinary code."""
     got, signals = reasons([item["canonical_solution"] for item in ITEMS])
-    long = [len(re.findall(r"[A-Za-z0-9]+", item["canonical_solution"])) >= 20 for item in ITEMS]
-    assert [r is not None for r in got] == long
+    long = [len(re.findall(r"[A-Za-z0-9]+", item["canonical_solution"])) >= 16 for item in ITEMS]
+    assert [r is not None for r, hit in zip(got, long, strict=True) if hit] == [True] * sum(long)
+    # HumanEval/50 gives the inverse of its own solution in the prompt.
+    assert [i for i, (r, hit) in enumerate(zip(got, long, strict=True)) if r and not hit] == [50]
     assert {p for p, hit in zip(signals["part"], long, strict=True) if hit} == {"answer"}
 
 
@@ -100,8 +104,21 @@ def registry(folder: Path, items: list[dict], **entry) -> Context:
     return Context("clean", 1, {"registry": folder})
 
 
+def test_a_third_of_an_item_and_nothing_else_is_found():
+    """Of a long item, a third is less than `containment`, and all of the document."""
+    thirds = [
+        " ".join(words[: len(words) // 4 + 8])
+        for words in (item["prompt"].split() for item in ITEMS)
+        if len(words) > 100
+    ]
+    got, signals = reasons(thirds)
+    assert len(thirds) > 10
+    assert set(got) == {"benchmark_ngram"}
+    assert min(signals["of_document"]) > 0.99
+
+
 def test_short_items_are_matched_whole(tmp_path):
-    """Under n words: word by word. Under 8 words: only together with the answer."""
+    """Under 16 words: word by word. Under 8 words: only together with the answer."""
     items = [
         {"task_id": 1, "question": "Write one function that adds the two numbers", "answer": "a + b"},
         {"task_id": 2, "question": "What is 3+4?", "answer": "7"},
@@ -118,7 +135,7 @@ def test_short_items_are_matched_whole(tmp_path):
     got, signals = reasons(texts, Decontaminate(against=["short"]), ctx)
     assert got == ["benchmark_exact", None, "benchmark_exact", None, "benchmark_exact"]
     assert signals["item"] == ["short/1", None, "short/2", None, "short/3"]
-    assert signals["part"] == ["prompt", None, "both", None, "prompt"]
+    assert signals["part"] == ["prompt", None, "prompt and answer", None, "prompt"]
 
 
 def test_what_can_not_be_looked_for_stops_the_run(tmp_path):
@@ -164,6 +181,6 @@ def test_items_must_be_texts(tmp_path):
 
 def test_containment_is_no_measurement():
     """A changed threshold re-uses what was measured."""
-    strict = Decontaminate(against=["humaneval"], containment=0.3)
+    strict = Decontaminate(against=["humaneval"], containment=0.5)
     assert strict.measure_fingerprint() == STAGE.measure_fingerprint()
     assert strict.fingerprint() != STAGE.fingerprint()

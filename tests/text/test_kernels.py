@@ -14,7 +14,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text import hashing, minhash, normal, overlap, unicode
+from curate.text import hashing, minhash, normal, unicode
 from curate.text.arrow import buffers, fixed, from_fixed
 from curate.text.batch import Batch
 from curate.text.line_shapes import line_shapes
@@ -170,32 +170,6 @@ def test_ngrams(rows, n):
     grams = ngrams(view, n)
     want = [twins.ngrams(hashes, n) for hashes in twins.as_lists(view.rows, view.hashes)]
     assert twins.as_lists(grams.rows, grams.hashes) == want
-
-
-@KERNELS
-@given(st.lists(st.lists(st.integers(0, 8), min_size=0, max_size=30), max_size=6), st.integers(2, 6), st.data())
-def test_overlaps(rows, n, data):
-    """The unit of which most is found, by brute force over word sequences."""
-    passage = st.lists(st.integers(0, 8), min_size=1, max_size=9)
-    units = data.draw(
-        st.lists(st.tuples(st.lists(passage, min_size=1, max_size=2), st.booleans()), min_size=1, max_size=5)
-    )
-    name = [twins.mix64(i + 1) for i in range(9)]
-    index = overlap.build(
-        [overlap.Unit(tuple(np.array([name[w] for w in p], np.uint64) for p in ps), w) for ps, w in units], n
-    )
-    ends = np.cumsum([0] + [len(r) for r in rows])
-    view = type("W", (), {"rows": ends, "hashes": np.array([name[w] for r in rows for w in r], np.uint64)})
-    got = overlap.overlaps(view, index)
-    for i, row in enumerate(rows):
-        unit, share, found = twins.overlap(row, units, n)
-        assert (int(got.unit[i]), float(got.share[i]), int(got.found[i])) == (unit, pytest.approx(share), found)
-
-
-def test_index_refuses_what_it_could_never_find():
-    """A passage without words is an error, never skipped."""
-    with pytest.raises(ValueError, match="without words"):
-        overlap.build([overlap.Unit((np.zeros(0, np.uint64),), False)], 10)
 
 
 def test_every_kernel_takes_an_empty_batch():

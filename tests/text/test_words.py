@@ -120,6 +120,8 @@ def test_atoms(rows):
 @given(twins.ROWS, st.sampled_from(DERIVED))
 @example([rb"a\nb\\tc\x \r", b"\\", rb"\n\n\nn"], "alphanumeric")
 @example([b"n", b"\\", b"n"], "alphanumeric")
+@example([rb"don\u2019t \x27a\\u00e9b\u12", rb"\u123", b"4 \\x4"], "alphanumeric")
+@example([b"a&lt;b &#39;c&#x2f;d &#x;e &amp &foo; &", b"&quot", b"; &#;&#x123456;"], "alphanumeric")
 @example(["\u4e2d".encode(), b"a", "\u201c".encode(), b"b-c"], "folded")
 @example(["\u4e2d".encode(), b"a", "\u201c".encode(), b"b-c"], "gopher")
 def test_words(rows, policy):

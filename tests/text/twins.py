@@ -10,6 +10,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from curate.text import unicode
+from curate.text.words import ENTITIES
 
 M64 = (1 << 64) - 1
 BASE = 0x9E3779B97F4A7C15
@@ -40,7 +41,22 @@ PIECES = (
         b"\xe2\x80",
         b"\x80",
     ),
-    *(b"a-b", b"e.g.", b"end.Start", b"1,000.5", b"and/or", b"don't", b"x_y@z", b"\\n", b"\\tab"),
+    *(
+        b"a-b",
+        b"e.g.",
+        b"end.Start",
+        b"1,000.5",
+        b"and/or",
+        b"don't",
+        b"x_y@z",
+        b"\\n",
+        b"\\tab",
+        b"\\u20",
+        b"19",
+        b"&amp;",
+        b"&#x2",
+        b"7;",
+    ),
     *("K", "ſs", "Ⱥ", "中a", "กำ", "\u0e33x", "ﬀ", "１２", "ǅ", "a\u2009b", "\u1680", "x\u0300\u0301"),
     *(b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80", b"\x00", b"word", b"Word ", b"under_score"),
 )
@@ -155,18 +171,26 @@ def _runs(seen: list[tuple[int, int, int]], inside, begins) -> list[tuple[int, i
     return [(a, b) for a, b in found]
 
 
+_ESCAPE = re.compile(
+    rb"\\([nrt]|u[0-9a-f]{4}|x[0-9a-f]{2})|&((?:amp;)*(?:#x[0-9a-f]{0,5}|#[0-9a-f]{1,6}|%s));"
+    % b"|".join(ENTITIES.encode().split()),
+    re.IGNORECASE,
+)
+
+
 def words(row: bytes, policy: str) -> list[tuple[int, int, int]]:
     """(first byte, end, hash) of each word."""
     if policy == "raw":
         return [(m.start(), m.end(), fnv(m[0])) for m in re.finditer(rb"[^\x00\t-\r ]+", row)]
     seen = points(row)
     kinds = [kind(p) for p, _, _ in seen]
+    escaped = [match.span(match.lastindex) for match in _ESCAPE.finditer(row)]
     if policy == "gopher":
         found = _runs(seen, lambda _, p: not is_space(p), lambda _: False)
         return [(a, b, word_hash(row[a:b])) for a, b in found]
 
     def in_word(i: int, point: int) -> bool:
-        if policy == "alphanumeric" and i and seen[i - 1][0] == 92 and point in (110, 114, 116):
+        if policy == "alphanumeric" and any(a <= seen[i][1] < b for a, b in escaped):
             return False
         return bool(kinds[i] & unicode.WORD) or (policy == "symbols" and is_sign(point))
 
@@ -218,20 +242,6 @@ def paragraphs(row: bytes) -> list[bytes]:
 
 def code_profile(row: bytes) -> bytes:
     return b"\n".join(line.rstrip() for line in row.split(b"\n")).rstrip(b"\n")
-
-
-def overlap(hashes: list[int], units: list[tuple[list[list[int]], bool]], n: int) -> tuple[int, float, int]:
-    """(unit, share, found) of the unit a row has most of."""
-    best = (-1, 0.0, 0)
-    for number, (passages, whole) in enumerate(units):
-        grams = {tuple(p[i : i + min(n, len(p))]) for p in passages for i in range(len(p) - min(n, len(p)) + 1)}
-        found = sum(any(tuple(hashes[i : i + len(g)]) == g for i in range(len(hashes) - len(g) + 1)) for g in grams)
-        share = found / len(grams)
-        if whole and found < len(grams):
-            share = 0.0
-        if share > 0 and (share, found) > best[1:]:
-            best = (number, share, found)
-    return best
 
 
 def as_lists(rows: np.ndarray, values: np.ndarray) -> list[list[int]]:
