@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak peers duplicates scores s3 quality docs clean
+.PHONY: help demo test check fix bench bigfile memory soak peers duplicates contamination scores s3 quality docs clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 demo: $(VENV)/ready  ## the whole path on real data: raw pages and code to pretraining shards
 	@$(BIN)/curate run phi-1-mini
@@ -47,6 +47,9 @@ peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove
 
 duplicates: $(VENV)/ready-dev  ## near-deduplication against five others, what each finds and how fast; DUPLICATES="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.duplicates $(DUPLICATES)
+
+contamination: $(VENV)/ready-dev  ## decontamination: planted and rephrased items, real documents, baselines, datatrove; CONTAMINATION="FOLDER --parts pairs"
+	$(BIN)/python -m tests.peers.contamination $(CONTAMINATION)
 
 scores: $(VENV)/ready-dev  ## folded fastText models against the library on real documents; SCORES="--corpus FILE" others
 	$(BIN)/python -m tests.peers.scores $(SCORES)

@@ -47,12 +47,17 @@ BOUND = {"fed": 1.0, "own": 0.98}
 """The least share of equal verdicts of a rule: with the peer fed our words, and with its own."""
 
 
-def texts(path: Path) -> Iterator[str]:
-    """The ``text`` of each line of a JSONL file, zstd or plain."""
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Each line of a JSONL file, zstd or plain."""
     with path.open("rb") as file:
         stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
         for line in io.BufferedReader(stream) if path.suffix == ".zst" else file:
-            yield json.loads(line)["text"]
+            yield json.loads(line)
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The ``text`` of each line of a JSONL file, zstd or plain."""
+    return (row["text"] for row in rows(path))
 
 
 def drawn(paths: list[Path], count: int, largest: int) -> list[str]:
