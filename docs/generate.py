@@ -22,6 +22,7 @@ COMMANDS = (
     "benchmarks list",
     "benchmarks show",
     "benchmarks fetch",
+    "benchmarks build",
     "check",
     "copy",
     "diff",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says how busy the machine is, and compiles a kernel the first time.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _benchmarks(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Indexes of benchmarks are made in a folder of the tests', here and in all that they start."""
+    os.environ["CURATE_BENCHMARKS"] = str(tmp_path_factory.mktemp("benchmarks"))
 
 
 @pytest.fixture(scope="session")

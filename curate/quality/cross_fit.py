@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.errors import InputError
-from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.classifier import Classifier, Scores
 from curate.quality.folder import FOLDS_FILE
+from curate.store.arrays import read_arrays, write_arrays
 from curate.text.batch import Batch
 
 

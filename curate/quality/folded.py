@@ -24,8 +24,8 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.errors import InputError
-from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.fasttext_file import SOFTMAX, Dense, FastTextFile, Floats, Matrix, Quantized
+from curate.store.arrays import read_arrays, write_arrays
 from curate.text.fasttext_buckets import buckets_of
 from curate.text.fasttext_features import Features, Sums, feature_sums, features
 

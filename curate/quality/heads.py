@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.quality.arrays import Arrays, read_arrays, write_arrays
 from curate.quality.classifier import EMPTY_SCORE, VECTORS, Scores
 from curate.quality.folder import Description, describe, no_model
 from curate.quality.vectors import Matrix, matrix
+from curate.store.arrays import Arrays, read_arrays, write_arrays
 from curate.text.batch import Batch
 
 __all__ = ["HEADS", "MODEL_FILE", "Head", "Kind", "Predictor"]

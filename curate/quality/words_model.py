@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.classifier import EMPTY_SCORE, Scores
 from curate.quality.folder import Description, describe, no_model
 from curate.quality.text_form import TextForm
+from curate.store.arrays import read_arrays, write_arrays
 from curate.text.batch import Batch
 
 MODEL_FILE: Final = "model.npz"

@@ -15,6 +15,7 @@ from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
 from curate.stages.base import Filter, Generator, Stage, Trainer
+from curate.stages.benchmarked import Benchmarked
 from curate.stages.cuts_spans import CutsSpans, edits
 from curate.stages.indexed import Indexed
 from curate.stages.removals import Removals, read_removals
@@ -74,9 +75,15 @@ class PlannedStep:
         }
 
     @cached_property
+    def places(self) -> dict[str, Any]:
+        """Settings that say where something is, by name, each as nowhere: what is there is known by its digest."""
+        found: dict[str, Any] = {name.partition("/")[0]: [] if "/" in name else "" for name in self.assets}
+        return found | ({"registry": ""} if isinstance(self.stage, Benchmarked) else {})
+
+    @cached_property
     def placeless(self) -> Stage:
-        """The stage without the places of its assets: what they hold is known by their digests."""
-        return self.stage.model_copy(update={name.partition("/")[0]: [] if "/" in name else "" for name in self.assets})
+        """The stage without the places of its assets."""
+        return self.stage.model_copy(update=self.places)
 
 
 @dataclass(frozen=True)
@@ -222,20 +229,20 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
 
 def _indexes(step: Step, setting: str, recipe: Recipe) -> dict[str, Path]:
     """The indexes that a setting lists. What a name points to may change while a run goes on: it is followed here, once."""
-    found = {
-        f"{setting}/{number}": assets.locate(given, recipe.path.parent).resolve()
-        for number, given in enumerate(getattr(step.stage, setting))
-    }
-    if found and isinstance(step.stage, Indexed):
-        try:
-            indexes = [open_index(folder) for folder in found.values()]
+    try:
+        if isinstance(step.stage, Benchmarked):
+            folders = step.stage.folders(recipe.path.parent)
+        else:
+            folders = [assets.locate(given, recipe.path.parent).resolve() for given in getattr(step.stage, setting)]
+        if folders and isinstance(step.stage, Indexed):
+            indexes = [open_index(folder) for folder in folders]
             step.stage.check_indexes(indexes)
             for index in indexes:
                 check_whole(index)
-        except CurateError as error:
-            place = f"{step.place}: {error.place}" if error.place else step.place
-            raise type(error)(error.cause, place=place, cure=error.cure) from None
-    return found
+    except CurateError as error:
+        place = f"{step.place}: {error.place}" if error.place else step.place
+        raise type(error)(error.cause, place=place, cure=error.cure) from None
+    return {f"{setting}/{number}": folder for number, folder in enumerate(folders)}
 
 
 def _columns(step: Step, inputs: tuple[str, ...], planned: dict[str, PlannedStep]) -> frozenset[str]:

@@ -11,7 +11,8 @@ from curate import assets, schema
 from curate.errors import CurateError
 from curate.report.run_folder import Row, RunFolder, recipe_path
 from curate.report.step import Step
-from curate.stages.base import Context, Filter
+from curate.stages.base import Context, Stage
+from curate.stages.benchmarked import Benchmarked
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash
 
@@ -114,12 +115,15 @@ def _cut(text: str, spans: list[int]) -> str:
     return b"".join(raw[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)).decode()
 
 
-def _context(run: RunFolder, step: Step, stage: Filter) -> Context:
+def _context(run: RunFolder, step: Step, stage: Stage) -> Context:
     found: dict[str, Path] = {}
     recipe = recipe_path(run.store)
     for setting, kind in stage.asset_settings.items():
         value = getattr(stage, setting)
-        if setting in step.uses:
+        if isinstance(stage, Benchmarked):
+            folders = stage.folders(recipe.parent if recipe is not None else None)
+            found |= {f"{setting}/{number}": folder for number, folder in enumerate(folders)}
+        elif setting in step.uses:
             found[setting] = run.store.local(str(run.steps[step.uses[setting]].record.folder))
         elif value is not None:
             local = assets.locate(str(value), recipe.parent) if recipe is not None else Path(str(value))

@@ -71,7 +71,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     exclude = {"paths", "path"} if isinstance(planned.stage, Source) else set()
     settings = planned.stage.model_dump(mode="json", exclude=exclude)
     # An asset may have been named by an absolute path: the manifest is the same wherever it lies.
-    settings |= {s: _placeless(settings[s]) for s in {key.partition("/")[0] for key in planned.assets}}
+    settings |= {name: _placeless(settings[name]) for name in planned.places}
     counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
     if not edits(planned.stage):
         del counts["edited"], counts["removed"]

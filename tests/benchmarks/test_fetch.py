@@ -33,7 +33,7 @@ def _nothing_is_here(tmp_path, monkeypatch):
     for name in list(os.environ):
         if name.startswith(("PIP_", "HF_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CURATE_BENCHMARKS", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")

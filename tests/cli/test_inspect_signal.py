@@ -90,7 +90,7 @@ def test_a_scorers_column_and_a_selections_threshold(curate: Curate, small_run: 
         (("--signal", "rules.word"), "did you mean 'rules.words'?"),
         (("--signal", "rule.words"), "step 'rule' is not in the run"),
         (("--signal", "pages.words"), "step 'pages' measures no numbers"),
-        (("--signal", "clean.item"), "there are: clean.containment, clean.matched, clean.exact"),
+        (("--signal", "clean.item"), "there are: clean.containment, clean.of_document, clean.run, clean.exact"),
         (("--signal", "zzz"), "no step measures 'zzz'"),
         (("--signal", "rules"), "rules.words, rules.stop_words"),
         (("--signal", "rules.words", "--at", "101%"), "give a quantile (0.95 or 95%)"),

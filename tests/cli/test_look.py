@@ -88,7 +88,7 @@ def test_explain_tells_the_story_in_order(curate: Curate, small_run: Path) -> No
     places = [out.index(f"\n{name:<14}") for name in ("docs", "rules", "unique", "near", "clean")]
     assert places == sorted(places)
     assert "dropped: benchmark_ngram" in out and "holds 100% of humaneval/HumanEval/0" in out
-    assert "containment 0.5" in out
+    assert "containment 0.3" in out
     assert "never reached labels, value, scored, good, pages, words, tokens" in out
     assert "Because" not in out.split("text (")[0]
 

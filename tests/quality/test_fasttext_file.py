@@ -12,13 +12,13 @@ from fasttext_models import train_models
 
 from curate.errors import InputError
 from curate.quality import classifier, fasttext_model
-from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.fasttext_file import FastTextFile, read_fasttext
 from curate.quality.fasttext_library import LibraryModel
 from curate.quality.fasttext_model import FastTextClassifier, write_folded
 from curate.quality.folded import Folded, fold
 from curate.quality.folder import Description
 from curate.quality.text_form import TextForm
+from curate.store.arrays import read_arrays, write_arrays
 from curate.text.batch import Batch
 
 TEXTS = [f"word{i} and word{i + 1} are words of line {i}, as are these: é 数 x{i * i}" for i in range(60)]

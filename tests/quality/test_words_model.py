@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.quality import classifier
-from curate.quality.arrays import read_arrays, write_arrays
 from curate.quality.text_form import TextForm
 from curate.quality.words_model import WordsClassifier
 from curate.quality.words_train import WordsSettings, train_words
+from curate.store.arrays import read_arrays, write_arrays
 from curate.text.batch import Batch
 from curate.text.presence import features
 

@@ -51,7 +51,7 @@ def test_planted_documents_went_for_the_right_reason(run: RunFolder, ids: dict[s
     assert why(leak) == ("clean", "benchmark_ngram")
     gone = next(e for e in leak.events if e.state == "dropped")
     assert gone.signals["item"] == "humaneval/HumanEval/0" and gone.signals["containment"] == 1.0
-    assert gone.sentence and gone.settings["containment"] == 0.5
+    assert gone.sentence and gone.settings["containment"] == 0.3
     bad = next(i for name, i in ids.items() if name.startswith("@"))
     assert why(explain(run, bad)) == ("docs", "malformed")
     assert explain(run, bad).text is None and explain(run, bad).no_text

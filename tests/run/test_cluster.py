@@ -151,4 +151,4 @@ def test_assets_by_relative_path(tmp_path, monkeypatch):
     write(tmp_path / "r.yaml", steps)
     monkeypatch.chdir(tmp_path)
     planned = make_plan(load_recipe(Path("r.yaml")))
-    assert planned.steps["clean"].assets["registry"] == tmp_path / "bench"
+    assert (planned.steps["clean"].assets["against/0"] / "index.json").is_absolute()

@@ -13,8 +13,9 @@ import yaml
 from exchange import CONTEXT, batch
 
 from curate import assets
+from curate.benchmarks.against import named, sources
+from curate.benchmarks.index import write_index
 from curate.errors import InputError, RecipeError
-from curate.stages.base import Context
 from curate.stages.decontaminate import Decontaminate
 
 ITEMS = [json.loads(line) for line in (assets.find("data", "benchmarks") / "humaneval.jsonl").open(encoding="utf-8")]
@@ -94,14 +95,14 @@ def test_nothing_in_nothing():
     assert reasons([])[0] == []
 
 
-def registry(folder: Path, items: list[dict], **entry) -> Context:
-    """A context whose registry has one benchmark, ``short``."""
+def registry(folder: Path, items: list[dict], **entry) -> Decontaminate:
+    """A stage whose registry has one benchmark, ``short``."""
     data = "".join(json.dumps(item) + "\n" for item in items).encode()
     (folder / "short.jsonl").write_bytes(data)
     fields = {"id": "task_id", "prompt": "question", "answer": "answer"}
     entry = {"file": "short.jsonl", "sha256": hashlib.sha256(data).hexdigest(), "fields": fields, **entry}
     (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "benchmarks": {"short": entry}}))
-    return Context("clean", 1, {"registry": folder})
+    return Decontaminate(against=["short"], registry=str(folder))
 
 
 def test_a_third_of_an_item_and_nothing_else_is_found():
@@ -124,7 +125,7 @@ def test_short_items_are_matched_whole(tmp_path):
         {"task_id": 2, "question": "What is 3+4?", "answer": "7"},
         {"task_id": 3, "question": "Name a colour", "answer": None},
     ]
-    ctx = registry(tmp_path, items)
+    stage = registry(tmp_path, items)
     texts = [
         "please: write one function that adds the two numbers!",
         "write one function that adds two numbers",
@@ -132,7 +133,7 @@ def test_short_items_are_matched_whole(tmp_path):
         "Q: What is 3 + 4? A: no idea.",
         "name a colour",
     ]
-    got, signals = reasons(texts, Decontaminate(against=["short"]), ctx)
+    got, signals = reasons(texts, stage)
     assert got == ["benchmark_exact", None, "benchmark_exact", None, "benchmark_exact"]
     assert signals["item"] == ["short/1", None, "short/2", None, "short/3"]
     assert signals["part"] == ["prompt", None, "prompt and answer", None, "prompt"]
@@ -149,34 +150,77 @@ def test_what_can_not_be_looked_for_stops_the_run(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         with pytest.raises(InputError, match=match):
-            reasons(["x"], Decontaminate(against=["short"]), registry(folder, items, **entry))
+            reasons(["x"], registry(folder, items, **entry))
 
 
 def test_a_changed_registry_is_read_anew(tmp_path):
     """A process that lives on compares with the items that are there now."""
-    stage = Decontaminate(against=["short"])
     for question in ("write one function that adds the two numbers", "print all of the numbers that are prime"):
-        ctx = registry(tmp_path, [{"task_id": 1, "question": question, "answer": None}])
-        assert reasons([question], stage, ctx)[0] == ["benchmark_exact"]
+        stage = registry(tmp_path, [{"task_id": 1, "question": question, "answer": None}])
+        assert reasons([question], stage)[0] == ["benchmark_exact"]
 
 
-@pytest.mark.parametrize(
-    "listed",
-    ["benchmarks: {short: {file: x}}", "benchmarks: [", "other: 1", "", "benchmarks: {short: {file: registry.yaml}}"],
-)
+@pytest.mark.parametrize("listed", ["benchmarks: {short: {file: x.jsonl}}", "benchmarks: [", "other: 1", ""])
 def test_a_bad_registry_is_an_input_error(tmp_path, listed):
     """A registry that can't be understood, or names a file that is not there, is named."""
     (tmp_path / "registry.yaml").write_text(listed)
     with pytest.raises(InputError) as caught:
-        reasons(["x"], Decontaminate(against=["short"]), Context("clean", 1, {"registry": tmp_path}))
-    assert "registry.yaml" in caught.value.place
+        reasons(["x"], Decontaminate(against=["short"], registry=str(tmp_path)))
+    assert str(tmp_path) in caught.value.place
 
 
-def test_items_must_be_texts(tmp_path):
-    """A prompt that is a list is named with its number."""
-    ctx = registry(tmp_path, [{"task_id": 1, "question": ["a"], "answer": None}])
-    with pytest.raises(InputError, match="prompt of item 0 is no string"):
-        reasons(["x"], Decontaminate(against=["short"]), ctx)
+def test_indexes_files_and_registries_are_named_by_path(tmp_path):
+    """Each finds what the shipped benchmark finds, alone and together with others."""
+    folder = assets.find("data", "benchmarks")
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps({"question": "Which of the many birds that live by the sea is the largest?"}) + "\n")
+    write_index(tmp_path / "index", sources(named("humaneval").benchmarks))
+    texts = [ITEMS[7]["prompt"], "which of the many birds that live by the sea is the largest", "nothing of the kind"]
+    for given in ("humaneval", str(tmp_path / "index"), str(folder / "humaneval.jsonl")):
+        got, signals = reasons(texts, Decontaminate(against=[given, str(other)]))
+        assert got == ["benchmark_ngram", "benchmark_exact", None]
+        assert signals["item"] == ["humaneval/HumanEval/7", "other/0", None]
+    with pytest.raises(RecipeError, match="no index of benchmarks, no file of items"):
+        reasons(texts, Decontaminate(against=[str(tmp_path)]))
+    with pytest.raises(RecipeError, match="there is no"):
+        reasons(texts, Decontaminate(against=["gone.jsonl"]))
+    with pytest.raises(InputError, match="'humaneval' is in two indexes"):
+        reasons(texts, Decontaminate(against=["humaneval", str(tmp_path / "index")]))
+
+
+def test_all_hits_are_listed():
+    """Each item that a row has something of, the strongest first."""
+    text = ITEMS[3]["prompt"] + " ".join(ITEMS[9]["prompt"].split()[:30])
+    _, signals = reasons([text, "nothing"])
+    assert signals["hits"][1] == []
+    assert [hit["item"] for hit in signals["hits"][0]] == ["humaneval/HumanEval/3", "humaneval/HumanEval/9"]
+    assert signals["hits"][0][0] == {
+        "item": "humaneval/HumanEval/3", "layer": "words", "part": "prompt", "strength": 1.0,
+        "run": signals["hits"][0][0]["run"], "of_document": signals["hits"][0][0]["of_document"],
+    }  # fmt: skip
+    assert signals["hits"][0][1]["strength"] < 1
+
+
+def test_lines_with_items_are_cut():
+    """Whole lines go, the rest stays as it is; a document of which too little is left goes; short ones without items stay."""
+    stage = Decontaminate(against=["humaneval"], verdict="cut", min_left_chars=40)
+    before, after = "# The first line, which is here to stay.\n", "# And the last one, as long as the first.\n"
+    texts = [before + ITEMS[5]["prompt"] + after, ITEMS[5]["prompt"] + "x = 1\n", "short\n", "", None]
+    rows = batch(texts)
+    got, signals = reasons(texts, stage)
+    assert got == [None, "little_left", None, None, None]
+    assert signals["left_chars"][2:] == [None] * 3
+    edited = stage.edit(rows, CONTEXT).to_pylist()
+    left = edited[0].splitlines(keepends=True)
+    assert left[0] == before
+    assert left[-1] == after
+    assert set(left[1:-1]) <= {"\n", '    """\n'}
+    assert edited[2] == "short\n"
+    assert stage.edits()
+    assert not STAGE.edits()
+    # What is left hangs on the thresholds.
+    other = stage.model_copy(update={"containment": 0.5})
+    assert other.measure_fingerprint() != stage.measure_fingerprint()
 
 
 def test_containment_is_no_measurement():

@@ -1,4 +1,4 @@
-"""Files of plain arrays (.npz): what a model is stored as. Nothing in them can be code."""
+"""Files of plain arrays (.npz): what models and indexes of benchmarks are stored as. Nothing in them can be code."""
 
 from __future__ import annotations
 

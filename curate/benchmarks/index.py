@@ -1,0 +1,267 @@
+"""Indexes of benchmarks: folders of hashes, made once of items, without any text of them, to be shared.
+
+``index.json`` says what is in it (see ``curate.store.index``): which version of the words and of the grammar its hashes are
+made with, and of each benchmark the name, version, licence, splits, number of items and digest. ``items.arrow`` has the
+items' names, ``words.npz`` and ``code.npz`` the arrays of the layers; hashes stand in order of their values, not of the text.
+
+The same items give the same bytes. An index with hashes of another version is refused: it would find nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.benchmarks.items import Item
+from curate.benchmarks.registry import Benchmark
+from curate.errors import InputError, StorageError
+from curate.fingerprint import fingerprint
+from curate.store.arrays import read_arrays, write_arrays
+from curate.store.index import FACTS, Index, TableFile, check_whole, index_facts, open_index
+from curate.store.tables import read_table, table_writer
+
+if TYPE_CHECKING:
+    from curate.text import overlap
+
+STAGE: Final = "benchmarks"
+"""What ``index.json`` calls what wrote it; indexes of earlier data have the names of stages."""
+_ITEMS: Final = pa.schema([("item", pa.string()), ("benchmark", pa.string()), ("split", pa.string())])
+_AGAIN: Final = "build it again: curate benchmarks build"
+
+
+def grammar() -> dict[str, int]:
+    """Versions of what hashes are made with, by layer."""
+    from curate.text import overlap_joined
+
+    return {"words": overlap_joined.FORMAT}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Some indexes as one, ready for look-up; a process holds it once.
+
+    Attributes:
+        content: 32 hex digits that stand for what is indexed, and in which order.
+        items: their names, as ``humaneval/HumanEval/0``.
+        benchmarks: what ``index.json`` says of each benchmark, in order.
+        words: of prompts, answers, choices, tests and few-shot texts.
+        names: hashes of the functions that the items ask for, ascending (see ``name_hashes``).
+    """
+
+    content: str
+    items: pa.StringArray
+    benchmarks: tuple[Mapping[str, Any], ...]
+    words: overlap.Index
+    names: npt.NDArray[np.uint64]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        arrays = [*vars(self.words).values(), self.names]
+        return self.items.nbytes + sum(array.nbytes for array in arrays)
+
+
+def item_name(benchmark: str, item: str) -> str:
+    """What an item is called wherever it is named: with its benchmark before its id, unless the id begins so."""
+    return item if item.startswith(f"{benchmark}/") else f"{benchmark}/{item}"
+
+
+# -- writing -------------------------------------------------------------------------------------------------
+
+
+def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) -> Index:
+    """Make the index of some benchmarks' items in a folder that is not there yet, or is an index.
+
+    Raises InputError for a folder that is something else, StorageError where it can't be written.
+    """
+    if out.exists() and not (out / FACTS).is_file():
+        raise InputError("is there already, and is no index", place=str(out), cure="give a folder that is not there")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:
+            made = _write(Path(work) / "new", sources)
+            if out.exists():
+                out.replace(Path(work) / "old")
+            (Path(work) / "new").replace(out)
+    except OSError as error:
+        raise StorageError(
+            f"the index can't be written: {error.strerror or error}", place=str(out), cure="choose another folder"
+        ) from None
+    return dataclasses.replace(made, folder=out)
+
+
+def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) -> Index:
+    folder.mkdir()
+    keys = [benchmark.key for benchmark, _ in sources]
+    if len(set(keys)) < len(keys):
+        again = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"two benchmarks are called '{again}'", cure="name a file or an entry otherwise")
+    items = [item for _, some in sources for item in some]
+    rows = pa.table(
+        [
+            [item_name(benchmark.key, item.id) for benchmark, some in sources for item in some],
+            [benchmark.key for benchmark, some in sources for _ in some],
+            [item.split for item in items],
+        ],
+        schema=_ITEMS,
+    )
+    with table_writer(folder / "items.arrow", _ITEMS) as out:
+        for batch in rows.to_batches():
+            out.write(batch)
+    write_arrays(folder / "words.npz", vars(_words(items)))
+    write_arrays(folder / "names.npz", {"names": _names(items)})
+    facts = [_said(benchmark, some) for benchmark, some in sources]
+    tables: dict[str, tuple[TableFile, ...]] = {
+        path.stem: (TableFile(path.name, len(items), path.stat().st_size),)
+        for path in (folder / "items.arrow", folder / "words.npz", folder / "names.npz")
+    }
+    content = fingerprint(STAGE, grammar(), [[said["key"], said["digest"]] for said in facts])
+    index = Index(folder, STAGE, {"grammar": grammar(), "benchmarks": facts}, (), content, len(items), tables)
+    (folder / FACTS).write_bytes(index_facts(index))
+    return index
+
+
+def _said(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
+    """What ``index.json`` says of a benchmark."""
+    meant = [[i.id, i.split, i.prompt, i.answer, i.test, i.entry_point, list(i.choices), i.few_shot] for i in items]
+    return {
+        "key": benchmark.key,
+        "name": benchmark.title,
+        "version": benchmark.version,
+        "task": benchmark.task,
+        "license": benchmark.license,
+        "source": benchmark.source,
+        "splits": sorted({item.split for item in items}),
+        "items": len(items),
+        "digest": fingerprint(meant),
+    }
+
+
+def _words(items: Sequence[Item]) -> overlap.Index:
+    from curate.text.arrow import buffers
+    from curate.text.overlap_units import ANSWER, CHOICE, PROMPT, SHOT, TEST, build
+    from curate.text.words import words
+
+    texts: list[str] = []
+    owners: list[int] = []
+    parts: list[int] = []
+    for number, item in enumerate(items):
+        said = [(PROMPT, item.prompt), (ANSWER, item.answer), (TEST, item.test), (SHOT, item.few_shot)]
+        said += [(CHOICE, choice) for choice in item.choices]
+        for part, text in said:
+            if text:
+                texts.append(text)
+                owners.append(number)
+                parts.append(part)
+    found = words(*buffers(pa.array(texts, pa.large_string())), "alphanumeric")
+    try:
+        return build(found, owners, parts)
+    except ValueError as error:
+        bad = next((i for i, part in enumerate(parts) if part == PROMPT and found.rows[i] == found.rows[i + 1]), None)
+        place = items[owners[bad]].place if bad is not None else ""
+        raise InputError(f"no item: {error}", place=place, cure="repair or remove it") from None
+
+
+def name_hashes(names: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Hash of each function's name, uint64[n]."""
+    from curate.text.hashing import xxh64_rows
+
+    return xxh64_rows(pa.array(names, pa.large_string()))
+
+
+def _names(items: Sequence[Item]) -> npt.NDArray[np.uint64]:
+    return np.unique(name_hashes([item.entry_point for item in items if item.entry_point]))
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def open_benchmarks(folder: Path) -> Index:
+    """What the index in a folder is; raises InputError for what is none, is not whole, or has hashes of another version."""
+    if not (folder / FACTS).is_file():
+        raise InputError("no index of benchmarks: it has no index.json", place=str(folder), cure=_AGAIN)
+    index = open_index(folder)
+    if index.stage != STAGE:
+        raise InputError(
+            f"an index of {index.stage}, not of benchmarks",
+            place=str(folder),
+            cure="name one that 'curate benchmarks build' made",
+        )
+    made = index.settings.get("grammar")
+    if made != grammar():
+        said = ", ".join(f"{name} {version}" for name, version in sorted(dict(made or {}).items()))
+        ours = ", ".join(f"{name} {version}" for name, version in sorted(grammar().items()))
+        raise InputError(
+            f"the index was made with other hashes ({said or 'none'}; this version of curate has {ours})",
+            place=str(folder),
+            cure=_AGAIN,
+        )
+    check_whole(index)
+    return index
+
+
+def load(folders: Sequence[Path]) -> Loaded:
+    """Some indexes as one; read once a process, and again when one of them has changed."""
+    stamps = []
+    for folder in folders:
+        stat = open_benchmarks(folder).folder.joinpath(FACTS).stat()
+        stamps.append((stat.st_size, stat.st_mtime_ns, stat.st_ino))
+    return _loaded(tuple(map(str, folders)), tuple(stamps))
+
+
+@lru_cache(maxsize=4)
+def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Loaded:  # noqa: ARG001 - part of the key
+    from curate.text.overlap_joined import joined
+
+    opened = [open_benchmarks(Path(folder)) for folder in folders]
+    benchmarks = [said for index in opened for said in index.settings["benchmarks"]]
+    keys = [said["key"] for said in benchmarks]
+    if len(set(keys)) < len(keys):
+        again = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"benchmark '{again}' is in two indexes", place=", ".join(folders), cure="name it once")
+    items = pa.concat_arrays([_items(index) for index in opened])
+    firsts = np.cumsum([0] + [index.documents for index in opened])[:-1].tolist()
+    words = joined([_words_of(index) for index in opened], firsts)
+    names = np.unique(np.concatenate([_arrays(index, "names")["names"] for index in opened]))
+    content = fingerprint([index.content for index in opened])
+    return Loaded(content, items, tuple(benchmarks), words, names)
+
+
+def _items(index: Index) -> pa.StringArray:
+    (file,) = index.files("items")
+    names = read_table(file).column("item").combine_chunks()
+    if len(names) != index.documents:
+        raise InputError("the index is damaged: items are missing", place=str(file), cure=_AGAIN)
+    return names
+
+
+def _words_of(index: Index) -> overlap.Index:
+    from curate.text import overlap
+    from curate.text.overlap_joined import fault
+
+    found = _arrays(index, "words")
+    if set(found) != {field.name for field in dataclasses.fields(overlap.Index)}:
+        raise _damaged(index, "words", "other arrays are in it")
+    made = overlap.Index(**found)
+    # An index may come from strangers.
+    if why := fault(made, index.documents):
+        raise _damaged(index, "words", why)
+    return made
+
+
+def _arrays(index: Index, table: str) -> dict[str, npt.NDArray[Any]]:
+    (file,) = index.files(table)
+    return dict(read_arrays(file))
+
+
+def _damaged(index: Index, table: str, why: str) -> InputError:
+    return InputError(f"the index is damaged: {why}", place=str(index.files(table)[0]), cure=_AGAIN)
