@@ -6,6 +6,7 @@ strengths   items of every benchmark changed from verbatim to said otherwise, pa
 pairs       the rephrased benchmark items by kind: recall of each layer, of a shared 13-gram, of 10-grams with difflib
 negatives   every document of the folder: hits, less the true copies that natural_copies.yaml lists: precision
 datatrove   its n-gram decontamination with the same n on the same texts: where verdicts differ, and the speed of both
+code        which packages of ``code.jsonl.zst`` have functions like a benchmark's
 
 Exit code 1 if a recall or the precision of GOALS is missed.
 """
@@ -28,7 +29,7 @@ from tests.contamination.carriers import KINDS, pasted
 from tests.contamination.found import Against, Found
 from tests.contamination.items import Item
 from tests.contamination.strengths import STRENGTHS
-from tests.peers import contamination_differences
+from tests.peers import contamination_differences, contamination_functions
 from tests.peers.contamination_baselines import Baseline, Text, baselines
 from tests.peers.contamination_corpora import benchmarks, documents, pairs
 
@@ -182,6 +183,7 @@ PARTS: Final[dict[str, Callable[[Bench], None]]] = {
     "pairs": rephrased,
     "negatives": negatives,
     "datatrove": contamination_differences.report,
+    "code": contamination_functions.report,
 }
 
 

@@ -48,7 +48,7 @@ def report(bench: Bench) -> None:
             b"".join(orjson.dumps({"prompt": i.prompt, "answer": i.answer}) + b"\n" for i in bench.tested)
         )
         for n in SIZES:
-            compare(bench, [python, Path(__file__).with_name("contamination_peer.py"), known, n], sets, tasks)
+            compare(bench, [python, Path(__file__).with_name("contamination_peer.py"), known, str(n)], sets, tasks)
 
 
 def drawn(folder: Path) -> list[str]:
@@ -65,7 +65,7 @@ def drawn(folder: Path) -> list[str]:
     return found
 
 
-def compare(bench: Bench, command: list[object], sets: dict[str, list[str]], tasks: list[str]) -> None:
+def compare(bench: Bench, command: list[Path | str], sets: dict[str, list[str]], tasks: list[str]) -> None:
     """Print both verdicts of each set, some that differ, and the speed of both on the documents."""
     print(
         f"\ndatatrove with n = {command[-1]} (any n-gram), curate's n-gram layer (8, 10 or 13 words, a share of them)"
