@@ -10,8 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.report.explain import json_object
@@ -22,6 +23,7 @@ from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
 from curate.stages.base import Generator
 from curate.stages.source import Source
+from curate.stages.strata import string_fields
 from curate.stages.writer import Writer
 from curate.store.files import Store
 
@@ -38,6 +40,8 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
 _MOST_SOURCES: Final = 200
 _MOST_STRATA: Final = 40
 UNSTATED: Final = "not stated"
+_STATED: Final = ("license", "licence", "lang", "language")
+"""Fields of ``meta``."""
 
 
 @dataclass
@@ -48,8 +52,7 @@ class Origin:
     bytes: int = 0
     generated: bool = False
     licences: Counter[str] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
-    models: Counter[str] = field(default_factory=Counter)
+    languages: set[str] = field(default_factory=set)
 
 
 def write_card(store: Store) -> None:
@@ -79,41 +82,46 @@ def card(run: RunFolder) -> str:
 
 
 def count_origins(run: RunFolder) -> dict[str, Origin]:
-    """The final rows by source; one pass over their ``source`` and ``meta`` columns."""
+    """The final rows by source; one pass over their ``source``, ``meta`` and ``text`` columns."""
     found: dict[str, Origin] = {}
     makers = run.makers()
-    seen: set[str] = set()
-    for part in (p for s in run.ends() for p in s.record.parts):
-        if part.key in seen:
-            continue
-        seen.add(part.key)
+    parts = {part.key: part for step in run.ends() for part in step.record.parts}
+    for part in parts.values():
         maker = makers.get(part.data)
         generated = maker is not None and _writes(run.steps[maker])
         for batch in run.visible(part, ["source", "meta", "text"]):
-            sizes = pc.binary_length(batch.column("text")).to_pylist()
-            for source, meta, length in zip(
-                batch.column("source").to_pylist(), batch.column("meta").to_pylist(), sizes, strict=True
-            ):
-                _count(found.setdefault(source, Origin()), json_object(meta), length, generated=generated)
+            for row in _counted(batch).to_pylist():
+                origin = found.setdefault(row["source"], Origin())
+                origin.rows += row["size_count"]
+                origin.bytes += row["size_sum"] or 0
+                origin.generated |= generated
+                origin.licences[row["licence"]] += row["size_count"]
+                if row["language"] is not None:
+                    origin.languages.add(row["language"])
     return found
+
+
+def _counted(batch: pa.RecordBatch) -> pa.Table:
+    """Rows and bytes of a batch by source, licence and language."""
+    metas = batch.column("meta")
+    fields = string_fields(metas, _STATED)
+    if fields is None:
+        objects = [json_object(meta) for meta in metas.to_pylist()]
+        said = [[o.get(name) for o in objects] for name in _STATED]
+        fields = [pa.array([v if isinstance(v, str) else None for v in values], pa.string()) for values in said]
+    american, british, short, long = (pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in fields)
+    columns = {
+        "source": batch.column("source"),
+        "licence": pc.fill_null(pc.coalesce(american, british), UNSTATED),
+        "language": pc.utf8_lower(pc.coalesce(short, long)),
+        "size": pc.binary_length(batch.column("text")),
+    }
+    return pa.table(columns).group_by(["source", "licence", "language"]).aggregate([("size", "sum"), ("size", "count")])
 
 
 def _writes(step: Step) -> bool:
     """Whether the texts of a step are a model's own: one that is shown documents (a judge, an embedder) gives theirs."""
     return step.stage is not None and issubclass(step.stage, Generator) and not step.stage.reads_documents
-
-
-def _count(origin: Origin, meta: dict[str, Any], size: int, *, generated: bool) -> None:
-    origin.rows += 1
-    origin.bytes += size
-    origin.generated |= generated
-    licence = meta.get("license") or meta.get("licence")
-    origin.licences[licence if isinstance(licence, str) else UNSTATED] += 1
-    language = meta.get("lang") or meta.get("language")
-    if isinstance(language, str):
-        origin.languages[language.lower()] += 1
-    if generated and isinstance(meta.get("model"), str):
-        origin.models[meta["model"]] += 1
 
 
 # -- front matter --------------------------------------------------------------------------------------------

@@ -1,64 +1,116 @@
-"""Writing the final shards: each is a range in the global order, cut from the sorted partitions that cover it."""
+"""Writing the final shards: each is a range in the global order, cut from the partitions that cover it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import DamagedError
 from curate.fingerprint import file_digest
-from curate.run.task import Task
-from curate.stages.base import WEIGHT, Context
+from curate.run.exchange import ROWS_PER_BATCH, sort_rows
+from curate.run.pieces import Share
+from curate.run.reduce import lots
+from curate.run.task import Task, at_step
+from curate.stages.base import WEIGHT, Context, Span
 from curate.stages.writer import Cut, Writer
 from curate.store.files import Store
-from curate.store.tables import read_batches
+from curate.store.tables import batches_by_bytes
+
+TASK_BYTES: Final = 128 << 20
+"""Bytes of rows whose shards one task writes, or one shard if it is larger: a partition (run/phases.py) is then gone through
+by 1.3 tasks on average, and few enough bytes are lost with a task."""
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """One sorted partition: its file, and the weight of all partitions before it."""
+class Partition:
+    """A range of the order: where its rows are, about how many bytes of memory they take, the weight of all before it,
+    and its own."""
 
-    file: str
+    share: Share
+    bytes: int
     start: int
     weight: int
 
 
 @dataclass(frozen=True)
 class ShardTask(Task):
-    """Writes one final shard."""
+    """Writes some final shards, one after the other in the order, from what the maps wrote.
+
+    Attributes:
+        cuts: the shards.
+        count: how many there are in all.
+        partitions: those that cover the cuts.
+    """
 
     stage: Writer
     ctx: Context
-    cut: Cut
+    cuts: tuple[Cut, ...]
     count: int
-    partitions: tuple[Sorted, ...]
+    partitions: tuple[Partition, ...]
 
     @property
     def point(self) -> str:
         """Prefix of its crash points."""
         return "shard"
 
-    def _rows(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def work(self) -> list[dict[str, Any]]:
+        """Write under names of this attempt's own; the receipt has each shard's sha256."""
+        rows = _InOrder(self._sorted())
+        return [self._write(cut, rows.of(cut)) for cut in self.cuts]
+
+    def _sorted(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """All rows of the partitions in order, each batch with the weight before it."""
+        phase = self.stage.phases()[0]
         for partition in self.partitions:
             before = partition.start
-            for batch in read_batches(self.store.data(partition.file)):
-                weight = int(pc.sum(batch.column(WEIGHT)).as_py() or 0)
-                if before < self.cut.stop and before + weight > self.cut.start:
+            for table in lots(self.store, partition.share.pieces(self.store), partition.bytes):
+                rows = sort_rows(table, phase.sort_by)
+                with at_step(self.ctx.step):
+                    phase.reduce(rows, Span(0, 0), self.ctx)
+                for batch in batches_by_bytes(rows.combine_chunks(), ROWS_PER_BATCH):
                     yield before, batch
-                before += weight
+                    before += _weight(batch)
 
-    def work(self) -> dict[str, Any]:
-        """Write under a name of this attempt's own; the receipt has the shard's sha256."""
-        file = self.store.fresh(self.folder, f"shard-{self.cut.index:05d}", ".out")
+    def _write(self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]]) -> dict[str, Any]:
+        file = self.store.fresh(self.folder, f"shard-{cut.index:05d}", ".out")
         with self.store.writing(file) as path:
-            facts = self.stage.write(self.cut, self._rows(), path, self.ctx)
-            name = self.stage.file_name(self.cut, self.count)
+            facts = self.stage.write(cut, rows, path, self.ctx)
+            name = self.stage.file_name(cut, self.count)
             return {"file": file, "name": name, "sha256": file_digest(path), "size": path.stat().st_size, **facts}
+
+
+class _InOrder:
+    """Batches that are gone through once, for cuts that follow one another: what a cut ends in is the next one's, too."""
+
+    def __init__(self, batches: Iterator[tuple[int, pa.RecordBatch]]) -> None:
+        self._batches = batches
+        self._held: tuple[int, pa.RecordBatch] | None = None
+
+    def of(self, cut: Cut) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Those that cover a cut."""
+        while (item := self._held or next(self._batches, None)) is not None:
+            before, batch = item
+            after = before + _weight(batch)
+            self._held = item if after > cut.stop else None
+            if before < cut.stop and after > cut.start:
+                yield item
+            if after >= cut.stop:
+                return
+
+
+def _weight(batch: pa.RecordBatch) -> int:
+    return int(pc.sum(batch.column(WEIGHT)).as_py() or 0)
+
+
+def together(cuts: list[Cut], size: int) -> list[tuple[Cut, ...]]:
+    """Cuts in order, as many together as one task writes; ``size``: bytes of rows of all."""
+    each = max(1, TASK_BYTES * len(cuts) // max(1, size))
+    return [tuple(cuts[i : i + each]) for i in range(0, len(cuts), each)]
 
 
 def assemble(store: Store, folder: str, key: str, shards: list[dict[str, Any]], extra: Mapping[str, bytes]) -> str:

@@ -77,7 +77,7 @@ def run_writer(
 ) -> StepRecord:
     """Sort all rows by key, cut their order into shards, write each, and put the folder together."""
     one = Exchange(engine, step, stage, identity, folder, 0, documents(engine, parts))
-    results, where = one.run("shuffle")
+    partitions, where = one.mapped()
     weight = where[0].total_weight if where else 0
     cuts = stage.layout(weight)
     if not cuts:
@@ -86,18 +86,21 @@ def run_writer(
             place=f"{step.step.place}: step {step.id}",
             cure="see 'curate inspect' for what each step dropped; loosen a threshold or read more",
         )
+    sizes = partitions.bytes()
     after = [*(span.start_weight for span in where[1:]), weight]
-    ordered = [
-        dataset.Sorted(receipt["file"], span.start_weight, stop - span.start_weight)
-        for (_, receipt), span, stop in zip(results, where, after, strict=True)
-    ]
-    tasks = []
-    for cut in cuts:
-        cover = tuple(s for s in ordered if s.start < cut.stop and s.start + s.weight > cut.start)
-        task_key = fingerprint(identity, "shard", cut.index, key)
-        tasks.append(dataset.ShardTask(engine.store, folder, task_key, stage, one.ctx, cut, len(cuts), cover))
-    receipts = engine.tasks((step.id,), "writing shards", tasks)
-    shards = [receipts[t.key] for t in tasks]
+    with partitions.published(engine.store, folder) as shares:
+        ordered = [
+            dataset.Partition(shares[p], sizes[p], span.start_weight, stop - span.start_weight)
+            for p, span, stop in zip(shares, where, after, strict=True)
+        ]
+        tasks = []
+        for some in dataset.together(cuts, sum(sizes.values())):
+            first, last = some[0].start, some[-1].stop
+            cover = tuple(p for p in ordered if p.start < last and p.start + p.weight > first)
+            task_key = fingerprint(identity, "shards", [cut.index for cut in some], key)
+            tasks.append(dataset.ShardTask(engine.store, folder, task_key, stage, one.ctx, some, len(cuts), cover))
+        receipts = engine.tasks((step.id,), "writing shards", tasks)
+    shards = [shard for task in tasks for shard in receipts[task.key]]
     rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
     record = StepRecord(step.id, stage.name, identity, identity, Counts(rows, rows, size, size))
     record.shards = [{k: v for k, v in shard.items() if k != "file"} for shard in shards]

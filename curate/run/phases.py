@@ -97,6 +97,7 @@ class Exchange:
     Args:
         phase: which of the stage's.
         work: for its maps; how many partitions it has, what they give decides: results do not depend on it.
+        name: what a user reads, where it is not the phase's.
     """
 
     def __init__(
@@ -108,11 +109,13 @@ class Exchange:
         folder: str,
         phase: int,
         work: list[Work],
+        name: str = "",
     ) -> None:
         self.engine, self.step, self.stage = engine, step, stage
         self.identity, self.folder, self.number, self.work = identity, folder, phase, work
         self.ctx = engine.context(step)
         self.phase = stage.phases()[phase]
+        self.name = name or self.phase.name
         size = sum(each.mapped for each in work)
         self.partitions = engine.settings.partitions or max(1, min(MOST_PARTITIONS, -(-size // PARTITION_BYTES)))
 
@@ -121,39 +124,33 @@ class Exchange:
         how = (self.stage, self.ctx, self.number, self.partitions)
         return MapTask(self.engine.store, self.folder, key, *how, work.read, work.inputs, work.mapped, work.bytes)
 
-    def run(self, name: str) -> tuple[list[Result], list[Span]]:
-        """(Task key, receipt) and Span of each partition that has rows, in key order; ``name`` is what a user reads."""
-        engine, steps = self.engine, (self.step.id,)
-        maps = [self._map(work) for work in self.work]
-        mapped = engine.tasks(steps, f"{name}: map", maps)
+    def mapped(self) -> tuple[Partitions, list[Span]]:
+        """Where each partition's rows are that the maps wrote, and Span of each that has rows, in key order."""
+        maps, partitions = [self._map(work) for work in self.work], Partitions()
+        mapped = self.engine.tasks((self.step.id,), f"{self.name}: map", maps)
         if not self.phase.even and self.partitions > 1:
             mapped = self._cut(maps, mapped)
-        partitions = Partitions()
         for task in maps:
             if mapped[task.key]["file"]:
                 partitions.add(mapped[task.key]["file"], mapped[task.key]["index"])
         sums = partitions.sums()
         self._check_groups(sums.values())
-        where = spans(list(sums.values()))
-        above = fingerprint([t.key for t in maps])
+        self._above = fingerprint([t.key for t in maps])
+        return partitions, spans(list(sums.values()))
+
+    def run(self) -> list[Result]:
+        """(Task key, receipt) of each partition that has rows, in key order."""
+        partitions, where = self.mapped()
         sizes = partitions.bytes()
-        with partitions.published(engine.store, self.folder) as shares:
-            reduces = [
-                ReduceTask(
-                    engine.store,
-                    self.folder,
-                    fingerprint(self.identity, self.number, "reduce", p, self.partitions, above),
-                    self.stage,
-                    self.ctx,
-                    self.number,
-                    shares[p],
-                    sizes[p],
-                    span,
-                )
-                for p, span in zip(sums, where, strict=True)
-            ]
-            reduced = engine.tasks(steps, f"{name}: reduce", reduces)
-        return [(t.key, reduced[t.key]) for t in reduces], where
+        with partitions.published(self.engine.store, self.folder) as shares:
+            reduces = [self._reduce(p, shares[p], sizes[p], span) for p, span in zip(shares, where, strict=True)]
+            reduced = self.engine.tasks((self.step.id,), f"{self.name}: reduce", reduces)
+        return [(t.key, reduced[t.key]) for t in reduces]
+
+    def _reduce(self, number: int, share: Share, size: int, span: Span) -> ReduceTask:
+        key = fingerprint(self.identity, self.number, "reduce", number, self.partitions, self._above)
+        how = (self.stage, self.ctx, self.number, share, size, span)
+        return ReduceTask(self.engine.store, self.folder, key, *how)
 
     def _cut(self, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
         """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
@@ -262,8 +259,8 @@ class Phases:
     def _exchange(self, number: int, name: str, work: list[Work]) -> list[Result]:
         if not work:
             return []
-        one = Exchange(self._engine, self._step, self._stage, self._identity, self._folder, number, work)
-        return one.run(name)[0]
+        how = (self._engine, self._step, self._stage, self._identity, self._folder, number, work, name)
+        return Exchange(*how).run()
 
     def _once(self, number: int, phase: Phase, work: list[Work]) -> list[Result]:
         return [result for result in self._exchange(number, phase.name, work) if result[1]["file"]]

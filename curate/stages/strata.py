@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -47,16 +48,17 @@ def strata(docs: Batch, within: str) -> pa.StringArray:
 
 def _field(metas: pa.Array, field: str) -> pa.StringArray:
     """One field of JSON objects, as strings; null where it is missing or null."""
-    found = _strings(metas, field)
-    return found if found is not None else pa.array([_said(m, field) for m in metas.to_pylist()], pa.string())
+    found = string_fields(metas, (field,))
+    return found[0] if found is not None else pa.array([_said(m, field) for m in metas.to_pylist()], pa.string())
 
 
-def _strings(metas: pa.Array, field: str) -> pa.StringArray | None:
-    """The field by Arrow's own reader, which takes a column of strings at once; None where it can't."""
+def string_fields(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray] | None:
+    """Fields of JSON objects by Arrow's own reader, which takes all rows at once; null where one is missing or null, and
+    None where it can't: something is no object, or a value no string."""
     import pyarrow.json as pj
 
     if not len(metas):
-        return pa.array([], pa.string())
+        return [pa.array([], pa.string()) for _ in fields]
     lines = pc.replace_substring(metas, "\n", " ")  # between tokens only: inside of a string JSON has \\n
     if pc.any(pc.invert(pc.starts_with(lines, "{"))).as_py():
         return None
@@ -66,14 +68,15 @@ def _strings(metas: pa.Array, field: str) -> pa.StringArray | None:
             io.BytesIO(body),
             read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
             parse_options=pj.ParseOptions(
-                explicit_schema=pa.schema([(field, pa.string())]), unexpected_field_behavior="ignore"
+                explicit_schema=pa.schema([(field, pa.string()) for field in fields]),
+                unexpected_field_behavior="ignore",
             ),
         )
     except pa.ArrowInvalid:
         return None
     if table.num_rows != len(metas):
         return None
-    return table.column(field).combine_chunks()
+    return [table.column(field).combine_chunks() for field in fields]
 
 
 def _said(meta: str, field: str) -> str | None:

@@ -147,7 +147,7 @@ def test_with_workers(curate: Curate, home: Path, half: Path, whole: Path, tmp_p
     """Damage that a worker finds comes to the driver and is mended there."""
     store, rng = tmp_path / "run", random.Random(11)
     shutil.copytree(half, store, symlinks=True)
-    sorted_ = [p for p in files_of(store) if p.name.startswith("reduce") and "/text/" in str(p)]
+    sorted_ = [p for p in files_of(store) if p.name.startswith("map") and "/text/" in str(p)]
     assert sorted_
     for path in sorted_:
         damage(path, "bit", rng, [])
