@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +10,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import yaml
+import orjson
 
+from curate.benchmarks.against import sources
+from curate.benchmarks.index import write_index
+from curate.benchmarks.registry import of_file
 from curate.stages.base import Context
 from curate.stages.decontaminate import Decontaminate
 from tests.contamination.items import Item
@@ -43,29 +44,26 @@ class Found:
 
 @dataclass(frozen=True)
 class Against:
-    """The stage against some items, in a registry of its own."""
+    """The stage against some items."""
 
     stage: Decontaminate
     context: Context
 
     @classmethod
     def items(cls, items: Sequence[Item], folder: Path | None = None) -> Against:
-        """Against each benchmark of the items; they are written below a folder, a temporary one by default."""
+        """Against an index of the items, made below a folder, a temporary one by default."""
         folder = folder or Path(tempfile.mkdtemp(prefix="curate-benchmarks-"))
-        benchmarks: dict[str, dict[str, object]] = {}
-        lines: dict[str, list[str]] = {}
+        lines: dict[str, list[bytes]] = {}
         for item in items:
             name, _, own = item.name.partition("/")
-            row = {"id": own, "prompt": item.prompt, "answer": item.answer}
-            lines.setdefault(name, []).append(json.dumps(row) + "\n")
+            row = {"id": own, "split": "test", "prompt": item.prompt, "answer": item.answer}
+            row |= {"entry_point": item.entry_point} if item.entry_point else {}
+            row |= {"choices": list(item.choices)} if item.choices else {}
+            lines.setdefault(name, []).append(orjson.dumps(row) + b"\n")
         for name, some in lines.items():
-            data = "".join(some).encode()
-            (folder / f"{name}.jsonl").write_bytes(data)
-            fields = {"id": "id", "prompt": "prompt", "answer": "answer"}
-            digest = hashlib.sha256(data).hexdigest()
-            benchmarks[name] = {"file": f"{name}.jsonl", "sha256": digest, "fields": fields}
-        (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "benchmarks": benchmarks}))
-        return cls(Decontaminate(against=list(lines)), Context("clean", 1, {"registry": folder}))
+            (folder / f"{name}.jsonl").write_bytes(b"".join(some))
+        made = write_index(folder / "index", sources([of_file(folder / f"{name}.jsonl") for name in lines]))
+        return cls(Decontaminate(against=[str(made.folder)]), CONTEXT)
 
     @classmethod
     def humaneval(cls) -> Against:

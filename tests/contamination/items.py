@@ -12,6 +12,7 @@ import orjson
 import yaml
 
 from curate import assets
+from curate.benchmarks.index import item_name
 from tests.peers.environment import rows
 
 REWORDED: Final = Path(__file__).with_name("humaneval_reworded.yaml")
@@ -27,6 +28,7 @@ class Item:
         code: whether the answer is Python.
         entry_point: the function that is asked for, else empty.
         split: ``test``, ``train``, ...
+        choices: among which the answer is.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Item:
     code: bool = False
     entry_point: str = ""
     split: str = "test"
+    choices: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -44,9 +47,14 @@ class Item:
         return f'"""{self.prompt}"""\n{self.answer}'
 
     @property
+    def solution(self) -> str:
+        """The code alone, with the prompt where that has the function's head."""
+        return self.source if self.prompt.rstrip().endswith(('"""', "'''")) else self.answer
+
+    @property
     def whole(self) -> str:
-        """Prompt and answer."""
-        return self.source if self.code else f"{self.prompt}\n{self.answer}"
+        """Prompt, choices and answer."""
+        return self.source if self.code else "\n".join(filter(None, (self.prompt, *self.choices, self.answer)))
 
 
 def humaneval() -> list[Item]:
@@ -76,4 +84,4 @@ def _item(benchmark: str, row: dict[str, Any]) -> Item:
     meta = orjson.loads(row.get("meta") or "{}")
     answer = (row["answer"] or "").replace("\r\n", "\n")
     code = benchmark in ("humaneval", "mbpp")
-    return Item(f"{benchmark}/{row['id']}", row["text"], answer, code, meta.get("entry_point", ""), row["split"])
+    return Item(item_name(benchmark, row["id"]), row["text"], answer, code, meta.get("entry_point", ""), row["split"])

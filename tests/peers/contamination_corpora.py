@@ -44,7 +44,7 @@ def _words(text: str) -> str:
 
 
 def benchmarks(folder: Path) -> list[Item]:
-    """All items of all benchmarks; of what only the pairs have (MMLU) those items: question, and choices as the answer."""
+    """All items of all benchmarks; of what only the pairs have (MMLU) those items, without which choice is right."""
     items = [
         item
         for path in sorted((folder / "benchmarks").glob("*.jsonl.zst"))
@@ -58,7 +58,7 @@ def benchmarks(folder: Path) -> list[Item]:
 
 def _multiple_choice(name: str, text: str) -> Item:
     lines = text.strip().split("\n")
-    return Item(_mmlu(name), "\n".join(lines[:-4]), "\n".join(lines[-4:]))
+    return Item(_mmlu(name), "\n".join(lines[:-4]), "", choices=tuple(lines[-4:]))
 
 
 def _mmlu(name: str) -> str:

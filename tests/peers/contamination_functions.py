@@ -40,7 +40,7 @@ class Hit:
 
 def known(items: Sequence[Item]) -> tuple[TreeIndex, list[int]]:
     """The index of the items' functions, and how many items are long enough at each of 6, SHORTEST and 30 symbols."""
-    found = functions(*buffers(pa.array([item.source for item in items], pa.large_string())))
+    found = functions(*buffers(pa.array([item.solution for item in items], pa.large_string())))
     main = main_functions(found, [item.entry_point or None for item in items])
     there = np.flatnonzero(main >= 0)
     lengths = (found.ends - found.bodies)[main[there]]
