@@ -190,6 +190,48 @@ def build(
     print(f"{out}: {made.documents:,} items of {len(benchmarks):,} benchmarks, {size / 1e6:,.1f} MB, {made.short}")
 
 
+@group.command(
+    short_help="What a run's decontamination found: by layer, strength, benchmark, item.",
+    epilog=examples(
+        "curate benchmarks report phi-1-mini",
+        "curate benchmarks report runs/mine --items 100 --examples 20",
+        "curate benchmarks report runs/mine --html hits.html     for a browser, with every item",
+        "curate benchmarks report runs/mine --json               all of it, for a script",
+        after="A document beside an item shows the item's text only where its benchmark is on this machine: an index has none.",
+    ),
+)
+def report(
+    run: Annotated[str, typer.Argument(help="A run's folder, or its name below runs/.")],
+    step: Annotated[str | None, typer.Option(help="One step, where several decontaminate.")] = None,
+    items: Annotated[int, typer.Option(help="How many items are listed, those in most documents first.", min=0)] = 20,
+    pairs: Annotated[int, typer.Option("--examples", help="How many documents are shown beside an item.", min=0)] = 6,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report to this file.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Report the hits of a run: per layer and strength, per benchmark and item; examples; items without any hit."""
+    import dataclasses
+
+    from curate.cli.contamination import show
+    from curate.cli.tables import console
+    from curate.report.contamination import contamination
+    from curate.report.contamination_html import page
+    from curate.report.run_folder import open_run
+
+    opened = open_run(run)
+    found = contamination(opened, step, pairs)
+    if html is not None:
+        html.write_text(page(found, str(opened.store)), encoding="utf-8")
+        print(html)
+    elif as_json:
+        print(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
+    else:
+        out = console(160)
+        if opened.note:
+            out.print(f"note: {opened.note}\n", style="yellow")
+        for one in found:
+            show(out, one, items)
+
+
 def _fields(given: list[str]) -> dict[str, str]:
     found = {}
     for each in given:

@@ -174,31 +174,33 @@ def _twin(out: Console, story: Story, twin: Twin) -> None:
     ]
     for fact in facts:
         for pair in itertools.zip_longest(*(wrap(one_line(said, 400), column) for said in fact), fillvalue=""):
-            _beside(out, Text(pair[0]), " ", Text(pair[1]), column)
+            beside(out, Text(pair[0]), " ", Text(pair[1]), column)
     out.print()
     if twin.note:
         out.print(twin.note, style="dim")
     for row in twin.rows:
-        left, right = _pieces(row.left, "bold red"), _pieces(row.right, "bold green")
+        left, right = pieces(row.left, "bold red"), pieces(row.right, "bold green")
         if row.mark == ":":
             left.stylize("dim")
-        _beside(out, left, row.mark.replace(":", " "), right, column)
+        beside(out, left, row.mark.replace(":", " "), right, column)
 
 
 def _length(text: str) -> str:
     return f"{len(text):,} characters, {len(text.split()):,} words"
 
 
-def _beside(out: Console, left: Text, mark: str, right: Text, column: int) -> None:
+def beside(out: Console, left: Text, mark: str, right: Text, column: int) -> None:
+    """Print two texts beside each other, the left one filled to a column."""
     left.append(" " * max(0, column - left.cell_len))
     out.print(left.append(f" {mark} ", style="yellow").append_text(right), soft_wrap=True)
 
 
-def _pieces(pieces: Sequence[tuple[str, bool]], style: str) -> Text:
+def pieces(parts: Sequence[tuple[str, bool]], style: str) -> Text:
+    """A row's side, styled where the other side lacks it."""
     from rich.text import Text
 
     said = Text()
-    for number, (text, differs) in enumerate(pieces):
+    for number, (text, differs) in enumerate(parts):
         said.append(" " * bool(number)).append(text, style=style if differs else "")
     return said
 

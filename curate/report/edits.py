@@ -106,7 +106,7 @@ def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
         known = row.signals.get(owner, {}).get(short, row.columns.get(column))
         columns[column] = pa.array([known], kind)
     docs = Batch(pa.RecordBatch.from_pydict(columns))
-    return str(stage.edit(docs, _context(run, step, stage)).to_pylist()[0])
+    return str(stage.edit(docs, context(run, step, stage)).to_pylist()[0])
 
 
 def _cut(text: str, spans: list[int]) -> str:
@@ -115,7 +115,7 @@ def _cut(text: str, spans: list[int]) -> str:
     return b"".join(raw[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)).decode()
 
 
-def _context(run: RunFolder, step: Step, stage: Stage) -> Context:
+def context(run: RunFolder, step: Step, stage: Stage) -> Context:
     found: dict[str, Path] = {}
     recipe = recipe_path(run.store)
     for setting, kind in stage.asset_settings.items():

@@ -149,7 +149,7 @@ class Decontaminate(Benchmarked, Filter):
         from curate.text.cuts import without
 
         hits = self._hits(docs, ctx)
-        counted = hits.take(self._least().counted(hits))
+        counted = hits.take(self.least().counted(hits))
         return without(docs.text, *lines_of(docs, counted, self.loaded(ctx))).text
 
     def _hits(self, docs: Batch, ctx: Context) -> Hits:
@@ -159,7 +159,7 @@ class Decontaminate(Benchmarked, Filter):
         # Measured and edited at once; the batch keeps it from one to the other.
         return docs.view(f"benchmarks {loaded.content}", lambda: find(docs, loaded))
 
-    def _least(self) -> Least:
+    def least(self) -> Least:
         from curate.benchmarks.screen import Least
 
         return Least(self.containment, self.run, self.of_document)
