@@ -31,8 +31,8 @@ from curate.text.syntax_lexemes import plain_name
 from curate.text.syntax_match import found_matches, known_keys, slots_of
 
 __all__ = [
-    "FEWEST", "GRAMMAR", "SHORTEST", "Functions", "Matches", "TreeIndex", "Trees", "functions", "main_functions",
-    "name_hash", "tree_index", "tree_matches", "trees",
+    "FEWEST", "GRAMMAR", "SHORTEST", "Functions", "Matches", "TreeIndex", "Trees", "functions", "joined_trees",
+    "main_functions", "name_hash", "tree_index", "tree_matches", "trees",
 ]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
@@ -149,29 +149,30 @@ def name_hash(name: str) -> int:
 
 def functions(offsets: Offsets, data: Bytes) -> Functions:
     """The functions in n rows of text, whatever the text is."""
-    rows, found, names, symbols, statements, hashes = found_functions(offsets, data)
-    start, stop, head, body, end, first, last, depth = (np.ascontiguousarray(found[:, i]) for i in range(8))
-    depths, sizes = (np.ascontiguousarray(statements[:, i]) for i in (1, 2))
+    rows, table, names, symbols, statements, hashes, filled = found_functions(offsets, data)
+    many, some, count = filled.tolist()
+    # Copies: what was not written of the arrays is not kept.
+    start, stop, head, body, end, first, last, depth = table[:count].T.copy()
+    _, depths, sizes = statements[:some].T.copy()
     return Functions(
-        rows, start, stop, names, head, body, end, symbols, first, last, depth, hashes, depths, sizes
+        rows, start, stop, names[:count].copy(), head, body, end, symbols[:many].copy(), first, last, depth,
+        hashes[:some].copy(), depths, sizes,
     )  # fmt: skip
 
 
 def main_functions(found: Functions, names: Sequence[str | None]) -> Ints:
-    """int64[n]: for each row the last function with the name that is given for it, else (and for None) the one with most
-    symbols; -1 for a row without any of FEWEST symbols."""
+    """int64[n]: for each row the last function with the name that is given for it; else, and for None, the one with the
+    longest body, a body without a head only if there is nothing else. -1 where that has fewer than FEWEST symbols.
+    """
     result = np.full(len(names), -1, np.int64)
     lengths = found.ends - found.bodies
     for row, name in enumerate(names):
         inside = range(int(found.rows[row]), int(found.rows[row + 1]))
         wanted = name_hash(name) if name else 0
         called = [f for f in inside if wanted and int(found.names[f]) == wanted]
-        if called:
-            result[row] = called[-1]
-        elif inside:
-            result[row] = max(inside, key=lambda f: int(lengths[f]))
-        if result[row] >= 0 and lengths[result[row]] < FEWEST:
-            result[row] = -1
+        best = called[-1] if called else max(inside, key=lambda f: (bool(found.names[f]), int(lengths[f])), default=-1)
+        if best >= 0 and lengths[best] >= FEWEST:
+            result[row] = best
     return result
 
 
@@ -191,6 +192,28 @@ def trees(found: Functions, chosen: Ints, owners: Ints) -> Trees:
         found.statements[statements],
         found.statement_depths[statements] - below,
         found.sizes[statements],
+    )
+
+
+def joined_trees(parts: Sequence[Trees], first: Sequence[int]) -> Trees:
+    """The bodies of several, as one: ``first`` is added to the numbers of each one's owners."""
+    owners = np.concatenate([part.owners + shift for part, shift in zip(parts, first, strict=True)])
+    sizes = [
+        np.concatenate([np.diff(getattr(part, name)) for part in parts]) for name in ("symbols_at", "statements_at")
+    ]
+    order = np.argsort(sizes[0], kind="stable")
+    ends = [np.cumsum(size) for size in sizes]
+    symbols_at, symbols = _ranges((ends[0] - sizes[0])[order], ends[0][order])
+    statements_at, statements = _ranges((ends[1] - sizes[1])[order], ends[1][order])
+    return Trees(
+        owners[order],
+        np.concatenate([part.names for part in parts])[order],
+        symbols_at,
+        np.concatenate([part.symbols for part in parts])[symbols],
+        statements_at,
+        np.concatenate([part.statements for part in parts])[statements],
+        np.concatenate([part.depths for part in parts])[statements],
+        np.concatenate([part.sizes for part in parts])[statements],
     )
 
 

@@ -16,7 +16,7 @@ from numba import njit
 
 from curate.text.hashing import mix64
 from curate.text.ngrams import BASE
-from curate.text.syntax_lexemes import KIND, LINE, SPACE, fenced, heads, line_start
+from curate.text.syntax_lexemes import KIND, LINE, SPACE, fenced, heads, inner, line_start
 from curate.text.syntax_statement import (
     BAD,
     BLOCK,
@@ -45,7 +45,7 @@ _START, _STOP, _HEAD, _BODY, _LAST, _FIRST_STATEMENT, _LAST_STATEMENT, _DEPTH = 
 _TOKENS, _STATEMENTS, _FUNCTIONS = range(3)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _marks(data, at, stop, marks):
     """(first byte after white space and marks, its column, how many marks); the marks of the line at ``at``."""
     held = 0
@@ -68,14 +68,14 @@ def _marks(data, at, stop, marks):
     return at, column, held
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _next_line(data, at, stop):
     while at < stop and data[at] != 10:
         at += 1
     return min(at + 1, stop)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _hash(tokens, count):
     value = np.uint64(count)
     for i in range(count):
@@ -83,7 +83,7 @@ def _hash(tokens, count):
     return mix64(value)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _close(columns, opened, held, column, out, filled, functions, ends):
     """Close the blocks whose heads are at this column or further in; returns how many stay open.
 
@@ -101,19 +101,24 @@ def _close(columns, opened, held, column, out, filled, functions, ends):
     return held
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _region(
-    data, base, at, first, column, stop, marks, held_marks, headless,
+    data, base, at, first, column, stop, marks, held_marks, headless, whole,
     out, statements, hashes, functions, names, strings, filled, work, columns, opened, info,
 ):  # fmt: skip
     """Read Python from the statement at ``first`` on, whose line begins at ``at``, to a line that is no further in.
 
-    Returns (the line at which it ended, whether an empty line stands before it).
+    headless: what begins is no def; it ends at the first statement that is no Python. whole: a text begins with it, or
+    what a fence encloses.
+
+    Returns (the line at which it ended, whether an empty line stands before it, whether it is no Python to its end).
     """
     tokens, brackets, lambdas = work
     outer = column
+    failed = False
     held = 0
-    ends = first
+    inside = -1  # the block of the outermost function that is open
+    ends = first - base
     mine = -1
     empty = False
     if headless:
@@ -127,19 +132,27 @@ def _region(
     while True:
         line = at
         held = _close(columns, opened, held, column, out, filled, functions, ends)
+        inside = inside if inside < held else -1
         at = first
         inner = column
         while True:
             begin = at
-            at = read_statement(data, at, stop, marks, held_marks, tokens, brackets, lambdas, strings, info)
+            many = info[STRINGS]
+            # A string of several lines in the middle of a text may be the end of one and the begin of another.
+            strict = 0 if inside >= 0 or not headless else 1 if whole else 2
+            at = read_statement(data, at, stop, marks, held_marks, strict, tokens, brackets, lambdas, strings, info)
             count = info[COUNT]
-            if headless and info[BAD]:
+            if strict == 2 and info[STRINGS] > many:
+                info[STRINGS] = many
+                at = begin
+            if strict and info[BAD]:
                 break
             if info[CONTENT] > begin:
                 ends = info[CONTENT] - base
             started = filled[_TOKENS]
             if count and not info[DROPPED]:
-                out[started : started + count] = tokens[:count]
+                for i in range(count):
+                    out[started + i] = tokens[i]
                 filled[_TOKENS] += count
                 statements[filled[_STATEMENTS], 0] = started
                 statements[filled[_STATEMENTS], 1] = held
@@ -152,6 +165,7 @@ def _region(
                     number = filled[_FUNCTIONS]
                     filled[_FUNCTIONS] += 1
                     opened[held] = number
+                    inside = held if inside < 0 else inside
                     functions[number, _START] = line - base
                     functions[number, _HEAD] = started
                     functions[number, _BODY] = filled[_TOKENS]
@@ -169,8 +183,10 @@ def _region(
             if at >= stop or data[at] == 10 or data[at] == 35:
                 at = _next_line(data, at, stop)
                 break
-        if headless and info[BAD]:
+        if strict and info[BAD]:
             at = _next_line(data, max(at - 1, begin), stop)
+            empty = False
+            failed = True
             break
         empty = False
         while at < stop:
@@ -192,15 +208,17 @@ def _region(
         functions[mine, _STOP] = ends
         functions[mine, _LAST] = last
         functions[mine, _LAST_STATEMENT] = filled_statements
-    return at, empty
+    return at, empty, failed
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _scan(
     data, base, at, stop, out, statements, hashes, functions, names, strings, filled, work, columns, opened, info, marks
 ):
     """Find the functions in ``data[at:stop]``, strings not gone into."""
     empty = fence = True
+    begins = at == base
+    tokens_before, statements_before, functions_before = filled
     while at < stop:
         first, column, held = _marks(data, at, stop, marks)
         if first >= stop or data[first] == 10:
@@ -213,19 +231,27 @@ def _scan(
             continue
         head = heads(data, first, stop) == 2
         if head or (empty and held == 0 and (fence or column > 0) and KIND[data[first]] != LINE):
-            at, empty = _region(
-                data, base, at, first, column, stop, marks, held, not head,
+            at, empty, failed = _region(
+                data, base, at, first, column, stop, marks, held, not head, fence,
                 out, statements, hashes, functions, names, strings, filled, work, columns, opened, info,
             )  # fmt: skip
+            if failed and begins:
+                # What was taken for strings may be none: once more, from def to def.
+                filled[_TOKENS], filled[_STATEMENTS] = tokens_before, statements_before
+                filled[_FUNCTIONS] = functions_before
+                info[STRINGS] = 0
+                at = base
+                empty = False
         else:
             at = _next_line(data, first, stop)
             empty = False
-        fence = False
+        fence = begins = False
 
 
 @njit(nogil=True, cache=True)
 def found_functions(offsets, data):
-    """(rows int64[n + 1], functions int64[f, 8], names uint64[f], symbols uint32[t], statements int64[s, 3], hashes uint64[s]).
+    """(rows int64[n + 1], functions int64[f, 8], names uint64[f], symbols uint32[t], statements int64[s, 3], hashes uint64[s],
+    how many symbols, statements and functions there are, int64[3]): the arrays are longer than that.
 
     Each function's columns: begin and end in its row's text; its first symbol, the first of its body, and the end; its
     first statement and the end; its depth of blocks. Each statement's: its first symbol, its depth of blocks, its symbols.
@@ -263,8 +289,4 @@ def found_functions(offsets, data):
                 )  # fmt: skip
             done = until
         rows[row + 1] = filled[_FUNCTIONS]
-    tokens, many, found = filled[_TOKENS], filled[_STATEMENTS], filled[_FUNCTIONS]
-    return (
-        rows, functions[:found].copy(), names[:found].copy(), out[:tokens].copy(), statements[:many].copy(),
-        hashes[:many].copy(),
-    )  # fmt: skip
+    return rows, functions, names, out, statements, hashes, filled

@@ -18,9 +18,12 @@ from curate.text.syntax_symbols import TABLE, fnv
 
 __all__ = [
     "BACKSLASH", "BASIS", "BYTES", "CLOSES", "DIGIT", "HASH", "IN_NUMBER", "IN_STRING", "IN_WORD", "KIND", "LINE",
-    "OPENS", "QUOTE", "SPACE", "WORD", "beyond_spaces", "bits_of", "fenced", "heads", "line_ends", "line_start",
+    "OPENS", "QUOTE", "SPACE", "WORD", "beyond_gap", "beyond_spaces", "bits_of", "fenced", "heads", "inner", "line_ends", "line_start",
     "plain_name", "read_number", "read_sign", "read_string", "read_word", "string_prefix", "symbol_of",
 ]  # fmt: skip
+
+inner = njit(nogil=True, cache=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Of kernels that only kernels call: they compile in three quarters of the time."""
 
 SPACE, WORD, DIGIT, QUOTE, HASH, LINE, BACKSLASH, OPENS, CLOSES, _SIGN = range(10)
 
@@ -49,7 +52,7 @@ def symbol_of(value, what):
     return np.uint32((mix64(value + what) >> np.uint64(33)) | np.uint64(0x80000000))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def bits_of(value):
     """What the word with this hash is, see TABLE."""
     slot = (value ^ (value >> np.uint64(32))) & np.uint64(1023)
@@ -60,7 +63,7 @@ def bits_of(value):
     return np.int64(0)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def beyond_spaces(data, at, stop):
     """The first byte from ``at`` on that is no space or tab."""
     while at < stop and (data[at] == 32 or data[at] == 9):
@@ -68,7 +71,24 @@ def beyond_spaces(data, at, stop):
     return at
 
 
-@njit(nogil=True, cache=True)
+@inner
+def beyond_gap(data, at, stop, inside):
+    """The first byte from ``at`` on that is part of a token; ``inside`` brackets also on a later line."""
+    while at < stop:
+        kind = KIND[data[at]]
+        if kind == BACKSLASH and at + 1 < stop and (data[at + 1] == 10 or data[at + 1] == 13):
+            at += 2
+        elif kind == HASH and inside:
+            while at < stop and data[at] != 10:
+                at += 1
+        elif kind != SPACE and not (inside and kind == LINE):
+            break
+        else:
+            at += 1
+    return at
+
+
+@inner
 def line_ends(data, at, stop):
     """Whether nothing but spaces and a comment follows on the line."""
     while at < stop and KIND[data[at]] == SPACE:
@@ -76,7 +96,7 @@ def line_ends(data, at, stop):
     return at >= stop or data[at] == 10 or data[at] == 35
 
 
-@njit(nogil=True, cache=True)
+@inner
 def read_word(data, at, stop):
     """(end, hash) of the word at ``at``: its FNV-1a."""
     value = BASIS
@@ -97,7 +117,7 @@ def plain_name(data, at, stop):
     return value
 
 
-@njit(nogil=True, cache=True)
+@inner
 def heads(data, at, stop):
     """2 if a def with a name and parameters begins at ``at``, 1 for a class with a name, else 0."""
     if at >= stop or (data[at] != 100 and data[at] != 97 and data[at] != 99):
@@ -119,13 +139,13 @@ def heads(data, at, stop):
     return 2 if at < stop and (data[at] == 40 or data[at] == 91) else 0
 
 
-@njit(nogil=True, cache=True)
+@inner
 def fenced(data, at, stop):
     """Whether a fence of a code block is at ``at``."""
     return at + 2 < stop and (data[at] == 96 or data[at] == 126) and data[at] == data[at + 1] == data[at + 2]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def line_start(data, at, stop, marks, held):
     """(first byte after white space and marks, its column, whether the marks are those).
 
@@ -151,7 +171,7 @@ def line_start(data, at, stop, marks, held):
     return at, column, seen == held
 
 
-@njit(nogil=True, cache=True)
+@inner
 def string_prefix(data, first, end):
     """What the string prefix ``data[first:end]`` says (_FORMAT, BYTES), -1 if it is none."""
     flags = 0
@@ -166,7 +186,7 @@ def string_prefix(data, first, end):
     return flags
 
 
-@njit(nogil=True, cache=True)
+@inner
 def read_string(data, at, stop, flags, value):
     """(first byte behind the string whose quote is at ``at``, hash, whether it has several lines).
 
@@ -220,7 +240,7 @@ def read_string(data, at, stop, flags, value):
     return stop, value, lines
 
 
-@njit(nogil=True, cache=True)
+@inner
 def read_number(data, at, stop):
     """(end, hash) of the number at ``at``: in lower case, without underscores."""
     first = at
@@ -238,7 +258,7 @@ def read_number(data, at, stop):
     return at, value
 
 
-@njit(nogil=True, cache=True)
+@inner
 def read_sign(data, at, stop):
     """(width, symbol) of the sign at ``at``, the longest that Python has."""
     one = np.uint32(data[at])

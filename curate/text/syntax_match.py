@@ -11,6 +11,7 @@ from numba import njit
 
 from curate.text.hashing import mix64
 from curate.text.ngrams import BASE
+from curate.text.syntax_lexemes import inner
 
 __all__ = ["GRAM", "distance", "found_matches", "known_keys", "slots_of"]
 
@@ -19,7 +20,7 @@ GRAM: Final = 3
 every edit takes three. Of grams of five none need be left."""
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _nth(key, stamp, seen, stamps, counts):
     """How often the key has come under this stamp before; a table of ``len(seen)`` slots that is never full."""
     mask = np.uint64(len(seen) - 1)
@@ -40,7 +41,7 @@ def _keyed(value, nth):
     return mix64(value + np.uint64(nth) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _keys(symbols, first, last, hashes, depths, begin, end, depth, stamp, seen, stamps, counts, out):
     """Keys of a function's grams, and behind them those of its statements, into ``out``; returns how many of each.
 
@@ -59,7 +60,7 @@ def _keys(symbols, first, last, hashes, depths, begin, end, depth, stamp, seen, 
     return grams, end - begin
 
 
-@njit(nogil=True, cache=True)
+@inner
 def distance(a, first, last, b, begin, end, most, room):
     """Edit distance of ``a[first:last]`` and ``b[begin:end]``, or ``most + 1`` where it is more than ``most``.
 
@@ -103,7 +104,7 @@ def distance(a, first, last, b, begin, end, most, room):
     return min(room[old, m], far)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _from(values, low, high, least):
     """The first of ``values[low:high]``, sorted, that is at least ``least``."""
     while low < high:
@@ -115,7 +116,7 @@ def _from(values, low, high, least):
     return low
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _room(symbols):
     """Slots for the keys of a sequence with so many symbols: a power of 2, at most half of them ever used."""
     size = 64
@@ -142,9 +143,10 @@ def known_keys(symbols_at, symbols, statements_at, hashes, depths):
             symbols, symbols_at[one], symbols_at[one + 1], hashes, depths, statements_at[one], statements_at[one + 1], 0,
             one, seen, stamps, counts, room,
         )  # fmt: skip
-        keys[filled : filled + many + more] = room[: many + more]
-        whose[filled : filled + many + more] = one
-        filled += many + more
+        for i in range(many + more):
+            keys[filled] = room[i]
+            whose[filled] = one
+            filled += 1
     return keys[:filled], whose[:filled]
 
 
@@ -166,7 +168,7 @@ def slots_of(keys):
     return table, numbers
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _matches_of(
     f, span, symbols, hashes, depths, sizes, least, lengths, weights, known_at, known,
     table, numbers, postings_at, postings, seen, stamps, counts, keys, grams, common, touched, room, found, rates,
@@ -272,10 +274,12 @@ def found_matches(
         if filled + many > len(pairs):
             more = max(2 * len(pairs), filled + many)
             wider, longer = np.empty((more, 3), np.int64), np.empty(more, np.float64)
-            wider[:filled], longer[:filled] = pairs[:filled], all_rates[:filled]
+            for i in range(filled):
+                wider[i, 0], wider[i, 1], wider[i, 2] = pairs[i, 0], pairs[i, 1], pairs[i, 2]
+                longer[i] = all_rates[i]
             pairs, all_rates = wider, longer
-        pairs[filled : filled + many, 0] = f
-        pairs[filled : filled + many, 1:] = found[:many]
-        all_rates[filled : filled + many] = rates[:many]
-        filled += many
+        for i in range(many):
+            pairs[filled, 0], pairs[filled, 1], pairs[filled, 2] = f, found[i, 0], found[i, 1]
+            all_rates[filled] = rates[i]
+            filled += 1
     return pairs[:filled], all_rates[:filled]

@@ -28,10 +28,12 @@ from curate.text.syntax_lexemes import (
     QUOTE,
     SPACE,
     WORD,
+    beyond_gap,
     beyond_spaces,
     bits_of,
     fenced,
     heads,
+    inner,
     line_ends,
     line_start,
     plain_name,
@@ -59,14 +61,15 @@ COUNT, END, DEF, DROPPED, BAD, CONTENT, STRINGS, NAME_HASH = range(8)
 # How a statement ends: with its line, at a semicolon, at the colon before a block, or before a line that can't be its own.
 _NEWLINE, SEMICOLON, BLOCK, BROKEN, _GOES_ON = range(5)
 
-_W_DEF, _W_LAMBDA, _W_IMPORT, _W_FROM, _W_TRUE, _W_FALSE, _W_NONE, _W_CASE = (
-    np.uint64(fnv(word)) for word in (b"def", b"lambda", b"import", b"from", b"True", b"False", b"None", b"case")
+_W_DEF, _W_CLASS, _W_LAMBDA, _W_IMPORT, _W_FROM, _W_TRUE, _W_FALSE, _W_NONE, _W_CASE = (
+    np.uint64(fnv(word))
+    for word in (b"def", b"class", b"lambda", b"import", b"from", b"True", b"False", b"None", b"case")
 )
 _ARROW: Final = np.uint32(45 | 62 << 8)
 _ELLIPSIS: Final = np.uint32(46 | 46 << 8 | 46 << 16)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _to_token(data, at, stop, depth, marks, held):
     """(where the next token begins, _GOES_ON), or (where the next statement may begin, how this one ends)."""
     while at < stop:
@@ -98,21 +101,19 @@ def _to_token(data, at, stop, depth, marks, held):
     return at, _NEWLINE
 
 
-@njit(nogil=True, cache=True)
-def _is_kept(data, at, stop, operand):
+@inner
+def _is_kept(data, at, stop, operand, bases):
     """Whether the bracket that opens at ``at`` is part of the normal form: parentheses that only group are none.
 
-    They are one behind a value (a call), and where nothing is in them.
+    They are one behind a value (a call), and where nothing is in them; but no bases of a class are as good as none.
     """
-    if data[at] != 40 or operand:
+    if data[at] != 40 or (operand and not bases):
         return True
-    at += 1
-    while at < stop and (KIND[data[at]] == SPACE or data[at] == 10):
-        at += 1
-    return at < stop and data[at] == 41
+    at = beyond_gap(data, at + 1, stop, True)
+    return (at < stop and data[at] == 41) != bases
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _is_case(data, at, stop):
     """Whether what follows a word "case" that begins a statement makes it a case of a match."""
     to = beyond_spaces(data, at, stop)
@@ -127,9 +128,11 @@ def _put(tokens, count, symbol):
     return count
 
 
-@njit(nogil=True, cache=True)
-def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strings, info):
+@inner
+def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambdas, strings, info):
     """Read the statement that begins at ``at``; returns where the next one may begin.
+
+    strict: 1 to read no further than to a sure sign that it is no Python, 2 also for a string of several lines.
 
     tokens, uint32[MOST_TOKENS]: its symbols. brackets, lambdas: uint8[256], room. strings, int64[k, 2]: byte ranges
     of strings of several lines are added behind the first info[STRINGS]. info, int64[8]: COUNT of tokens; how it ENDs;
@@ -147,7 +150,7 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
     lambdas[0] = 0
     while True:
         at, end = _to_token(data, at, stop, depth, marks, held)
-        if end != _GOES_ON:
+        if end != _GOES_ON or (strict and bad):
             break
         byte = data[at]
         kind = KIND[byte]
@@ -167,7 +170,8 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
         if kind == QUOTE:
             begin = at
             at, running, several = read_string(data, at, stop, flags, running if was_text else value)
-            if several:
+            bad |= several and strict == 2
+            if several and info[STRINGS] < len(strings):
                 strings[info[STRINGS], 0] = begin + 1
                 strings[info[STRINGS], 1] = at
                 info[STRINGS] += 1
@@ -181,7 +185,7 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
             dotted = False
         elif kind == WORD:
             bits = bits_of(value)
-            itself = bits & KEYWORD and not dotted
+            itself = bits & KEYWORD and (not dotted or first_word == _W_FROM)
             if itself:
                 symbol = symbol_of(value, IN_WORD)
                 operand = value == _W_TRUE or value == _W_FALSE or value == _W_NONE
@@ -189,9 +193,13 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
                     lambdas[depth] += 1
             else:
                 bad |= operand
-                after = beyond_spaces(data, at, stop)
-                called = after < stop and data[after] == 40
-                kept = called and bits & (AS_METHOD if dotted else AS_CALL)
+                kept = bits & (AS_METHOD if dotted else AS_CALL) != 0
+                if kept:
+                    after = beyond_gap(data, at, stop, depth > 0)
+                    kept = after < stop and data[after] == 40
+                if name == 0 and (first_word == _W_DEF or first_word == _W_CLASS):
+                    name = plain_name(data, first, at)
+                    kept = False
                 symbol = symbol_of(value, IN_WORD) if kept else np.uint32(NAME)
                 operand = True
             if not started:
@@ -202,8 +210,6 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
                     operand = False
             elif bits & HEADS and itself and count == 1:
                 first_word = value  # behind async
-            elif name == 0 and first_word == _W_DEF and operand:
-                name = plain_name(data, first, at)
             dotted = False
             others = True
         elif kind == DIGIT or (byte == 46 and at + 1 < stop and KIND[data[at + 1]] == DIGIT):
@@ -214,7 +220,7 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
             dotted = False
             others = True
         elif kind == OPENS:
-            kept = _is_kept(data, at, stop, operand)
+            kept = _is_kept(data, at, stop, operand, first_word == _W_CLASS and depth == 0)
             if first_word == _W_DEF and depth == 0 and not parameters and skips < 0:
                 parameters = byte == 40
                 skips = 0 if byte == 91 else -1
@@ -247,13 +253,14 @@ def read_statement(data, at, stop, marks, held, tokens, brackets, lambdas, strin
             at += width
             others = True
             dotted = symbol == 46
-            operand = symbol == _ELLIPSIS
+            operand = symbol == _ELLIPSIS and first_word != _W_FROM
             if symbol == 44 or symbol == 61:
                 skips = -1 if skips == depth else skips
                 if symbol == 44:
                     symbol = np.uint32(0)
                     comma = skips < 0
                 else:
+                    comma = False  # (a,) = b
                     assigned |= depth == 0
             elif symbol == 58:
                 if lambdas[depth]:
