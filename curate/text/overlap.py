@@ -332,9 +332,14 @@ def _spans(
     count = 0
     shift = upper(len(directory) - 1)
     places = np.empty(np.diff(rows).max() + 1 if len(rows) > 1 else 0, np.int64)
+    slots = np.full(len(needs_at) - 1, -1, np.int64)  # by unit: its hit in the row
+    latest = np.full(len(wanted), -1, np.int64)  # by hit: its last span
     for row in range(len(rows) - 1):
         first, last = rows[row], rows[row + 1]
-        open_at = np.full(at[row + 1] - at[row], -1, np.int64)  # by hit of the row: its last span
+        if at[row] == at[row + 1]:
+            continue
+        for hit in range(at[row], at[row + 1]):
+            slots[wanted[hit]] = hit
         for size in (8, 4, 2, 1):
             if not _sized(lengths, size):
                 continue
@@ -344,20 +349,23 @@ def _spans(
                     if anchor_size(length) != size or place + length > last:
                         continue
                     number = _number(keys, directory, shift, gram_key(hashes, place, length))
-                    for hit in range(at[row], at[row + 1]) if number >= 0 else range(0):
-                        unit = wanted[hit]
-                        if unit not in owners[owners_at[number] : owners_at[number + 1]]:
+                    for k in range(owners_at[number], owners_at[number + 1]) if number >= 0 else range(0):
+                        unit = owners[k]
+                        hit = slots[unit]
+                        if hit < 0:
                             continue
                         if not _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
                             continue
-                        span = open_at[hit - at[row]]
+                        span = latest[hit]
                         if span >= 0 and place <= out[2, span] + GAP:
                             out[2, span] = max(out[2, span], place + length)
                             continue
                         out = _grown(out, count)
                         out[:, count] = hit, place, place + length
-                        open_at[hit - at[row]] = count
+                        latest[hit] = count
                         count += 1
+        for hit in range(at[row], at[row + 1]):
+            slots[wanted[hit]] = -1
     return out[:, :count]
 
 

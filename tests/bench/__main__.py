@@ -32,6 +32,7 @@ from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.stages.catalog import Unhashed
 from curate.text.batch import Batch
 from tests.bench import running
+from tests.bench.contamination import decontaminate
 from tests.bench.inputs import inputs
 from tests.bench.measure import (
     ROOT,
@@ -41,7 +42,6 @@ from tests.bench.measure import (
     case,
     corpus,
     counted,
-    decided,
     on_batch,
 )
 from tests.bench.rules import compiling, peers, rules
@@ -128,16 +128,6 @@ def near() -> Iterator[Row]:
     yield case("dedup.near map", texts, on_batch(lambda b: phase.reads[0].map(b, CONTEXT)))
     yield case("dedup.near pairs", texts, pairs)
     yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].reads[0].map(b, CONTEXT)))
-
-
-def decontaminate() -> Iterator[Row]:
-    """N-grams against HumanEval."""
-    from curate.stages.decontaminate import Decontaminate
-    from curate.text import ngrams
-
-    texts = corpus(8)
-    yield case("5-grams (with words)", texts, on_batch(lambda b: ngrams.ngrams(b.words("folded"), 5)))
-    yield case("ngram", texts, decided(Decontaminate(against=["humaneval"])))
 
 
 def encode() -> Iterator[Row]:
