@@ -26,7 +26,7 @@ from curate.text.overlap import upper
 from curate.text.stems import BACKGROUND, background, stems
 from curate.text.words import Words, words
 
-__all__ = ["COEFFICIENTS", "FEATURES", "RephraseIndex", "Rephrasings", "build", "rephrased", "scores"]
+__all__ = ["COEFFICIENTS", "FEATURES", "RephraseIndex", "Rephrasings", "build", "passages", "rephrased", "scores"]
 
 FEATURES: Final = (
     "of_prompt",
@@ -51,7 +51,7 @@ FEATURES: Final = (
 ``stems``         log(1 + stems that both have)
 ``words``         log(1 + words of the prompt)
 """
-COEFFICIENTS: Final = (6.4, 3.65, 5.76, 5.1, 2.64, 0.64, -0.24, 1.64, -2.09, -24.9)
+COEFFICIENTS: Final = (6.74, 3.71, 4.69, 4.34, 2.67, 0.41, -0.02, 1.94, -1.6, -23.7)
 """Of the features, and the intercept: fitted by ``python -m tests.peers.rephrased_fit``, which says on what."""
 _HEAVIEST: Final = 7.0
 """Nats: the largest weight of a stem, so that one name alone proves nothing."""
@@ -351,7 +351,7 @@ def rephrased(docs: Batch, index: RephraseIndex, least: float = 0.0) -> Rephrasi
     )  # fmt: skip
 
 
-def _passages(texts: Sequence[str]) -> list[tuple[int, str]]:
+def passages(texts: Sequence[str]) -> list[tuple[int, str]]:
     """(which text, passage): each text, and a long one's last line, where that is a sentence of its own."""
     found = []
     for number, text in enumerate(texts):
@@ -370,18 +370,18 @@ def _passages(texts: Sequence[str]) -> list[tuple[int, str]]:
 
 def build(texts: Sequence[str], items: Sequence[int]) -> RephraseIndex:
     """Index prompts: text i is of the item ``items[i]``. A prompt without words is known by nothing and never found."""
-    passages = _passages(texts)
-    offsets, data = buffers(pa.array([text for _, text in passages], pa.large_string()))
+    pieces = passages(texts)
+    offsets, data = buffers(pa.array([text for _, text in pieces], pa.large_string()))
     seen: Words = words(offsets, data, "alphanumeric")
     hashes, digits = stems(offsets, data, seen)
     known, places = np.unique(hashes, return_inverse=True)
-    passage = np.repeat(np.arange(len(passages)), np.diff(seen.rows))
+    passage = np.repeat(np.arange(len(pieces)), np.diff(seen.rows))
     both = np.unique(np.stack((passage, places), axis=1).reshape(-1, 2), axis=0)
     often = np.bincount(both[:, 1], minlength=len(known)).astype(np.float64)
     names, counts = background()
     at = np.minimum(np.searchsorted(names, known), len(names) - 1)
     often += np.where(names[at] == known, counts[at], 0.0)
-    weights = np.clip(np.log((len(passages) + BACKGROUND) / (often + 0.5)) - 1.0, 0.0, _HEAVIEST)
+    weights = np.clip(np.log((len(pieces) + BACKGROUND) / (often + 0.5)) - 1.0, 0.0, _HEAVIEST)
     numbers = np.zeros(len(known), np.bool_)
     numbers[places] = digits
     weights[numbers] = np.minimum(weights[numbers], _NUMBER)
@@ -389,8 +389,8 @@ def build(texts: Sequence[str], items: Sequence[int]) -> RephraseIndex:
         stems=known,
         weights=weights.astype(np.float32),
         numbers=numbers,
-        passages_at=np.searchsorted(both[:, 0], np.arange(len(passages) + 1)).astype(np.int64),
+        passages_at=np.searchsorted(both[:, 0], np.arange(len(pieces) + 1)).astype(np.int64),
         members=both[:, 1].astype(np.int32),
         words=np.diff(seen.rows).astype(np.int32),
-        item=np.array([items[number] for number, _ in passages], np.int32),
+        item=np.array([items[number] for number, _ in pieces], np.int32),
     )
