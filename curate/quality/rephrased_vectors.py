@@ -34,8 +34,8 @@ def _unit(texts: Sequence[str]) -> Vectors:
     if not texts:
         return np.zeros((0, DIMENSIONS), np.float32)
     means, _ = static_vectors().of(Batch.of(pa.array(texts, pa.large_string())), _ALL)
-    lengths = np.sqrt(_dots(means, means))
-    return means / np.maximum(lengths, np.float32(1e-9))[:, None]
+    lengths = np.sqrt(_dots(means, means)).astype(np.float32)
+    return np.divide(means, np.maximum(lengths, np.float32(1e-9))[:, None], dtype=np.float32)
 
 
 def _dots(one: Vectors, two: Vectors) -> npt.NDArray[np.float32]:
