@@ -79,7 +79,6 @@ class RephraseIndex:
 
     Attributes:
         stems: uint64[s], ascending.
-        weights: float32[s]; nats.
         numbers: bool[s]; whether it is a number.
         passages_at: int64[p + 1]; passage ``i`` has the stems ``members[passages_at[i]:passages_at[i + 1]]``.
         members: int32[m]; places in ``stems``, ascending, each once.
@@ -88,7 +87,6 @@ class RephraseIndex:
     """
 
     stems: npt.NDArray[np.uint64]
-    weights: npt.NDArray[np.float32]
     numbers: npt.NDArray[np.bool_]
     passages_at: Ints
     members: npt.NDArray[np.int32]
@@ -101,6 +99,16 @@ class RephraseIndex:
         bits = max(1, (len(self.stems) - 1).bit_length())
         tops = (self.stems >> np.uint64(64 - bits)).astype(np.int64)
         return np.searchsorted(tops, np.arange((1 << bits) + 1)).astype(np.int32)
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """float32[s]: how rare each stem is among these passages and as many of ordinary text as BACKGROUND says; nats."""
+        often = np.bincount(self.members, minlength=len(self.stems)).astype(np.float64)
+        names, counts = background()
+        at = np.minimum(np.searchsorted(names, self.stems), len(names) - 1)
+        often += np.where(names[at] == self.stems, counts[at], 0.0)
+        most = np.where(self.numbers, _NUMBER, _HEAVIEST)
+        return np.clip(np.log((len(self.item) + BACKGROUND) / (often + 0.5)) - 1.0, 0.0, most).astype(np.float32)
 
     @cached_property
     def postings(self) -> tuple[Ints, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -377,17 +385,10 @@ def build(texts: Sequence[str], items: Sequence[int]) -> RephraseIndex:
     known, places = np.unique(hashes, return_inverse=True)
     passage = np.repeat(np.arange(len(pieces)), np.diff(seen.rows))
     both = np.unique(np.stack((passage, places), axis=1).reshape(-1, 2), axis=0)
-    often = np.bincount(both[:, 1], minlength=len(known)).astype(np.float64)
-    names, counts = background()
-    at = np.minimum(np.searchsorted(names, known), len(names) - 1)
-    often += np.where(names[at] == known, counts[at], 0.0)
-    weights = np.clip(np.log((len(pieces) + BACKGROUND) / (often + 0.5)) - 1.0, 0.0, _HEAVIEST)
     numbers = np.zeros(len(known), np.bool_)
     numbers[places] = digits
-    weights[numbers] = np.minimum(weights[numbers], _NUMBER)
     return RephraseIndex(
         stems=known,
-        weights=weights.astype(np.float32),
         numbers=numbers,
         passages_at=np.searchsorted(both[:, 0], np.arange(len(pieces) + 1)).astype(np.int64),
         members=both[:, 1].astype(np.int32),

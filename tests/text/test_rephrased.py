@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -19,6 +20,7 @@ from curate import assets
 from curate.text import rephrased as r
 from curate.text.arrow import buffers
 from curate.text.batch import Batch
+from curate.text.rephrased_joined import fault, joined
 from curate.text.stems import background, stems
 from curate.text.words import words
 
@@ -235,3 +237,25 @@ def test_nothing_of_nothing():
     assert not len(of("", "?!").row)
     for index in (r.build([], []), r.build(["?!", ""], [0, 1])):
         assert not len(r.rephrased(Batch.of(pa.array(["What is it?"], pa.large_string())), index).row)
+
+
+def test_indexes_joined_are_the_index_of_all():
+    """Whatever they are cut into; an index is sound, and one with another array is not."""
+    texts = [*PROMPTS[:40], *STORIES, "?!", PROMPTS[3]]
+    whole = r.build(texts, range(len(texts)))
+    parts = [r.build(texts[:10], range(10)), r.build([], []), r.build(texts[10:], range(len(texts) - 10))]
+    made = joined(parts, [0, 10, 10])
+    for field in dataclasses.fields(r.RephraseIndex):
+        assert np.array_equal(getattr(made, field.name), getattr(whole, field.name)), field.name
+    assert np.array_equal(made.weights, whole.weights)
+    assert fault(made, len(texts)) == ""
+    for name, bad in (
+        ("item", made.item + 1),
+        ("members", made.members[::-1].copy()),
+        ("members", made.members.astype(np.int64)),
+        ("passages_at", made.passages_at[:-1]),
+        ("stems", made.stems[::-1].copy()),
+        ("words", -made.words - 1),
+        ("numbers", made.numbers[1:]),
+    ):
+        assert name in fault(dataclasses.replace(made, **{name: bad}), len(texts))
