@@ -178,6 +178,8 @@ def main_functions(found: Functions, names: Sequence[str | None]) -> Ints:
 
 def trees(found: Functions, chosen: Ints, owners: Ints) -> Trees:
     """The bodies of the functions ``chosen`` (int64[m], numbers of functions), each with its owner (int64[m])."""
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(found.names)):
+        raise ValueError("no function has such a number")
     order = np.argsort((found.ends - found.bodies)[chosen], kind="stable")
     chosen, owners = chosen[order], owners[order]
     symbols_at, symbols = _ranges(found.bodies[chosen], found.ends[chosen])
@@ -247,6 +249,9 @@ def tree_index(known: Trees) -> TreeIndex:
 
 def tree_matches(found: Functions, index: TreeIndex, least: float, shortest: int = SHORTEST) -> Matches:
     """Pairs whose match rate is at least ``least`` (above 0, at most 1), by row and function.
+
+    From 0.8 on none is missed (see ``syntax_match.GRAM``); below, those that have no three symbols in a row in common are, and
+    it takes long: bodies that are merely as long have to be compared.
 
     Known bodies of fewer than FEWEST symbols are left out, and those of fewer than ``shortest`` unless the rate is at
     least 0.95 and the function has their name.

@@ -27,6 +27,7 @@ from curate.text.syntax_statement import (
     END,
     MOST_TOKENS,
     NAME_HASH,
+    RETURNS,
     SEMICOLON,
     STRINGS,
     read_statement,
@@ -41,6 +42,8 @@ _MOST_LEVELS: Final = 3
 """Strings within strings that are gone through."""
 # Columns of the functions that are found.
 _START, _STOP, _HEAD, _BODY, _LAST, _FIRST_STATEMENT, _LAST_STATEMENT, _DEPTH = range(8)
+# Of each open block.
+_OF_HEAD, _OF_BODY, _RETURNED = range(3)
 # Where the outputs are filled to.
 _TOKENS, _STATEMENTS, _FUNCTIONS = range(3)
 
@@ -87,10 +90,13 @@ def _hash(tokens, count):
 def _close(columns, opened, held, column, out, filled, functions, ends):
     """Close the blocks whose heads are at this column or further in; returns how many stay open.
 
+    So is a block whose body is further in, and a function whose body has returned there: what follows is none of it.
     A function ends with its last statement; the ends of its own last blocks are not part of it.
     """
     last = filled[_TOKENS]
-    while held and columns[held - 1] >= column:
+    while held and (
+        columns[held - 1, _OF_HEAD] >= column or columns[held - 1, _OF_BODY] > column or columns[held - 1, _RETURNED]
+    ):
         held -= 1
         if opened[held] >= 0:
             functions[opened[held], _LAST] = last
@@ -108,19 +114,18 @@ def _region(
 ):  # fmt: skip
     """Read Python from the statement at ``first`` on, whose line begins at ``at``, to a line that is no further in.
 
-    headless: what begins is no def; it ends at the first statement that is no Python. whole: a text begins with it, or
-    what a fence encloses.
+    headless: what begins is no def. whole: a text begins with it, or what a fence encloses. Both end at the first
+    statement that is no Python.
 
     Returns (the line at which it ended, whether an empty line stands before it, whether it is no Python to its end).
     """
     tokens, brackets, lambdas = work
     outer = column
-    failed = False
+    failed = empty = returned = begun = False
     held = 0
     inside = -1  # the block of the outermost function that is open
     ends = first - base
     mine = -1
-    empty = False
     if headless:
         mine = filled[_FUNCTIONS]
         filled[_FUNCTIONS] += 1
@@ -133,19 +138,24 @@ def _region(
         line = at
         held = _close(columns, opened, held, column, out, filled, functions, ends)
         inside = inside if inside < held else -1
+        if held == 0 and (returned or (begun and not headless)):
+            break
+        begun = True
+        if held and columns[held - 1, _OF_BODY] < 0:
+            columns[held - 1, _OF_BODY] = column
         at = first
         inner = column
         while True:
             begin = at
             many = info[STRINGS]
             # A string of several lines in the middle of a text may be the end of one and the begin of another.
-            strict = 0 if inside >= 0 or not headless else 1 if whole else 2
-            at = read_statement(data, at, stop, marks, held_marks, strict, tokens, brackets, lambdas, strings, info)
+            lone = headless and inside < 0 and not whole
+            at = read_statement(data, at, stop, marks, held_marks, lone, tokens, brackets, lambdas, strings, info)
             count = info[COUNT]
-            if strict == 2 and info[STRINGS] > many:
-                info[STRINGS] = many
-                at = begin
-            if strict and info[BAD]:
+            if info[BAD]:
+                if lone and info[STRINGS] > many:
+                    info[STRINGS] = many
+                    at = begin
                 break
             if info[CONTENT] > begin:
                 ends = info[CONTENT] - base
@@ -159,6 +169,10 @@ def _region(
                 statements[filled[_STATEMENTS], 2] = count
                 hashes[filled[_STATEMENTS]] = _hash(tokens, count)
                 filled[_STATEMENTS] += 1
+            if info[RETURNS] and inner == column:
+                if held and opened[held - 1] >= 0:
+                    columns[held - 1, _RETURNED] = 1
+                returned = held == 0
             if info[END] == BLOCK and held < _MOST_BLOCKS:
                 opened[held] = -1
                 if info[DEF]:
@@ -172,7 +186,9 @@ def _region(
                     functions[number, _FIRST_STATEMENT] = filled[_STATEMENTS]
                     functions[number, _DEPTH] = held + 1
                     names[number] = np.uint64(info[NAME_HASH])
-                columns[held] = inner
+                columns[held, _OF_HEAD] = inner
+                columns[held, _OF_BODY] = -1
+                columns[held, _RETURNED] = 0
                 held += 1
             if info[END] != BLOCK and info[END] != SEMICOLON:
                 break
@@ -183,12 +199,11 @@ def _region(
             if at >= stop or data[at] == 10 or data[at] == 35:
                 at = _next_line(data, at, stop)
                 break
-        if strict and info[BAD]:
+        empty = False
+        if info[BAD]:
             at = _next_line(data, max(at - 1, begin), stop)
-            empty = False
             failed = True
             break
-        empty = False
         while at < stop:
             first, column, same = line_start(data, at, stop, marks, held_marks)
             if first < stop and data[first] != 10 and data[first] != 35:
@@ -268,9 +283,9 @@ def found_functions(offsets, data):
     rows = np.zeros(count + 1, np.int64)
     filled = np.zeros(3, np.int64)
     work = (np.empty(MOST_TOKENS, np.uint32), np.empty(256, np.uint8), np.empty(256, np.uint8))
-    columns = np.empty(_MOST_BLOCKS, np.int64)
+    columns = np.empty((_MOST_BLOCKS, 3), np.int64)
     opened = np.empty(_MOST_BLOCKS, np.int64)
-    info = np.zeros(8, np.int64)
+    info = np.zeros(9, np.int64)
     marks = np.zeros(8, np.uint8)
     for row in range(count):
         base = offsets[row]

@@ -200,6 +200,13 @@ def read_string(data, at, stop, flags, value):
     field = 0
     while at < stop:
         byte = data[at]
+        if byte == quote and field and not triple:
+            # Since Python 3.12 a field may hold strings with the same quotes; before, none could end here.
+            at += 1
+            while at < stop and data[at] != quote and data[at] != 10:
+                at += 1
+            at += at < stop and data[at] == quote
+            continue
         if byte == quote and (not triple or (at + 2 < stop and data[at + 1] == quote and data[at + 2] == quote)):
             return at + (3 if triple else 1), value, lines
         if byte == 10:

@@ -47,7 +47,7 @@ from curate.text.syntax_lexemes import (
 from curate.text.syntax_symbols import AS_CALL, AS_METHOD, COLON, HEADS, KEYWORD, NAME, OPENING, SOFT, fnv
 
 __all__ = [
-    "BAD", "BLOCK", "BROKEN", "CONTENT", "COUNT", "DEF", "DROPPED", "END", "MOST_TOKENS", "NAME_HASH", "SEMICOLON",
+    "BAD", "BLOCK", "BROKEN", "CONTENT", "COUNT", "DEF", "DROPPED", "END", "MOST_TOKENS", "NAME_HASH", "RETURNS", "SEMICOLON",
     "STRINGS", "read_statement",
 ]  # fmt: skip
 
@@ -57,13 +57,13 @@ _DEEPEST: Final = 255
 """Brackets within brackets that are followed."""
 
 # What is told of a statement, int64 each.
-COUNT, END, DEF, DROPPED, BAD, CONTENT, STRINGS, NAME_HASH = range(8)
+COUNT, END, DEF, DROPPED, BAD, CONTENT, STRINGS, NAME_HASH, RETURNS = range(9)
 # How a statement ends: with its line, at a semicolon, at the colon before a block, or before a line that can't be its own.
 _NEWLINE, SEMICOLON, BLOCK, BROKEN, _GOES_ON = range(5)
 
-_W_DEF, _W_CLASS, _W_LAMBDA, _W_IMPORT, _W_FROM, _W_TRUE, _W_FALSE, _W_NONE, _W_CASE = (
-    np.uint64(fnv(word))
-    for word in (b"def", b"class", b"lambda", b"import", b"from", b"True", b"False", b"None", b"case")
+_W_DEF, _W_CLASS, _W_LAMBDA, _W_IMPORT, _W_FROM, _W_TRUE, _W_FALSE, _W_NONE, _W_CASE, _W_RETURN, _W_RAISE, _W_IN = (
+    np.uint64(fnv(word.encode()))
+    for word in ["def", "class", "lambda", "import", "from", "True", "False", "None", "case", "return", "raise", "in"]
 )
 _ARROW: Final = np.uint32(45 | 62 << 8)
 _ELLIPSIS: Final = np.uint32(46 | 46 << 8 | 46 << 16)
@@ -114,8 +114,8 @@ def _is_kept(data, at, stop, operand, bases):
 
 
 @inner
-def _is_case(data, at, stop):
-    """Whether what follows a word "case" that begins a statement makes it a case of a match."""
+def _is_soft(data, at, stop):
+    """Whether what follows a word that begins a statement may make it a keyword: match, case, type; print, exec of old."""
     to = beyond_spaces(data, at, stop)
     return at < to < stop and data[to] != 61 and data[to] != 58
 
@@ -129,15 +129,17 @@ def _put(tokens, count, symbol):
 
 
 @inner
-def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambdas, strings, info):
+def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas, strings, info):
     """Read the statement that begins at ``at``; returns where the next one may begin.
 
-    strict: 1 to read no further than to a sure sign that it is no Python, 2 also for a string of several lines.
+    It is read no further than to a sure sign that it is no Python: two values side by side, a bracket that closes nothing;
+    ``lone``: or a string of several lines.
 
     tokens, uint32[MOST_TOKENS]: its symbols. brackets, lambdas: uint8[256], room. strings, int64[k, 2]: byte ranges
-    of strings of several lines are added behind the first info[STRINGS]. info, int64[8]: COUNT of tokens; how it ENDs;
+    of strings of several lines are added behind the first info[STRINGS]. info, int64[9]: COUNT of tokens; how it ENDs;
     1 for a DEF; 1 where it is to be DROPPED (a documentation string, an import, a decorator, nothing but an
-    annotation); 1 where it is BAD: no Python by a sure sign; the first byte behind its CONTENT; NAME_HASH of what is defined.
+    annotation); 1 where it is BAD: no Python by a sure sign; the first byte behind its CONTENT; NAME_HASH of what is
+    defined; 1 where it RETURNS or raises.
     """
     count = depth = 0
     skips = -1  # depth of brackets at which an annotation is left out
@@ -150,7 +152,7 @@ def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambda
     lambdas[0] = 0
     while True:
         at, end = _to_token(data, at, stop, depth, marks, held)
-        if end != _GOES_ON or (strict and bad):
+        if bad or end != _GOES_ON:
             break
         byte = data[at]
         kind = KIND[byte]
@@ -170,7 +172,7 @@ def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambda
         if kind == QUOTE:
             begin = at
             at, running, several = read_string(data, at, stop, flags, running if was_text else value)
-            bad |= several and strict == 2
+            bad |= several and lone
             if several and info[STRINGS] < len(strings):
                 strings[info[STRINGS], 0] = begin + 1
                 strings[info[STRINGS], 1] = at
@@ -189,6 +191,7 @@ def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambda
             if itself:
                 symbol = symbol_of(value, IN_WORD)
                 operand = value == _W_TRUE or value == _W_FALSE or value == _W_NONE
+                comma &= value != _W_IN  # for a, in b
                 if value == _W_LAMBDA and lambdas[depth] < 255:
                     lambdas[depth] += 1
             else:
@@ -205,8 +208,8 @@ def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambda
             if not started:
                 first_word = value
                 opens = itself and bits & OPENING
-                if bits & SOFT and value == _W_CASE and _is_case(data, at, stop):
-                    opens = True
+                if bits & SOFT and _is_soft(data, at, stop):
+                    opens = value == _W_CASE
                     operand = False
             elif bits & HEADS and itself and count == 1:
                 first_word = value  # behind async
@@ -288,6 +291,7 @@ def read_statement(data, at, stop, marks, held, strict, tokens, brackets, lambda
             count = _put(tokens, count, symbol)
     nothing = annotated and not assigned
     info[COUNT], info[END], info[BAD], info[CONTENT], info[NAME_HASH] = count, end, bad, content, np.int64(name)
+    info[RETURNS] = first_word == _W_RETURN or first_word == _W_RAISE
     info[DEF] = first_word == _W_DEF and end == BLOCK and name != 0
     info[DROPPED] = not others or nothing or first_word == _W_IMPORT or first_word == _W_FROM
     return at

@@ -81,7 +81,7 @@ def fnv(word: bytes) -> int:
 def _table() -> npt.NDArray[np.uint64]:
     bits: dict[str, int] = {}
     lists = ((KEYWORDS, KEYWORD), (_OPENERS, OPENING), (BUILTINS, AS_CALL), (METHODS, AS_METHOD))
-    for words, bit in (*lists, (("match", "case"), SOFT), (("def", "class"), HEADS)):
+    for words, bit in (*lists, (("match", "case", "type", "print", "exec"), SOFT), (("def", "class"), HEADS)):
         for word in words:
             bits[word] = bits.get(word, 0) | bit
     table = np.zeros((1024, 2), np.uint64)

@@ -113,6 +113,8 @@ class Stripped(ast.NodeTransformer):
     def visit_FunctionDef(self, node):
         node.decorator_list = []
         node.returns = None
+        done = next((i for i, s in enumerate(node.body) if isinstance(s, ast.Return | ast.Raise)), len(node.body))
+        del node.body[done + 1 :]
         if hasattr(node, "type_params"):
             node.type_params = []
         return self.generic_visit(node)
@@ -149,6 +151,8 @@ def symbols_of(source):
                 out.append(int(text[9:-2]))
                 operand = True
             elif text in KEYWORDS and not dotted:
+                if text == "in" and out[-1] == ",":
+                    out.pop()
                 out.append(text)
                 operand = text in ("True", "False", "None")
             else:

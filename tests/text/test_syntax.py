@@ -55,7 +55,7 @@ def found(*texts):
 def index(*texts):
     one = found(*texts)
     main = main_functions(one, [None] * len(texts))
-    return tree_index(trees(one, main, np.arange(len(texts))))
+    return tree_index(trees(one, main[main >= 0], np.flatnonzero(main >= 0)))
 
 
 def tau(text, known, least=0.3):
@@ -84,6 +84,9 @@ def test_a_function_is_found_wherever_it_stands():
         "old Python": "def first():\n    print 'no', 'Python', '''of\ntoday'''\n" + "\n".join(lines),
         "broken docstring": '"""A module.\n\n' + KNOWN + '\nThat was it.\n"""\nx = 1\n',
         "open bracket": "x = f(1,\n" + KNOWN,
+        "before prose": KNOWN + "\n\n  * an item, indented\n    Changes:\n\n",
+        "before code": KNOWN + "    more = other(code)\n",
+        "headless, before prose": "The answer:\n\n" + "\n".join(body) + "\n    Changes:\n",
     }
     known = index(KNOWN)
     for where, text in around.items():
@@ -324,14 +327,17 @@ def test_indexes_are_joined():
 def test_an_index_that_does_not_fit_together_is_refused(name):
     """It may come from a file: kernels must not read beyond its arrays."""
     one = found(*[item.source for item in ITEMS[:3]])
-    known = trees(one, main_functions(one, [None] * 3), np.arange(3))
+    known = trees(one, np.array([1, 4, 7]), np.arange(3))
     with pytest.raises(ValueError, match="index of trees"):
         tree_index(replace(known, **{name: getattr(known, name)[::-1][:-1]}))
 
 
-def test_a_bad_rate_is_refused():
+def test_what_means_nothing_is_refused():
+    """A rate of nothing, and a function that is none (``main_functions`` found none)."""
     with pytest.raises(ValueError, match="rate"):
         tree_matches(found(KNOWN), index(KNOWN), 0)
+    with pytest.raises(ValueError, match="no function"):
+        trees(found(KNOWN), np.array([-1]), np.array([0]))
 
 
 # -- hostile text ---------------------------------------------------------------------------------------------
