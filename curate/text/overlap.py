@@ -162,21 +162,6 @@ def upper(size):
 
 
 @njit(nogil=True, cache=True)
-def _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
-    """Whether all that a unit needs lies near ``hashes[place:place + length]``, within ``hashes[first:last]``."""
-    for need in range(needs_at[unit], needs_at[unit + 1]):
-        there = False
-        reach = REACH * (length + sizes[need])
-        for at in range(max(first, place - reach), min(last, place + length + reach) - sizes[need] + 1):
-            if gram_key(hashes, at, sizes[need]) == needs[need]:
-                there = True
-                break
-        if not there:
-            return False
-    return True
-
-
-@njit(nogil=True, cache=True)
 def _candidates(hashes, first, last, size, sieve, out):
     """Write where in ``hashes[first:last]`` an anchor of ``size`` words may begin; how many."""
     shift = upper(len(sieve))
@@ -205,6 +190,61 @@ def _sized(lengths, size):
 
 
 @njit(nogil=True, cache=True)
+def grown(out, count):
+    """int64[k, m] with room for one more column behind ``count``."""
+    if count < out.shape[1]:
+        return out
+    more = np.empty((out.shape[0], 2 * count), np.int64)
+    for i in range(out.shape[0]):
+        for k in range(count):  # an assignment of slices takes numba four seconds to compile
+            more[i, k] = out[i, k]
+    return more
+
+
+@njit(nogil=True, cache=True)
+def _matches(rows, hashes, keys, directory, lengths, sieve, short_sieve):
+    """int64[4, m]: row, first word, words and number of each gram found, by row, then by the size of anchors, then place."""
+    out = np.empty((4, 64), np.int64)
+    count = 0
+    shift = upper(len(directory) - 1)
+    longest = 0
+    for row in range(len(rows) - 1):
+        longest = max(longest, rows[row + 1] - rows[row])
+    places = np.empty(longest + 1, np.int64)
+    for row in range(len(rows) - 1):
+        last = rows[row + 1]
+        for size in (8, 4, 2, 1):
+            if not _sized(lengths, size):
+                continue
+            candidates = _candidates(hashes, rows[row], last, size, sieve if size == 8 else short_sieve, places)
+            for place in places[:candidates]:
+                for length in lengths:
+                    if anchor_size(length) != size or place + length > last:
+                        continue
+                    number = _number(keys, directory, shift, gram_key(hashes, place, length))
+                    if number >= 0:
+                        out = grown(out, count)
+                        out[0, count], out[1, count], out[2, count], out[3, count] = row, place, length, number
+                        count += 1
+    return out[:, :count]
+
+
+@njit(nogil=True, cache=True)
+def _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
+    """Whether all that a unit needs lies near ``hashes[place:place + length]``, within ``hashes[first:last]``."""
+    for need in range(needs_at[unit], needs_at[unit + 1]):
+        there = False
+        reach = REACH * (length + sizes[need])
+        for at in range(max(first, place - reach), min(last, place + length + reach) - sizes[need] + 1):
+            if gram_key(hashes, at, sizes[need]) == needs[need]:
+                there = True
+                break
+        if not there:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
 def _met(mine, start, length, fresh):
     """Note a gram of a unit at ``start``: grams found, words covered, words of the run it is in and of the longest, end."""
     stop = start + length
@@ -217,15 +257,6 @@ def _met(mine, start, length, fresh):
 
 
 @njit(nogil=True, cache=True)
-def _grown(out, count):
-    if count < out.shape[1]:
-        return out
-    more = np.empty((out.shape[0], 2 * count), np.int64)
-    more[:, :count] = out
-    return more
-
-
-@njit(nogil=True, cache=True)
 def _told(mine, total, whole, words, least):
     """Whether what a row of ``words`` words has of a unit is a hit: see ``overlaps``."""
     if whole:
@@ -234,71 +265,48 @@ def _told(mine, total, whole, words, least):
 
 
 @njit(nogil=True, cache=True)
-def _hits(
-    rows,
-    hashes,
-    least,
-    keys,
-    directory,
-    owners_at,
-    owners,
-    lengths,
-    sieve,
-    short_sieve,
-    totals,
-    whole,
-    needs_at,
-    needs,
-    sizes,
-):
+def _hits(rows, hashes, least, matches, grams, owners_at, owners, totals, whole, needs_at, needs, sizes):
     """int64[5, h]: row, unit, grams found, words covered, words of the longest run; in a row in no stated order."""
     out = np.empty((5, 64), np.int64)
     count = 0
-    shift = upper(len(directory) - 1)
-    places = np.empty(np.diff(rows).max() + 1 if len(rows) > 1 else 0, np.int64)
-    # Made when they are needed: most batches have nothing of any unit.
-    marks = np.empty(0, np.int32)  # by gram: the row it was last seen in
-    state = np.empty((0, 5), np.int64)  # by unit: see _met
+    marks = np.full(grams, -1, np.int64)  # by gram: the row it was last seen in
+    state = np.zeros((len(totals), 5), np.int64)  # by unit: see _met
     touched = np.empty(len(totals), np.int64)
-    for row in range(len(rows) - 1):
-        first, last, many = rows[row], rows[row + 1], 0
-        for size in (8, 4, 2, 1):
-            if not _sized(lengths, size):
-                continue
-            candidates = _candidates(hashes, first, last, size, sieve if size == 8 else short_sieve, places)
-            for place in places[:candidates]:
-                for length in lengths:
-                    if anchor_size(length) != size or place + length > last:
-                        continue
-                    number = _number(keys, directory, shift, gram_key(hashes, place, length))
-                    if number < 0:
-                        continue
-                    if not len(marks):
-                        marks = np.full(len(keys), -1, np.int32)
-                        state = np.zeros((len(totals), 5), np.int64)
-                    fresh = marks[number] != row
-                    marks[number] = row
-                    for at in range(owners_at[number], owners_at[number + 1]):
-                        unit = owners[at]
-                        mine = state[unit]
-                        if needs_at[unit] < needs_at[unit + 1]:  # such a unit is one gram
-                            if not _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
-                                continue
-                            fresh = mine[0] == 0
-                        if mine[0] == 0:
-                            touched[many] = unit
-                            many += 1
-                            mine[4] = first
-                        _met(mine, place, length, fresh)
+    many = 0
+    for match in range(matches.shape[1]):
+        row, place, length, number = matches[0, match], matches[1, match], matches[2, match], matches[3, match]
+        fresh = marks[number] != row
+        marks[number] = row
+        for at in range(owners_at[number], owners_at[number + 1]):
+            unit = owners[at]
+            mine = state[unit]
+            if needs_at[unit] < needs_at[unit + 1]:  # such a unit is one gram
+                if not _given(hashes, rows[row], rows[row + 1], place, length, unit, needs_at, needs, sizes):
+                    continue
+                fresh = mine[0] == 0
+            if mine[0] == 0:
+                touched[many] = unit
+                many += 1
+                mine[4] = rows[row]
+            _met(mine, place, length, fresh)
+        if match + 1 < matches.shape[1] and matches[0, match + 1] == row:
+            continue
         for unit in touched[:many]:
             mine = state[unit]
-            if _told(mine, totals[unit], whole[unit], last - first, least):
-                out = _grown(out, count)
+            if _told(mine, totals[unit], whole[unit], rows[row + 1] - rows[row], least):
+                out = grown(out, count)
                 out[0, count], out[1, count] = row, unit
-                out[2:, count] = mine[0], mine[1], mine[3]
+                out[2, count], out[3, count], out[4, count] = mine[0], mine[1], mine[3]
                 count += 1
             mine[:] = 0
+        many = 0
     return out[:, :count]
+
+
+def _looked_up(words: Words, index: Index) -> Ints:
+    return np.asarray(
+        _matches(words.rows, words.hashes, index.keys, index.directory, index.lengths, index.sieve, index.short_sieve)
+    )
 
 
 def overlaps(
@@ -306,13 +314,13 @@ def overlaps(
 ) -> Overlaps:
     """What each row has of units, where that is at least a share of the unit, or a run of so many words, or makes a share
     of the row (0 to 1); all of it where the unit counts as a whole only. Repeats of a gram in a row count once."""
-    if not len(index.keys):
+    matches = _looked_up(words, index) if len(index.keys) else np.zeros((4, 0), np.int64)
+    if not matches.shape[1]:
         empty = np.zeros(0, np.int64)
         return Overlaps(empty, *(empty.astype(kind) for kind in ("int32", "float32", "float32", "int32")))
-    least = np.array([least_share, least_run, least_of_row])
     row, unit, found, covered, run = _hits(
-        words.rows, words.hashes, least, index.keys, index.directory, index.owners_at, index.owners, index.lengths,
-        index.sieve, index.short_sieve, index.totals, index.whole, index.needs_at, index.needs, index.needs_words,
+        words.rows, words.hashes, np.array([least_share, least_run, least_of_row]), matches, len(index.keys),
+        index.owners_at, index.owners, index.totals, index.whole, index.needs_at, index.needs, index.needs_words,
     )  # fmt: skip
     share = found / index.totals[unit]
     order = np.lexsort((unit, -found, -share, row))
@@ -324,48 +332,34 @@ def overlaps(
 
 
 @njit(nogil=True, cache=True)
-def _spans(
-    rows, hashes, at, wanted, keys, directory, owners_at, owners, lengths, sieve, short_sieve, needs_at, needs, sizes
-):
+def _spans(rows, hashes, at, wanted, matches, owners_at, owners, needs_at, needs, sizes):
     """int64[3, s]: hit, first word, word behind the last, by first word; hits of row i: ``wanted[at[i]:at[i + 1]]``."""
     out = np.empty((3, 64), np.int64)
     count = 0
-    shift = upper(len(directory) - 1)
-    places = np.empty(np.diff(rows).max() + 1 if len(rows) > 1 else 0, np.int64)
     slots = np.full(len(needs_at) - 1, -1, np.int64)  # by unit: its hit in the row
     latest = np.full(len(wanted), -1, np.int64)  # by hit: its last span
-    for row in range(len(rows) - 1):
-        first, last = rows[row], rows[row + 1]
-        if at[row] == at[row + 1]:
-            continue
-        for hit in range(at[row], at[row + 1]):
-            slots[wanted[hit]] = hit
-        for size in (8, 4, 2, 1):
-            if not _sized(lengths, size):
+    filled = -1
+    for match in range(matches.shape[1]):
+        row, place, length, number = matches[0, match], matches[1, match], matches[2, match], matches[3, match]
+        if row != filled:
+            for hit in range(at[filled], at[filled + 1]) if filled >= 0 else range(0):
+                slots[wanted[hit]] = -1
+            for hit in range(at[row], at[row + 1]):
+                slots[wanted[hit]] = hit
+            filled = row
+        for k in range(owners_at[number], owners_at[number + 1]):
+            unit = owners[k]
+            hit = slots[unit]
+            if hit < 0 or not _given(hashes, rows[row], rows[row + 1], place, length, unit, needs_at, needs, sizes):
                 continue
-            candidates = _candidates(hashes, first, last, size, sieve if size == 8 else short_sieve, places)
-            for place in places[:candidates]:
-                for length in lengths:
-                    if anchor_size(length) != size or place + length > last:
-                        continue
-                    number = _number(keys, directory, shift, gram_key(hashes, place, length))
-                    for k in range(owners_at[number], owners_at[number + 1]) if number >= 0 else range(0):
-                        unit = owners[k]
-                        hit = slots[unit]
-                        if hit < 0:
-                            continue
-                        if not _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
-                            continue
-                        span = latest[hit]
-                        if span >= 0 and place <= out[2, span] + GAP:
-                            out[2, span] = max(out[2, span], place + length)
-                            continue
-                        out = _grown(out, count)
-                        out[:, count] = hit, place, place + length
-                        latest[hit] = count
-                        count += 1
-        for hit in range(at[row], at[row + 1]):
-            slots[wanted[hit]] = -1
+            span = latest[hit]
+            if span >= 0 and place <= out[2, span] + GAP:
+                out[2, span] = max(out[2, span], place + length)
+                continue
+            out = grown(out, count)
+            out[0, count], out[1, count], out[2, count] = hit, place, place + length
+            latest[hit] = count
+            count += 1
     return out[:, :count]
 
 
@@ -373,8 +367,8 @@ def spans(words: Words, index: Index, hits: Overlaps) -> Spans:
     """Where in the rows of ``words`` the hits lie; ``hits.row`` are rows of these words (some or all, in order)."""
     at = np.searchsorted(hits.row, np.arange(len(words.rows)))
     hit, first, stop = _spans(
-        words.rows, words.hashes, at, hits.unit, index.keys, index.directory, index.owners_at, index.owners,
-        index.lengths, index.sieve, index.short_sieve, index.needs_at, index.needs, index.needs_words,
+        words.rows, words.hashes, at, hits.unit, _looked_up(words, index), index.owners_at, index.owners,
+        index.needs_at, index.needs, index.needs_words,
     )  # fmt: skip
     order = np.argsort(hit, kind="stable")
     ends = np.searchsorted(hit[order], np.arange(len(hits.row) + 1))

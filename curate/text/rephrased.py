@@ -22,7 +22,7 @@ from numba import njit
 
 from curate.text.arrow import buffers
 from curate.text.batch import Batch
-from curate.text.overlap import upper
+from curate.text.overlap import grown, upper
 from curate.text.stems import BACKGROUND, background, stems
 from curate.text.words import Words, words
 
@@ -203,10 +203,7 @@ def _propose(rows, places, weights, at, postings, need):
                         out[2, last] = first
                         best[passage] = both
                     continue
-                if count == out.shape[1]:
-                    more = np.empty((3, 2 * count), np.int64)
-                    more[:, :count] = out
-                    out = more
+                out = grown(out, count)
                 out[0, count], out[1, count], out[2, count] = row, passage, first
                 latest[passage], best[passage] = count, both
                 count += 1
