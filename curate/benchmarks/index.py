@@ -2,7 +2,7 @@
 
 ``index.json`` says what is in it (see ``curate.store.index``): which version of the words and of the grammar its hashes are
 made with, and of each benchmark the name, version, licence, splits, number of items and digest. ``items.arrow`` has the
-items' names, ``words.npz`` and ``code.npz`` the arrays of the layers; hashes stand in order of their values, not of the text.
+items' names, ``words.npz`` and ``trees.npz`` the arrays of the layers; hashes stand in order of their values, not of the text.
 
 The same items give the same bytes. An index with hashes of another version is refused: it would find nothing.
 """
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,9 @@ from curate.store.index import FACTS, Index, TableFile, check_whole, index_facts
 from curate.store.tables import read_table, table_writer
 
 if TYPE_CHECKING:
-    from curate.text import overlap
+    from curate.text import overlap, syntax
 
+T = TypeVar("T")
 STAGE: Final = "benchmarks"
 """What ``index.json`` calls what wrote it; indexes of earlier data have the names of stages."""
 _ITEMS: Final = pa.schema([("item", pa.string()), ("benchmark", pa.string()), ("split", pa.string())])
@@ -40,9 +41,9 @@ _AGAIN: Final = "build it again: curate benchmarks build"
 
 def grammar() -> dict[str, int]:
     """Versions of what hashes are made with, by layer."""
-    from curate.text import overlap_joined
+    from curate.text import overlap_joined, syntax
 
-    return {"words": overlap_joined.FORMAT}
+    return {"words": overlap_joined.FORMAT, "syntax": syntax.GRAMMAR}
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,26 @@ class Loaded:
         items: their names, as ``humaneval/HumanEval/0``.
         benchmarks: what ``index.json`` says of each benchmark, in order.
         words: of prompts, answers, choices, tests and few-shot texts.
-        names: hashes of the functions that the items ask for, ascending (see ``name_hashes``).
+        trees: of the functions of solutions; None where there are none.
+        names: ``syntax.name_hash`` of the functions that the items ask for, ascending.
     """
 
     content: str
     items: pa.StringArray
     benchmarks: tuple[Mapping[str, Any], ...]
     words: overlap.Index
+    trees: syntax.TreeIndex | None
     names: npt.NDArray[np.uint64]
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays."""
+        trees = self.trees
         arrays = [*vars(self.words).values(), self.names]
+        if trees is not None:
+            arrays += [
+                array for part in (trees, trees.trees) for array in vars(part).values() if array is not trees.trees
+            ]
         return self.items.nbytes + sum(array.nbytes for array in arrays)
 
 
@@ -100,6 +108,9 @@ def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) 
 
 
 def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) -> Index:
+    from curate.benchmarks.layers import tree_layer, word_layer
+    from curate.text.syntax import name_hash
+
     folder.mkdir()
     keys = [benchmark.key for benchmark, _ in sources]
     if len(set(keys)) < len(keys):
@@ -117,12 +128,17 @@ def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) ->
     with table_writer(folder / "items.arrow", _ITEMS) as out:
         for batch in rows.to_batches():
             out.write(batch)
-    write_arrays(folder / "words.npz", vars(_words(items)))
-    write_arrays(folder / "names.npz", {"names": _names(items)})
+    write_arrays(folder / "words.npz", vars(word_layer(items)))
+    trees = tree_layer(items)
+    write_arrays(folder / "trees.npz", vars(trees))
+    names = [name_hash(item.entry_point) for item in items if item.entry_point]
+    write_arrays(
+        folder / "names.npz", {"names": np.unique(np.array([*names, *trees.names[trees.names > 0]], np.uint64))}
+    )
     facts = [_said(benchmark, some) for benchmark, some in sources]
     tables: dict[str, tuple[TableFile, ...]] = {
         path.stem: (TableFile(path.name, len(items), path.stat().st_size),)
-        for path in (folder / "items.arrow", folder / "words.npz", folder / "names.npz")
+        for path in (folder / f"{name}" for name in ("items.arrow", "words.npz", "trees.npz", "names.npz"))
     }
     content = fingerprint(STAGE, grammar(), [[said["key"], said["digest"]] for said in facts])
     index = Index(folder, STAGE, {"grammar": grammar(), "benchmarks": facts}, (), content, len(items), tables)
@@ -144,42 +160,6 @@ def _said(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
         "items": len(items),
         "digest": fingerprint(meant),
     }
-
-
-def _words(items: Sequence[Item]) -> overlap.Index:
-    from curate.text.arrow import buffers
-    from curate.text.overlap_units import ANSWER, CHOICE, PROMPT, SHOT, TEST, build
-    from curate.text.words import words
-
-    texts: list[str] = []
-    owners: list[int] = []
-    parts: list[int] = []
-    for number, item in enumerate(items):
-        said = [(PROMPT, item.prompt), (ANSWER, item.answer), (TEST, item.test), (SHOT, item.few_shot)]
-        said += [(CHOICE, choice) for choice in item.choices]
-        for part, text in said:
-            if text:
-                texts.append(text)
-                owners.append(number)
-                parts.append(part)
-    found = words(*buffers(pa.array(texts, pa.large_string())), "alphanumeric")
-    try:
-        return build(found, owners, parts)
-    except ValueError as error:
-        bad = next((i for i, part in enumerate(parts) if part == PROMPT and found.rows[i] == found.rows[i + 1]), None)
-        place = items[owners[bad]].place if bad is not None else ""
-        raise InputError(f"no item: {error}", place=place, cure="repair or remove it") from None
-
-
-def name_hashes(names: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Hash of each function's name, uint64[n]."""
-    from curate.text.hashing import xxh64_rows
-
-    return xxh64_rows(pa.array(names, pa.large_string()))
-
-
-def _names(items: Sequence[Item]) -> npt.NDArray[np.uint64]:
-    return np.unique(name_hashes([item.entry_point for item in items if item.entry_point]))
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -220,6 +200,7 @@ def load(folders: Sequence[Path]) -> Loaded:
 
 @lru_cache(maxsize=4)
 def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Loaded:  # noqa: ARG001 - part of the key
+    from curate.benchmarks.layers import tree_index_of, trees_of, words_of
     from curate.text.overlap_joined import joined
 
     opened = [open_benchmarks(Path(folder)) for folder in folders]
@@ -230,10 +211,11 @@ def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Lo
         raise InputError(f"benchmark '{again}' is in two indexes", place=", ".join(folders), cure="name it once")
     items = pa.concat_arrays([_items(index) for index in opened])
     firsts = np.cumsum([0] + [index.documents for index in opened])[:-1].tolist()
-    words = joined([_words_of(index) for index in opened], firsts)
-    names = np.unique(np.concatenate([_arrays(index, "names")["names"] for index in opened]))
+    words = joined([_layer(index, "words", words_of) for index in opened], firsts)
+    trees = tree_index_of([_layer(index, "trees", trees_of) for index in opened], firsts)
+    names = np.unique(np.concatenate([_layer(index, "names", lambda arrays, _: _names_of(arrays)) for index in opened]))
     content = fingerprint([index.content for index in opened])
-    return Loaded(content, items, tuple(benchmarks), words, names)
+    return Loaded(content, items, tuple(benchmarks), words, trees, names)
 
 
 def _items(index: Index) -> pa.StringArray:
@@ -244,24 +226,18 @@ def _items(index: Index) -> pa.StringArray:
     return names
 
 
-def _words_of(index: Index) -> overlap.Index:
-    from curate.text import overlap
-    from curate.text.overlap_joined import fault
-
-    found = _arrays(index, "words")
-    if set(found) != {field.name for field in dataclasses.fields(overlap.Index)}:
-        raise _damaged(index, "words", "other arrays are in it")
-    made = overlap.Index(**found)
-    # An index may come from strangers.
-    if why := fault(made, index.documents):
-        raise _damaged(index, "words", why)
-    return made
-
-
-def _arrays(index: Index, table: str) -> dict[str, npt.NDArray[Any]]:
+def _layer(index: Index, table: str, sound: Callable[[Mapping[str, npt.NDArray[Any]], int], T]) -> T:
+    """What ``sound`` makes of a file's arrays and the number of items. An index may come from strangers, and kernels read
+    where its arrays say: so all of them are looked at first."""
     (file,) = index.files(table)
-    return dict(read_arrays(file))
+    try:
+        return sound(read_arrays(file), index.documents)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"the index is damaged: {error}", place=str(file), cure=_AGAIN) from None
 
 
-def _damaged(index: Index, table: str, why: str) -> InputError:
-    return InputError(f"the index is damaged: {why}", place=str(index.files(table)[0]), cure=_AGAIN)
+def _names_of(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint64]:
+    names = arrays["names"]
+    if names.dtype != np.uint64 or names.ndim != 1:
+        raise ValueError("names has other values")
+    return names

@@ -36,6 +36,10 @@ class Decontaminate(Benchmarked, Filter):
     number % 1.0``) is ordinary code. A prompt of fewer than 16 words must be there word by word, and one of fewer than 8
     only counts where its answer, or its choices, are there as well. No item is skipped: one without any word stops the run.
 
+    Layer ``code``: the functions of a document, whatever it is (a file, a page, a doctest), against those of the items'
+    solutions, in a normal form without names, comments, docstrings, annotations and layout: from a match rate of ``tau``
+    on, by edit distance, or by the statements in any order. What phi-1's authors pruned by (arXiv 2306.11644, section 5.2).
+
     With ``verdict: cut`` the lines that hold what was found go, and the document stays if enough of it is left.
     ``hits`` has all that a document has of any item, for ``curate benchmarks report``.
 
@@ -48,10 +52,11 @@ class Decontaminate(Benchmarked, Filter):
         "benchmark_exact": "holds, word by word, an item that is too short for n-grams; signals name it",
         "benchmark_ngram": "holds at least `containment` of an item's n-grams, or a run of `run` of its words, or is an "
         "item's words by `of_document`; signals name it",
+        "benchmark_code": "a function is an item's solution by a match rate of at least `tau`; signals name it",
         "little_left": "without the lines that hold items, fewer than min_left_chars characters are left (verdict: cut)",
     }
     decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {"containment", "run", "of_document", "verdict", "min_left_chars"}
+        {"containment", "run", "of_document", "tau", "verdict", "min_left_chars"}
     )
     signals: ClassVar[Mapping[str, pa.DataType]] = {
         "item": pa.string(),
@@ -60,6 +65,8 @@ class Decontaminate(Benchmarked, Filter):
         "of_document": pa.float32(),
         "run": pa.int32(),
         "exact": pa.bool_(),
+        "code_item": pa.string(),
+        "tau": pa.float32(),
         "left_chars": pa.int64(),
         "hits": pa.list_(
             pa.struct(
@@ -79,6 +86,9 @@ class Decontaminate(Benchmarked, Filter):
     run: int = Field(32, ge=16, description="words of an item in a row from which a document goes")
     of_document: float = Field(
         0.8, ge=0.5, le=1, description="share of a document's words from which it goes, where 13 in a row are an item's"
+    )
+    tau: float = Field(
+        0.9, ge=0.8, le=1, description="match rate of a function with an item's solution from which a document goes"
     )
     verdict: Literal["drop", "cut"] = Field(
         "drop", description="what becomes of a document: it goes, or the lines with items do"
@@ -102,33 +112,24 @@ class Decontaminate(Benchmarked, Filter):
         ``item`` string (``humaneval/HumanEval/0``) and ``part`` string (``prompt``, ``answer``, ...) of the hit with the
         largest share, ``containment`` float32 (that share of the part's n-grams); of any hit ``of_document`` float32 (share
         of the row's words, where 13 in a row are the item's), ``run`` int32 (words in a row), ``exact`` bool (a part of
-        which only all counts). Null, null, 0, 0, 0, false where there is little of any. ``left_chars`` int64: characters
+        which only all counts); ``code_item`` string and ``tau`` float32 of the function that is most like a solution. Null
+        or 0 where there is little of any. ``left_chars`` int64: characters
         without the lines that would be cut; null unless they are. ``hits``: list of ``screen.HIT``.
         """
-        from curate.benchmarks.screen import MOSTLY_RUN, parts
+        from curate.benchmarks.screen import CODE, MOSTLY_RUN, WORDS, parts
 
         hits, loaded = self._hits(docs, ctx), self.loaded(ctx)
         rows = len(docs)
-        first = np.searchsorted(hits.row, np.arange(rows))
-        none = first == np.searchsorted(hits.row, np.arange(rows), side="right")
-        first = np.where(none, 0, first)
-
-        def of_first(values: npt.NDArray[Any]) -> pa.Array:
-            return pa.array(values[first] if len(values) else np.zeros(rows, values.dtype), mask=none)
-
-        def most(values: npt.NDArray[Any], where: npt.NDArray[np.bool_]) -> pa.Array:
-            found = np.zeros(rows, values.dtype)
-            np.maximum.at(found, hits.row[where], values[where])
-            return pa.array(found)
-
-        every = np.ones(len(hits.row), np.bool_)
+        words, code = (hits.take(hits.layer == layer) for layer in (WORDS, CODE))
         return {
-            "item": loaded.items.take(of_first(hits.item)),
-            "part": pa.array(parts()).take(of_first(hits.part)),
-            "containment": most(hits.strength, every),
-            "of_document": most(hits.of_row, hits.run >= MOSTLY_RUN),
-            "run": most(hits.run, every),
-            "exact": most(hits.whole, every),
+            "item": loaded.items.take(_first(words.item, words.row, rows)),
+            "part": pa.array(parts()).take(_first(words.part, words.row, rows)),
+            "containment": _most(words.strength, words.row, rows),
+            "of_document": _most(np.where(words.run >= MOSTLY_RUN, words.of_row, np.float32(0)), words.row, rows),
+            "run": _most(words.run, words.row, rows),
+            "exact": _most(words.whole, words.row, rows),
+            "code_item": loaded.items.take(_first(code.item, code.row, rows)),
+            "tau": _most(code.strength, code.row, rows),
             "left_chars": self._left(docs, ctx),
             "hits": hits.lists(rows, loaded).cast(self.signals["hits"]),
         }
@@ -141,7 +142,12 @@ class Decontaminate(Benchmarked, Filter):
         enough = pc.greater_equal(signals["containment"], pa.scalar(self.containment, pa.float32()))
         long = pc.greater_equal(signals["run"], pa.scalar(self.run, pa.int32()))
         mostly = pc.greater_equal(signals["of_document"], pa.scalar(self.of_document, pa.float32()))
-        return [("benchmark_exact", exact), ("benchmark_ngram", pc.or_(pc.or_(enough, long), mostly))]
+        alike = pc.greater_equal(signals["tau"], pa.scalar(self.tau, pa.float32()))
+        return [
+            ("benchmark_exact", exact),
+            ("benchmark_ngram", pc.or_(pc.or_(enough, long), mostly)),
+            ("benchmark_code", alike),
+        ]
 
     def edit(self, docs: Batch, ctx: Context) -> pa.Array:
         """The lines without items."""
@@ -162,7 +168,7 @@ class Decontaminate(Benchmarked, Filter):
     def least(self) -> Least:
         from curate.benchmarks.screen import Least
 
-        return Least(self.containment, self.run, self.of_document)
+        return Least(self.containment, self.run, self.of_document, self.tau)
 
     def _left(self, docs: Batch, ctx: Context) -> pa.Array:
         """int64[n]; rows of which nothing is cut are null: they stay, however short they are."""
@@ -172,3 +178,17 @@ class Decontaminate(Benchmarked, Filter):
         left = self.edit(docs, ctx)
         chars = pc.utf8_length(pc.utf8_trim_whitespace(left)).cast(pa.int64())
         return pc.if_else(pc.equal(left, docs.text), nothing, chars)
+
+
+def _first(values: npt.NDArray[Any], of: npt.NDArray[np.int64], rows: int) -> pa.Array:
+    """By row the value of its first hit, null without; ``of``: rows of hits, ascending."""
+    at = np.searchsorted(of, np.arange(rows))
+    none = at == np.searchsorted(of, np.arange(rows), side="right")
+    return pa.array(np.append(values, np.zeros(1, values.dtype))[np.where(none, len(values), at)], mask=none)
+
+
+def _most(values: npt.NDArray[Any], of: npt.NDArray[np.int64], rows: int) -> pa.Array:
+    """By row the largest value of a hit, 0 without."""
+    found = np.zeros(rows, values.dtype)
+    np.maximum.at(found, of, values)
+    return pa.array(found)

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-import yaml
+from recipes import step, write
 
 from curate.benchmarks.index import load
 from curate.benchmarks.screen import screen
@@ -38,13 +38,13 @@ def test_an_index_is_built_and_used(curate, tmp_path):
     assert done.err.splitlines() == ["humaneval: 164 items", "mine: 3 items"]
     assert screen([rows[1]["q"]], load([tmp_path / "index"])) == ["benchmark_ngram: mine/1 (prompt, 1.00)"]
     steps = [
-        {"id": "docs", "use": "read.jsonl", "paths": ["mine.jsonl"], "text": "q"},
-        {"id": "clean", "use": "decontaminate", "against": ["./index"]},
+        step("docs", "read.jsonl", paths=["mine.jsonl"], text="q"),
+        step("clean", "decontaminate", against=["./index"]),
     ]
-    (tmp_path / "r.yaml").write_text(yaml.safe_dump({"version": 1, "name": "r", "steps": steps}))
-    assert "clean" in curate("plan", tmp_path / "r.yaml").ok().out
-    steps[1]["against"] = ["./gone"]
-    (tmp_path / "r.yaml").write_text(yaml.safe_dump({"version": 1, "name": "r", "steps": steps}))
+    recipe = write(tmp_path / "r.yaml", [*steps, step("out", "write.text")])
+    assert "clean" in curate("plan", recipe).ok().out
+    steps[1]["with"]["against"] = ["./gone"]
+    write(recipe, [*steps, step("out", "write.text")])
     done = curate("plan", tmp_path / "r.yaml")
     assert done.code == 2
     assert re.search(r"r\.yaml:\d+: there is no './gone'; check the path", done.line)

@@ -78,7 +78,9 @@ class Against:
             signals = self.stage.measure(batch(some), self.context)
             for reason, holds in self.stage.rules(signals):
                 reasons.setdefault(reason, []).append(holds.fill_null(False).to_numpy(zero_copy_only=False))
-            items += signals["item"].to_pylist()
+            words = [reason != "benchmark_code" for reason in self.stage.decide(signals).to_pylist()]
+            named = zip(words, signals["item"].to_pylist(), signals["code_item"].to_pylist(), strict=True)
+            items += [item if by_words else code_item for by_words, item, code_item in named]
         return Found({reason: np.concatenate(parts) for reason, parts in reasons.items()}, items)
 
 

@@ -68,12 +68,12 @@ def test_prompts_within_json_and_string_literals_are_found():
 
 def test_answers_alone_are_found_where_they_are_long():
     """A canonical solution of 16 words or more is known by itself; shorter ones are ordinary code."""
-    got, signals = reasons([item["canonical_solution"] for item in ITEMS])
+    got, _ = reasons([item["canonical_solution"] for item in ITEMS])
     long = [len(re.findall(r"[A-Za-z0-9]+", item["canonical_solution"])) >= 16 for item in ITEMS]
     assert [r is not None for r, hit in zip(got, long, strict=True) if hit] == [True] * sum(long)
-    # HumanEval/50 gives the inverse of its own solution in the prompt.
-    assert [i for i, (r, hit) in enumerate(zip(got, long, strict=True)) if r and not hit] == [50]
-    assert {p for p, hit in zip(signals["part"], long, strict=True) if hit} == {"answer"}
+    # HumanEval/50 gives the inverse of its own solution in the prompt; others are known by their form.
+    short = {i: reason for i, (reason, hit) in enumerate(zip(got, long, strict=True)) if reason and not hit}
+    assert [i for i, reason in short.items() if reason != "benchmark_code"] == [50]
 
 
 def test_ordinary_code_is_left_alone():
@@ -199,6 +199,32 @@ def test_all_hits_are_listed():
         "run": signals["hits"][0][0]["run"], "of_document": signals["hits"][0][0]["of_document"],
     }  # fmt: skip
     assert signals["hits"][0][1]["strength"] < 1
+
+
+def renamed(item: dict) -> str:
+    """An item's whole solution with other names, without its docstring."""
+    code = item["prompt"].replace(item["prompt"].split('"""')[1], " Other words. ") + item["canonical_solution"]
+    code = re.sub(rf"\b{item['entry_point']}\b", "other", code)
+    for number, name in enumerate(re.findall(r"(\w+):", code.split("def other(")[1].split(")")[0])):
+        code = re.sub(rf"\b{name}\b", f"name{number}", code)
+    return code
+
+
+def test_functions_with_other_names_are_found():
+    """By their form, in a page as in a file; a stricter threshold asks for more; what is cut is the function alone."""
+    chosen = [ITEMS[i] for i in (0, 3, 6, 9, 10)]
+    texts = [f"# Some page\n\nIt says:\n\n```python\n{renamed(item)}```\n\nAnd so on.\n" for item in chosen]
+    got, signals = reasons(texts)
+    assert got.count("benchmark_code") >= 3
+    assert None not in got
+    assert signals["code_item"] == [f"humaneval/{item['task_id']}" for item in chosen]
+    assert signals["tau"] == [1.0] * 5
+    assert all("code" in {hit["layer"] for hit in hits} for hits in signals["hits"])
+    stage = Decontaminate(against=["humaneval"], verdict="cut", min_left_chars=0)
+    for text, item in zip(stage.edit(batch(texts), CONTEXT).to_pylist(), chosen, strict=True):
+        assert text.startswith("# Some page\n\nIt says:\n\n```python\n")
+        assert text.endswith("```\n\nAnd so on.\n")
+        assert item["canonical_solution"].strip().splitlines()[-1] not in text
 
 
 def test_lines_with_items_are_cut():
