@@ -56,6 +56,7 @@ class Functions:
         rows: int64[n + 1]; row ``i`` has the functions ``rows[i]:rows[i + 1]``.
         starts, stops: int64[f]; byte ranges in the row's own text, from the line of the def to the body's end.
         names: uint64[f]; ``name_hash`` of the function's own name, 0 for a body without a head.
+        signatures: uint64[f]; hash of the names of its parameters, in order, blind as ``name_hash`` is; 0 for fewer than two.
         heads, bodies, ends: int64[f]; its head's symbols are ``symbols[heads:bodies]``, its body's ``symbols[bodies:ends]``;
             a function inside another is part of that one's, too.
         symbols: uint32[t].
@@ -69,6 +70,7 @@ class Functions:
     starts: Ints
     stops: Ints
     names: Longs
+    signatures: Longs
     heads: Ints
     bodies: Ints
     ends: Ints
@@ -130,6 +132,7 @@ class Matches:
         owners: int64[k]; whose the body is.
         tau: float64[k]; the match rate.
         lengths: int64[k]; symbols of the known body.
+        named: bool[k]; whether the function has the body's own name.
         moved: bool[k]; whether tau is that of the statements in any order, being more than the sequence's.
     """
 
@@ -138,6 +141,7 @@ class Matches:
     owners: Ints
     tau: npt.NDArray[np.float64]
     lengths: Ints
+    named: npt.NDArray[np.bool_]
     moved: npt.NDArray[np.bool_]
 
 
@@ -153,9 +157,10 @@ def functions(offsets: Offsets, data: Bytes) -> Functions:
     many, some, count = filled.tolist()
     # Copies: what was not written of the arrays is not kept.
     start, stop, head, body, end, first, last, depth = table[:count].T.copy()
+    name, signature = names[:count].T.copy()
     _, depths, sizes = statements[:some].T.copy()
     return Functions(
-        rows, start, stop, names[:count].copy(), head, body, end, symbols[:many].copy(), first, last, depth,
+        rows, start, stop, name, signature, head, body, end, symbols[:many].copy(), first, last, depth,
         hashes[:some].copy(), depths, sizes,
     )  # fmt: skip
 
@@ -270,9 +275,9 @@ def tree_matches(found: Functions, index: TreeIndex, least: float, shortest: int
     lengths = index.lengths[body]
     same = (found.names[function] == index.trees.names[body]) & (found.names[function] != 0)
     counts = (lengths >= max(shortest, FEWEST)) | ((lengths >= FEWEST) & same & (tau >= _NAMED))
-    pairs, tau, lengths = pairs[counts], tau[counts], lengths[counts]
+    pairs, tau, lengths, same = pairs[counts], tau[counts], lengths[counts], same[counts]
     function, body, edits = pairs.T
     longer = np.maximum(found.ends[function] - found.bodies[function], lengths)
     moved = (edits < 0) | (tau > 1 - edits / longer + 1e-9)
     rows = np.searchsorted(found.rows, function, side="right") - 1
-    return Matches(rows, function.copy(), index.trees.owners[body], tau, lengths, moved)
+    return Matches(rows, function.copy(), index.trees.owners[body], tau, lengths, same, moved)

@@ -29,6 +29,7 @@ from curate.text.syntax_statement import (
     NAME_HASH,
     RETURNS,
     SEMICOLON,
+    SIGNATURE,
     STRINGS,
     read_statement,
 )
@@ -133,7 +134,7 @@ def _region(
         functions[mine, _HEAD] = functions[mine, _BODY] = filled[_TOKENS]
         functions[mine, _FIRST_STATEMENT] = filled[_STATEMENTS]
         functions[mine, _DEPTH] = 0
-        names[mine] = 0
+        names[mine, 0] = names[mine, 1] = 0
     while True:
         line = at
         held = _close(columns, opened, held, column, out, filled, functions, ends)
@@ -185,7 +186,8 @@ def _region(
                     functions[number, _BODY] = filled[_TOKENS]
                     functions[number, _FIRST_STATEMENT] = filled[_STATEMENTS]
                     functions[number, _DEPTH] = held + 1
-                    names[number] = np.uint64(info[NAME_HASH])
+                    names[number, 0] = np.uint64(info[NAME_HASH])
+                    names[number, 1] = np.uint64(info[SIGNATURE])
                 columns[held, _OF_HEAD] = inner
                 columns[held, _OF_BODY] = -1
                 columns[held, _RETURNED] = 0
@@ -265,11 +267,11 @@ def _scan(
 
 @njit(nogil=True, cache=True)
 def found_functions(offsets, data):
-    """(rows int64[n + 1], functions int64[f, 8], names uint64[f], symbols uint32[t], statements int64[s, 3], hashes uint64[s],
+    """(rows int64[n + 1], functions int64[f, 8], names uint64[f, 2], symbols uint32[t], statements int64[s, 3], hashes uint64[s],
     how many symbols, statements and functions there are, int64[3]): the arrays are longer than that.
 
     Each function's columns: begin and end in its row's text; its first symbol, the first of its body, and the end; its
-    first statement and the end; its depth of blocks. Each statement's: its first symbol, its depth of blocks, its symbols.
+    first statement and the end; its depth of blocks; the hashes of its name and of its parameters. Each statement's: its first symbol, its depth of blocks, its symbols.
     """
     count = len(offsets) - 1
     size = offsets[count] - offsets[0]
@@ -278,14 +280,14 @@ def found_functions(offsets, data):
     statements = np.empty((size // 2 + count + 8, 3), np.int64)
     hashes = np.empty(size // 2 + count + 8, np.uint64)
     functions = np.empty((size // 2 + count + 8, 8), np.int64)
-    names = np.empty(size // 2 + count + 8, np.uint64)
+    names = np.empty((size // 2 + count + 8, 2), np.uint64)
     strings = np.empty((size // 6 + 8, 2), np.int64)
     rows = np.zeros(count + 1, np.int64)
     filled = np.zeros(3, np.int64)
     work = (np.empty(MOST_TOKENS, np.uint32), np.empty(256, np.uint8), np.empty(256, np.uint8))
     columns = np.empty((_MOST_BLOCKS, 3), np.int64)
     opened = np.empty(_MOST_BLOCKS, np.int64)
-    info = np.zeros(9, np.int64)
+    info = np.zeros(10, np.int64)
     marks = np.zeros(8, np.uint8)
     for row in range(count):
         base = offsets[row]

@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from curate.text.hashing import mix64
+from curate.text.ngrams import BASE
 from curate.text.syntax_lexemes import (
     BACKSLASH,
     BASIS,
@@ -47,8 +49,21 @@ from curate.text.syntax_lexemes import (
 from curate.text.syntax_symbols import AS_CALL, AS_METHOD, COLON, HEADS, KEYWORD, NAME, OPENING, SOFT, fnv
 
 __all__ = [
-    "BAD", "BLOCK", "BROKEN", "CONTENT", "COUNT", "DEF", "DROPPED", "END", "MOST_TOKENS", "NAME_HASH", "RETURNS", "SEMICOLON",
-    "STRINGS", "read_statement",
+    "BAD",
+    "BLOCK",
+    "BROKEN",
+    "CONTENT",
+    "COUNT",
+    "DEF",
+    "DROPPED",
+    "END",
+    "MOST_TOKENS",
+    "NAME_HASH",
+    "RETURNS",
+    "SEMICOLON",
+    "SIGNATURE",
+    "STRINGS",
+    "read_statement",
 ]  # fmt: skip
 
 MOST_TOKENS: Final = 1024
@@ -57,7 +72,7 @@ _DEEPEST: Final = 255
 """Brackets within brackets that are followed."""
 
 # What is told of a statement, int64 each.
-COUNT, END, DEF, DROPPED, BAD, CONTENT, STRINGS, NAME_HASH, RETURNS = range(9)
+COUNT, END, DEF, DROPPED, BAD, CONTENT, STRINGS, NAME_HASH, RETURNS, SIGNATURE = range(10)
 # How a statement ends: with its line, at a semicolon, at the colon before a block, or before a line that can't be its own.
 _NEWLINE, SEMICOLON, BLOCK, BROKEN, _GOES_ON = range(5)
 
@@ -136,17 +151,20 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
     ``lone``: or a string of several lines.
 
     tokens, uint32[MOST_TOKENS]: its symbols. brackets, lambdas: uint8[256], room. strings, int64[k, 2]: byte ranges
-    of strings of several lines are added behind the first info[STRINGS]. info, int64[9]: COUNT of tokens; how it ENDs;
+    of strings of several lines are added behind the first info[STRINGS]. info, int64[10]: COUNT of tokens; how it ENDs;
     1 for a DEF; 1 where it is to be DROPPED (a documentation string, an import, a decorator, nothing but an
     annotation); 1 where it is BAD: no Python by a sure sign; the first byte behind its CONTENT; NAME_HASH of what is
-    defined; 1 where it RETURNS or raises.
+    defined; 1 where it RETURNS or raises; SIGNATURE, of
+    the names of a def's parameters, if there are several.
     """
     count = depth = 0
     skips = -1  # depth of brackets at which an annotation is left out
-    first_word = name = np.uint64(0)
+    first_word = name = signature = np.uint64(0)
+    many = 0  # parameters
     running = BASIS  # hash of the string so far
     operand = False  # whether a value ends with the last token
     text = comma = dotted = parameters = opens = annotated = assigned = bad = started = False
+    awaits = False  # whether a parameter's name may follow
     others = False  # whether there are tokens other than strings
     content = at
     lambdas[0] = 0
@@ -203,6 +221,10 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
                 if name == 0 and (first_word == _W_DEF or first_word == _W_CLASS):
                     name = plain_name(data, first, at)
                     kept = False
+                elif awaits and depth == 1 and skips < 0 and lambdas[1] == 0:
+                    signature = signature * BASE + plain_name(data, first, at)
+                    many += 1
+                    awaits = False
                 symbol = symbol_of(value, IN_WORD) if kept else np.uint32(NAME)
                 operand = True
             if not started:
@@ -225,7 +247,7 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
         elif kind == OPENS:
             kept = _is_kept(data, at, stop, operand, first_word == _W_CLASS and depth == 0)
             if first_word == _W_DEF and depth == 0 and not parameters and skips < 0:
-                parameters = byte == 40
+                parameters = awaits = byte == 40
                 skips = 0 if byte == 91 else -1
             if kept:
                 symbol = np.uint32(byte)
@@ -262,6 +284,7 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
                 if symbol == 44:
                     symbol = np.uint32(0)
                     comma = skips < 0
+                    awaits |= parameters and depth == 1
                 else:
                     comma = False  # (a,) = b
                     assigned |= depth == 0
@@ -291,6 +314,7 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
             count = _put(tokens, count, symbol)
     nothing = annotated and not assigned
     info[COUNT], info[END], info[BAD], info[CONTENT], info[NAME_HASH] = count, end, bad, content, np.int64(name)
+    info[SIGNATURE] = np.int64(mix64(signature + np.uint64(many))) if many > 1 else 0
     info[RETURNS] = first_word == _W_RETURN or first_word == _W_RAISE
     info[DEF] = first_word == _W_DEF and end == BLOCK and name != 0
     info[DROPPED] = not others or nothing or first_word == _W_IMPORT or first_word == _W_FROM

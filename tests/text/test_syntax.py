@@ -115,6 +115,19 @@ def test_names_of_functions_are_blind_to_case_and_underscores():
     assert found("async  def Is_Prime (n): return 1\n").names[0] == name_hash("isprime")
 
 
+def test_signatures_are_the_names_of_parameters():
+    """In order, without annotations, defaults and stars; of one parameter there is none."""
+    heads = (
+        "(some_list, k)", "(someList: List[Tuple[int, a]] = f(b, c=1), *, k=lambda x, y: x)", "(k, some_list)", "(some_list)", "()",
+        "(some_list, k, n)",
+    )  # fmt: skip
+    one = found(*[f"def f{head}:\n    return 1\n" for head in heads])
+    first, same, turned, single, none, more = one.signatures.tolist()
+    assert first == same
+    assert single == none == 0
+    assert len({first, turned, more, 0}) == 4
+
+
 # -- layout ---------------------------------------------------------------------------------------------------
 
 
