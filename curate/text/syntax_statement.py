@@ -221,7 +221,7 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
                 if name == 0 and (first_word == _W_DEF or first_word == _W_CLASS):
                     name = plain_name(data, first, at)
                     kept = False
-                elif awaits and depth == 1 and skips < 0 and lambdas[1] == 0:
+                elif awaits and depth == 1 and skips < 0:
                     signature = signature * BASE + plain_name(data, first, at)
                     many += 1
                     awaits = False
@@ -284,7 +284,7 @@ def read_statement(data, at, stop, marks, held, lone, tokens, brackets, lambdas,
                 if symbol == 44:
                     symbol = np.uint32(0)
                     comma = skips < 0
-                    awaits |= parameters and depth == 1
+                    awaits |= parameters and depth == 1 and lambdas[1] == 0
                 else:
                     comma = False  # (a,) = b
                     assigned |= depth == 0
