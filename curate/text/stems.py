@@ -3,7 +3,8 @@
 """Stems of words, by a rule that is quick and rough: what is left of an English word without its ending, six letters at most.
 
 A plural's s goes, then ``ing``, ``ed``, ``y`` or ``e``, where enough is left; so ``distribute``, ``distributed`` and
-``distribution`` are one. Numbers and words with letters beyond ASCII stay whole.
+``distribution`` are one. Numbers and words with letters beyond ASCII stay whole. A number's name is the
+number, and the names of days, months and planets count among numbers, as any text that has one of them may have all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ BACKGROUND: Final = 20_000
 """Passages of ordinary text that stand beside whatever is indexed, so that a word that is rare among ten items is not taken
 for a rare one. The table has counts for 100,000."""
 _LETTERS: Final = 6
+_NUMBERS: Final = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+"""From two on; one is a pronoun, too."""
+_NAMES: Final = (
+    "monday tuesday wednesday thursday friday saturday sunday january february april june july august september october "
+    "november december mercury venus jupiter saturn uranus neptune"
+)
+"""Not march and may, which are other words too, nor earth and mars."""
 
 
 @njit(nogil=True, cache=True)
@@ -48,7 +59,29 @@ def _ending(data, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _stems(offsets, data, rows, starts, stops, hashes, out, numbers):
+def _packed(data, start, stop):
+    """The last eight of some ASCII bytes in small letters, as one number."""
+    value = np.uint64(0)
+    for at in range(start, stop):
+        value = (value << np.uint64(8)) | np.uint64(data[at] | 32)
+    return value
+
+
+@cache
+def _closed() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The packed names of numbers, days, months and planets, ascending, and what stands for each."""
+
+    def packed(word: str) -> int:
+        return int(_packed(np.frombuffer(word.encode(), np.uint8), 0, len(word)))
+
+    means = {packed(name): packed(str(i)) for i, name in enumerate(_NUMBERS.split(), 2)}
+    means |= {packed(name): packed(name) for name in _NAMES.split()}
+    keys = sorted(means)
+    return np.array(keys, np.uint64), np.array([means[key] for key in keys], np.uint64)
+
+
+@njit(nogil=True, cache=True)
+def _stems(offsets, data, rows, starts, stops, hashes, closed, means, out, numbers):
     for row in range(len(rows) - 1):
         for i in range(rows[row], rows[row + 1]):
             start = offsets[row] + np.int64(starts[i])
@@ -62,16 +95,21 @@ def _stems(offsets, data, rows, starts, stops, hashes, out, numbers):
             out[i] = hashes[i]
             if not plain or (number and stop - start > 8):
                 continue
-            value = np.uint64(0)
-            for at in range(start, stop if number else _ending(data, start, stop)):
-                value = (value << np.uint64(8)) | np.uint64(data[at] | 32)
+            value = _packed(data, start, stop if number else _ending(data, start, stop))
+            singular = stop - (stop - start > 3 and data[stop - 1] | 32 == 115)
+            if not number and 3 <= singular - start <= 9:
+                name = _packed(data, start, singular)
+                at = np.searchsorted(closed, name)
+                if at < len(closed) and closed[at] == name:
+                    numbers[i] = True
+                    value = means[at]
             out[i] = mix64(value + np.uint64(1))
 
 
 def stems(offsets: Offsets, data: Bytes, seen: Words) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """The hash of each word's stem, uint64[m], and whether it is a number of digits, bool[m]; words of ``alphanumeric``."""
+    """The hash of each word's stem, uint64[m], and whether it counts among numbers, bool[m]; words of ``alphanumeric``."""
     out, numbers = np.empty(len(seen.hashes), np.uint64), np.empty(len(seen.hashes), np.bool_)
-    _stems(offsets, data, seen.rows, seen.starts, seen.stops, seen.hashes, out, numbers)
+    _stems(offsets, data, seen.rows, seen.starts, seen.stops, seen.hashes, *_closed(), out, numbers)
     return out, numbers
 
 
