@@ -13,7 +13,7 @@ from small_run import HOSTILE, prose
 
 from curate.report.contamination import folded
 from tests.contamination.items import humaneval
-from tests.contamination.strengths import shouted
+from tests.contamination.strengths import renamed_bare, shouted
 
 ITEMS = humaneval()
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e]")
@@ -21,9 +21,15 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e]")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Path:
-    """Item 0 in two documents, 1 and 10 in one each, that of 10 with a stranger's text around it; and six others."""
+    """Item 0 in two documents, 1, 10 and the solution of 39 in one each, a stranger's text around 10; and six others."""
     folder = tmp_path_factory.mktemp("contaminated")
-    planted = [ITEMS[0].whole, shouted(ITEMS[0]), ITEMS[1].whole, f"{HOSTILE}\n{ITEMS[10].prompt}"]
+    planted = [
+        ITEMS[0].whole,
+        shouted(ITEMS[0]),
+        ITEMS[1].whole,
+        f"{HOSTILE}\n{ITEMS[10].prompt}",
+        renamed_bare(ITEMS[39]),
+    ]
     texts = [f"{prose(n)}\n\n{text}\n\n{prose(n + 50)}" for n, text in enumerate(planted)] + [
         prose(n) for n in range(90, 96)
     ]
@@ -34,31 +40,35 @@ def run(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Path:
         step("clean", "decontaminate", against=["humaneval"]),
         step("out", "write.text"),
     ]
-    curate.run(write(folder / "recipe.yaml", steps), folder / "run").ok()
+    curate.run(write(folder / "recipe.yaml", steps), folder / "run", "--workers", 0).ok()
     return folder / "run"
 
 
 def test_counts_are_those_of_what_was_planted(curate: Curate, run: Path) -> None:
     """Per layer, per strength, per item; every item of the benchmark is either hit or named as not hit."""
     (found,) = json.loads(curate("benchmarks", "report", run, "--json").ok().out)
-    assert (found["rows"], sum(found["reasons"].values()), found["note"]) == (10, 4, "")
-    words = found["layers"][0]
-    assert (words["name"], words["counted"], words["items"]) == ("words", 4, 3)
-    assert list(words["documents"].values()) == [4, 4, 4, 4]
+    assert (found["rows"], sum(found["reasons"].values()), found["note"]) == (11, 5, "")
+    words, code = found["layers"][:2]
+    assert (words["name"], words["counted"], words["alone"], words["items"]) == ("words", 4, 2, 3)
+    assert (code["name"], code["counted"], code["alone"], code["items"]) == ("code", 3, 1, 3)
+    assert words["documents"] == {"0.95": 4, "0.90": 4, "0.85": 4, "0.80": 4}
+    assert code["documents"] == {"0.95": 3, "0.90": 3, "0.85": 3, "0.80": 3}
     assert {item["item"]: item["documents"] for item in found["items"]} == {
         "humaneval/HumanEval/0": 2,
         "humaneval/HumanEval/1": 1,
         "humaneval/HumanEval/10": 1,
+        "humaneval/HumanEval/39": 1,
     }
     (kept,) = found["benchmarks"]
-    assert (kept["benchmark"], kept["items"], kept["hit"]) == ("humaneval", 164, 3)
-    assert kept["without"] == [f"HumanEval/{n}" for n in range(164) if n not in (0, 1, 10)]
+    assert (kept["benchmark"], kept["items"], kept["hit"]) == ("humaneval", 164, 4)
+    assert kept["without"] == [f"HumanEval/{n}" for n in range(164) if n not in (0, 1, 10, 39)]
 
 
 def test_documents_stand_beside_the_items_they_hold(curate: Curate, run: Path) -> None:
     """The passage alone, and the item's text; what a stranger wrote moves no terminal and makes no markup."""
-    (found,) = json.loads(curate("benchmarks", "report", run, "--json", "--examples", 3).ok().out)
-    assert len({example["item"] for example in found["examples"]}) == 3
+    (found,) = json.loads(curate("benchmarks", "report", run, "--json", "--examples", 4).ok().out)
+    assert len({example["item"] for example in found["examples"]}) == 4
+    assert {example["layer"] for example in found["examples"]} == {"words", "code"}
     for example in found["examples"]:
         item = next(i for i in ITEMS if i.name == example["item"])
         assert example["known"] in (item.prompt, item.source, item.answer)
@@ -66,8 +76,8 @@ def test_documents_stand_beside_the_items_they_hold(curate: Curate, run: Path) -
         assert 0.5 < len(example["passage"]) / len(item.prompt) < 2.5
     out = curate("benchmarks", "report", run).ok().out
     assert not CONTROL.search(out)
-    assert "no hit of any layer: 161 of 164 items of humaneval" in out
-    assert "HumanEval/2-9, 11-163" in out
+    assert "no hit of any layer: 160 of 164 items of humaneval" in out
+    assert "HumanEval/2-9, 11-38, 40-163" in out
     assert re.search(r"^humaneval/HumanEval/0 +2 +1\.00 +words", out, re.MULTILINE)
 
 
@@ -76,7 +86,7 @@ def test_the_page_is_whole_and_escaped(curate: Curate, run: Path, tmp_path: Path
     curate("benchmarks", "report", run, "--html", tmp_path / "hits.html").ok()
     text = (tmp_path / "hits.html").read_text()
     assert "<script" not in text and "&lt;script&gt;" in text and not CONTROL.search(text)
-    assert "HumanEval/2-9, 11-163" in text and "<h2>clean: 4 of 10 documents dropped</h2>" in text
+    assert "HumanEval/2-9, 11-38, 40-163" in text and "<h2>clean: 5 of 11 documents dropped</h2>" in text
 
 
 def test_a_run_without_decontamination_says_so(curate: Curate, run: Path) -> None:

@@ -29,11 +29,11 @@ class Found:
 
     Attributes:
         reasons: bool[n] by reason; several can hold of one text.
-        items: the item that is named first, or None.
+        items: those that are named, the strongest of each layer first.
     """
 
     reasons: dict[str, npt.NDArray[np.bool_]]
-    items: list[str | None]
+    items: list[list[str]]
 
     @property
     def any(self) -> npt.NDArray[np.bool_]:
@@ -73,14 +73,12 @@ class Against:
     def found(self, texts: Sequence[str]) -> Found:
         """Measure and decide, a batch at a time."""
         reasons: dict[str, list[npt.NDArray[np.bool_]]] = {}
-        items: list[str | None] = []
+        items: list[list[str]] = []
         for some in _batches(texts):
             signals = self.stage.measure(batch(some), self.context)
             for reason, holds in self.stage.rules(signals):
                 reasons.setdefault(reason, []).append(holds.fill_null(False).to_numpy(zero_copy_only=False))
-            words = [reason != "benchmark_code" for reason in self.stage.decide(signals).to_pylist()]
-            named = zip(words, signals["item"].to_pylist(), signals["code_item"].to_pylist(), strict=True)
-            items += [item if by_words else code_item for by_words, item, code_item in named]
+            items += [[hit["item"] for hit in hits or []] for hits in signals["hits"].to_pylist()]
         return Found({reason: np.concatenate(parts) for reason, parts in reasons.items()}, items)
 
 

@@ -79,7 +79,7 @@ def test_layout_of_code_changes_no_verdict(data):
     changed = [indented(text, unit, end) for text in changed]
     before, after = STAGE.found(sources), STAGE.found(changed)
     assert after.any.tolist() == before.any.tolist() == [True] * 8 + [False] * len(OTHERS)
-    assert after.items[:8] == before.items[:8]
+    assert all(b[0] in a for a, b in zip(after.items[:8], before.items[:8], strict=True))
 
 
 @settings(max_examples=12)
@@ -97,4 +97,4 @@ def test_case_signs_and_escapes_change_no_verdict(data):
         changed.append(escape(words))
     before, after = STAGE.found(texts), STAGE.found(changed)
     assert after.any.tolist() == before.any.tolist() == [True] * 8 + [False] * len(OTHERS)
-    assert after.items[:8] == before.items[:8]
+    assert all(b[0] in a for a, b in zip(after.items[:8], before.items[:8], strict=True))

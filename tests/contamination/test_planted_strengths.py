@@ -19,10 +19,12 @@ STAGE = Against.humaneval()
 LEAST = {
     "verbatim": 1.0,
     "reformatted": 1.0,
-    "renamed": 0.5,
+    "renamed": 0.95,
+    "renamed, no docstring": 0.88,
     "reordered": 1.0,
-    "translated docstring": 0.7,
-    "answer only": 0.6,
+    "reordered, renamed, no docstring": 1.0,
+    "translated docstring": 0.96,
+    "answer only": 0.89,
 }
 """The recall that is asked of each strength, in every kind of document."""
 
@@ -43,7 +45,7 @@ def test_planted_items_are_found(strength):
         assert len(missed) <= (1 - LEAST[strength]) * len(pairs), f"{kind}: {missed}"
         # Items 56 and 61 have the same words.
         named = np.mean(
-            [name == item.name for (item, _), name, hit in zip(pairs, got.items, got.any, strict=True) if hit]
+            [item.name in names for (item, _), names, hit in zip(pairs, got.items, got.any, strict=True) if hit]
         )
         assert named >= 0.95
 

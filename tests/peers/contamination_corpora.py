@@ -14,10 +14,15 @@ from typing import Final
 
 from tests.contamination.items import Item, from_file
 from tests.peers.environment import rows
+from tests.peers.rephrased_fit import DOCUMENTS, half
 
 PAIRS: Final = "decontam_pairs_dev"
 POSITIVES: Final = ("gsm8k_weak_vs_strong_dev",)
 """Files of answers to a benchmark's own test items: every row is one."""
+
+
+FITTED: Final = {name.rpartition("/")[2] for name in DOCUMENTS}
+"""Files of whose documents half were used to fit the score of rephrasings."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,13 @@ class Pair:
         kind: ``GSM8K``, ``HumanEval``, ``MMLU/sociology``, ...
         item: name of the item.
         variant: the text.
+        unseen: whether the score of rephrasings was fitted without it.
     """
 
     kind: str
     item: str
     variant: str
+    unseen: bool
 
 
 def _without_answer(text: str) -> str:
@@ -82,13 +89,24 @@ def pairs(folder: Path, items: list[Item]) -> tuple[list[Pair], int]:
         if len(row["variant"].strip()) <= len('{"text": ""}'):
             empty += 1
         elif name:
-            found.append(Pair(kind, name, row["variant"]))
+            found.append(Pair(kind, name, row["variant"], bool(half(row["id"]))))
     return found, empty
 
 
-def documents(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(file, id, text) of every document that is no answer to a benchmark."""
+@dataclass(frozen=True)
+class Document:
+    """A document that is no answer to a benchmark; ``unseen``: the score of rephrasings was fitted without it."""
+
+    file: str
+    id: str
+    text: str
+    unseen: bool
+
+
+def documents(folder: Path) -> Iterator[Document]:
+    """Every one of the folder."""
     for path in [*sorted(folder.glob("*.jsonl.zst")), *sorted(folder.glob("[iq]*/*.jsonl.zst"))]:
         if path.name.partition(".")[0] not in POSITIVES:
             for row in rows(path):
-                yield path.name.partition(".")[0], row["id"], row["text"]
+                file, text = path.name.partition(".")[0], row["text"]
+                yield Document(file, row["id"], text, file not in FITTED or bool(half(text[:4000])))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MEGABYTES: Final = 30
 """Of each file, at most: datatrove's tokenizer takes a minute for that."""
 SIZES: Final = (10, 13)
-SHOWN: Final = 8
+SHOWN: Final = 12
 
 
 def report(bench: Bench) -> None:
@@ -54,15 +54,20 @@ def report(bench: Bench) -> None:
 def drawn(folder: Path) -> list[str]:
     """Documents of up to 50 kB, some of each file."""
     by_file: dict[str, list[str]] = {}
-    for file, _, text in documents(folder):
-        if len(text) <= 50_000:
-            by_file.setdefault(file, []).append(text)
+    for document in documents(folder):
+        if len(document.text) <= 50_000:
+            by_file.setdefault(document.file, []).append(document.text)
     found = []
     for some in by_file.values():
         random.Random(2).shuffle(some)
         ends = np.cumsum([len(text) for text in some])
         found += some[: int(np.searchsorted(ends, MEGABYTES * 1_000_000 / len(by_file), side="right"))]
     return found
+
+
+def numeric(gram: str) -> bool:
+    """Whether an n-gram has no more than three words that are longer than a letter and no number."""
+    return sum(len(word) > 1 and not word.isdigit() for word in gram.split()) <= 3
 
 
 def compare(bench: Bench, command: list[Path | str], sets: dict[str, list[str]], tasks: list[str]) -> None:
@@ -87,9 +92,13 @@ def compare(bench: Bench, command: list[Path | str], sets: dict[str, list[str]],
                 f"  {size:.0f} MB: datatrove {size / seconds:.2f} MB/s, curate {size / spent:.1f} MB/s (all layers), one core"
             )
         only = Counter(theirs[i]["ngram"] for i in np.flatnonzero(other & ~ours))
+        numbers = sum(count for gram, count in only.items() if numeric(gram))
+        if only:
+            print(f"  only datatrove: {numbers} of {only.total()} by numbers and letters (it writes every number as 0)")
+        only = Counter({gram: count for gram, count in only.items() if not numeric(gram)})
         for gram, count in only.most_common(SHOWN):
             task = next(t["task"] for t in theirs if t["ngram"] == gram)
             print(f"  only datatrove, {count}: {gram!r} of {tasks[int(task)]}")
-        mine = Counter(str(got.items[i]).partition("/")[0] for i in np.flatnonzero(ours & ~other))
+        mine = Counter(got.items[i][0].partition("/")[0] for i in np.flatnonzero(ours & ~other))
         if mine:
             print("  only curate, by benchmark: " + ", ".join(f"{name} {count}" for name, count in mine.items()))
