@@ -40,6 +40,12 @@ def items() -> list[tuple[str, str]]:
     return found
 
 
+def _megabytes(index: object) -> float:
+    """Of an index's arrays, what is derived from them included."""
+    arrays = [a for value in vars(index).values() for a in (value if isinstance(value, tuple) else (value,))]
+    return round(sum(array.nbytes for array in arrays) / 1e6, 1)
+
+
 def decontaminate() -> Iterator[Row]:
     """N-grams and rephrased prompts, with the words that they are made of, which are the least that either must do."""
     from curate.stages.decontaminate import Decontaminate
@@ -50,12 +56,13 @@ def decontaminate() -> Iterator[Row]:
     numbers = [i for i in range(len(known)) for _ in range(2)]
     grams = overlap_units.build(seen, numbers, [overlap_units.PROMPT, overlap_units.ANSWER] * len(known))
     others = rephrased.build([prompt for prompt, _ in known], range(len(known)))
-    size = f"{len(known):,} items"
+    size = {"items": len(known)}
 
     def look(b: Batch) -> object:
         return overlap.overlaps(b.words("alphanumeric"), grams)
 
     alone = ("words alone", on_batch(lambda b: b.words("alphanumeric")))
-    yield case(f"ngram ({size})", texts, on_batch(look), alone)
-    yield case(f"rephrased ({size})", texts, on_batch(lambda b: rephrased.rephrased(b, others)), alone)
+    yield case("ngram", texts, on_batch(look), alone) | size | {"index_mb": _megabytes(grams)}
+    other = case("rephrased", texts, on_batch(lambda b: rephrased.rephrased(b, others)), alone)
+    yield other | size | {"index_mb": _megabytes(others)}
     yield case("decontaminate, HumanEval", texts, decided(Decontaminate(against=["humaneval"])))
