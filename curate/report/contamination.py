@@ -129,7 +129,7 @@ def _of_step(run: RunFolder, step: Step, stage: Decontaminate, examples: int) ->
         _layers(table, counted),
         items,
         [] if loaded is None else _benchmarks(loaded.items.to_pylist(), loaded.benchmarks, {f.item for f in items}),
-        [] if loaded is None else examples_of(run, stage, loaded, _chosen(table, counted, examples)),
+        [] if loaded is None else examples_of(run, step, stage, loaded, _chosen(table, counted, examples)),
         note,
     )
 

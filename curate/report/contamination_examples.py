@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curate.benchmarks.screen import LAYERS, find, lines_of
 from curate.errors import CurateError
+from curate.report.edits import as_asked
 from curate.report.read_back import read_back
 from curate.report.run_folder import Row, RunFolder, recipe_path
 from curate.text.batch import Batch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from curate.benchmarks.index import Loaded
     from curate.benchmarks.items import Item
     from curate.benchmarks.registry import Benchmark
+    from curate.report.step import Step
+    from curate.stages.benchmarked import Benchmarked
     from curate.stages.decontaminate import Decontaminate
 
 _MOST_CHARS: Final = 4000
@@ -51,12 +54,16 @@ class Example:
 
 
 def examples_of(
-    run: RunFolder, stage: Decontaminate, loaded: Loaded, chosen: Sequence[tuple[bytes, str, str, str, float]]
+    run: RunFolder,
+    step: Step,
+    stage: Decontaminate,
+    loaded: Loaded,
+    chosen: Sequence[tuple[bytes, str, str, str, float]],
 ) -> list[Example]:
     """Read documents and items; a text that can't be had is left out, and the note says why."""
     rows = run.rows({document for document, *_ in chosen})
     why = read_back(run, rows.values(), originals=stage.verdict == "cut")
-    items = texts_at_hand(run, stage, loaded, {item for _, item, *_ in chosen})
+    items = texts_at_hand(run, as_asked(run, step, stage), loaded, {item for _, item, *_ in chosen})
     found = []
     for document, item, layer, part, strength in chosen:
         row, notes = rows[document], []
@@ -114,7 +121,7 @@ def _of_part(item: Item, layer: str, part: str) -> str:
     return texts.get(part) or item.prompt
 
 
-def texts_at_hand(run: RunFolder, stage: Decontaminate, loaded: Loaded, wanted: set[str]) -> dict[str, Item]:
+def texts_at_hand(run: RunFolder, stage: Benchmarked, loaded: Loaded, wanted: set[str]) -> dict[str, Item]:
     """Items by name, of the benchmarks whose files are on this machine."""
     from curate.benchmarks.fetch import at_hand
     from curate.benchmarks.index import item_name
@@ -134,7 +141,7 @@ def texts_at_hand(run: RunFolder, stage: Decontaminate, loaded: Loaded, wanted: 
     return found
 
 
-def _benchmarks(run: RunFolder, stage: Decontaminate) -> dict[str, Benchmark]:
+def _benchmarks(run: RunFolder, stage: Benchmarked) -> dict[str, Benchmark]:
     """Those of the shipped registry and those that the step names."""
     from curate.benchmarks.against import named
     from curate.benchmarks.registry import load_registry, shipped

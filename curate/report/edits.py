@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 
 from curate import assets, schema
 from curate.errors import CurateError
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
 from curate.report.run_folder import Row, RunFolder, recipe_path
 from curate.report.step import Step
 from curate.stages.base import Context, Stage
@@ -115,13 +118,23 @@ def _cut(text: str, spans: list[int]) -> str:
     return b"".join(raw[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)).decode()
 
 
+def as_asked(run: RunFolder, step: Step, stage: Benchmarked) -> Benchmarked:
+    """The stage with its benchmarks as the recipe names them, where that is still there: a manifest has no paths."""
+    path = recipe_path(run.store)
+    with suppress(CurateError):
+        planned = make_plan(load_recipe(path, plugins=False)).steps.get(step.id) if path is not None else None
+        if planned is not None and isinstance(planned.stage, Benchmarked):
+            return stage.model_copy(update={"against": planned.stage.against, "registry": planned.stage.registry})
+    return stage
+
+
 def context(run: RunFolder, step: Step, stage: Stage) -> Context:
     found: dict[str, Path] = {}
     recipe = recipe_path(run.store)
     for setting, kind in stage.asset_settings.items():
         value = getattr(stage, setting)
         if isinstance(stage, Benchmarked):
-            folders = stage.folders(recipe.parent if recipe is not None else None)
+            folders = as_asked(run, step, stage).folders(recipe.parent if recipe is not None else None)
             found |= {f"{setting}/{number}": folder for number, folder in enumerate(folders)}
         elif setting in step.uses:
             found[setting] = run.store.local(str(run.steps[step.uses[setting]].record.folder))

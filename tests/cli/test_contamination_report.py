@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Path:
         step("clean", "decontaminate", against=["humaneval"]),
         step("out", "write.text"),
     ]
-    curate.run(write(folder / "recipe.yaml", steps), folder / "run", "--workers", 0).ok()
+    curate.run(write(folder / "recipe.yaml", steps), folder / "run").ok()
     return folder / "run"
 
 
@@ -101,3 +101,19 @@ def test_names_are_folded() -> None:
         == "x/007; b; HumanEval/0-1, 3; Mbpp/11"
     )
     assert folded([]) == ""
+
+
+def test_benchmarks_are_found_by_the_paths_of_the_recipe(curate: Curate, tmp_path: Path) -> None:
+    """A manifest has no paths; the recipe has."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/mine.jsonl").write_text(json.dumps({"id": "1", "prompt": ITEMS[5].prompt, "answer": ""}) + "\n")
+    (tmp_path / "docs.jsonl").write_text(json.dumps({"id": "d", "text": prose(1) + ITEMS[5].prompt}) + "\n")
+    steps = [
+        step("docs", "read.jsonl", paths=["docs.jsonl"]),
+        step("clean", "decontaminate", against=[str(tmp_path / "in/mine.jsonl")]),
+        step("out", "write.text"),
+    ]
+    curate.run(write(tmp_path / "recipe.yaml", steps), tmp_path / "run").ok()
+    (found,) = json.loads(curate("benchmarks", "report", tmp_path / "run", "--json").ok().out)
+    assert found["note"] == "" and found["benchmarks"][0]["benchmark"] == "mine"
+    assert [example["known"] for example in found["examples"]] == [ITEMS[5].prompt]
