@@ -107,7 +107,8 @@ def test_benchmarks_are_found_by_the_paths_of_the_recipe(curate: Curate, tmp_pat
     """A manifest has no paths; the recipe has."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/mine.jsonl").write_text(json.dumps({"id": "1", "prompt": ITEMS[5].prompt, "answer": ""}) + "\n")
-    (tmp_path / "docs.jsonl").write_text(json.dumps({"id": "d", "text": prose(1) + ITEMS[5].prompt}) + "\n")
+    lines = [json.dumps({"id": str(n), "text": prose(n) + ITEMS[5].prompt * n}) for n in (0, 1)]
+    (tmp_path / "docs.jsonl").write_text("\n".join(lines))
     steps = [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
         step("clean", "decontaminate", against=[str(tmp_path / "in/mine.jsonl")]),
