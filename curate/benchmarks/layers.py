@@ -22,7 +22,7 @@ from curate.text.words import words
 
 _DEFINES: Final = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]", re.MULTILINE)
 _KINDS: Final = {
-    "owners": "i8", "names": "u8", "symbols_at": "i8", "symbols": "u4", "statements_at": "i8", "statements": "u8",
+    "owners": "i8", "names": "u8", "signatures": "u8", "symbols_at": "i8", "symbols": "u4", "statements_at": "i8", "statements": "u8",
     "depths": "i8", "sizes": "i8",
 }  # fmt: skip
 """Of the arrays of ``Trees``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import pyarrow as pa
@@ -15,8 +14,9 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.base import Accepted, Context, Rejected
 from curate.stages.registry import register
+from curate.stages.screened import CONTAMINATED, Screened
 from curate.stages.topics import Exercise, draws, load_topics, made_by, rounds
 from curate.text.batch import Batch
 
@@ -52,15 +52,16 @@ assert letters_in("") == 0
 
 
 @register("generate.exercises")
-class GenerateExercises(Generator):
+class GenerateExercises(Screened):
     """Ask for exercises, each with a function name, a topic and words forced into the docstring.
 
     Constraining the name and forcing words are what kept phi-1's exercises apart (arXiv 2306.11644); the prompts are
-    ours. Names that are entry points of a benchmark are never asked for. Text checks only: run the code with
+    ours. Functions that a benchmark in ``against`` asks for are never asked for, and an answer that holds one of its
+    items, by words or as code that does the same step by step, is rejected. Text checks only: run the code with
     ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines if enough assertions are left.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
@@ -68,11 +69,11 @@ class GenerateExercises(Generator):
         "wrong_name": "no block defines the function that was asked for",
         "no_docstring": "the function has no docstring",
         "too_few_asserts": "fewer than min_asserts assertions call the function",
+        "contaminated": CONTAMINATED,
     }
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"topics": "data", "benchmarks": "data"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Screened.asset_settings, "topics": "data"}
 
     topics: str = Field("topics/python", description="file of topics in data/")
-    benchmarks: str = Field("benchmarks", description="folder in data/ whose entry points are never asked for")
     exercises: int = Field(400, ge=1, description="how many exercises to ask for")
     max_tokens: int = Field(260, ge=32, description="limit of one answer")
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
@@ -83,10 +84,15 @@ class GenerateExercises(Generator):
 
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
         """One request an exercise."""
-        blocked = entry_points(ctx.assets.get("benchmarks"))
-        wanted = [e for e in load_topics(ctx.assets["topics"]).exercises if e.name not in blocked]
+        place = str(ctx.assets["topics"])
+        self.refuse_shown([*_EXAMPLE, _SYSTEM], ctx)
+        there = load_topics(ctx.assets["topics"]).exercises
+        told = [f"`{e.name}`\n\n{e.topic}\n\n{e.task}\n\n{' '.join(e.words)}" for e in there]
+        kept = self.unknown(told, ctx, [e.name for e in there], place=place)
+        wanted = [e for e, keep in zip(there, kept, strict=True) if keep]
         if not wanted:
-            raise InputError("no exercises to ask for", place=str(ctx.assets["topics"]))
+            why = "benchmarks ask for all of them" if there else "the file has none"
+            raise InputError(f"no exercises to ask for: {why}", place=place, cure="name others")
         asked = [
             self._request(wanted[i], draw, ctx)
             for i, draw in draws([e.name for e in wanted], self.exercises, ctx.key(ctx.step, FAMILY))
@@ -130,6 +136,8 @@ class GenerateExercises(Generator):
         if found:
             reason = "truncated" if cut and answer.finish_reason == "length" and code else found
             return Rejected(reason, answers.excerpt(code or blocks[0]))
+        if item := self.held(code, ctx):
+            return Rejected("contaminated", item)
         meta = {**made_by(answer, request.family, request.draw), **request.subject, "trimmed": cut}
         return Accepted(code, meta)
 
@@ -166,19 +174,3 @@ class GenerateExercises(Generator):
 def _asserts(code: str, name: str) -> int:
     """Lines that assert something about a call of the function."""
     return len(re.findall(rf"^[ \t]*assert\b[^\n]*\b{re.escape(name)}[ \t]*\(", code, re.MULTILINE))
-
-
-def entry_points(folder: Path | None) -> frozenset[str]:
-    """Names of the functions that the benchmarks in a folder ask for; empty without a folder.
-
-    From each ``*.jsonl`` the ``entry_point`` of a row, else the functions that its ``code`` defines.
-    """
-    names: set[str] = set()
-    for path in sorted(folder.glob("*.jsonl")) if folder is not None and folder.is_dir() else []:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line) if line.strip() else {}
-            if row.get("entry_point"):
-                names.add(str(row["entry_point"]))
-            elif row.get("code"):
-                names.update(re.findall(r"^def[ \t]+(\w+)", str(row["code"]), re.MULTILINE))
-    return frozenset(names)

@@ -13,8 +13,9 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.base import Accepted, Context, Rejected
 from curate.stages.registry import register
+from curate.stages.screened import CONTAMINATED, Screened
 from curate.stages.topics import draws, load_topics, made_by, rounds
 from curate.text.batch import Batch
 
@@ -32,21 +33,23 @@ _MIN_WORDS_TO_JUDGE: Final = 50
 
 
 @register("generate.textbooks")
-class GenerateTextbooks(Generator):
+class GenerateTextbooks(Screened):
     """Ask for textbook passages. Topic and audience are drawn without replacement, by keyed hash.
 
     Constraining topic and audience is how phi-1's textbooks were kept apart (arXiv 2306.11644); the prompts are ours. An
-    answer that was cut at ``max_tokens`` keeps its whole sentences (``meta.trimmed``) if enough is left.
+    answer that was cut at ``max_tokens`` keeps its whole sentences (``meta.trimmed``) if enough is left. Topics that name a
+    function of a benchmark in ``against`` are not asked for, and passages that hold one of its items are rejected.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
         "too_short": "fewer than min_chars characters",
         "repetitive": "the share of distinct words is below min_unique_words",
+        "contaminated": CONTAMINATED,
     }
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"topics": "data"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Screened.asset_settings, "topics": "data"}
 
     topics: str = Field("topics/python", description="file of topics in data/")
     passages: int = Field(200, ge=1, description="how many passages to ask for")
@@ -60,7 +63,10 @@ class GenerateTextbooks(Generator):
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
         """One request a passage."""
         topics = load_topics(ctx.assets["topics"])
-        pairs = [(p, a) for p in topics.passages for a in topics.audiences]
+        told = [f"{p.chapter}\n\n{p.topic}\n\n{p.about}" for p in topics.passages]
+        kept = self.unknown(told, ctx, place=str(ctx.assets["topics"]))
+        passages = [p for p, keep in zip(topics.passages, kept, strict=True) if keep]
+        pairs = [(p, a) for p in passages for a in topics.audiences]
         if not pairs:
             raise InputError("no passages or no audiences to write for", place=str(ctx.assets["topics"]))
         names = [f"{p.chapter}\x1f{p.topic}\x1f{p.about}\x1f{a}" for p, a in pairs]
@@ -96,6 +102,8 @@ class GenerateTextbooks(Generator):
         share = answers.unique_words(text)
         if len(text.split()) >= _MIN_WORDS_TO_JUDGE and share < self.min_unique_words:
             return Rejected("repetitive", f"{share:.2f} of the words are distinct")
+        if item := self.held(text, ctx):
+            return Rejected("contaminated", item)
         meta = {**made_by(answer, request.family, request.draw), **request.subject, "trimmed": cut}
         return Accepted(text + "\n", meta)
 

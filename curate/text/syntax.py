@@ -38,8 +38,8 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Longs = npt.NDArray[np.uint64]
 
-GRAMMAR: Final = 1
-"""Version of the normal form and of the lists of symbols; what was made under another one is not comparable."""
+GRAMMAR: Final = 2
+"""Version of the normal form, of the lists of symbols and of ``Trees``; what was made under another one is not comparable."""
 FEWEST: Final = 6
 """Symbols of a body: a shorter one (``return a + b``) proves nothing, whatever it is called."""
 SHORTEST: Final = 15
@@ -89,13 +89,14 @@ class Trees:
 
     Attributes:
         owners: int64[m]; whose each is.
-        names: uint64[m]; ``name_hash`` of its name.
+        names, signatures: uint64[m]; hashes of its name and of its parameters' names, see Functions.
         symbols_at: int64[m + 1]; symbols: uint32[t].
         statements_at: int64[m + 1]; statements: uint64[s]; depths: int64[s], below the body's own; sizes: int64[s].
     """
 
     owners: Ints
     names: Longs
+    signatures: Longs
     symbols_at: Ints
     symbols: npt.NDArray[np.uint32]
     statements_at: Ints
@@ -193,6 +194,7 @@ def trees(found: Functions, chosen: Ints, owners: Ints) -> Trees:
     return Trees(
         owners.astype(np.int64),
         found.names[chosen],
+        found.signatures[chosen],
         symbols_at,
         found.symbols[symbols],
         statements_at,
@@ -215,6 +217,7 @@ def joined_trees(parts: Sequence[Trees], first: Sequence[int]) -> Trees:
     return Trees(
         owners[order],
         np.concatenate([part.names for part in parts])[order],
+        np.concatenate([part.signatures for part in parts])[order],
         symbols_at,
         np.concatenate([part.symbols for part in parts])[symbols],
         statements_at,
@@ -237,7 +240,7 @@ def tree_index(known: Trees) -> TreeIndex:
     for ends, size in ((known.symbols_at, symbols), (known.statements_at, statements)):
         if len(ends) != many + 1 or ends[0] != 0 or ends[-1] != size or (np.diff(ends) < 0).any():
             raise ValueError("the offsets of an index of trees are not in order")
-    if not len(known.names) == many or not len(known.depths) == len(known.sizes) == statements:
+    if not len(known.names) == len(known.signatures) == many or not len(known.depths) == len(known.sizes) == statements:
         raise ValueError("the columns of an index of trees differ in length")
     if (np.diff(lengths) < 0).any():
         raise ValueError("the bodies of an index of trees are not in the order of their lengths")

@@ -12,12 +12,11 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer
 from curate.stages.base import Accepted, Rejected
-from curate.stages.generate_exercises import GenerateExercises, entry_points
+from curate.stages.generate_exercises import GenerateExercises
 from curate.stages.generate_textbooks import GenerateTextbooks
 from curate.stages.topics import draws
 
 TOPICS = assets.find("data", "topics/python")
-BENCHMARKS = assets.find("data", "benchmarks")
 PIECE = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]+|\s+")
 
 
@@ -32,7 +31,7 @@ def answer(text, finish="stop"):
 
 
 def asked(stage, **more):
-    return stage.requests((), context(topics=TOPICS, benchmarks=BENCHMARKS, **more))
+    return stage.requests((), context(topics=TOPICS, **more))
 
 
 def flat(rounds):
@@ -77,7 +76,7 @@ def test_draws_go_through_all_before_they_repeat():
 def test_repeated_prompts_differ_in_their_draw(tmp_path):
     """More exercises than names: the same name comes again as another draw."""
     topics = tmp_path / "t.yaml"
-    topics.write_text("version: 1\nexercises:\n  - {name: f, topic: t, words: [a]}\n")
+    topics.write_text("version: 1\nexercises:\n  - {name: fold, topic: t, words: [a]}\n")
     requests = flat(GenerateExercises(exercises=3).requests((), context(topics=topics)))
     assert [r.draw for r in requests] == [0, 1, 2]
 
@@ -97,18 +96,114 @@ def test_exercises_force_name_and_words():
         assert all(w in prompt for w in request.subject["words"])
 
 
-def test_entry_points_of_benchmarks_are_never_asked_for(tmp_path):
-    """Names from HumanEval's rows and from rows with code are blocked."""
-    assert {"has_close_elements", "separate_paren_groups"} <= entry_points(BENCHMARKS)
-    (tmp_path / "x.jsonl").write_text(
-        '{"code": "def first(a):\\n  pass\\ndef second():\\n  pass"}\n\n{"entry_point": "third"}\n'
+# -- benchmarks -----------------------------------------------------------------------------------------------
+
+HUMANEVAL = [
+    json.loads(line)
+    for line in (assets.find("data", "benchmarks") / "humaneval.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+def topics_of(tmp_path, *exercises, passages=()):
+    """A file of topics, as a context has it."""
+    path = tmp_path / f"t{len(passages)}.yaml"
+    value = {"version": 1, "exercises": list(exercises), "passages": list(passages), "audiences": ["beginners"]}
+    path.write_text(json.dumps(value))
+    return context(topics=path)
+
+
+def names_asked(ctx, **settings):
+    return {r.subject["name"] for r in flat(GenerateExercises(exercises=8, **settings).requests((), ctx))}
+
+
+def test_functions_of_benchmarks_are_never_asked_for(tmp_path):
+    """By the name, written in whatever way, and by what a task says; but a name of one word is a word, too."""
+    ctx = topics_of(
+        tmp_path,
+        {"name": "has_close_elements", "topic": "lists"},
+        {"name": "hascloseelements", "topic": "lists"},
+        {"name": "near", "topic": "lists", "task": "what hasCloseElements returns"},
+        {"name": "same", "topic": "lists", "task": "the same\n\n    def nearby(numbers, threshold):\n        ...\n"},
+        {"name": "free", "topic": "lists", "task": "numbers to add; solve it"},
+        {"name": "add", "topic": "numbers"},
     )
-    assert entry_points(tmp_path) == {"first", "second", "third"}
-    assert entry_points(None) == entry_points(tmp_path / "no") == frozenset()
-    topics = tmp_path / "t.yaml"
-    topics.write_text("version: 1\nexercises:\n  - {name: first, topic: t}\n  - {name: other, topic: t}\n")
-    requests = flat(GenerateExercises(exercises=4).requests((), context(topics=topics, benchmarks=tmp_path)))
-    assert {r.subject["name"] for r in requests} == {"other"}
+    assert names_asked(ctx) == {"free"}
+    assert names_asked(ctx, against=[]) == {"has_close_elements", "hascloseelements", "near", "same", "free", "add"}
+
+
+def test_functions_of_ones_own_benchmark_are_never_asked_for(tmp_path):
+    """A file of items by its path; they need no entry point: what the solution defines is what is asked for."""
+    path = tmp_path / "mine.jsonl"
+    item = {
+        "id": "1",
+        "prompt": "Say what is third of all the things that are there.",
+        "answer": "def third(a):\n    return a[2] + a[0] * 3\n",
+    }
+    path.write_text(json.dumps(item) + "\n")
+    ctx = topics_of(tmp_path, {"name": "third", "topic": "t"}, {"name": "has_close_elements", "topic": "t"})
+    assert names_asked(ctx, against=[str(path)]) == {"has_close_elements"}
+
+
+def test_nothing_left_to_ask_for_is_an_error(tmp_path):
+    """Where benchmarks ask for all that there is."""
+    ctx = topics_of(tmp_path, {"name": "add", "topic": "numbers"})
+    with pytest.raises(InputError, match="benchmarks ask for all of them"):
+        GenerateExercises().requests((), ctx)
+
+
+def test_a_topic_that_holds_an_item_is_an_error_that_names_it(tmp_path):
+    """Exercises and passages alike: nobody wrote that by chance."""
+    said = " ".join(HUMANEVAL[2]["prompt"].partition('"""')[2].partition(">>>")[0].split())
+    exercises = topics_of(tmp_path, {"name": "cut", "topic": "numbers", "task": said})
+    passages = topics_of(tmp_path, passages=[{"topic": "numbers", "chapter": "floats", "about": said}])
+    for stage, ctx in ((GenerateExercises(), exercises), (GenerateTextbooks(), passages)):
+        with pytest.raises(InputError, match="humaneval/HumanEval/2") as caught:
+            stage.requests((), ctx)
+        assert caught.value.place.endswith(".yaml")
+    assert names_asked(exercises, against=[])
+
+
+def test_what_every_prompt_shows_is_held_against_benchmarks(tmp_path):
+    """The example that the model is shown, and the instructions."""
+    path = tmp_path / "mine.jsonl"
+    shown = flat(asked(GenerateExercises(exercises=1)))[0].messages[2]["content"]
+    path.write_text(json.dumps({"id": "letters", "prompt": shown}) + "\n")
+    with pytest.raises(InputError, match=r"what every prompt shows holds an item of a benchmark.*mine/letters"):
+        asked(GenerateExercises(against=[str(path)]))
+
+
+def renamed_item(number, body=None):
+    """An item's function as a model gives it: another name, another docstring, its tests."""
+    row = HUMANEVAL[number]
+    head = row["prompt"][row["prompt"].index("def ") :].partition(":\n")[0].replace(row["entry_point"], "double")
+    return (
+        f'from typing import *\n\n{head}:\n    """Say it."""\n{body or row["canonical_solution"]}\n\n'
+        "assert double([1]) == [2]\nassert double([2]) == [4]\n"
+    )
+
+
+def test_an_answer_that_is_an_item_is_rejected_and_named():
+    """Its function under another name, without a word of its docstring; in exercises and in the code of passages."""
+    code = renamed_item(0)
+    result = exercise(f"```python\n{code}```")
+    assert isinstance(result, Rejected)
+    assert result.reason == "contaminated" and "humaneval/HumanEval/0" in result.detail
+    assert isinstance(exercise(f"```python\n{code}```", against=[]), Accepted)
+    result = passage(PASSAGE + f"\n\nAnother one:\n\n```python\n{code}```\n\nThat was all.")
+    assert isinstance(result, Rejected)
+    assert result.reason == "contaminated" and "humaneval/HumanEval/0" in result.detail
+    for stage in (GenerateExercises, GenerateTextbooks):
+        assert "contaminated" in stage.reasons
+
+
+def test_how_near_an_answer_may_be_is_a_setting():
+    """Some symbols more, and all names others, so that its words are not the item's."""
+    body = HUMANEVAL[0]["canonical_solution"].replace("        for idx2", "        elem = elem * 1.0\n        for idx2")
+    for old, new in (("elem", "leaf"), ("idx", "at"), ("distance", "gap"), ("numbers", "box"), ("threshold", "far")):
+        body = body.replace(old, new)
+    text = f"```python\n{renamed_item(0, body)}```"
+    assert isinstance(exercise(text, tau=0.95), Accepted)
+    assert exercise(text, tau=0.8).reason == "contaminated"
 
 
 @pytest.mark.parametrize(
@@ -258,5 +353,5 @@ def test_reports_are_plain():
 def test_every_asset_setting_names_something():
     """The defaults are found beside the package."""
     for stage in (GenerateTextbooks(), GenerateExercises()):
-        for setting, kind in stage.asset_settings.items():
-            assert isinstance(assets.find(kind, getattr(stage, setting)), Path)
+        assert isinstance(assets.find("data", stage.topics), Path)
+        assert all((folder / "index.json").is_file() for folder in stage.folders())

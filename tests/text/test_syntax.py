@@ -336,7 +336,7 @@ def test_indexes_are_joined():
     assert not len(joined_trees([empty, empty], [0, 3]).owners)
 
 
-@pytest.mark.parametrize("name", ["symbols_at", "statements_at", "names", "sizes", "symbols"])
+@pytest.mark.parametrize("name", ["symbols_at", "statements_at", "names", "signatures", "sizes", "symbols"])
 def test_an_index_that_does_not_fit_together_is_refused(name):
     """It may come from a file: kernels must not read beyond its arrays."""
     one = found(*[item.source for item in ITEMS[:3]])
