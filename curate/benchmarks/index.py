@@ -2,7 +2,7 @@
 
 ``index.json`` says what is in it (see ``curate.store.index``): which version of the words and of the grammar its hashes are
 made with, and of each benchmark the name, version, licence, splits, number of items and digest. ``items.arrow`` has the
-items' names, ``words.npz`` and ``trees.npz`` the arrays of the layers; hashes stand in order of their values, not of the text.
+items' names, ``words.npz``, ``trees.npz`` and ``prompts.npz`` the arrays of the layers; hashes stand in order of their values, not of the text.
 
 The same items give the same bytes. An index with hashes of another version is refused: it would find nothing.
 """
@@ -30,7 +30,7 @@ from curate.store.index import FACTS, Index, TableFile, check_whole, index_facts
 from curate.store.tables import read_table, table_writer
 
 if TYPE_CHECKING:
-    from curate.text import overlap, syntax
+    from curate.text import overlap, rephrased, syntax
 
 T = TypeVar("T")
 STAGE: Final = "benchmarks"
@@ -41,9 +41,9 @@ _AGAIN: Final = "build it again: curate benchmarks build"
 
 def grammar() -> dict[str, int]:
     """Versions of what hashes are made with, by layer."""
-    from curate.text import overlap_joined, syntax
+    from curate.text import overlap_joined, rephrased_joined, syntax
 
-    return {"words": overlap_joined.FORMAT, "syntax": syntax.GRAMMAR}
+    return {"words": overlap_joined.FORMAT, "syntax": syntax.GRAMMAR, "rephrased": rephrased_joined.FORMAT}
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Loaded:
         benchmarks: what ``index.json`` says of each benchmark, in order.
         words: of prompts, answers, choices, tests and few-shot texts.
         trees: of the functions of solutions; None where there are none.
+        prompts: stems of prompts.
         names: ``syntax.name_hash`` of the functions that the items ask for, ascending.
     """
 
@@ -64,18 +65,23 @@ class Loaded:
     benchmarks: tuple[Mapping[str, Any], ...]
     words: overlap.Index
     trees: syntax.TreeIndex | None
+    prompts: rephrased.RephraseIndex
     names: npt.NDArray[np.uint64]
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays."""
         trees = self.trees
-        arrays = [*vars(self.words).values(), self.names]
+        arrays = [*_fields(self.words), *_fields(self.prompts), self.names]
         if trees is not None:
             arrays += [
                 array for part in (trees, trees.trees) for array in vars(part).values() if array is not trees.trees
             ]
         return self.items.nbytes + sum(array.nbytes for array in arrays)
+
+
+def _fields(arrays: Any) -> list[Any]:
+    return [getattr(arrays, field.name) for field in dataclasses.fields(arrays)]
 
 
 def item_name(benchmark: str, item: str) -> str:
@@ -108,7 +114,7 @@ def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) 
 
 
 def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) -> Index:
-    from curate.benchmarks.layers import tree_layer, word_layer
+    from curate.benchmarks.layers import prompt_layer, tree_layer, word_layer
     from curate.text.syntax import name_hash
 
     folder.mkdir()
@@ -131,6 +137,7 @@ def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) ->
     write_arrays(folder / "words.npz", vars(word_layer(items)))
     trees = tree_layer(items)
     write_arrays(folder / "trees.npz", vars(trees))
+    write_arrays(folder / "prompts.npz", vars(prompt_layer(items)))
     names = [name_hash(item.entry_point) for item in items if item.entry_point]
     write_arrays(
         folder / "names.npz", {"names": np.unique(np.array([*names, *trees.names[trees.names > 0]], np.uint64))}
@@ -138,7 +145,9 @@ def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) ->
     facts = [_said(benchmark, some) for benchmark, some in sources]
     tables: dict[str, tuple[TableFile, ...]] = {
         path.stem: (TableFile(path.name, len(items), path.stat().st_size),)
-        for path in (folder / f"{name}" for name in ("items.arrow", "words.npz", "trees.npz", "names.npz"))
+        for path in (
+            folder / f"{name}" for name in ("items.arrow", "words.npz", "trees.npz", "prompts.npz", "names.npz")
+        )
     }
     content = fingerprint(STAGE, grammar(), [[said["key"], said["digest"]] for said in facts])
     index = Index(folder, STAGE, {"grammar": grammar(), "benchmarks": facts}, (), content, len(items), tables)
@@ -200,8 +209,8 @@ def load(folders: Sequence[Path]) -> Loaded:
 
 @lru_cache(maxsize=4)
 def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Loaded:  # noqa: ARG001 - part of the key
-    from curate.benchmarks.layers import tree_index_of, trees_of, words_of
-    from curate.text.overlap_joined import joined
+    from curate.benchmarks.layers import prompts_of, tree_index_of, trees_of, words_of
+    from curate.text import overlap_joined, rephrased_joined
 
     opened = [open_benchmarks(Path(folder)) for folder in folders]
     benchmarks = [said for index in opened for said in index.settings["benchmarks"]]
@@ -211,11 +220,12 @@ def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Lo
         raise InputError(f"benchmark '{again}' is in two indexes", place=", ".join(folders), cure="name it once")
     items = pa.concat_arrays([_items(index) for index in opened])
     firsts = np.cumsum([0] + [index.documents for index in opened])[:-1].tolist()
-    words = joined([_layer(index, "words", words_of) for index in opened], firsts)
+    words = overlap_joined.joined([_layer(index, "words", words_of) for index in opened], firsts)
     trees = tree_index_of([_layer(index, "trees", trees_of) for index in opened], firsts)
+    prompts = rephrased_joined.joined([_layer(index, "prompts", prompts_of) for index in opened], firsts)
     names = np.unique(np.concatenate([_layer(index, "names", lambda arrays, _: _names_of(arrays)) for index in opened]))
     content = fingerprint([index.content for index in opened])
-    return Loaded(content, items, tuple(benchmarks), words, trees, names)
+    return Loaded(content, items, tuple(benchmarks), words, trees, prompts, names)
 
 
 def _items(index: Index) -> pa.StringArray:

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from curate.benchmarks.items import Item
 from curate.errors import InputError
-from curate.text import overlap
+from curate.text import overlap, rephrased, rephrased_joined
 from curate.text.arrow import buffers
 from curate.text.overlap_joined import fault
 from curate.text.overlap_units import ANSWER, CHOICE, PROMPT, SHOT, TEST, build
+from curate.text.rephrased import RephraseIndex
 from curate.text.syntax import TreeIndex, Trees, functions, joined_trees, main_functions, tree_index, trees
 from curate.text.words import words
 
@@ -89,3 +90,18 @@ def tree_index_of(several: Sequence[Trees], firsts: Sequence[int]) -> TreeIndex 
     """One index of the trees of several, whose items are numbered from ``firsts`` on; None where there are none."""
     known = joined_trees(several, firsts)
     return tree_index(known) if len(known.owners) else None
+
+
+def prompt_layer(items: Sequence[Item]) -> RephraseIndex:
+    """Stems of prompts."""
+    return rephrased.build([item.prompt for item in items], range(len(items)))
+
+
+def prompts_of(arrays: Arrays, items: int) -> RephraseIndex:
+    """Stems of prompts from a file; raises ValueError for what is none of so many items."""
+    if set(arrays) != {field.name for field in dataclasses.fields(RephraseIndex)}:
+        raise ValueError("other arrays are in it")
+    made = RephraseIndex(**arrays)
+    if why := rephrased_joined.fault(made, items):
+        raise ValueError(why)
+    return made

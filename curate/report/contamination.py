@@ -183,6 +183,8 @@ def _hits(lists: pa.ListArray) -> tuple[Hits, list[str]]:
         of_row=plain("of_document"),
         whole=none.astype(np.bool_),
         unit=none,
+        start=none.astype(np.int64),
+        stop=none.astype(np.int64),
     )
     return hits, items.dictionary.to_pylist()
 

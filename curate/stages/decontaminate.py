@@ -40,6 +40,10 @@ class Decontaminate(Benchmarked, Filter):
     solutions, in a normal form without names, comments, docstrings, annotations and layout: from a match rate of ``tau``
     on, by edit distance, or by the statements in any order. What phi-1's authors pruned by (arXiv 2306.11644, section 5.2).
 
+    Layer ``rephrased``: passages that keep a prompt's names, numbers and rare words, in whatever order and form, from a
+    probability of ``likely`` on, by a logistic regression. 69 % of the prompts that models reworded are found, at a precision of 97 %
+    by documents on 49,000 real ones: docs/decisions/0025.
+
     With ``verdict: cut`` the lines that hold what was found go, and the document stays if enough of it is left.
     ``hits`` has all that a document has of any item, for ``curate benchmarks report``.
 
@@ -53,10 +57,11 @@ class Decontaminate(Benchmarked, Filter):
         "benchmark_ngram": "holds at least `containment` of an item's n-grams, or a run of `run` of its words, or is an "
         "item's words by `of_document`; signals name it",
         "benchmark_code": "a function is an item's solution by a match rate of at least `tau`; signals name it",
+        "benchmark_rephrased": "a passage says a prompt in other words, by a probability of at least `likely`; signals name it",
         "little_left": "without the lines that hold items, fewer than min_left_chars characters are left (verdict: cut)",
     }
     decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {"containment", "run", "of_document", "tau", "verdict", "min_left_chars"}
+        {"containment", "run", "of_document", "tau", "likely", "verdict", "min_left_chars"}
     )
     signals: ClassVar[Mapping[str, pa.DataType]] = {
         "item": pa.string(),
@@ -67,6 +72,8 @@ class Decontaminate(Benchmarked, Filter):
         "exact": pa.bool_(),
         "code_item": pa.string(),
         "tau": pa.float32(),
+        "rephrased_item": pa.string(),
+        "likely": pa.float32(),
         "left_chars": pa.int64(),
         "hits": pa.list_(
             pa.struct(
@@ -90,6 +97,10 @@ class Decontaminate(Benchmarked, Filter):
     tau: float = Field(
         0.9, ge=0.8, le=1, description="match rate of a function with an item's solution from which a document goes"
     )
+    rephrased: bool = Field(default=True, description="look for rephrased prompts, too")
+    likely: float = Field(
+        0.73, gt=0.5, le=1, description="probability from which a passage is a prompt in other words (log-odds of 1)"
+    )
     verdict: Literal["drop", "cut"] = Field(
         "drop", description="what becomes of a document: it goes, or the lines with items do"
     )
@@ -112,15 +123,15 @@ class Decontaminate(Benchmarked, Filter):
         ``item`` string (``humaneval/HumanEval/0``) and ``part`` string (``prompt``, ``answer``, ...) of the hit with the
         largest share, ``containment`` float32 (that share of the part's n-grams); of any hit ``of_document`` float32 (share
         of the row's words, where 13 in a row are the item's), ``run`` int32 (words in a row), ``exact`` bool (a part of
-        which only all counts); ``code_item`` string and ``tau`` float32 of the function that is most like a solution. Null
-        or 0 where there is little of any. ``left_chars`` int64: characters
+        which only all counts); ``code_item`` string and ``tau`` float32 of the function that is most like a solution;
+        ``rephrased_item`` string and ``likely`` float32 (a probability) of the passage that is most like a prompt. Null or 0 where there is little of any. ``left_chars`` int64: characters
         without the lines that would be cut; null unless they are. ``hits``: list of ``screen.HIT``.
         """
-        from curate.benchmarks.screen import CODE, MOSTLY_RUN, WORDS, parts
+        from curate.benchmarks.screen import CODE, MOSTLY_RUN, REPHRASED, WORDS, parts
 
         hits, loaded = self._hits(docs, ctx), self.loaded(ctx)
         rows = len(docs)
-        words, code = (hits.take(hits.layer == layer) for layer in (WORDS, CODE))
+        words, code, likely = (hits.take(hits.layer == layer) for layer in (WORDS, CODE, REPHRASED))
         return {
             "item": loaded.items.take(_first(words.item, words.row, rows)),
             "part": pa.array(parts()).take(_first(words.part, words.row, rows)),
@@ -130,8 +141,10 @@ class Decontaminate(Benchmarked, Filter):
             "exact": _most(words.whole, words.row, rows),
             "code_item": loaded.items.take(_first(code.item, code.row, rows)),
             "tau": _most(code.strength, code.row, rows),
+            "rephrased_item": loaded.items.take(_first(likely.item, likely.row, rows)),
+            "likely": _most(likely.strength, likely.row, rows),
             "left_chars": self._left(docs, ctx),
-            "hits": hits.lists(rows, loaded).cast(self.signals["hits"]),
+            "hits": hits.lists(rows, loaded.items).cast(self.signals["hits"]),
         }
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
@@ -143,10 +156,12 @@ class Decontaminate(Benchmarked, Filter):
         long = pc.greater_equal(signals["run"], pa.scalar(self.run, pa.int32()))
         mostly = pc.greater_equal(signals["of_document"], pa.scalar(self.of_document, pa.float32()))
         alike = pc.greater_equal(signals["tau"], pa.scalar(self.tau, pa.float32()))
+        likely = pc.greater_equal(signals["likely"], pa.scalar(self.likely, pa.float32()))
         return [
             ("benchmark_exact", exact),
             ("benchmark_ngram", pc.or_(pc.or_(enough, long), mostly)),
             ("benchmark_code", alike),
+            ("benchmark_rephrased", likely),
         ]
 
     def edit(self, docs: Batch, ctx: Context) -> pa.Array:
@@ -163,12 +178,14 @@ class Decontaminate(Benchmarked, Filter):
 
         loaded = self.loaded(ctx)
         # Measured and edited at once; the batch keeps it from one to the other.
-        return docs.view(f"benchmarks {loaded.content}", lambda: find(docs, loaded))
+        return docs.view(
+            f"benchmarks {loaded.content} {self.rephrased}", lambda: find(docs, loaded, rephrasings=self.rephrased)
+        )
 
     def least(self) -> Least:
         from curate.benchmarks.screen import Least
 
-        return Least(self.containment, self.run, self.of_document, self.tau)
+        return Least(self.containment, self.run, self.of_document, self.tau, self.likely)
 
     def _left(self, docs: Batch, ctx: Context) -> pa.Array:
         """int64[n]; rows of which nothing is cut are null: they stay, however short they are."""

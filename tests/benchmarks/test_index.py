@@ -179,7 +179,7 @@ def test_texts_are_screened(index, humaneval):
     assert got[1] is not None
     assert got[1].startswith("benchmark_ngram: humaneval/HumanEval/0 (prompt, 0.")
     assert got[2] is None
-    strict = Least(containment=0.99, run=10**6, of_document=1.0, tau=1.0)
+    strict = Least(containment=0.99, run=10**6, of_document=1.0, tau=1.0, likely=1.0)
     assert screen([half + " and all the rest of it"], load([index]), strict) == [None]
     renamed = re.sub(r"\bnumbers\b", "values", re.sub(r"\bthreshold\b", "limit", items[0].solution))
     renamed = renamed.replace(items[0].prompt.split('"""')[1], " Near ones. ").replace("has_close_elements", "near")

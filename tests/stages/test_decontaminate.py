@@ -193,7 +193,8 @@ def test_all_hits_are_listed():
     text = ITEMS[3]["prompt"] + " ".join(ITEMS[9]["prompt"].split()[:30])
     _, signals = reasons([text, "nothing"])
     assert signals["hits"][1] == []
-    assert [hit["item"] for hit in signals["hits"][0]] == ["humaneval/HumanEval/3", "humaneval/HumanEval/9"]
+    by_words = [hit["item"] for hit in signals["hits"][0] if hit["layer"] == "words"]
+    assert by_words == ["humaneval/HumanEval/3", "humaneval/HumanEval/9"]
     assert signals["hits"][0][0] == {
         "item": "humaneval/HumanEval/3", "layer": "words", "part": "prompt", "strength": 1.0,
         "run": signals["hits"][0][0]["run"], "of_document": signals["hits"][0][0]["of_document"],
@@ -225,6 +226,32 @@ def test_functions_with_other_names_are_found():
         assert text.startswith("# Some page\n\nIt says:\n\n```python\n")
         assert text.endswith("```\n\nAnd so on.\n")
         assert item["canonical_solution"].strip().splitlines()[-1] not in text
+
+
+def test_prompts_in_other_words_are_found():
+    """Those of a file of paraphrases by hand, by names, numbers and rare words; off is off."""
+    said = (
+        "Task. You get a list of numbers, and a threshold beside it. Tell whether any two of the numbers in that list are "
+        "closer to each other than the given threshold: check this for 1.0, 2.0, 3.0 with 0.5, and for 1.0, 2.8, 3.0, 4.0, 5.0, "
+        "2.0 with 0.3."
+    )
+    got, signals = reasons([said, "nothing of the kind"])
+    assert got == ["benchmark_rephrased", None]
+    assert signals["rephrased_item"] == ["humaneval/HumanEval/0", None]
+    assert 0.75 <= signals["likely"][0] < 0.9999
+    assert reasons([said], Decontaminate(against=["humaneval"], likely=0.9999))[0] == [None]
+    assert reasons([said], Decontaminate(against=["humaneval"], rephrased=False))[1]["likely"] == [0.0]
+
+
+def test_short_functions_need_a_hint():
+    """A body of few symbols is anybody's, unless its function has the item's name, or the row some of its prompt."""
+    # HumanEval/28 is a join of strings.
+    body = "def glue(parts):\n    return ''.join(parts)\n"
+    prompt = ITEMS[28]["prompt"].split('"""')[1].strip().splitlines()[0]
+    got, signals = reasons([body, body.replace("glue", "concatenate"), f"# {prompt}\n{body}"])
+    assert signals["code_item"] == [None, "humaneval/HumanEval/28", "humaneval/HumanEval/28"]
+    assert got[0] is None
+    assert None not in got[1:]
 
 
 def test_lines_with_items_are_cut():
