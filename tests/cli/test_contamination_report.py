@@ -49,7 +49,8 @@ def test_counts_are_those_of_what_was_planted(curate: Curate, run: Path) -> None
     (found,) = json.loads(curate("benchmarks", "report", run, "--json").ok().out)
     assert (found["rows"], sum(found["reasons"].values()), found["note"]) == (11, 5, "")
     words, code = found["layers"][:2]
-    assert (words["name"], words["counted"], words["alone"], words["items"]) == ("words", 4, 2, 3)
+    # What is there word by word is no less a rephrasing.
+    assert (words["name"], words["counted"], words["alone"], words["items"]) == ("words", 4, 0, 3)
     assert (code["name"], code["counted"], code["alone"], code["items"]) == ("code", 3, 1, 3)
     assert words["documents"] == {"0.95": 4, "0.90": 4, "0.85": 4, "0.80": 4}
     assert code["documents"] == {"0.95": 3, "0.90": 3, "0.85": 3, "0.80": 3}
@@ -68,7 +69,7 @@ def test_documents_stand_beside_the_items_they_hold(curate: Curate, run: Path) -
     """The passage alone, and the item's text; what a stranger wrote moves no terminal and makes no markup."""
     (found,) = json.loads(curate("benchmarks", "report", run, "--json", "--examples", 4).ok().out)
     assert len({example["item"] for example in found["examples"]}) == 4
-    assert {example["layer"] for example in found["examples"]} == {"words", "code"}
+    assert {example["layer"] for example in found["examples"]} >= {"words", "code"}
     for example in found["examples"]:
         item = next(i for i in ITEMS if i.name == example["item"])
         assert example["known"] in (item.prompt, item.source, item.answer)
