@@ -249,6 +249,9 @@ class Runner:
             # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was
             # told: who is sent it again finds it.
             return DIED, 0
+        except KilledWorker as killed:
+            # Between the two words the worker that had it died, and so did the one that Dask let do it again.
+            error = killed
         except (OSError, FutureCancelledError):
             error = None
         if error is None or isinstance(error, FutureCancelledError):

@@ -99,6 +99,23 @@ def test_a_task_that_always_kills(curate: Curate, tmp_path):
     curate.run(tmp_path / "r.yaml", tmp_path / "run").ok()
 
 
+def test_a_receipt_that_its_worker_took_along():
+    """Told as done, its worker dies before the receipt is had, and the next one that does it again: the task is sent once
+    more."""
+    from distributed.scheduler import KilledWorker
+
+    from curate.run.cluster import Runner
+    from curate.run.quarantine import DIED
+
+    class Future:
+        status = "finished"
+
+        def result(self, timeout: float) -> None:
+            raise KilledWorker("SegmentTask-2", None, 0)
+
+    assert Runner(1)._received(Future()) == (DIED, 1)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(number, code, tmp_path):
     """Ctrl-C, or a batch system's SIGTERM, to all processes: what runs is committed, two lines, and it can go on."""

@@ -114,7 +114,7 @@ class Ground:
             step("prose", "read.jsonl", paths=["prose.jsonl"]),
             step("rules", "filter.massivetext", min_words=30, max_symbol_ratio=0.02),
             step("code", "read.jsonl", paths=["code.jsonl.gz", "more.jsonl.zst"]),
-            step("unique", "dedup.exact", ["rules", "code"]),
+            step("unique", "dedup.exact", ["rules", "code"], index=True),
             step("labels", "label.contrast", positive=["prose"], negative=["code"]),
             small_classifier(),
             step("scored", "score.classifier", "labels", classifier="value"),
