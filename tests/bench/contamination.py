@@ -1,6 +1,6 @@
-"""Looking for benchmarks in documents: the layer of words, rephrased prompts, and the stage.
+"""Looking for benchmarks in documents: the layers of words and of code, rephrased prompts, and the stage.
 
-BENCH_BENCHMARKS names a folder of ``*.jsonl.zst`` with ``text`` and ``answer``: their items are looked for as well as HumanEval's.
+BENCH_BENCHMARKS names a folder of ``*.jsonl.zst`` with ``text`` and ``answer``: their items are looked for as well as HumanEval's. BENCH_CODE names another file of Python.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -17,8 +18,9 @@ from curate import assets
 from curate.text import overlap, overlap_units, rephrased
 from curate.text.arrow import buffers
 from curate.text.batch import Batch
+from curate.text.syntax import functions, main_functions, tree_index, tree_matches, trees
 from curate.text.words import words
-from tests.bench.measure import Row, case, corpus, decided, on_batch
+from tests.bench.measure import SAMPLES, Row, case, corpus, decided, on_batch
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -42,7 +44,12 @@ def items() -> list[tuple[str, str]]:
 
 def _megabytes(index: object) -> float:
     """Of an index's arrays, what is derived from them included."""
-    arrays = [a for value in vars(index).values() for a in (value if isinstance(value, tuple) else (value,))]
+    arrays = [
+        a
+        for value in vars(index).values()
+        for a in (value if isinstance(value, tuple) else (value,))
+        if hasattr(a, "nbytes")
+    ]
     return round(sum(array.nbytes for array in arrays) / 1e6, 1)
 
 
@@ -66,3 +73,13 @@ def decontaminate() -> Iterator[Row]:
     other = case("rephrased", texts, on_batch(lambda b: rephrased.rephrased(b, others)), alone)
     yield other | size | {"index_mb": _megabytes(others)}
     yield case("decontaminate, HumanEval", texts, decided(Decontaminate(against=["humaneval"])))
+    code = corpus(16, SAMPLES[1:], "BENCH_CODE")
+    solutions = [answer if "def " in answer else prompt + answer for prompt, answer in known]
+    solved = functions(*buffers(pa.array([text for text in solutions if "def " in text], pa.large_string())))
+    main = main_functions(solved, [None] * (len(solved.rows) - 1))
+    bodies = trees(solved, main[main >= 0], np.flatnonzero(main >= 0))
+    index = tree_index(bodies)
+    alone = ("functions alone", on_batch(lambda b: functions(*b.utf8)))
+    matched = on_batch(lambda b: tree_matches(functions(*b.utf8), index, 0.8))
+    yield case("tree", code, matched, alone) | {"items": len(bodies.owners), "index_mb": _megabytes(index)}
+    yield case("decontaminate, HumanEval, of Python", code, decided(Decontaminate(against=["humaneval"])))
