@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from curate.benchmarks.index import Loaded
 
 CONTAMINATED: Final = "holds an item of a benchmark in `against`, which is named"
+_LIKELY: Final = "benchmark_rephrased"
+"""Of what was found: it may be chance."""
 _IDENTIFIER: Final = re.compile(r"[^\W\d]\w*")
 _SEVERAL: Final = re.compile(r"[^\W_]_+[^\W_]|[a-z][A-Z]")
 """An identifier of several words: one of a single word (``add``, ``solve``) is a word of the language, too."""
@@ -40,21 +42,23 @@ class Screened(Benchmarked, Generator):
     def unknown(
         self, texts: Sequence[str], ctx: Context, names: Sequence[str] = (), *, place: str
     ) -> list[bool]:  # fmt: skip
-        """Whether each of the texts that are asked with (and the function it is about) names no function of a benchmark.
+        """Whether each of the texts that are asked with (and the function it is about) names no function of a benchmark, nor
+        seems to be an item in other words.
 
-        Raises InputError for a text that holds an item, however it is called; ``place``: where the texts are from.
+        Raises InputError for a text that holds an item as it is; ``place``: where the texts are from.
         """
         if not self.against:
             return [True] * len(texts)
-        for text, item in zip(texts, self._held(texts, ctx), strict=True):
-            if item:
+        held = self._held(texts, ctx)
+        for text, item in zip(texts, held, strict=True):
+            if item and not item.startswith(_LIKELY):
                 raise InputError(
                     f"what is to be asked for holds an item of a benchmark, {item}: {' '.join(text.split())[:60]}",
                     place=place,
                     cure="remove it, or take the benchmark out of 'against'",
                 )
         known = _Asked.of(self.loaded(ctx))
-        named = [known.in_text(text) for text in texts]
+        named = [item is not None or known.in_text(text) for text, item in zip(texts, held, strict=True)]
         if names:
             named = [there or known.called(name) for there, name in zip(named, names, strict=True)]
         return [not there for there in named]

@@ -15,6 +15,7 @@ from curate.stages.base import Accepted, Rejected
 from curate.stages.generate_exercises import GenerateExercises
 from curate.stages.generate_textbooks import GenerateTextbooks
 from curate.stages.topics import draws
+from tests.contamination.items import reworded
 
 TOPICS = assets.find("data", "topics/python")
 PIECE = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]+|\s+")
@@ -194,6 +195,16 @@ def test_an_answer_that_is_an_item_is_rejected_and_named():
     assert result.reason == "contaminated" and "humaneval/HumanEval/0" in result.detail
     for stage in (GenerateExercises, GenerateTextbooks):
         assert "contaminated" in stage.reasons
+
+
+def test_an_item_in_other_words_is_neither_asked_for_nor_taken(tmp_path):
+    """It may be chance, so a topic that seems to be one is left out without an error."""
+    said = reworded()["humaneval/HumanEval/17"]["paraphrased"]
+    ctx = topics_of(tmp_path, {"name": "beats", "topic": "music", "task": said}, {"name": "free", "topic": "lists"})
+    assert names_asked(ctx) == {"free"}
+    result = exercise(f"```python\n{CODE.replace('Return every number doubled.', said)}```")
+    assert isinstance(result, Rejected)
+    assert result.reason == "contaminated" and "benchmark_rephrased: humaneval/HumanEval/17" in result.detail
 
 
 def test_how_near_an_answer_may_be_is_a_setting():
