@@ -14,7 +14,7 @@ from curate.benchmarks import fetch
 from curate.benchmarks.index import grammar, open_benchmarks, write_index
 from curate.benchmarks.items import Item, read_items
 from curate.benchmarks.registry import Benchmark, did_you_mean, is_items, load_registry, of_file, shipped
-from curate.errors import CurateError, RecipeError
+from curate.errors import CurateError, InputError, RecipeError
 from curate.fingerprint import file_digest, fingerprint
 from curate.store.index import FACTS
 
@@ -61,20 +61,26 @@ def named(
     raise RecipeError(f"no benchmark '{given}'", cure=did_you_mean(given, known))
 
 
-def index_of(given: str, registry: Path | None = None, base: Path | None = None) -> Path:
+def index_of(given: str, registry: Path | None = None, base: Path | None = None, *, embeddings: bool = False) -> Path:
     """The folder with the index of what a name stands for; made in the cache, unless it is there.
+
+    ``embeddings``: one that has static embeddings of prompts.
 
     Raises RecipeError, InputError or StorageError where there is none to be had.
     """
     found = named(given, registry, base)
     if found.folder is not None:
+        if embeddings and "vectors" not in open_benchmarks(found.folder).tables:
+            raise InputError(
+                "the index has no embeddings", place=str(found.folder), cure="build it again with --embeddings"
+            )
         open_benchmarks(found.folder)
         return found.folder
-    folder = fetch.cache() / ".indexes" / _key(found.benchmarks)
+    folder = fetch.cache() / ".indexes" / fingerprint(_key(found.benchmarks), embeddings)
     try:
         open_benchmarks(folder)
     except CurateError:
-        write_index(folder, sources(found.benchmarks))
+        write_index(folder, sources(found.benchmarks), embeddings=embeddings)
     return folder
 
 

@@ -2,7 +2,8 @@
 
 ``index.json`` says what is in it (see ``curate.store.index``): which version of the words and of the grammar its hashes are
 made with, and of each benchmark the name, version, licence, splits, number of items and digest. ``items.arrow`` has the
-items' names, ``words.npz``, ``trees.npz`` and ``prompts.npz`` the arrays of the layers; hashes stand in order of their values, not of the text.
+items' names, ``words.npz``, ``trees.npz`` and ``prompts.npz`` the arrays of the layers, and ``vectors.npz``, where it was
+asked for, the static embeddings of prompts; hashes stand in order of their values, not of the text.
 
 The same items give the same bytes. An index with hashes of another version is refused: it would find nothing.
 """
@@ -57,6 +58,7 @@ class Loaded:
         words: of prompts, answers, choices, tests and few-shot texts.
         trees: of the functions of solutions; None where there are none.
         prompts: stems of prompts.
+        vectors: float16[p, d]; static embeddings of the passages of ``prompts``, where all indexes have them.
         names: ``syntax.name_hash`` of the functions that the items ask for, ascending.
     """
 
@@ -66,13 +68,15 @@ class Loaded:
     words: overlap.Index
     trees: syntax.TreeIndex | None
     prompts: rephrased.RephraseIndex
+    vectors: npt.NDArray[np.float16] | None
     names: npt.NDArray[np.uint64]
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays."""
         trees = self.trees
-        arrays = [*_fields(self.words), *_fields(self.prompts), self.names]
+        vectors = [self.vectors] if self.vectors is not None else []
+        arrays = [*_fields(self.words), *_fields(self.prompts), *vectors, self.names]
         if trees is not None:
             arrays += [
                 array for part in (trees, trees.trees) for array in vars(part).values() if array is not trees.trees
@@ -92,8 +96,10 @@ def item_name(benchmark: str, item: str) -> str:
 # -- writing -------------------------------------------------------------------------------------------------
 
 
-def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) -> Index:
+def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]], *, embeddings: bool = False) -> Index:
     """Make the index of some benchmarks' items in a folder that is not there yet, or is an index.
+
+    ``embeddings``: with static embeddings of the prompts (the extra of that name).
 
     Raises InputError for a folder that is something else, StorageError where it can't be written.
     """
@@ -102,7 +108,7 @@ def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:
-            made = _write(Path(work) / "new", sources)
+            made = _write(Path(work) / "new", sources, embeddings=embeddings)
             if out.exists():
                 out.replace(Path(work) / "old")
             (Path(work) / "new").replace(out)
@@ -113,8 +119,8 @@ def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) 
     return dataclasses.replace(made, folder=out)
 
 
-def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) -> Index:
-    from curate.benchmarks.layers import prompt_layer, tree_layer, word_layer
+def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]], *, embeddings: bool) -> Index:
+    from curate.benchmarks.layers import prompt_layer, tree_layer, vector_layer, word_layer
     from curate.text.syntax import name_hash
 
     folder.mkdir()
@@ -138,16 +144,15 @@ def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]]) ->
     trees = tree_layer(items)
     write_arrays(folder / "trees.npz", vars(trees))
     write_arrays(folder / "prompts.npz", vars(prompt_layer(items)))
+    if embeddings:
+        write_arrays(folder / "vectors.npz", {"vectors": vector_layer(items)})
     names = [name_hash(item.entry_point) for item in items if item.entry_point]
     write_arrays(
         folder / "names.npz", {"names": np.unique(np.array([*names, *trees.names[trees.names > 0]], np.uint64))}
     )
     facts = [_said(benchmark, some) for benchmark, some in sources]
     tables: dict[str, tuple[TableFile, ...]] = {
-        path.stem: (TableFile(path.name, len(items), path.stat().st_size),)
-        for path in (
-            folder / f"{name}" for name in ("items.arrow", "words.npz", "trees.npz", "prompts.npz", "names.npz")
-        )
+        path.stem: (TableFile(path.name, len(items), path.stat().st_size),) for path in sorted(folder.iterdir())
     }
     content = fingerprint(STAGE, grammar(), [[said["key"], said["digest"]] for said in facts])
     index = Index(folder, STAGE, {"grammar": grammar(), "benchmarks": facts}, (), content, len(items), tables)
@@ -223,9 +228,14 @@ def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Lo
     words = overlap_joined.joined([_layer(index, "words", words_of) for index in opened], firsts)
     trees = tree_index_of([_layer(index, "trees", trees_of) for index in opened], firsts)
     prompts = rephrased_joined.joined([_layer(index, "prompts", prompts_of) for index in opened], firsts)
+    vectors = None
+    if all("vectors" in index.tables for index in opened):
+        vectors = np.concatenate([_layer(index, "vectors", lambda arrays, _: _vectors_of(arrays)) for index in opened])
+        if len(vectors) != len(prompts.item):
+            raise InputError("the index is damaged: vectors are missing", place=folders[0], cure=_AGAIN)
     names = np.unique(np.concatenate([_layer(index, "names", lambda arrays, _: _names_of(arrays)) for index in opened]))
     content = fingerprint([index.content for index in opened])
-    return Loaded(content, items, tuple(benchmarks), words, trees, prompts, names)
+    return Loaded(content, items, tuple(benchmarks), words, trees, prompts, vectors, names)
 
 
 def _items(index: Index) -> pa.StringArray:
@@ -251,3 +261,10 @@ def _names_of(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint64]:
     if names.dtype != np.uint64 or names.ndim != 1:
         raise ValueError("names has other values")
     return names
+
+
+def _vectors_of(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float16]:
+    vectors = arrays["vectors"]
+    if vectors.dtype != np.float16 or vectors.ndim != 2:
+        raise ValueError("vectors has other values")
+    return vectors

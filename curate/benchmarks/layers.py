@@ -97,6 +97,13 @@ def prompt_layer(items: Sequence[Item]) -> RephraseIndex:
     return rephrased.build([item.prompt for item in items], range(len(items)))
 
 
+def vector_layer(items: Sequence[Item]) -> npt.NDArray[np.float16]:
+    """Static embeddings of the passages of ``prompt_layer``; raises InputError where the extra is not installed."""
+    from curate.quality.rephrased_vectors import passage_vectors
+
+    return passage_vectors([item.prompt for item in items])
+
+
 def prompts_of(arrays: Arrays, items: int) -> RephraseIndex:
     """Stems of prompts from a file; raises ValueError for what is none of so many items."""
     if set(arrays) != {field.name for field in dataclasses.fields(RephraseIndex)}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,14 @@ HINT_SCORE: Final = -1.5
 """Log-odds from which a passage bears out what a function says that is too short to prove anything."""
 
 
-def find(docs: Batch, loaded: Loaded, *, rephrasings: bool = True) -> Hits:
-    """All that the rows have of any item, from the least that a setting may ask for on."""
+def find(docs: Batch, loaded: Loaded, rephrasings: Literal["off", "words", "embeddings"] = "words") -> Hits:
+    """All that the rows have of any item, from the least that a setting may ask for on.
+
+    ``rephrasings``: by what prompts in other words are known, see ``decontaminate``.
+    """
     sizes = np.diff(docs.utf8[0])
     said = _words(docs, loaded)
-    found = rephrased(docs, loaded.prompts, HINT_SCORE) if rephrasings else None
+    found = None if rephrasings == "off" else _rephrased(docs, loaded, embeddings=rephrasings == "embeddings")
     likely = [_likely(found, sizes)] if found is not None else []
     return Hits.of([said, _code(docs, loaded, sizes, said, found), *likely])
 
@@ -59,6 +62,15 @@ def _words(docs: Batch, loaded: Loaded) -> Hits:
         start=nowhere,
         stop=nowhere,
     )
+
+
+def _rephrased(docs: Batch, loaded: Loaded, *, embeddings: bool) -> Rephrasings:
+    if not embeddings:
+        return rephrased(docs, loaded.prompts, HINT_SCORE)
+    from curate.quality.rephrased_vectors import LOWEST, confirmed
+
+    assert loaded.vectors is not None
+    return confirmed(docs, rephrased(docs, loaded.prompts, LOWEST), loaded.vectors, HINT_SCORE)[0]
 
 
 def _likely(found: Rephrasings, sizes: npt.NDArray[np.int64]) -> Hits:

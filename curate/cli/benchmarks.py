@@ -169,6 +169,12 @@ def build(
             "NAME may go into an object (choices.text); a+b joins two.",
         ),
     ] = None,
+    embeddings: Annotated[
+        bool,
+        typer.Option(
+            "--embeddings", help="With static embeddings of the prompts, for 'rephrased: embeddings' in a recipe."
+        ),
+    ] = False,
     registry: Registry = None,
 ) -> None:
     """Make the index of some benchmarks: hashes of their prompts, solutions, choices and tests."""
@@ -185,7 +191,8 @@ def build(
                 f"'{name}' is an index already", cure="name it in a recipe beside others: 'against: [this, that]'"
             )
         benchmarks += found.benchmarks
-    made = write_index(out, sources(benchmarks, split, lambda line: print(line, file=sys.stderr, flush=True)))
+    items = sources(benchmarks, split, lambda line: print(line, file=sys.stderr, flush=True))
+    made = write_index(out, items, embeddings=embeddings)
     size = sum(file.size for files in made.tables.values() for file in files)
     print(f"{out}: {made.documents:,} items of {len(benchmarks):,} benchmarks, {size / 1e6:,.1f} MB, {made.short}")
 

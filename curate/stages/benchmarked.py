@@ -40,7 +40,11 @@ class Benchmarked(Stage):
 
         local = assets.locate(self.registry, base)
         registry = local if "/" in self.registry or local.is_file() else assets.find("data", self.registry)
-        return [index_of(name, registry, base).absolute() for name in self.against]
+        return [index_of(name, registry, base, embeddings=self.embeds()).absolute() for name in self.against]
+
+    def embeds(self) -> bool:
+        """Whether it needs static embeddings of prompts, too."""
+        return False
 
     def loaded(self, ctx: Context) -> Loaded:
         """The indexes as one."""
@@ -56,7 +60,7 @@ class Benchmarked(Stage):
         from curate.benchmarks.index import open_benchmarks
 
         if not folder.is_dir() and "/" not in self.registry and name.isidentifier():
-            made = index_of(name, assets.find("data", self.registry))
+            made = index_of(name, assets.find("data", self.registry), embeddings=self.embeds())
             if made.name == folder.name:
                 return made
         open_benchmarks(folder)

@@ -41,8 +41,9 @@ class Decontaminate(Benchmarked, Filter):
     on, by edit distance, or by the statements in any order. What phi-1's authors pruned by (arXiv 2306.11644, section 5.2).
 
     Layer ``rephrased``: passages that keep a prompt's names, numbers and rare words, in whatever order and form, from a
-    probability of ``likely`` on, by a logistic regression. 69 % of the prompts that models reworded are found, at a precision of 97 %
-    by documents on 49,000 real ones: docs/decisions/0025.
+    probability of ``likely`` on, by a logistic regression; with ``rephrased: embeddings`` also by what passage and prompt
+    mean. 69 % of the prompts that models reworded are found, at a precision of 97 % by documents on 49,000 real ones:
+    docs/decisions/0025.
 
     With ``verdict: cut`` the lines that hold what was found go, and the document stays if enough of it is left.
     ``hits`` has all that a document has of any item, for ``curate benchmarks report``.
@@ -97,7 +98,11 @@ class Decontaminate(Benchmarked, Filter):
     tau: float = Field(
         0.9, ge=0.8, le=1, description="match rate of a function with an item's solution from which a document goes"
     )
-    rephrased: bool = Field(default=True, description="look for rephrased prompts, too")
+    rephrased: Literal["off", "words", "embeddings"] = Field(
+        "words",
+        description="look for rephrased prompts: by names, numbers and rare words, or also by static embeddings (the extra "
+        "'embeddings')",
+    )
     likely: float = Field(
         0.73, gt=0.5, le=1, description="probability from which a passage is a prompt in other words (log-odds of 1)"
     )
@@ -107,6 +112,10 @@ class Decontaminate(Benchmarked, Filter):
     min_left_chars: int = Field(
         200, ge=0, description="characters that are left of a document after cutting, at least, or it goes"
     )
+
+    def embeds(self) -> bool:
+        """Where rephrasings are confirmed by them."""
+        return self.rephrased == "embeddings"
 
     def edits(self) -> bool:
         """Where lines are cut."""
@@ -178,9 +187,7 @@ class Decontaminate(Benchmarked, Filter):
 
         loaded = self.loaded(ctx)
         # Measured and edited at once; the batch keeps it from one to the other.
-        return docs.view(
-            f"benchmarks {loaded.content} {self.rephrased}", lambda: find(docs, loaded, rephrasings=self.rephrased)
-        )
+        return docs.view(f"benchmarks {loaded.content} {self.rephrased}", lambda: find(docs, loaded, self.rephrased))
 
     def least(self) -> Least:
         from curate.benchmarks.screen import Least

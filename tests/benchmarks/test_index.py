@@ -105,7 +105,7 @@ def test_another_grammar_is_refused(copy):
     assert "curate benchmarks build" in caught.value.cure
 
 
-@pytest.mark.parametrize("name", ["index.json", "items.arrow", "words.npz", "trees.npz", "names.npz"])
+@pytest.mark.parametrize("name", ["index.json", "items.arrow", "words.npz", "trees.npz", "prompts.npz", "names.npz"])
 def test_damage_is_named(copy, name):
     """A file that is cut short, or in which a bit is another, or that is gone."""
     path = copy / name

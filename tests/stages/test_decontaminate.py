@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 import sysconfig
@@ -102,7 +103,7 @@ def registry(folder: Path, items: list[dict], **entry) -> Decontaminate:
     fields = {"id": "task_id", "prompt": "question", "answer": "answer"}
     entry = {"file": "short.jsonl", "sha256": hashlib.sha256(data).hexdigest(), "fields": fields, **entry}
     (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "benchmarks": {"short": entry}}))
-    return Decontaminate(against=["short"], registry=str(folder))
+    return Decontaminate(against=["short"], registry=str(folder), rephrased="off")
 
 
 def test_a_third_of_an_item_and_nothing_else_is_found():
@@ -240,7 +241,21 @@ def test_prompts_in_other_words_are_found():
     assert signals["rephrased_item"] == ["humaneval/HumanEval/0", None]
     assert 0.75 <= signals["likely"][0] < 0.9999
     assert reasons([said], Decontaminate(against=["humaneval"], likely=0.9999))[0] == [None]
-    assert reasons([said], Decontaminate(against=["humaneval"], rephrased=False))[1]["likely"] == [0.0]
+    assert reasons([said], Decontaminate(against=["humaneval"], rephrased="off"))[1]["likely"] == [0.0]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wordllama") is None, reason="its extra is not installed")
+def test_embeddings_confirm_rephrasings(tmp_path):
+    """In an index that has them; another one is refused with the command that makes one."""
+    said = ITEMS[0]["prompt"].split('"""')[1].replace("Check if in given list of", "See whether, in the list of given")
+    stage = Decontaminate(against=["humaneval"], rephrased="embeddings")
+    got, signals = reasons(["Task. " + said, "nothing"], stage)
+    assert got[0] is not None
+    assert got[1] is None
+    assert signals["rephrased_item"] == ["humaneval/HumanEval/0", None]
+    plain = write_index(tmp_path / "index", sources(named("humaneval").benchmarks)).folder
+    with pytest.raises(InputError, match="build it again with --embeddings"):
+        reasons(["x"], Decontaminate(against=[str(plain)], rephrased="embeddings"))
 
 
 def test_short_functions_need_a_hint():
