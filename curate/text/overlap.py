@@ -89,7 +89,8 @@ class Overlaps:
         unit: int32[h].
         share: float32[h]; of the unit's grams, how many the row has; 1 for a ``whole`` unit, others are no hits.
         of_row: float32[h]; of the row's words, how many lie in grams of the unit.
-        run: int32[h]; words of the unit in the longest stretch that is nothing else, but for gaps of GAP words.
+        run: int32[h]; words of the unit in the longest stretch that is nothing else, but for gaps of GAP words; those of a
+            gram that the row had before don't count: a table of zeros is no run of ``[0, 0, 0, 0, 0, 0, 0, 0]``.
     """
 
     row: Ints
@@ -246,14 +247,17 @@ def _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
 
 @njit(nogil=True, cache=True)
 def _met(mine, start, length, fresh):
-    """Note a gram of a unit at ``start``: grams found, words covered, words of the run it is in and of the longest, end."""
+    """Note a gram of a unit at ``start``, ``fresh`` if the row had it not before: grams found, words covered, words of fresh
+    grams in the run it is in and in the longest, where the last gram ended, and the last fresh one."""
     stop = start + length
-    new = stop - max(start, mine[4])
     mine[0] += fresh
-    mine[1] += new
-    mine[2] = mine[2] + new if start <= mine[4] + GAP else length
+    mine[1] += stop - max(start, mine[4])
+    new = stop - max(start, mine[5]) if fresh else 0
+    mine[2] = new + (mine[2] if start <= mine[4] + GAP else 0)
     mine[3] = max(mine[3], mine[2])
     mine[4] = stop
+    if fresh:
+        mine[5] = stop
 
 
 @njit(nogil=True, cache=True)
@@ -270,7 +274,7 @@ def _hits(rows, hashes, least, matches, grams, owners_at, owners, totals, whole,
     out = np.empty((5, 64), np.int64)
     count = 0
     marks = np.full(grams, -1, np.int64)  # by gram: the row it was last seen in
-    state = np.zeros((len(totals), 5), np.int64)  # by unit: see _met
+    state = np.zeros((len(totals), 6), np.int64)  # by unit: see _met
     touched = np.empty(len(totals), np.int64)
     many = 0
     for match in range(matches.shape[1]):

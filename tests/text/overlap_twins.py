@@ -78,7 +78,9 @@ def overlap(row: list[int], unit: Unit, least: tuple[float, int, float]) -> tupl
     found = places(row, unit)
     covered = {word for first, stop in found for word in range(first, stop)}
     share = len({tuple(row[first:stop]) for first, stop in found}) / len(unit[2])
-    run = max((sum(word in covered for word in range(a, b)) for a, b in spans(row, unit)), default=0)
+    first_met = {tuple(row[first:stop]): (first, stop) for first, stop in reversed(found)}
+    fresh = {word for first, stop in first_met.values() for word in range(first, stop)}
+    run = max((sum(word in fresh for word in range(a, b)) for a, b in spans(row, unit)), default=0)
     if unit[3]:
         return (share, len(covered) / len(row), run) if share == 1 else None
     if found and (share >= least[0] or run >= least[1] or len(covered) >= least[2] * len(row)):

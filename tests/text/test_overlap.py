@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import random
 from itertools import chain
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_what_many_items_share_is_no_items_own():
 
 def test_a_third_of_an_item_that_is_all_of_a_document_is_found():
     """The share of the row says what the share of the item does not."""
-    prompt = [(7 * i + i // 9) % 64 for i in range(150)]
+    prompt = random.Random(1).choices(range(64), k=150)
     found = overlaps(view([prompt[:50], prompt[:20] + list(range(60))]), indexed([{"prompt": [prompt]}]), *LEAST)
     assert found.row.tolist() == [0, 1]
     assert found.of_row.tolist() == pytest.approx([1.0, 0.25])
@@ -123,12 +124,21 @@ def test_a_third_of_an_item_that_is_all_of_a_document_is_found():
 
 def test_a_changed_word_does_not_end_a_run():
     """A name or a number changed leaves one passage, and the words around it count."""
-    prompt = [(7 * i + i // 9) % 64 for i in range(60)]
+    prompt = random.Random(1).choices(range(63), k=60)
     row = [*prompt[:25], 63, 63, *prompt[27:]]
     index = indexed([{"prompt": [prompt]}])
     found = overlaps(view([row]), index, *LEAST)
     assert found.run.tolist() == [58]
     assert spans(view([row]), index, found).hits.tolist() == [0, 1]
+
+
+def test_a_table_of_zeros_is_no_run():
+    """What repeats one gram of an item over and over holds that gram once."""
+    zeros = [*range(1, 30), *[0] * 12, *range(30, 60)]
+    index = indexed([{"prompt": [zeros]}])
+    found = overlaps(view([[0] * 200, [61, 62, 63, *[0] * 40, *range(30, 50)]]), index, *LEAST)
+    assert found.row.tolist() == [0, 1]
+    assert found.run.tolist() == [8, 8 + 7 + 20]
 
 
 def test_an_index_is_the_same_whatever_the_order_of_texts():
