@@ -155,7 +155,7 @@ def name_hash(name: str) -> int:
 def functions(offsets: Offsets, data: Bytes) -> Functions:
     """The functions in n rows of text, whatever the text is."""
     rows, table, names, symbols, statements, hashes, filled = found_functions(offsets, data)
-    many, some, count = filled.tolist()
+    many, some, count = filled[:3].tolist()
     # Copies: what was not written of the arrays is not kept.
     start, stop, head, body, end, first, last, depth = table[:count].T.copy()
     name, signature = names[:count].T.copy()

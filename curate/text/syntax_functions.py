@@ -9,7 +9,7 @@ Strings of several lines are gone through in the same way afterwards.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,23 +17,22 @@ from numba import njit
 from curate.text.hashing import mix64
 from curate.text.ngrams import BASE
 from curate.text.syntax_lexemes import KIND, LINE, SPACE, fenced, heads, inner, line_start
-from curate.text.syntax_statement import (
+from curate.text.syntax_statement import BLOCK, MOST_TOKENS, SEMICOLON, read_statement
+from curate.text.syntax_symbols import CLOSE
+from curate.text.syntax_tokens import (
     BAD,
-    BLOCK,
     CONTENT,
     COUNT,
     DEF,
     DROPPED,
     END,
-    MOST_TOKENS,
     NAME_HASH,
     RETURNS,
-    SEMICOLON,
     SIGNATURE,
+    STATE,
     STRINGS,
-    read_statement,
+    Work,
 )
-from curate.text.syntax_symbols import CLOSE
 
 __all__ = ["found_functions"]
 
@@ -43,10 +42,29 @@ _MOST_LEVELS: Final = 3
 """Strings within strings that are gone through."""
 # Columns of the functions that are found.
 _START, _STOP, _HEAD, _BODY, _LAST, _FIRST_STATEMENT, _LAST_STATEMENT, _DEPTH = range(8)
-# Of each open block.
-_OF_HEAD, _OF_BODY, _RETURNED = range(3)
-# Where the outputs are filled to.
-_TOKENS, _STATEMENTS, _FUNCTIONS = range(3)
+# Of each open block: columns of its head and of its body, -1 before it has one; whether it returned; the number of the
+# function that it is the body of, or -1.
+_OF_HEAD, _OF_BODY, _RETURNED, _FUNCTION = range(4)
+# What is found, how many of each; the blocks that are open; the outermost of them that is a function's body, or -1; where
+# the last statement ended, in the row; whether one returned outside of all blocks.
+_TOKENS, _STATEMENTS, _FUNCTIONS, _HELD, _INSIDE, _ENDS, _OVER = range(7)
+
+
+class Found(NamedTuple):
+    """What is found, see ``found_functions``, and what is open.
+
+    Attributes:
+        blocks: int64[_MOST_BLOCKS, 4].
+        now: int64[7].
+    """
+
+    symbols: np.ndarray
+    statements: np.ndarray
+    hashes: np.ndarray
+    functions: np.ndarray
+    names: np.ndarray
+    blocks: np.ndarray
+    now: np.ndarray
 
 
 @inner
@@ -80,134 +98,151 @@ def _next_line(data, at, stop):
 
 
 @inner
-def _hash(tokens, count):
-    value = np.uint64(count)
-    for i in range(count):
-        value = value * BASE + np.uint64(tokens[i]) + np.uint64(1)
-    return mix64(value)
+def _function(found, start, head, depth, name, signature):
+    """Begin a function; its number."""
+    now = found.now
+    number = now[_FUNCTIONS]
+    now[_FUNCTIONS] += 1
+    found.functions[number, _START] = start
+    found.functions[number, _HEAD] = head
+    found.functions[number, _BODY] = now[_TOKENS]
+    found.functions[number, _FIRST_STATEMENT] = now[_STATEMENTS]
+    found.functions[number, _DEPTH] = depth
+    found.names[number, 0] = np.uint64(name)
+    found.names[number, 1] = np.uint64(signature)
+    return number
 
 
 @inner
-def _close(columns, opened, held, column, out, filled, functions, ends):
-    """Close the blocks whose heads are at this column or further in; returns how many stay open.
+def _ended(found, number, symbols):
+    found.functions[number, _LAST] = symbols
+    found.functions[number, _LAST_STATEMENT] = found.now[_STATEMENTS]
+    found.functions[number, _STOP] = found.now[_ENDS]
 
-    So is a block whose body is further in, and a function whose body has returned there: what follows is none of it.
+
+@inner
+def _close(found, column):
+    """Close the blocks that a line at this column is no part of: whose heads are there or further in, whose bodies are
+    further in, or that have returned: what follows is none of it.
+
     A function ends with its last statement; the ends of its own last blocks are not part of it.
     """
-    last = filled[_TOKENS]
+    now, blocks = found.now, found.blocks
+    last = now[_TOKENS]
+    held = now[_HELD]
     while held and (
-        columns[held - 1, _OF_HEAD] >= column or columns[held - 1, _OF_BODY] > column or columns[held - 1, _RETURNED]
+        blocks[held - 1, _OF_HEAD] >= column or blocks[held - 1, _OF_BODY] > column or blocks[held - 1, _RETURNED]
     ):
         held -= 1
-        if opened[held] >= 0:
-            functions[opened[held], _LAST] = last
-            functions[opened[held], _LAST_STATEMENT] = filled[_STATEMENTS]
-            functions[opened[held], _STOP] = ends
-        out[filled[_TOKENS]] = np.uint32(CLOSE)
-        filled[_TOKENS] += 1
-    return held
+        if blocks[held, _FUNCTION] >= 0:
+            _ended(found, blocks[held, _FUNCTION], last)
+        found.symbols[now[_TOKENS]] = np.uint32(CLOSE)
+        now[_TOKENS] += 1
+    now[_HELD] = held
+    if now[_INSIDE] >= held:
+        now[_INSIDE] = -1
 
 
 @inner
-def _region(
-    data, base, at, first, column, stop, marks, held_marks, headless, whole,
-    out, statements, hashes, functions, names, strings, filled, work, columns, opened, info,
-):  # fmt: skip
+def _keep(found, work):
+    """Add a statement to what is found, unless it is to be dropped; returns its first symbol's place."""
+    now, count = found.now, work.state[COUNT]
+    begin = now[_TOKENS]
+    if count and not work.state[DROPPED]:
+        value = np.uint64(count)
+        for i in range(count):
+            found.symbols[begin + i] = work.tokens[i]
+            value = value * BASE + np.uint64(work.tokens[i]) + np.uint64(1)
+        now[_TOKENS] += count
+        found.statements[now[_STATEMENTS], 0] = begin
+        found.statements[now[_STATEMENTS], 1] = now[_HELD]
+        found.statements[now[_STATEMENTS], 2] = count
+        found.hashes[now[_STATEMENTS]] = mix64(value)
+        now[_STATEMENTS] += 1
+    return begin
+
+
+@inner
+def _open(found, state, start, head, column):
+    """Open the block that follows a statement; ``column``: of its head."""
+    now, held = found.now, found.now[_HELD]
+    if held == _MOST_BLOCKS:
+        return
+    found.blocks[held, _OF_HEAD] = column
+    found.blocks[held, _OF_BODY] = -1
+    found.blocks[held, _RETURNED] = 0
+    found.blocks[held, _FUNCTION] = -1
+    if state[DEF]:
+        found.blocks[held, _FUNCTION] = _function(found, start, head, held + 1, state[NAME_HASH], state[SIGNATURE])
+        if now[_INSIDE] < 0:
+            now[_INSIDE] = held
+    now[_HELD] += 1
+
+
+@inner
+def _line(data, base, line, at, column, stop, held, lone, found, work):
+    """Read the statements that begin on the line at ``line``, the first at ``at``; returns where the next line begins."""
+    now, blocks, state = found.now, found.blocks, work.state
+    inner_column = column
+    while True:
+        begin = at
+        strings = state[STRINGS]
+        at = read_statement(data, at, stop, held, lone and now[_INSIDE] < 0, work)
+        if state[BAD]:
+            if lone and now[_INSIDE] < 0 and state[STRINGS] > strings:
+                # Quotes in the middle of a text may as well be the end of one string and the begin of another.
+                state[STRINGS] = strings
+                at = begin
+            return _next_line(data, max(at - 1, begin), stop)
+        if state[CONTENT] > begin:
+            now[_ENDS] = state[CONTENT] - base
+        head = _keep(found, work)
+        if state[RETURNS] and inner_column == column:
+            if now[_HELD] == 0:
+                now[_OVER] = 1
+            elif blocks[now[_HELD] - 1, _FUNCTION] >= 0:
+                blocks[now[_HELD] - 1, _RETURNED] = 1
+        if state[END] == BLOCK:
+            _open(found, state, line - base, head, inner_column)
+        elif state[END] != SEMICOLON:
+            return at
+        # What follows on the line is in the block that it opened.
+        inner_column += state[END] == BLOCK
+        while at < stop and KIND[data[at]] == SPACE:
+            at += 1
+        if at >= stop or data[at] == 10 or data[at] == 35:
+            return _next_line(data, at, stop)
+
+
+@inner
+def _region(data, base, at, first, column, stop, held, headless, whole, found, work):
     """Read Python from the statement at ``first`` on, whose line begins at ``at``, to a line that is no further in.
 
-    headless: what begins is no def. whole: a text begins with it, or what a fence encloses. Both end at the first
-    statement that is no Python.
+    held: how many marks stand before each line. headless: what begins is no def. whole: a text begins with it, or what a
+    fence encloses. All end at the first statement that is no Python.
 
     Returns (the line at which it ended, whether an empty line stands before it, whether it is no Python to its end).
     """
-    tokens, brackets, lambdas = work
+    now = found.now
     outer = column
-    failed = empty = returned = begun = False
-    held = 0
-    inside = -1  # the block of the outermost function that is open
-    ends = first - base
-    mine = -1
-    if headless:
-        mine = filled[_FUNCTIONS]
-        filled[_FUNCTIONS] += 1
-        functions[mine, _START] = at - base
-        functions[mine, _HEAD] = functions[mine, _BODY] = filled[_TOKENS]
-        functions[mine, _FIRST_STATEMENT] = filled[_STATEMENTS]
-        functions[mine, _DEPTH] = 0
-        names[mine, 0] = names[mine, 1] = 0
+    empty = begun = False
+    now[_HELD] = now[_OVER] = 0
+    now[_INSIDE] = -1
+    now[_ENDS] = first - base
+    mine = _function(found, at - base, now[_TOKENS], 0, 0, 0) if headless else -1
     while True:
-        line = at
-        held = _close(columns, opened, held, column, out, filled, functions, ends)
-        inside = inside if inside < held else -1
-        if held == 0 and (returned or (begun and not headless)):
+        _close(found, column)
+        if now[_HELD] == 0 and (now[_OVER] or (begun and not headless)):
             break
         begun = True
-        if held and columns[held - 1, _OF_BODY] < 0:
-            columns[held - 1, _OF_BODY] = column
-        at = first
-        inner = column
-        while True:
-            begin = at
-            many = info[STRINGS]
-            # A string of several lines in the middle of a text may be the end of one and the begin of another.
-            lone = headless and inside < 0 and not whole
-            at = read_statement(data, at, stop, marks, held_marks, lone, tokens, brackets, lambdas, strings, info)
-            count = info[COUNT]
-            if info[BAD]:
-                if lone and info[STRINGS] > many:
-                    info[STRINGS] = many
-                    at = begin
-                break
-            if info[CONTENT] > begin:
-                ends = info[CONTENT] - base
-            started = filled[_TOKENS]
-            if count and not info[DROPPED]:
-                for i in range(count):
-                    out[started + i] = tokens[i]
-                filled[_TOKENS] += count
-                statements[filled[_STATEMENTS], 0] = started
-                statements[filled[_STATEMENTS], 1] = held
-                statements[filled[_STATEMENTS], 2] = count
-                hashes[filled[_STATEMENTS]] = _hash(tokens, count)
-                filled[_STATEMENTS] += 1
-            if info[RETURNS] and inner == column:
-                if held and opened[held - 1] >= 0:
-                    columns[held - 1, _RETURNED] = 1
-                returned = held == 0
-            if info[END] == BLOCK and held < _MOST_BLOCKS:
-                opened[held] = -1
-                if info[DEF]:
-                    number = filled[_FUNCTIONS]
-                    filled[_FUNCTIONS] += 1
-                    opened[held] = number
-                    inside = held if inside < 0 else inside
-                    functions[number, _START] = line - base
-                    functions[number, _HEAD] = started
-                    functions[number, _BODY] = filled[_TOKENS]
-                    functions[number, _FIRST_STATEMENT] = filled[_STATEMENTS]
-                    functions[number, _DEPTH] = held + 1
-                    names[number, 0] = np.uint64(info[NAME_HASH])
-                    names[number, 1] = np.uint64(info[SIGNATURE])
-                columns[held, _OF_HEAD] = inner
-                columns[held, _OF_BODY] = -1
-                columns[held, _RETURNED] = 0
-                held += 1
-            if info[END] != BLOCK and info[END] != SEMICOLON:
-                break
-            # What follows on the line is in the block that it opened.
-            inner += info[END] == BLOCK
-            while at < stop and KIND[data[at]] == SPACE:
-                at += 1
-            if at >= stop or data[at] == 10 or data[at] == 35:
-                at = _next_line(data, at, stop)
-                break
+        if now[_HELD] and found.blocks[now[_HELD] - 1, _OF_BODY] < 0:
+            found.blocks[now[_HELD] - 1, _OF_BODY] = column
+        at = _line(data, base, at, first, column, stop, held, headless and not whole, found, work)
         empty = False
-        if info[BAD]:
-            at = _next_line(data, max(at - 1, begin), stop)
-            failed = True
+        if work.state[BAD]:
             break
         while at < stop:
-            first, column, same = line_start(data, at, stop, marks, held_marks)
+            first, column, same = line_start(data, at, stop, work.marks, held)
             if first < stop and data[first] != 10 and data[first] != 35:
                 break
             empty |= first < stop and data[first] == 10
@@ -216,28 +251,23 @@ def _region(
             break
         if column < outer or (column == outer and not headless):
             break
-        if held_marks == 0 and (data[first] == 62 or data[first] == 124):
+        if held == 0 and (data[first] == 62 or data[first] == 124):
             break
-    last = filled[_TOKENS]
-    filled_statements = filled[_STATEMENTS]
-    _close(columns, opened, held, 0, out, filled, functions, ends)
     if headless:
-        functions[mine, _STOP] = ends
-        functions[mine, _LAST] = last
-        functions[mine, _LAST_STATEMENT] = filled_statements
-    return at, empty, failed
+        _ended(found, mine, now[_TOKENS])
+    _close(found, 0)
+    return at, empty, work.state[BAD] != 0
 
 
 @inner
-def _scan(
-    data, base, at, stop, out, statements, hashes, functions, names, strings, filled, work, columns, opened, info, marks
-):
+def _scan(data, base, at, stop, found, work):
     """Find the functions in ``data[at:stop]``, strings not gone into."""
-    empty = fence = True
+    now = found.now
+    tokens, statements, functions = now[_TOKENS], now[_STATEMENTS], now[_FUNCTIONS]
     begins = at == base
-    tokens_before, statements_before, functions_before = filled
+    empty = fence = True
     while at < stop:
-        first, column, held = _marks(data, at, stop, marks)
+        first, column, held = _marks(data, at, stop, work.marks)
         if first >= stop or data[first] == 10:
             empty |= held == 0
             at = first + 1
@@ -248,15 +278,11 @@ def _scan(
             continue
         head = heads(data, first, stop) == 2
         if head or (empty and held == 0 and (fence or column > 0) and KIND[data[first]] != LINE):
-            at, empty, failed = _region(
-                data, base, at, first, column, stop, marks, held, not head, fence,
-                out, statements, hashes, functions, names, strings, filled, work, columns, opened, info,
-            )  # fmt: skip
+            at, empty, failed = _region(data, base, at, first, column, stop, held, not head, fence, found, work)
             if failed and begins:
                 # What was taken for strings may be none: once more, from def to def.
-                filled[_TOKENS], filled[_STATEMENTS] = tokens_before, statements_before
-                filled[_FUNCTIONS] = functions_before
-                info[STRINGS] = 0
+                now[_TOKENS], now[_STATEMENTS], now[_FUNCTIONS] = tokens, statements, functions
+                work.state[STRINGS] = 0
                 at = base
                 empty = False
         else:
@@ -267,43 +293,44 @@ def _scan(
 
 @njit(nogil=True, cache=True)
 def found_functions(offsets, data):
-    """(rows int64[n + 1], functions int64[f, 8], names uint64[f, 2], symbols uint32[t], statements int64[s, 3], hashes uint64[s],
-    how many symbols, statements and functions there are, int64[3]): the arrays are longer than that.
+    """(rows int64[n + 1], functions int64[f, 8], names uint64[f, 2], symbols uint32[t], statements int64[s, 3], hashes
+    uint64[s], how many symbols, statements and functions there are, int64[7]): the arrays are longer than that.
 
     Each function's columns: begin and end in its row's text; its first symbol, the first of its body, and the end; its
-    first statement and the end; its depth of blocks; the hashes of its name and of its parameters. Each statement's: its first symbol, its depth of blocks, its symbols.
+    first statement and the end; its depth of blocks. Its names: hashes of its name and of its parameters. Each statement's
+    columns: its first symbol, its depth of blocks, its symbols.
     """
     count = len(offsets) - 1
     size = offsets[count] - offsets[0]
     # No byte gives more than one symbol, a statement has two bytes: memory that is not written is not there.
-    out = np.empty(size + 2 * count + 8, np.uint32)
-    statements = np.empty((size // 2 + count + 8, 3), np.int64)
-    hashes = np.empty(size // 2 + count + 8, np.uint64)
-    functions = np.empty((size // 2 + count + 8, 8), np.int64)
-    names = np.empty((size // 2 + count + 8, 2), np.uint64)
-    strings = np.empty((size // 6 + 8, 2), np.int64)
+    most = size // 2 + count + 8
+    found = Found(
+        np.empty(size + 2 * count + 8, np.uint32),
+        np.empty((most, 3), np.int64),
+        np.empty(most, np.uint64),
+        np.empty((most, 8), np.int64),
+        np.empty((most, 2), np.uint64),
+        np.empty((_MOST_BLOCKS, 4), np.int64),
+        np.zeros(7, np.int64),
+    )
+    work = Work(
+        np.empty(MOST_TOKENS, np.uint32),
+        np.empty(256, np.uint8),
+        np.empty(256, np.uint8),
+        np.empty((size // 6 + 8, 2), np.int64),
+        np.zeros(8, np.uint8),
+        np.zeros(STATE, np.int64),
+    )
     rows = np.zeros(count + 1, np.int64)
-    filled = np.zeros(3, np.int64)
-    work = (np.empty(MOST_TOKENS, np.uint32), np.empty(256, np.uint8), np.empty(256, np.uint8))
-    columns = np.empty((_MOST_BLOCKS, 3), np.int64)
-    opened = np.empty(_MOST_BLOCKS, np.int64)
-    info = np.zeros(10, np.int64)
-    marks = np.zeros(8, np.uint8)
     for row in range(count):
         base = offsets[row]
-        info[STRINGS] = 0
-        _scan(
-            data, base, base, offsets[row + 1],
-            out, statements, hashes, functions, names, strings, filled, work, columns, opened, info, marks,
-        )  # fmt: skip
+        work.state[STRINGS] = 0
+        _scan(data, base, base, offsets[row + 1], found, work)
         done = 0
         for _ in range(_MOST_LEVELS):
-            until = info[STRINGS]
+            until = work.state[STRINGS]
             for i in range(done, until):
-                _scan(
-                    data, base, strings[i, 0], strings[i, 1],
-                    out, statements, hashes, functions, names, strings, filled, work, columns, opened, info, marks,
-                )  # fmt: skip
+                _scan(data, base, work.strings[i, 0], work.strings[i, 1], found, work)
             done = until
-        rows[row + 1] = filled[_FUNCTIONS]
-    return rows, functions, names, out, statements, hashes, filled
+        rows[row + 1] = found.now[_FUNCTIONS]
+    return rows, found.functions, found.names, found.symbols, found.statements, found.hashes, found.now
