@@ -135,7 +135,7 @@ class Least:
     run: int = 32
     of_document: float = 0.8
     tau: float = 0.9
-    likely: float = 0.73
+    likely: float = 0.62
 
     def counted(self, hits: Hits) -> npt.NDArray[np.bool_]:
         """bool[h]."""

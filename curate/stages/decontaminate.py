@@ -104,7 +104,7 @@ class Decontaminate(Benchmarked, Filter):
         "'embeddings')",
     )
     likely: float = Field(
-        0.73, gt=0.5, le=1, description="probability from which a passage is a prompt in other words (log-odds of 1)"
+        0.62, gt=0.5, le=1, description="probability from which a passage is a prompt in other words (log-odds of 0.5)"
     )
     verdict: Literal["drop", "cut"] = Field(
         "drop", description="what becomes of a document: it goes, or the lines with items do"
