@@ -103,7 +103,7 @@ def registry(folder: Path, items: list[dict], **entry) -> Decontaminate:
     fields = {"id": "task_id", "prompt": "question", "answer": "answer"}
     entry = {"file": "short.jsonl", "sha256": hashlib.sha256(data).hexdigest(), "fields": fields, **entry}
     (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "benchmarks": {"short": entry}}))
-    return Decontaminate(against=["short"], registry=str(folder), rephrased="off")
+    return Decontaminate(against=["short"], registry=str(folder))
 
 
 def test_a_third_of_an_item_and_nothing_else_is_found():
