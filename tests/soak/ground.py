@@ -210,8 +210,12 @@ def _ids(store: Path | str) -> list[bytes]:
 
 def _names(store: Path | str) -> set[str]:
     """Files of a store that a run made of its inputs, without the digits that are each attempt's own."""
-    folders = ("steps", "signals", "pieces")
-    return {re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", e.key) for name in folders for e in Store(store).list(name)}
+    keys = [e.key for name in ("steps", "signals", "pieces") for e in Store(store).list(name)]
+    # An index's folder is named after its files.
+    indexes = [key.rpartition("/")[0] for key in keys if key.endswith("/index.json")]
+    for folder in indexes:
+        keys = [key.replace(folder, f"{folder.rpartition('/')[0]}/index") for key in keys]
+    return {re.sub(r"-[0-9a-f]{12}(?=[./]|$)", "", key) for key in keys}
 
 
 def _statements(store: Path | str) -> dict[str, float]:
