@@ -162,7 +162,6 @@ def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]], *,
 
 def _said(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
     """What ``index.json`` says of a benchmark."""
-    meant = [[i.id, i.split, i.prompt, i.answer, i.test, i.entry_point, list(i.choices), i.few_shot] for i in items]
     return {
         "key": benchmark.key,
         "name": benchmark.title,
@@ -172,8 +171,15 @@ def _said(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
         "source": benchmark.source,
         "splits": sorted({item.split for item in items}),
         "items": len(items),
-        "digest": fingerprint(meant),
+        "digest": digest_of(items),
     }
+
+
+def digest_of(items: Sequence[Item]) -> str:
+    """32 hex digits that stand for all that some items say."""
+    return fingerprint(
+        [[i.id, i.split, i.prompt, i.answer, i.test, i.entry_point, list(i.choices), i.few_shot] for i in items]
+    )
 
 
 # -- reading -------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from curate.text.rephrased import Rephrasings, rephrased
 from curate.text.syntax import FEWEST, SHORTEST, Matches, functions, tree_matches
 
 __all__ = [
-    "CODE", "HIT", "LAYERS", "MOSTLY_RUN", "REPHRASED", "WORDS", "Hits", "Least", "find", "lines_of", "parts", "screen",
-    "spans_of",
+    "CODE", "HIT", "LAYERS", "MOSTLY_RUN", "REPHRASED", "WORDS", "Hits", "Least", "find", "lines_of", "parts", "reworded",
+    "screen", "spans_of",
 ]  # fmt: skip
 
 LEAST_TAU: Final = 0.8
@@ -44,6 +44,11 @@ def find(docs: Batch, loaded: Loaded, rephrasings: Literal["off", "words", "embe
     found = None if rephrasings == "off" else _rephrased(docs, loaded, embeddings=rephrasings == "embeddings")
     likely = [_likely(found, sizes)] if found is not None else []
     return Hits.of([said, _code(docs, loaded, sizes, said, found), *likely])
+
+
+def reworded(docs: Batch, loaded: Loaded, *, embeddings: bool) -> Hits:
+    """What ``find`` finds by layer REPHRASED."""
+    return _likely(_rephrased(docs, loaded, embeddings=embeddings), np.diff(docs.utf8[0]))
 
 
 def _words(docs: Batch, loaded: Loaded) -> Hits:

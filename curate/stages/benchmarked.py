@@ -38,9 +38,13 @@ class Benchmarked(Stage):
         """Indexes of ``against``, in order; those that are not there are made. ``base``: where the recipe is."""
         from curate.benchmarks.against import index_of
 
-        local = assets.locate(self.registry, base)
-        registry = local if "/" in self.registry or local.is_file() else assets.find("data", self.registry)
+        registry = self.registry_at(base)
         return [index_of(name, registry, base, embeddings=self.embeds()).absolute() for name in self.against]
+
+    def registry_at(self, base: Path | None = None) -> Path:
+        """Where the registry is."""
+        local = assets.locate(self.registry, base)
+        return local if "/" in self.registry or local.is_file() else assets.find("data", self.registry)
 
     def embeds(self) -> bool:
         """Whether it needs static embeddings of prompts, too."""

@@ -18,7 +18,7 @@ are wide on purpose: what they take wrongly costs a sentence of a few thousand. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,29 +96,32 @@ class View:
     masked: int
 
 
-def view(text: str, limit: int, *, masked: bool = True) -> View:
-    """The first ``limit`` characters of a document as a judge may see them; marks go whether ``masked`` or not."""
+def view(text: str, limit: int, *, masked: bool = True, more: Sequence[re.Pattern[str]] = ()) -> View:
+    """The first ``limit`` characters of a document as a judge may see them; marks go whether ``masked`` or not.
+
+    ``more``: rules beside those of scores, for a judge who is asked something else.
+    """
     # More than is shown is looked at: what goes makes room, and a sentence is not torn apart by the cut.
     text = _UNSEEN.sub("", text[: limit + LOOK_AHEAD])
     text, marks = _without(text, [m.span() for m in _MARKS.finditer(text)])
-    text, count = mask(text) if masked else (text, 0)
+    text, count = mask(text, more) if masked else (text, 0)
     return View(_OPENINGS.sub("(", text)[:limit].strip("\n"), count + marks)
 
 
-def mask(text: str) -> tuple[str, int]:
+def mask(text: str, more: Sequence[re.Pattern[str]] = ()) -> tuple[str, int]:
     """The text without sentences (or what of them is in one line) that speak to a judge, and how many those are.
 
     A sentence that goes on in the next line of its paragraph or comment is looked at as a whole, too, and its rest goes
     with it.
     """
     pieces = list(_pieces(text))
-    hit = [_speaks(text[start:stop]) for start, stop in pieces]
+    hit = [_speaks(text[start:stop], more) for start, stop in pieces]
     for i in range(len(pieces) - 1):
         (start, middle), (after, stop) = pieces[i], pieces[i + 1]
         if hit[i + 1] or not _goes_on(text[start:middle], text[middle:after], text[after:stop]):
             continue
         rest = text[after:stop]
-        if hit[i] or _speaks(text[start:middle] + " " + rest[_comment(rest) :]):
+        if hit[i] or _speaks(text[start:middle] + " " + rest[_comment(rest) :], more):
             hit[i] = hit[i + 1] = True
     return _without(text, [piece for piece, found in zip(pieces, hit, strict=True) if found])
 
@@ -183,5 +186,5 @@ def _comment(line: str) -> int:
     return match.end() if match else 0
 
 
-def _speaks(piece: str) -> bool:
-    return any(rule.search(piece) for rule in _RULES)
+def _speaks(piece: str, more: Sequence[re.Pattern[str]]) -> bool:
+    return any(rule.search(piece) for rule in (*_RULES, *more))

@@ -37,6 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dedup.lines": {"least": 2},
     "dedup.paragraphs": {"least": 2},
     "dedup.semantic": {"column": "number.vector"},
+    "judge.rephrased": {"against": ["humaneval"]},
     "label.contrast": {"positive": ["test"], "negative": ["other"]},
     "label.file": {"labels": "tiny"},
     "score.classifier": {"classifier": "tiny"},
