@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.text.overlap_units import PARTS
-
 LAYERS: Final = ("words", "code", "rephrased")
 """What a hit was found by: word n-grams (``curate.text.overlap``), functions in normal form (``curate.text.syntax``), names,
 numbers and rare words (``curate.text.rephrased``)."""
@@ -124,6 +122,8 @@ class Hits:
 
 def parts() -> tuple[str, ...]:
     """Names of the parts of items: those of words, and the solution's function."""
+    from curate.text.overlap_units import PARTS  # kernels: a stage that only names signals does without
+
     return (*PARTS, "solution")
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from curate.benchmarks.hits import CODE, HIT, MOSTLY_RUN, REPHRASED, WORDS, Least, parts
 from curate.fingerprint import fingerprint
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.benchmarked import Benchmarked
@@ -19,7 +20,7 @@ from curate.text.batch import Batch
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from curate.benchmarks.screen import Hits, Least
+    from curate.benchmarks.hits import Hits
 
 
 @register("decontaminate")
@@ -76,18 +77,7 @@ class Decontaminate(Benchmarked, Filter):
         "rephrased_item": pa.string(),
         "likely": pa.float32(),
         "left_chars": pa.int64(),
-        "hits": pa.list_(
-            pa.struct(
-                [
-                    ("item", pa.string()),
-                    ("layer", pa.string()),
-                    ("part", pa.string()),
-                    ("strength", pa.float32()),
-                    ("run", pa.int32()),
-                    ("of_document", pa.float32()),
-                ]
-            )
-        ),
+        "hits": pa.list_(HIT),
     }
 
     containment: float = Field(0.3, gt=0, le=1, description="share of an item's n-grams from which a document goes")
@@ -133,11 +123,9 @@ class Decontaminate(Benchmarked, Filter):
         largest share, ``containment`` float32 (that share of the part's n-grams); of any hit ``of_document`` float32 (share
         of the row's words, where 13 in a row are the item's), ``run`` int32 (words in a row), ``exact`` bool (a part of
         which only all counts); ``code_item`` string and ``tau`` float32 of the function that is most like a solution;
-        ``rephrased_item`` string and ``likely`` float32 (a probability) of the passage that is most like a prompt. Null or 0 where there is little of any. ``left_chars`` int64: characters
-        without the lines that would be cut; null unless they are. ``hits``: list of ``screen.HIT``.
+        ``rephrased_item`` string and ``likely`` float32 (a probability) of the passage that is most like a prompt. Null or 0 where there is
+        little of any. ``left_chars`` int64: characters without the lines that would be cut; null unless they are. ``hits``: list of ``HIT``.
         """
-        from curate.benchmarks.screen import CODE, MOSTLY_RUN, REPHRASED, WORDS, parts
-
         hits, loaded = self._hits(docs, ctx), self.loaded(ctx)
         rows = len(docs)
         words, code, likely = (hits.take(hits.layer == layer) for layer in (WORDS, CODE, REPHRASED))
@@ -153,7 +141,7 @@ class Decontaminate(Benchmarked, Filter):
             "rephrased_item": loaded.items.take(_first(likely.item, likely.row, rows)),
             "likely": _most(likely.strength, likely.row, rows),
             "left_chars": self._left(docs, ctx),
-            "hits": hits.lists(rows, loaded.items).cast(self.signals["hits"]),
+            "hits": hits.lists(rows, loaded.items),
         }
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
@@ -190,8 +178,6 @@ class Decontaminate(Benchmarked, Filter):
         return docs.view(f"benchmarks {loaded.content} {self.rephrased}", lambda: find(docs, loaded, self.rephrased))
 
     def least(self) -> Least:
-        from curate.benchmarks.screen import Least
-
         return Least(self.containment, self.run, self.of_document, self.tau, self.likely)
 
     def _left(self, docs: Batch, ctx: Context) -> pa.Array:
