@@ -55,7 +55,7 @@ def test_splits_and_partitions(
         assert len(list((tmp_path / "run").glob("pieces/*/receipts/*.0.json"))) == 2, "one-frame zst and gz are cut"
 
 
-@pytest.mark.parametrize(("workers", "split_mb", "partitions"), [(1, 64, 5), (2, 0.5, 1), (4, 64, 3)])
+@pytest.mark.parametrize(("workers", "split_mb", "partitions"), [(2, 0.5, 1), (4, 64, 5)])
 def test_workers(
     curate: Curate, recipe: Path, reference: Path, tmp_path: Path, workers: int, split_mb: float, partitions: int
 ) -> None:

