@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,7 @@ class Against:
         return cls(Decontaminate(against=[str(made.folder)]), CONTEXT)
 
     @classmethod
+    @cache
     def humaneval(cls) -> Against:
         """Against the shipped benchmark."""
         return cls(Decontaminate(against=["humaneval"]), CONTEXT)

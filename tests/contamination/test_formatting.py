@@ -16,7 +16,6 @@ from tests.contamination.found import Against
 from tests.contamination.items import humaneval
 
 ITEMS = humaneval()
-STAGE = Against.humaneval()
 OTHERS = ["\n\n".join(blocks) for blocks in documents()["code file"]][:6]
 UNITS = (" ", "  ", "    ", "\t", "        ")
 ENDS = ("\n", "\r\n", "  \n", "\n\n")
@@ -77,7 +76,7 @@ def test_layout_of_code_changes_no_verdict(data):
     changed = [quoted(source) for source in sources] if data.draw(st.booleans()) else sources
     changed = [spaced(text) for text in changed] if data.draw(st.booleans()) else changed
     changed = [indented(text, unit, end) for text in changed]
-    before, after = STAGE.found(sources), STAGE.found(changed)
+    before, after = Against.humaneval().found(sources), Against.humaneval().found(changed)
     assert after.any.tolist() == before.any.tolist() == [True] * 8 + [False] * len(OTHERS)
     assert all(b[0] in a for a, b in zip(after.items[:8], before.items[:8], strict=True))
 
@@ -95,6 +94,6 @@ def test_case_signs_and_escapes_change_no_verdict(data):
         words = case(re.sub(r"[^\w]+", lambda _, s=sign: s, text))
         escape = data.draw(st.sampled_from([str, json.dumps, html.escape, repr]))
         changed.append(escape(words))
-    before, after = STAGE.found(texts), STAGE.found(changed)
+    before, after = Against.humaneval().found(texts), Against.humaneval().found(changed)
     assert after.any.tolist() == before.any.tolist() == [True] * 8 + [False] * len(OTHERS)
     assert all(b[0] in a for a, b in zip(after.items[:8], before.items[:8], strict=True))

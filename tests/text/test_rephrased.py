@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,6 @@ STORIES = [
     "Marta had 17 marbles and her cousin Ivo had 5 fewer. They lost a third of all of them in the canal. How many are left?",
     "A baker in Lisbon bakes 240 custard tarts a day and sells them in boxes of 6 for $9. What does she earn in a week?",
 ]
-INDEX = r.build(PROMPTS + STORIES, range(166))
 FILLER = (Path(sysconfig.get_paths()["stdlib"]) / "textwrap.py").read_text(encoding="utf-8")
 REPHRASED = {
     0: "Given numbers, tell whether any two in the list are closer to each other than a given threshold. "
@@ -48,8 +48,14 @@ REPHRASED = {
 }
 
 
+@cache
+def index() -> r.RephraseIndex:
+    """Of HumanEval's prompts and the stories."""
+    return r.build(PROMPTS + STORIES, range(166))
+
+
 def of(*texts: str, least: float = 0.0) -> r.Rephrasings:
-    return r.rephrased(Batch.of(pa.array(texts, pa.large_string())), INDEX, least)
+    return r.rephrased(Batch.of(pa.array(texts, pa.large_string())), index(), least)
 
 
 def stem(word: str) -> bytes:
@@ -176,19 +182,19 @@ def test_a_window_is_the_one_that_carries_most(row, wanted, size):
 def test_features_are_what_they_say():
     """Of the prompts' rephrasings, by sets of stems within the window."""
     texts = list(REPHRASED.values())
-    found = of(*texts, least=-100.0)
+    found, built = of(*texts, least=-100.0), index()
     assert len(found.row) >= 5
     for k in range(len(found.row)):
         window = texts[found.row[k]].encode()[found.starts[k] : found.stops[k]].decode()
         text = buffers(pa.array([window], pa.large_string()))
         hashes, digits = stems(*text, words(*text, "alphanumeric"))
         passage = found.passage[k]
-        its = INDEX.members[INDEX.passages_at[passage] : INDEX.passages_at[passage + 1]]
+        its = built.members[built.passages_at[passage] : built.passages_at[passage + 1]]
         known = dict(
-            zip(INDEX.stems.tolist(), zip(INDEX.weights.tolist(), INDEX.numbers.tolist(), strict=True), strict=True)
+            zip(built.stems.tolist(), zip(built.weights.tolist(), built.numbers.tolist(), strict=True), strict=True)
         )
-        mine = {int(INDEX.stems[i]) for i in its if not INDEX.numbers[i]}
-        my_numbers = {int(INDEX.stems[i]) for i in its if INDEX.numbers[i]}
+        mine = {int(built.stems[i]) for i in its if not built.numbers[i]}
+        my_numbers = {int(built.stems[i]) for i in its if built.numbers[i]}
         there = set(hashes[~digits].tolist())
         both = sum(known[s][0] for s in mine & there)
         # Words that no prompt has weigh the most, each time they occur.
@@ -199,7 +205,7 @@ def test_features_are_what_they_say():
             {s for s in hashes[digits].tolist() if s in known}
         )
         shared = len(my_numbers & set(numbers))
-        length = INDEX.words[passage]
+        length = built.words[passage]
         assert found.features[k].tolist() == pytest.approx(
             [
                 both / sum(known[s][0] for s in mine),
