@@ -15,13 +15,11 @@ from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
 from curate.stages.base import Filter, Generator, Stage, Trainer
-from curate.stages.benchmarked import Benchmarked
 from curate.stages.cuts_spans import CutsSpans, edits
-from curate.stages.indexed import Indexed
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 from curate.stages.writer import Writer
-from curate.store.index import check_whole, open_index
+from curate.store.index import open_index
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class PlannedStep:
     def places(self) -> dict[str, Any]:
         """Settings that say where something is, by name, each as nowhere: what is there is known by its digest."""
         found: dict[str, Any] = {name.partition("/")[0]: [] if "/" in name else "" for name in self.assets}
-        return found | ({"registry": ""} if isinstance(self.stage, Benchmarked) else {})
+        return found | dict.fromkeys(self.stage.place_settings, "")
 
     @cached_property
     def placeless(self) -> Stage:
@@ -228,17 +226,9 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
 
 
 def _indexes(step: Step, setting: str, recipe: Recipe) -> dict[str, Path]:
-    """The indexes that a setting lists. What a name points to may change while a run goes on: it is followed here, once."""
+    """The indexes that a setting lists."""
     try:
-        if isinstance(step.stage, Benchmarked):
-            folders = step.stage.folders(recipe.path.parent)
-        else:
-            folders = [assets.locate(given, recipe.path.parent).resolve() for given in getattr(step.stage, setting)]
-        if folders and isinstance(step.stage, Indexed):
-            indexes = [open_index(folder) for folder in folders]
-            step.stage.check_indexes(indexes)
-            for index in indexes:
-                check_whole(index)
+        folders = step.stage.folders(recipe.path.parent)
     except CurateError as error:
         place = f"{step.place}: {error.place}" if error.place else step.place
         raise type(error)(error.cause, place=place, cure=error.cure) from None

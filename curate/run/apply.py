@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,7 +80,9 @@ class ApplyTask(Task):
                     gone.write(lost)
         counts.rows_out = counts.rows_in - verdicts.num_rows
         counts.bytes_out += counts.bytes_in
-        counts.add_reasons(Counter(verdicts.column("reason").to_pylist()))
+        counts.add_reasons(
+            {each["values"]: each["counts"] for each in pc.value_counts(verdicts.column("reason")).to_pylist()}
+        )
         part = replace(
             self.part,
             key=self.key,

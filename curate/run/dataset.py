@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curate.errors import DamagedError
 from curate.fingerprint import file_digest
-from curate.run.exchange import ROWS_PER_BATCH, sort_rows
+from curate.run.exchange import ROWS_PER_BATCH, sort_rows, tables_of
 from curate.run.pieces import Share
 from curate.run.reduce import lots
 from curate.run.task import Task, at_step
@@ -24,6 +24,9 @@ from curate.store.tables import batches_by_bytes
 TASK_BYTES: Final = 128 << 20
 """Bytes of rows whose shards one task writes, or one shard if it is larger: a partition (run/phases.py) is then gone through
 by 1.3 tasks on average, and few enough bytes are lost with a task."""
+
+_NOWHERE: Final = Span(0, 0)
+"""A writer's rows are reduced to themselves, wherever they lie."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,12 @@ class ShardTask(Task):
         for partition in self.partitions:
             before = partition.start
             for table in lots(self.store, partition.share.pieces(self.store), partition.bytes):
-                rows = sort_rows(table, phase.sort_by)
                 with at_step(self.ctx.step):
-                    phase.reduce(rows, Span(0, 0), self.ctx)
-                for batch in batches_by_bytes(rows.combine_chunks(), ROWS_PER_BATCH):
-                    yield before, batch
-                    before += _weight(batch)
+                    reduced = list(tables_of(phase.reduce(sort_rows(table, phase.sort_by), _NOWHERE, self.ctx)))
+                for rows in reduced:
+                    for batch in batches_by_bytes(rows.combine_chunks(), ROWS_PER_BATCH):
+                        yield before, batch
+                        before += _weight(batch)
 
     def _write(self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]]) -> dict[str, Any]:
         file = self.store.fresh(self.folder, f"shard-{cut.index:05d}", ".out")

@@ -77,7 +77,7 @@ def run_writer(
 ) -> StepRecord:
     """Sort all rows by key, cut their order into shards, write each, and put the folder together."""
     one = Exchange(engine, step, stage, identity, folder, 0, documents(engine, parts))
-    partitions, where = one.mapped()
+    partitions, where = one.run()
     weight = where[0].total_weight if where else 0
     cuts = stage.layout(weight)
     if not cuts:

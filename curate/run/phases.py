@@ -92,7 +92,7 @@ def documents(engine: Engine, parts: list[Part], read: int = 0, row_bytes: int =
 
 
 class Exchange:
-    """One map and reduce of a step.
+    """The maps of a phase, and where what they write lies.
 
     Args:
         phase: which of the stage's.
@@ -112,49 +112,34 @@ class Exchange:
         name: str = "",
     ) -> None:
         self.engine, self.step, self.stage = engine, step, stage
-        self.identity, self.folder, self.number, self.work = identity, folder, phase, work
+        self.identity, self.folder, self.number = identity, folder, phase
         self.ctx = engine.context(step)
         self.phase = stage.phases()[phase]
         self.name = name or self.phase.name
         size = sum(each.mapped for each in work)
         self.partitions = engine.settings.partitions or max(1, min(MOST_PARTITIONS, -(-size // PARTITION_BYTES)))
+        self.maps = [self._map(each) for each in work]
 
     def _map(self, work: Work) -> MapTask:
         key = fingerprint(self.identity, self.number, work.read, work.known, self.partitions)
         how = (self.stage, self.ctx, self.number, self.partitions)
         return MapTask(self.engine.store, self.folder, key, *how, work.read, work.inputs, work.mapped, work.bytes)
 
-    def mapped(self) -> tuple[Partitions, list[Span]]:
-        """Where each partition's rows are that the maps wrote, and Span of each that has rows, in key order."""
-        maps, partitions = [self._map(work) for work in self.work], Partitions()
-        mapped = self.engine.tasks((self.step.id,), f"{self.name}: map", maps)
+    def run(self) -> tuple[Partitions, list[Span]]:
+        """Where each partition's rows are, and Span of each that has rows, in key order."""
+        mapped, partitions = self.engine.tasks((self.step.id,), f"{self.name}: map", self.maps), Partitions()
         if not self.phase.even and self.partitions > 1:
-            mapped = self._cut(maps, mapped)
-        for task in maps:
+            mapped = self._cut(mapped)
+        for task in self.maps:
             if mapped[task.key]["file"]:
                 partitions.add(mapped[task.key]["file"], mapped[task.key]["index"])
         sums = partitions.sums()
         self._check_groups(sums.values())
-        self._above = fingerprint([t.key for t in maps])
         return partitions, spans(list(sums.values()))
 
-    def run(self) -> list[Result]:
-        """(Task key, receipt) of each partition that has rows, in key order."""
-        partitions, where = self.mapped()
-        sizes = partitions.bytes()
-        with partitions.published(self.engine.store, self.folder) as shares:
-            reduces = [self._reduce(p, shares[p], sizes[p], span) for p, span in zip(shares, where, strict=True)]
-            reduced = self.engine.tasks((self.step.id,), f"{self.name}: reduce", reduces)
-        return [(t.key, reduced[t.key]) for t in reduces]
-
-    def _reduce(self, number: int, share: Share, size: int, span: Span) -> ReduceTask:
-        key = fingerprint(self.identity, self.number, "reduce", number, self.partitions, self._above)
-        how = (self.stage, self.ctx, self.number, share, size, span)
-        return ReduceTask(self.engine.store, self.folder, key, *how)
-
-    def _cut(self, maps: list[MapTask], mapped: Mapping[str, Any]) -> dict[str, Any]:
+    def _cut(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
         """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
-        written = {task.key: mapped[task.key] for task in maps if mapped[task.key]["file"]}
+        written = {task.key: mapped[task.key] for task in self.maps if mapped[task.key]["file"]}
         bounds = tuple(even_bounds((r["sample"] for r in written.values()), self.partitions).tolist())
         cuts = {}
         for key, receipt in written.items():
@@ -259,8 +244,19 @@ class Phases:
     def _exchange(self, number: int, name: str, work: list[Work]) -> list[Result]:
         if not work:
             return []
-        how = (self._engine, self._step, self._stage, self._identity, self._folder, number, work, name)
-        return Exchange(*how).run()
+        engine, stage, folder = self._engine, self._stage, self._folder
+        one = Exchange(engine, self._step, stage, self._identity, folder, number, work, name)
+        partitions, where = one.run()
+        sizes, above = partitions.bytes(), fingerprint([task.key for task in one.maps])
+
+        def reduce(partition: int, share: Share, span: Span) -> ReduceTask:
+            key = fingerprint(self._identity, number, "reduce", partition, one.partitions, above)
+            return ReduceTask(engine.store, folder, key, stage, one.ctx, number, share, sizes[partition], span)
+
+        with partitions.published(engine.store, folder) as shares:
+            reduces = [reduce(p, share, span) for (p, share), span in zip(shares.items(), where, strict=True)]
+            reduced = engine.tasks((self._step.id,), f"{name}: reduce", reduces)
+        return [(task.key, reduced[task.key]) for task in reduces]
 
     def _once(self, number: int, phase: Phase, work: list[Work]) -> list[Result]:
         return [result for result in self._exchange(number, phase.name, work) if result[1]["file"]]

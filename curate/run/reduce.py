@@ -17,7 +17,6 @@ from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
 from curate.run.task import Task, at_step
 from curate.stages.base import AGAIN, KEY, PART, ROW, WEIGHT, Context, Global, Span
-from curate.stages.writer import Writer
 from curate.store.files import Store
 from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_table, read_table
 
@@ -38,7 +37,7 @@ class ReduceTask(Task):
         span: where the partition lies among all.
     """
 
-    stage: Global | Writer
+    stage: Global
     ctx: Context
     phase: int
     share: Share
@@ -167,12 +166,11 @@ class RestTask(Task):
             return out.receipt()
 
 
-def names(stage: Global | Writer, phase: int) -> bool:
+def names(stage: Global, phase: int) -> bool:
     """Whether a phase's rows name others by PART and ROW: as verdicts, or so that a later phase reads them."""
     phases = stage.phases()
     name = phases[phase].name
-    decides = isinstance(stage, Global) and name == stage.decides()
-    return decides or any(read.at == name for later in phases for read in later.reads)
+    return name == stage.decides() or any(read.at == name for later in phases for read in later.reads)
 
 
 class Output:

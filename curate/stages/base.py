@@ -93,6 +93,7 @@ class Stage(BaseModel):
             the step, and going on under another one is refused.
         plugin: the distribution it comes from, set when it is loaded; empty for curate's own.
         asset_settings: settings that name a file, folder or trained step; their content is in the fingerprint.
+        place_settings: settings that bear on nothing but where assets are found.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,6 +102,7 @@ class Stage(BaseModel):
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = {}
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {}
+    place_settings: ClassVar[frozenset[str]] = frozenset()
     seeded: ClassVar[bool] = True
     needs_python: ClassVar[bool] = False
     plugin: ClassVar[str] = ""
@@ -121,6 +123,13 @@ class Stage(BaseModel):
         """The column (or ``meta.FIELD``) by whose values a run counts what the stage keeps, so that no topic goes
         unseen; None for a stage whose reasons say enough."""
         return None
+
+    def folders(self, base: Path | None = None) -> list[Path]:
+        """The folders that its setting of the kind ``indexes`` lists, checked; ``base``: where the recipe is.
+
+        What a name points to may change while a run goes on: the plan asks once, and ``Context.assets`` has the answer.
+        """
+        raise NotImplementedError
 
     def fingerprint(self) -> str:
         """Identity of the stage by meaning: name, revision, settings; assets and upstream are added by the plan."""

@@ -19,6 +19,7 @@ class Benchmarked(Stage):
     """Settings that name benchmarks, and their index, which a process loads once, from a path that all of them see."""
 
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"against": "indexes"}
+    place_settings: ClassVar[frozenset[str]] = frozenset({"registry"})
 
     against: list[str] = Field(
         min_length=1,

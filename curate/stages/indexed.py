@@ -16,7 +16,7 @@ from curate import assets
 from curate.errors import RecipeError
 from curate.schema import ID_BYTES, ID_TYPE
 from curate.stages.base import OUTSIDE, Context, Global
-from curate.store.index import Index, open_index
+from curate.store.index import Index, check_whole, open_index
 
 AGE: Final = "age"
 """uint32 column of mapped rows: which of the indexes they come from; for the step's own documents their number. What sorts by
@@ -87,7 +87,16 @@ class Indexed(Global):
         found = np.searchsorted(ends, part.astype(np.int64) - OUTSIDE, side="right")
         return np.where(part < OUTSIDE, len(indexes), found).astype(np.uint32)
 
-    def check_indexes(self, indexes: Sequence[Index]) -> None:
+    def folders(self, base: Path | None = None) -> list[Path]:
+        """Those of ``against``, each an index that can be compared with, and whole."""
+        found = [assets.locate(given, base).resolve() for given in self.against]
+        indexes = [open_index(folder) for folder in found]
+        self._check(indexes)
+        for index in indexes:
+            check_whole(index)
+        return found
+
+    def _check(self, indexes: Sequence[Index]) -> None:
         """Raise RecipeError for one that was made by another stage or with other settings, or without one that it builds on."""
         wanted = dict(self.index_settings())
         before: dict[str, str] = {}
