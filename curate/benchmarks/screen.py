@@ -13,9 +13,9 @@ from curate.benchmarks.hits import CODE, HIT, LAYERS, MOSTLY_RUN, REPHRASED, WOR
 from curate.benchmarks.index import Loaded
 from curate.text.batch import Batch
 from curate.text.overlap import Overlaps, overlaps, spans
-from curate.text.overlap_units import PROMPT
+from curate.text.overlap_units import ASKED, PROMPT
 from curate.text.rephrased import Rephrasings, rephrased
-from curate.text.syntax import FEWEST, SHORTEST, Matches, functions, tree_matches
+from curate.text.syntax import Functions, Matches, functions, tree_matches
 
 __all__ = [
     "CODE", "HIT", "LAYERS", "MOSTLY_RUN", "REPHRASED", "WORDS", "Hits", "Least", "find", "lines_of", "parts", "reworded",
@@ -28,10 +28,15 @@ SURE: Final = 20
 """Symbols of a solution's body; a shorter one must match at SURE_TAU: with one symbol changed, "for a in b: if a < c: return
 False; return True" is ``set.isdisjoint``. Of 8,117 Python files a match at 0.9 then has 8 instead of 15."""
 SURE_TAU: Final = 0.95
+SHORTEST: Final = 15
+"""Symbols of a body that proves something by itself at SURE_TAU; a shorter one has to be borne out."""
 LEAST_SCORE: Final = 0.0
 """Log-odds from which a passage is a hit: as likely as not."""
 HINT_SCORE: Final = -1.5
 """Log-odds from which a passage bears out what a function says that is too short to prove anything."""
+BORNE: Final = 6
+"""Symbols from which a body is borne out by anything of the item in its row; a shorter one (``return len(a)``) is only by
+the text of its own function."""
 
 
 def find(docs: Batch, loaded: Loaded, rephrasings: Literal["off", "words", "embeddings"] = "words") -> Hits:
@@ -43,7 +48,7 @@ def find(docs: Batch, loaded: Loaded, rephrasings: Literal["off", "words", "embe
     said = _words(docs, loaded)
     found = None if rephrasings == "off" else _rephrased(docs, loaded, embeddings=rephrasings == "embeddings")
     likely = [_likely(found, sizes)] if found is not None else []
-    return Hits.of([said, _code(docs, loaded, sizes, said, found), *likely])
+    return Hits.of([said.take(said.part != ASKED), _code(docs, loaded, sizes, said, found), *likely])
 
 
 def reworded(docs: Batch, loaded: Loaded, *, embeddings: bool) -> Hits:
@@ -92,9 +97,12 @@ def _code(docs: Batch, loaded: Loaded, sizes: npt.NDArray[np.int64], said: Hits,
         nothing = np.zeros(0, np.int64)
         return Hits.spanning(CODE, 0, nothing, nothing, np.zeros(0), nothing, nothing, sizes)
     found = functions(*docs.utf8)
-    pairs = tree_matches(found, loaded.trees, LEAST_TAU, FEWEST)
-    hinted = [(said.row, said.item)] + ([(likely.row, likely.item)] if likely is not None else [])
-    sure = np.flatnonzero(_proven(pairs, len(loaded.items), hinted))
+    pairs = tree_matches(found, loaded.trees, LEAST_TAU)
+    proven = _proven(pairs, len(loaded.items), said, likely)
+    if likely is not None:
+        short = np.flatnonzero((pairs.lengths < BORNE) & (pairs.tau >= SURE_TAU))
+        proven[short] = _said_inside(docs, found, pairs.functions[short], pairs.owners[short], loaded)
+    sure = np.flatnonzero(proven)
     order = sure[np.lexsort((pairs.functions[sure], -pairs.tau[sure], pairs.owners[sure], pairs.rows[sure]))]
     rows, owners = pairs.rows[order], pairs.owners[order]
     best = np.ones(len(order), np.bool_)
@@ -108,18 +116,39 @@ def _code(docs: Batch, loaded: Loaded, sizes: npt.NDArray[np.int64], said: Hits,
     )  # fmt: skip
 
 
-def _proven(
-    pairs: Matches, items: int, hinted: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]
-) -> npt.NDArray[np.bool_]:
+def _proven(pairs: Matches, items: int, said: Hits, likely: Rephrasings | None) -> npt.NDArray[np.bool_]:
     """bool[k]: which matches prove something.
 
-    A body of SURE symbols does, and one of SHORTEST from SURE_TAU on; a shorter one (``return a % 1``) only then, and if
-    its function has the name that was asked for, or the row something of the item's texts (``hinted``: rows and items).
+    A body of SURE symbols does, and one of SHORTEST from SURE_TAU on. A shorter one (``return a % 1``), down to BORNE, only
+    then, and if it is borne out: by the name that was asked for, by words of the item in the row (the whole prompt, where
+    that is short), or by a passage that may be its prompt.
     """
-    hints = np.concatenate([row * items + item for row, item in hinted])
+    hints = said.row * items + said.item
+    if likely is not None:
+        hints = np.append(hints, likely.row * items + likely.item)
     borne = pairs.named | np.isin(pairs.rows * items + pairs.owners, hints)
     equal = pairs.tau >= SURE_TAU
-    return np.asarray((pairs.lengths >= SURE) | (equal & ((pairs.lengths >= SHORTEST) | borne)))
+    return np.asarray(
+        (pairs.lengths >= SURE) | (equal & ((pairs.lengths >= SHORTEST) | (borne & (pairs.lengths >= BORNE))))
+    )
+
+
+def _said_inside(
+    docs: Batch,
+    found: Functions,
+    functions: npt.NDArray[np.int64],
+    items: npt.NDArray[np.int64],
+    loaded: Loaded,
+) -> npt.NDArray[np.bool_]:
+    """bool[k]: whether the text of each function, which is its head and docstring above all, may be its item's prompt."""
+    several, which = np.unique(functions, return_inverse=True)
+    offsets, data = docs.utf8
+    begins = offsets[np.searchsorted(found.rows, several, side="right") - 1]
+    ranges = zip((begins + found.starts[several]).tolist(), (begins + found.stops[several]).tolist(), strict=True)
+    texts = pa.array([data[a:b].tobytes().decode("utf-8", "replace") for a, b in ranges], pa.large_string())
+    told = rephrased(Batch.of(texts), loaded.prompts, HINT_SCORE)
+    many = len(loaded.items)
+    return np.isin(which * many + items, told.row * many + told.item)
 
 
 def screen(texts: Sequence[str], loaded: Loaded, least: Least | None = None) -> list[str | None]:

@@ -53,7 +53,7 @@ class Decontaminate(Benchmarked, Filter):
     MBPP, GSM8K, BBH and TruthfulQA is 0.25, the longest run 24 words: docs/decisions/0022.
     """
 
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     reasons: ClassVar[Mapping[str, str]] = {
         "benchmark_exact": "holds, word by word, an item that is too short for n-grams; signals name it",
         "benchmark_ngram": "holds at least `containment` of an item's n-grams, or a run of `run` of its words, or is an "

@@ -61,7 +61,7 @@ class GenerateExercises(Screened):
     ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines if enough assertions are left.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,

@@ -41,7 +41,7 @@ class GenerateTextbooks(Screened):
     function of a benchmark in ``against`` are not asked for, and passages that hold one of its items are rejected.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,

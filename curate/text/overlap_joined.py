@@ -11,7 +11,7 @@ import numpy.typing as npt
 from curate.text.overlap import Index
 from curate.text.overlap_units import PARTS
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of what an index's hashes are made of: words, n-grams, units. Another one finds nothing, and is refused."""
 
 Offsets = npt.NDArray[np.int64]

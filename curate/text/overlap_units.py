@@ -5,7 +5,8 @@
 - A prompt of WHOLE words or more: any share of its n-grams counts; n is 8, 10 or 13 by its length (``gram_length``).
 - One of ALONE to WHOLE - 1 words: all of its 8-grams, that is, word by word.
 - A shorter one ("What is 3+4?") proves nothing by itself: word by word, with the answer (its first 8 words), or each of
-  the choices, near it (``overlap.REACH``). Where there is neither, the prompt alone.
+  the choices, near it (``overlap.REACH``). Where there is neither, the prompt alone. And by itself as ASKED, which is no
+  hit, but bears out what else is found of the item.
 - An answer, a test, choices or a few-shot text of WHOLE words or more: like a prompt. Shorter ones (``return a % 1.0``)
   are anybody's.
 """
@@ -27,6 +28,7 @@ from curate.text.words import Words
 __all__ = [
     "ALONE",
     "ANSWER",
+    "ASKED",
     "BOTH",
     "CHOICE",
     "COMMON",
@@ -39,8 +41,8 @@ __all__ = [
     "gram_length",
 ]
 
-PARTS: Final = ("prompt", "answer", "choices", "test", "few_shot", "prompt and answer", "prompt and choices")
-PROMPT, ANSWER, CHOICE, TEST, SHOT, BOTH, _ASKED = range(len(PARTS))
+PARTS: Final = ("prompt", "answer", "choices", "test", "few_shot", "prompt and answer", "prompt and choices", "asked")
+PROMPT, ANSWER, CHOICE, TEST, SHOT, BOTH, _CHOOSE, ASKED = range(len(PARTS))
 ALONE: Final = 8
 """Words: a shorter prompt proves nothing without its answer."""
 WHOLE: Final = 16
@@ -87,11 +89,10 @@ def _units(item: int, parts: dict[int, list[Range]]) -> Iterator[_Unit]:
             part: [(at, min(stop, at + 8)) for at, stop in parts.get(part, []) if stop > at]
             for part in (ANSWER, CHOICE)
         }
-        for part, name in ((ANSWER, BOTH), (CHOICE, _ASKED)):
+        for part, name in ((ANSWER, BOTH), (CHOICE, _CHOOSE)):
             if begun[part]:
                 yield _Unit(item, name, [passage], size, whole=True, needs=begun[part])
-        if not any(begun.values()):
-            yield _Unit(item, PROMPT, [passage], size, whole=True)
+        yield _Unit(item, ASKED if any(begun.values()) else PROMPT, [passage], size, whole=True)
     for part in (ANSWER, TEST, SHOT):
         for passage in parts.get(part, []):
             if _size(passage) >= WHOLE:

