@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ numbers and rare words (``curate.text.rephrased``)."""
 WORDS, CODE, REPHRASED = range(len(LAYERS))
 REASONS: Final = ("benchmark_ngram", "benchmark_code", "benchmark_rephrased")
 """By layer; a hit by words of something that only counts as a whole is ``benchmark_exact``."""
+_TELLING: Final = (("item", "containment"), ("code_item", "tau"), ("rephrased_item", "likely"))
+"""By layer, the signals of ``decontaminate`` that name the strongest hit's item, and say how strong it is."""
 MOSTLY_RUN: Final = 13
 """Words of an item in a row, below which the share of a document says nothing: "Write a function" is half of many a line."""
 
@@ -125,6 +127,16 @@ def parts() -> tuple[str, ...]:
     from curate.text.overlap_units import PARTS  # kernels: a stage that only names signals does without
 
     return (*PARTS, "solution")
+
+
+def decisive(reason: str | None, signals: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The names of the signals that have the item and the strength by which a row went.
+
+    Those of the layer that decided; where ``reason`` is none of a layer's, of the first layer with a hit. None without any.
+    """
+    layer = {"benchmark_exact": WORDS, **{name: number for number, name in enumerate(REASONS)}}.get(reason or "")
+    told = _TELLING if layer is None else _TELLING[layer : layer + 1]
+    return next((names for names in told if signals.get(names[0]) is not None and names[1] in signals), None)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ import zstandard
 
 from curate.benchmarks.registry import FIELDS, Benchmark, File, is_items, usual
 from curate.errors import InputError
-from curate.fingerprint import file_digest
 
 MOST_BYTES: Final = 1 << 30
 """Of a file when it is unpacked: the largest benchmark named in the registry has 0.2 GB."""
@@ -57,14 +56,20 @@ class Item:
         """The code of the whole solution: with the prompt where the answer is the body of the prompt's function."""
         return self.answer if _DEFINES.search(self.answer) else self.prompt + self.answer
 
+    @property
+    def asks_for_code(self) -> bool:
+        """Whether the answer is a function."""
+        return bool(self.entry_point or _DEFINES.search(self.answer))
+
 
 def read_items(benchmark: Benchmark, files: Mapping[str, Path], splits: Sequence[str] | None = None) -> list[Item]:
     """The items of a benchmark in the order of its files, of some splits, by default those that are checked or shown.
 
     Args:
-        files: where each of the entry's files (``File.file``) is; with a ``*`` in its name, those that it stands for.
+        files: where each of the entry's files (``File.file``) is; with a ``*`` in its name, those that it stands for. Whether
+            they are the right ones, ``fetch.check`` says.
 
-    Raises InputError naming file and row of what is no item, or the digest that differs.
+    Raises InputError naming file and row of what is no item.
     """
     wanted = set(splits) if splits is not None else {*benchmark.splits.checked, *benchmark.splits.few_shot}
     found: list[Item] = []
@@ -96,11 +101,9 @@ def read_items(benchmark: Benchmark, files: Mapping[str, Path], splits: Sequence
 
 def _of_split(benchmark: Benchmark, split: str, listed: Sequence[File], files: Mapping[str, Path]) -> Iterator[Item]:
     """Items of the files of a split. Where rows have no ids, they are numbered: within the split, the folder, the file."""
-    paths = [(file, files[name]) for file in listed for name in sorted(files) if file.stands_for(name)]
-    folders, stems = len({path.parent for _, path in paths}) > 1, len({path.name for _, path in paths}) > 1
-    for file, path in paths:
-        if file.sha256 is not None:
-            _check_digest(path, file.sha256, benchmark)
+    paths = [files[name] for file in listed for name in sorted(files) if file.stands_for(name)]
+    folders, stems = len({path.parent for path in paths}) > 1, len({path.name for path in paths}) > 1
+    for path in paths:
         parts = (
             [split] * (len(benchmark.get.files) > 1)
             + [path.parent.name] * folders
@@ -111,26 +114,11 @@ def _of_split(benchmark: Benchmark, split: str, listed: Sequence[File], files: M
 
 def _check_count(benchmark: Benchmark, found: Sequence[Item], splits: Sequence[str] | None) -> None:
     count = sum(item.split in benchmark.splits.checked for item in found)
-    if found and splits is None and benchmark.items not in (None, count):
+    if splits is None and benchmark.items not in (None, count):
         raise InputError(
             f"benchmark '{benchmark.key}' has {count:,} items to check, and the registry says {benchmark.items:,}",
             place=str(benchmark.folder),
             cure="fetch it again, or correct the registry",
-        )
-
-
-def _check_digest(path: Path, sha256: str, benchmark: Benchmark) -> None:
-    try:
-        differs = file_digest(path) != sha256
-    except OSError as error:
-        raise InputError(
-            f"benchmark '{benchmark.key}' can't be read: {error.strerror}", place=str(path), cure="check its file"
-        ) from None
-    if differs:
-        raise InputError(
-            f"benchmark '{benchmark.key}' is not what the registry says (sha256)",
-            place=str(path),
-            cure="fetch it again",
         )
 
 

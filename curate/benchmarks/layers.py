@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,7 +20,6 @@ from curate.text.rephrased import RephraseIndex
 from curate.text.syntax import TreeIndex, Trees, functions, joined_trees, main_functions, tree_index, trees
 from curate.text.words import words
 
-_DEFINES: Final = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]", re.MULTILINE)
 _KINDS: Final = {
     "owners": "i8", "names": "u8", "signatures": "u8", "symbols_at": "i8", "symbols": "u4", "statements_at": "i8", "statements": "u8",
     "depths": "i8", "sizes": "i8",
@@ -64,7 +62,7 @@ def words_of(arrays: Arrays, items: int) -> overlap.Index:
 
 def tree_layer(items: Sequence[Item]) -> Trees:
     """The functions of the solutions of items that ask for code."""
-    code = [i for i, item in enumerate(items) if item.entry_point or _DEFINES.search(item.answer)]
+    code = [i for i, item in enumerate(items) if item.asks_for_code]
     texts = pa.array([items[i].solution for i in code], pa.large_string())
     found = functions(*buffers(texts))
     main = main_functions(found, [items[i].entry_point or None for i in code])

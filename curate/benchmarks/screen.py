@@ -9,18 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.benchmarks.hits import CODE, HIT, LAYERS, MOSTLY_RUN, REPHRASED, WORDS, Hits, Least, parts
+from curate.benchmarks.hits import CODE, REPHRASED, WORDS, Hits, Least, parts
 from curate.benchmarks.index import Loaded
 from curate.text.batch import Batch
 from curate.text.overlap import Overlaps, overlaps, spans
 from curate.text.overlap_units import ASKED, PROMPT
 from curate.text.rephrased import Rephrasings, rephrased
 from curate.text.syntax import Functions, Matches, functions, tree_matches
-
-__all__ = [
-    "CODE", "HIT", "LAYERS", "MOSTLY_RUN", "REPHRASED", "WORDS", "Hits", "Least", "find", "lines_of", "parts", "reworded",
-    "screen", "spans_of",
-]  # fmt: skip
 
 LEAST_TAU: Final = 0.8
 """Match rate from which a function is a hit: the least of which phi-1's authors tell (arXiv 2306.11644, section 5.2)."""

@@ -117,16 +117,7 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
         said.append((event.sentence, ""))
     if event.removed is not None:
         said.append((f"edited: {event.removed:,} characters removed" if event.diff else "not edited", ""))
-    item = event.signals.get("item")
-    if item is not None and "containment" in event.signals:
-        share, part = event.signals["containment"], event.signals.get("part")
-        said.append((f"holds {share:.0%} of {one_line(item)} ({part})", "" if event.reason else "dim"))
-    hits = event.signals.get("hits") or []
-    for hit in hits[1:_MOST_HITS]:
-        told = f"{hit['strength']:.2f} of {one_line(hit['item'])} ({hit['layer']}, {hit['part']})"
-        said.append((f"also {told}", "dim"))
-    if len(hits) > _MOST_HITS:
-        said.append((f"and {len(hits) - _MOST_HITS:,} items more", "dim"))
+    said += _held(event)
     if isinstance(event.detail, dict) and "kept" in event.detail:
         similar = event.detail.get("similarity")
         alike = f", similarity {similar:.3f}" if isinstance(similar, float | int) else ""
@@ -137,6 +128,33 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
         said += [(line, "dim") for line in _pairs("measured: ", {**event.signals, "hits": None}, width)]
     if event.reason and event.signals:
         said += [(line, "dim") for line in _pairs("settings: ", event.settings, width)]
+    return said
+
+
+def _held(event: Event) -> list[tuple[str, str]]:
+    """What it has of items of benchmarks: first what it went by."""
+    from curate.benchmarks.hits import LAYERS, decisive
+    from curate.report.plain import one_line
+
+    held = decisive(event.reason, event.signals)
+    if held is None:
+        return []
+    item, strength = (event.signals[name] for name in held)
+    how = {
+        "containment": f"holds {strength:.0%} of {one_line(item)} ({event.signals.get('part')})",
+        "tau": f"has a function like the solution of {one_line(item)} (tau {strength:.2f})",
+        "likely": f"says {one_line(item)} in other words (likely {strength:.2f})",
+    }
+    said = [(how[held[1]], "" if event.reason else "dim")]
+    hits = list(event.signals.get("hits") or [])
+    layer = LAYERS[list(how).index(held[1])]
+    first = next((i for i, hit in enumerate(hits) if (hit["item"], hit["layer"]) == (item, layer)), None)
+    others = [hit for i, hit in enumerate(hits) if i != first]
+    for hit in others[: _MOST_HITS - 1]:
+        told = f"{hit['strength']:.2f} of {one_line(hit['item'])} ({hit['layer']}, {hit['part']})"
+        said.append((f"also {told}", "dim"))
+    if len(others) >= _MOST_HITS:
+        said.append((f"and {len(others) - _MOST_HITS + 1:,} hits more", "dim"))
     return said
 
 

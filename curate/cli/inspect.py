@@ -244,7 +244,8 @@ def _about(values: dict[str, Any]) -> str:
     if "kept" in values:
         return f"like {values['kept']}, {number(values['similarity'])}"
     if "item" in values:
-        return f"{one_line(values['item'], 40)} {number(values['containment'])}"
+        (strength,) = (f"{name} {number(value)}" for name, value in values.items() if name != "item")
+        return f"{one_line(values['item'], 40)}, {strength}"
     if "detail" in values:
         return one_line(values["detail"], 60)
     return "  ".join(f"{one_line(name, 30)} {number(value)}" for name, value in list(values.items())[:4])

@@ -26,6 +26,7 @@ from curate.stages.source import Source
 from curate.stages.strata import string_fields
 from curate.stages.writer import Writer
 from curate.store.files import Store
+from curate.store.records import Counts
 
 _HUB_LICENCES: Final = """
 apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-
@@ -324,8 +325,7 @@ def _made(run: RunFolder) -> str:
     rows = []
     for step in run.steps.values():
         counts = step.record.counts
-        reasons = sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))
-        said = ", ".join(f"{reason} {n:,}" for reason, n in reasons)
+        said = _reasons(counts)
         reads = ", ".join(step.inputs) if not step.is_a(Source) else ""
         gone = sum(counts.reasons.values())
         rows.append(
@@ -349,14 +349,21 @@ def _made(run: RunFolder) -> str:
     return text
 
 
+def _reasons(counts: Counts) -> str:
+    """Why rows went, and how many, the most first."""
+    reasons = sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason} {n:,}" for reason, n in reasons)
+
+
 def _decontaminated(run: RunFolder) -> str:
     lines = []
     for step in (s for s in run.steps.values() if s.use == "decontaminate"):
         counts, settings = step.record.counts, step.settings
+        said = f" ({_reasons(counts)})" if counts.reasons else ""
+        cut = "; the lines that hold items were cut out, and" if settings.get("verdict") == "cut" else ":"
         lines.append(
-            f"- `{step.id}` compared {counts.rows_in:,} documents with {', '.join(map(_line, settings.get('against', [])))}: a "
-            f"document that holds {settings.get('containment', 0):.0%} of an item's word n-grams went; "
-            f"{sum(counts.reasons.values()):,} did."
+            f"- `{step.id}` compared {counts.rows_in:,} documents with {', '.join(map(_line, settings.get('against', [])))}"
+            f"{cut} {sum(counts.reasons.values()):,} went{said}. `curate benchmarks report` names the items."
         )
     if not lines:
         return (

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.benchmarks.screen import LAYERS, Hits, parts
+from curate.benchmarks.hits import LAYERS, Hits, parts
 from curate.errors import CurateError, RecipeError
 from curate.report.contamination_examples import Example, examples_of
 from curate.report.edits import context
@@ -29,7 +29,7 @@ class Layer:
     """One layer.
 
     Attributes:
-        name: see ``screen.LAYERS``.
+        name: see ``hits.LAYERS``.
         documents: by strength (``0.95``), the documents with a hit of at least that, and so gone at such a threshold.
         counted: those with a hit that counts by the step's settings.
         alone: of these, those that no other layer finds.
@@ -72,7 +72,7 @@ class Contamination:
         step: its id.
         rows: documents it looked at.
         reasons: how many went, by reason.
-        layers: in the order of ``screen.LAYERS``.
+        layers: in the order of ``hits.LAYERS``.
         items: with a hit that counts, most documents first.
         benchmarks: empty where the index is not at hand; ``note`` then says so.
         examples: a document beside what it holds.

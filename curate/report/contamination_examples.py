@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from curate.benchmarks.screen import LAYERS, find, lines_of
+from curate.benchmarks.hits import LAYERS
+from curate.benchmarks.screen import find, lines_of
 from curate.errors import CurateError
 from curate.report.edits import as_asked
 from curate.report.read_back import read_back
@@ -72,7 +73,7 @@ def examples_of(
         if text is None:
             notes.append(f"the document's text is not kept: {why.get(document, 'it is nowhere in the store')}")
         else:
-            passage = _passage(text, item, layer, loaded)
+            passage = _passage(text, item, layer, loaded, stage)
             if not passage:
                 passage = text
                 notes.append("where in the document it stands is not known: its beginning")
@@ -103,10 +104,10 @@ def _read(row: Row) -> str | None:
     return max(texts, key=len, default=None)
 
 
-def _passage(text: str, item: str, layer: str, loaded: Loaded) -> str:
+def _passage(text: str, item: str, layer: str, loaded: Loaded, stage: Decontaminate) -> str:
     """The lines of a text from the first to the last in which a layer finds an item."""
     docs = Batch.of(pa.array([text], pa.large_string()))
-    hits = find(docs, loaded)
+    hits = find(docs, loaded, stage.rephrased)
     names = loaded.items.take(pa.array(hits.item)).to_pylist()
     mine = np.array([name == item for name in names], bool) & (hits.layer == LAYERS.index(layer))
     _, starts, stops = lines_of(docs, hits.take(mine), loaded)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.benchmarks.hits import decisive
 from curate.errors import RecipeError
 from curate.report.explain import json_object
 from curate.report.plain import one_line
@@ -264,15 +265,15 @@ def _about(run: RunFolder, row: Row, gone: str | None) -> dict[str, Any]:
     if gone is None:
         return about
     signals = row.signals.get(gone, {})
-    if signals.get("item") is not None:
-        about = {"item": signals["item"], "containment": signals["containment"]}
+    if held := decisive(row.dropped[gone][0], signals):
+        about = {"item": signals[held[0]], held[1]: signals[held[1]]}
     detail = row.dropped[gone][1]
     compared = json_object(detail)
     if "kept" in compared:
         about = {"kept": compared["kept"][:8], "similarity": compared.get("similarity")}
     elif detail or isinstance(signals.get("detail"), str):
         about = {"detail": detail or signals["detail"]}
-    elif signals.get("item") is None:
+    elif not held:
         about = {**deciding(run.steps[gone], row.dropped[gone][0], signals), **about}
     return about
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -166,16 +167,22 @@ class Decontaminate(Benchmarked, Filter):
         from curate.benchmarks.screen import lines_of
         from curate.text.cuts import without
 
-        hits = self._hits(docs, ctx)
-        counted = hits.take(self.least().counted(hits))
-        return without(docs.text, *lines_of(docs, counted, self.loaded(ctx))).text
+        def cut() -> _Left:
+            hits = self._hits(docs, ctx)
+            counted = hits.take(self.least().counted(hits))
+            return _Left(without(docs.text, *lines_of(docs, counted, self.loaded(ctx))).text)
+
+        # Measured and edited at once: the batch keeps it from one to the other, for the rows that stay.
+        return docs.view(f"{self._found_as(ctx)} without {self.least()}", cut).text
 
     def _hits(self, docs: Batch, ctx: Context) -> Hits:
         from curate.benchmarks.screen import find
 
-        loaded = self.loaded(ctx)
-        # Measured and edited at once; the batch keeps it from one to the other.
-        return docs.view(f"benchmarks {loaded.content} {self.rephrased}", lambda: find(docs, loaded, self.rephrased))
+        return docs.view(self._found_as(ctx), lambda: find(docs, self.loaded(ctx), self.rephrased))
+
+    def _found_as(self, ctx: Context) -> str:
+        """What a batch knows the hits by."""
+        return f"benchmarks {self.loaded(ctx).content} {self.rephrased}"
 
     def least(self) -> Least:
         return Least(self.containment, self.run, self.of_document, self.tau, self.likely)
@@ -188,6 +195,17 @@ class Decontaminate(Benchmarked, Filter):
         left = self.edit(docs, ctx)
         chars = pc.utf8_length(pc.utf8_trim_whitespace(left)).cast(pa.int64())
         return pc.if_else(pc.equal(left, docs.text), nothing, chars)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """Texts without what was cut; a view of a batch, which goes with the rows that are kept."""
+
+    text: pa.LargeStringArray
+
+    def kept(self, keep: pa.BooleanArray) -> _Left:
+        """The same of the rows where ``keep`` is true."""
+        return _Left(self.text.filter(keep))
 
 
 def _first(values: npt.NDArray[Any], of: npt.NDArray[np.int64], rows: int) -> pa.Array:

@@ -78,7 +78,8 @@ class Screened(Benchmarked, Generator):
         return self._held([text], ctx)[0] if self.against else None
 
     def _held(self, texts: Sequence[str], ctx: Context) -> list[str | None]:
-        from curate.benchmarks.screen import Least, screen
+        from curate.benchmarks.hits import Least
+        from curate.benchmarks.screen import screen
 
         return screen(texts, self.loaded(ctx), Least(tau=self.tau))
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from curate.benchmarks.against import index_of, named, sources
+from curate.benchmarks.hits import LAYERS, Least
 from curate.benchmarks.index import grammar, load, open_benchmarks, write_index
 from curate.benchmarks.registry import of_file
-from curate.benchmarks.screen import LAYERS, Least, find, screen
+from curate.benchmarks.screen import find, screen
 from curate.errors import InputError, RecipeError
 from curate.store.arrays import read_arrays, write_arrays
 from curate.store.index import FACTS

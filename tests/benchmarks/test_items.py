@@ -11,8 +11,7 @@ import pytest
 import yaml
 import zstandard
 
-from curate.benchmarks.fetch import at_hand
-from curate.benchmarks.items import read_items
+from curate.benchmarks.against import sources
 from curate.benchmarks.registry import load_registry, of_file
 from curate.errors import InputError
 
@@ -26,7 +25,8 @@ def registered(folder, rows, **entry):
 
 
 def items(benchmark, splits=None):
-    return read_items(benchmark, at_hand(benchmark).files, splits)
+    ((_, found),) = sources([benchmark], splits)
+    return found
 
 
 @pytest.mark.parametrize(

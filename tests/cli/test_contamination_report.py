@@ -82,6 +82,16 @@ def test_documents_stand_beside_the_items_they_hold(curate: Curate, run: Path) -
     assert re.search(r"^humaneval/HumanEval/0 +2 +1\.00 +words", out, re.MULTILINE)
 
 
+def test_the_item_is_that_of_the_layer_that_decided(curate: Curate, run: Path) -> None:
+    """One document goes by its function alone: its item is told, not the one of which it has the most words."""
+    out = curate("inspect", "--plain", run, "--reason", "benchmark_code").ok().out
+    assert re.search(r"clean: benchmark_code +humaneval/HumanEval/39, tau 1", out)
+    (gone,) = json.loads(curate("inspect", "--json", run, "--reason", "benchmark_code").ok().out)["rows"]
+    assert gone["about"] == {"item": "humaneval/HumanEval/39", "tau": 1.0}
+    out = curate("explain", run, gone["id"]).ok().out
+    assert "has a function like the solution of humaneval/HumanEval/39 (tau 1.00)" in out
+
+
 def test_the_page_is_whole_and_escaped(curate: Curate, run: Path, tmp_path: Path) -> None:
     """One file without scripts; markup of documents shows as text."""
     curate("benchmarks", "report", run, "--html", tmp_path / "hits.html").ok()

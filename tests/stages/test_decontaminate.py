@@ -9,6 +9,7 @@ import re
 import sysconfig
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 import yaml
 from exchange import CONTEXT, batch
@@ -297,3 +298,14 @@ def test_containment_is_no_measurement():
     strict = Decontaminate(against=["humaneval"], containment=0.5)
     assert strict.measure_fingerprint() == STAGE.measure_fingerprint()
     assert strict.fingerprint() != STAGE.fingerprint()
+
+
+def test_what_was_measured_is_not_found_again(monkeypatch):
+    """The rows that stay take with them what is left of their texts."""
+    stage = Decontaminate(against=["humaneval"], verdict="cut")
+    docs = batch(["gardens " * 40 + "\n" + ITEMS[7]["prompt"], ITEMS[7]["prompt"]])
+    keep = pc.is_null(stage.decide(stage.measure(docs, CONTEXT)))
+    assert keep.to_pylist() == [True, False]
+    monkeypatch.setattr("curate.benchmarks.screen.find", None)
+    (left,) = stage.edit(docs.filter(keep), CONTEXT).to_pylist()
+    assert left.startswith("gardens " * 40) and ITEMS[7]["entry_point"] not in left
