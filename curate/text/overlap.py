@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,18 @@ with it: "not true is" and "false" are in many a chapter, within 16 words in one
 
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
+
+
+class _Units(NamedTuple):
+    """Units, and the grams that are theirs, as ``Index`` has them."""
+
+    owners_at: Ints
+    owners: npt.NDArray[np.int32]
+    totals: npt.NDArray[np.int32]
+    whole: npt.NDArray[np.bool_]
+    needs_at: Ints
+    needs: Keys
+    needs_words: Ints
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class Index:
     needs_at: Ints
     needs: Keys
     needs_words: Ints
+
+    @property
+    def units(self) -> _Units:
+        """What kernels need of units."""
+        return _Units(self.owners_at, self.owners, self.totals, self.whole, self.needs_at, self.needs, self.needs_words)
 
     @cached_property
     def directory(self) -> npt.NDArray[np.int32]:
@@ -231,13 +248,14 @@ def _matches(rows, hashes, keys, directory, lengths, sieve, short_sieve):
 
 
 @njit(nogil=True, cache=True)
-def _given(hashes, first, last, place, length, unit, needs_at, needs, sizes):
+def _given(hashes, first, last, place, length, unit, units):
     """Whether all that a unit needs lies near ``hashes[place:place + length]``, within ``hashes[first:last]``."""
-    for need in range(needs_at[unit], needs_at[unit + 1]):
+    for need in range(units.needs_at[unit], units.needs_at[unit + 1]):
         there = False
-        reach = REACH * (length + sizes[need])
-        for at in range(max(first, place - reach), min(last, place + length + reach) - sizes[need] + 1):
-            if gram_key(hashes, at, sizes[need]) == needs[need]:
+        size = units.needs_words[need]
+        reach = REACH * (length + size)
+        for at in range(max(first, place - reach), min(last, place + length + reach) - size + 1):
+            if gram_key(hashes, at, size) == units.needs[need]:
                 there = True
                 break
         if not there:
@@ -269,23 +287,23 @@ def _told(mine, total, whole, words, least):
 
 
 @njit(nogil=True, cache=True)
-def _hits(rows, hashes, least, matches, grams, owners_at, owners, totals, whole, needs_at, needs, sizes):
+def _hits(rows, hashes, least, matches, grams, units):
     """int64[5, h]: row, unit, grams found, words covered, words of the longest run; in a row in no stated order."""
     out = np.empty((5, 64), np.int64)
     count = 0
     marks = np.full(grams, -1, np.int64)  # by gram: the row it was last seen in
-    state = np.zeros((len(totals), 6), np.int64)  # by unit: see _met
-    touched = np.empty(len(totals), np.int64)
+    state = np.zeros((len(units.totals), 6), np.int64)  # by unit: see _met
+    touched = np.empty(len(units.totals), np.int64)
     many = 0
     for match in range(matches.shape[1]):
         row, place, length, number = matches[0, match], matches[1, match], matches[2, match], matches[3, match]
         fresh = marks[number] != row
         marks[number] = row
-        for at in range(owners_at[number], owners_at[number + 1]):
-            unit = owners[at]
+        for at in range(units.owners_at[number], units.owners_at[number + 1]):
+            unit = units.owners[at]
             mine = state[unit]
-            if needs_at[unit] < needs_at[unit + 1]:  # such a unit is one gram
-                if not _given(hashes, rows[row], rows[row + 1], place, length, unit, needs_at, needs, sizes):
+            if units.needs_at[unit] < units.needs_at[unit + 1]:  # such a unit is one gram
+                if not _given(hashes, rows[row], rows[row + 1], place, length, unit, units):
                     continue
                 fresh = mine[0] == 0
             if mine[0] == 0:
@@ -297,7 +315,7 @@ def _hits(rows, hashes, least, matches, grams, owners_at, owners, totals, whole,
             continue
         for unit in touched[:many]:
             mine = state[unit]
-            if _told(mine, totals[unit], whole[unit], rows[row + 1] - rows[row], least):
+            if _told(mine, units.totals[unit], units.whole[unit], rows[row + 1] - rows[row], least):
                 out = grown(out, count)
                 out[0, count], out[1, count] = row, unit
                 out[2, count], out[3, count], out[4, count] = mine[0], mine[1], mine[3]
@@ -323,8 +341,7 @@ def overlaps(
         empty = np.zeros(0, np.int64)
         return Overlaps(empty, *(empty.astype(kind) for kind in ("int32", "float32", "float32", "int32")))
     row, unit, found, covered, run = _hits(
-        words.rows, words.hashes, np.array([least_share, least_run, least_of_row]), matches, len(index.keys),
-        index.owners_at, index.owners, index.totals, index.whole, index.needs_at, index.needs, index.needs_words,
+        words.rows, words.hashes, np.array([least_share, least_run, least_of_row]), matches, len(index.keys), index.units
     )  # fmt: skip
     share = found / index.totals[unit]
     order = np.lexsort((unit, -found, -share, row))
@@ -336,11 +353,11 @@ def overlaps(
 
 
 @njit(nogil=True, cache=True)
-def _spans(rows, hashes, at, wanted, matches, owners_at, owners, needs_at, needs, sizes):
+def _spans(rows, hashes, at, wanted, matches, units):
     """int64[3, s]: hit, first word, word behind the last, by first word; hits of row i: ``wanted[at[i]:at[i + 1]]``."""
     out = np.empty((3, 64), np.int64)
     count = 0
-    slots = np.full(len(needs_at) - 1, -1, np.int64)  # by unit: its hit in the row
+    slots = np.full(len(units.totals), -1, np.int64)  # by unit: its hit in the row
     latest = np.full(len(wanted), -1, np.int64)  # by hit: its last span
     filled = -1
     for match in range(matches.shape[1]):
@@ -351,10 +368,10 @@ def _spans(rows, hashes, at, wanted, matches, owners_at, owners, needs_at, needs
             for hit in range(at[row], at[row + 1]):
                 slots[wanted[hit]] = hit
             filled = row
-        for k in range(owners_at[number], owners_at[number + 1]):
-            unit = owners[k]
+        for k in range(units.owners_at[number], units.owners_at[number + 1]):
+            unit = units.owners[k]
             hit = slots[unit]
-            if hit < 0 or not _given(hashes, rows[row], rows[row + 1], place, length, unit, needs_at, needs, sizes):
+            if hit < 0 or not _given(hashes, rows[row], rows[row + 1], place, length, unit, units):
                 continue
             span = latest[hit]
             if span >= 0 and place <= out[2, span] + GAP:
@@ -370,10 +387,7 @@ def _spans(rows, hashes, at, wanted, matches, owners_at, owners, needs_at, needs
 def spans(words: Words, index: Index, hits: Overlaps) -> Spans:
     """Where in the rows of ``words`` the hits lie; ``hits.row`` are rows of these words (some or all, in order)."""
     at = np.searchsorted(hits.row, np.arange(len(words.rows)))
-    hit, first, stop = _spans(
-        words.rows, words.hashes, at, hits.unit, _looked_up(words, index), index.owners_at, index.owners,
-        index.needs_at, index.needs, index.needs_words,
-    )  # fmt: skip
+    hit, first, stop = _spans(words.rows, words.hashes, at, hits.unit, _looked_up(words, index), index.units)
     order = np.argsort(hit, kind="stable")
     ends = np.searchsorted(hit[order], np.arange(len(hits.row) + 1))
     return Spans(ends, words.starts[first[order]], words.stops[stop[order] - 1])

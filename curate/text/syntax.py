@@ -28,7 +28,7 @@ import numpy.typing as npt
 from curate.text.arrow import Bytes, Offsets
 from curate.text.syntax_functions import found_functions
 from curate.text.syntax_lexemes import plain_name
-from curate.text.syntax_match import found_matches, known_keys, slots_of
+from curate.text.syntax_match import Bodies, Known, found_matches, known_keys, slots_of
 
 __all__ = [
     "FEWEST", "GRAMMAR", "Functions", "Matches", "TreeIndex", "Trees", "functions", "joined_trees",
@@ -262,11 +262,12 @@ def tree_matches(found: Functions, index: TreeIndex, least: float) -> Matches:
     total = np.concatenate([np.zeros(1, np.int64), np.cumsum(found.sizes, dtype=np.int64)])
     weights = total[found.last] - total[found.first]
     spans = np.stack([found.bodies, found.ends, found.first, found.last, found.depths, weights], axis=1)
-    pairs, tau = found_matches(
-        np.ascontiguousarray(spans), found.symbols, found.statements, found.statement_depths, found.sizes, least,
-        index.lengths, index.weights, index.trees.symbols_at, index.trees.symbols,
-        index.table, index.numbers, index.postings_at, index.postings,
+    bodies = Bodies(np.ascontiguousarray(spans), found.symbols, found.statements, found.statement_depths, found.sizes)
+    known = Known(
+        index.lengths, index.weights, index.trees.symbols_at, index.trees.symbols, index.table, index.numbers,
+        index.postings_at, index.postings,
     )  # fmt: skip
+    pairs, tau = found_matches(bodies, known, least)
     function, body, edits = pairs.T
     lengths = index.lengths[body]
     same = (found.names[function] == index.trees.names[body]) & (found.names[function] != 0)
