@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.benchmarks.hits import LAYERS, Hits, parts
+from curate.benchmarks.index import load
 from curate.errors import CurateError, RecipeError
 from curate.report.contamination_examples import Example, examples_of
-from curate.report.edits import context
-from curate.report.run_folder import REASON, RunFolder
+from curate.report.edits import as_asked
+from curate.report.run_folder import REASON, RunFolder, recipe_path
 from curate.report.step import Step
 from curate.stages.decontaminate import Decontaminate
 
@@ -116,9 +117,9 @@ def contamination(run: RunFolder, wanted: str | None = None, examples: int = 6) 
 def _of_step(run: RunFolder, step: Step, stage: Decontaminate, examples: int) -> Contamination:
     table = _table(run, step)
     counted = stage.least().counted(table.hits)
-    note = ""
+    note, asked, recipe = "", as_asked(run, step, stage), recipe_path(run.store)
     try:
-        loaded = stage.loaded(context(run, step, stage))
+        loaded = load(asked.folders(recipe.parent if recipe is not None else None))
     except CurateError as error:
         loaded, note = None, f"the index of its benchmarks can't be had ({error}): items without hits are not known"
     items = _items(table, counted)
@@ -129,7 +130,7 @@ def _of_step(run: RunFolder, step: Step, stage: Decontaminate, examples: int) ->
         _layers(table, counted),
         items,
         [] if loaded is None else _benchmarks(loaded.items.to_pylist(), loaded.benchmarks, {f.item for f in items}),
-        [] if loaded is None else examples_of(run, step, stage, loaded, _chosen(table, counted, examples)),
+        [] if loaded is None else examples_of(run, asked, loaded, _chosen(table, counted, examples)),
         note,
     )
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 from curate.benchmarks.hits import LAYERS
 from curate.benchmarks.screen import find, lines_of
 from curate.errors import CurateError
-from curate.report.edits import as_asked
 from curate.report.read_back import read_back
 from curate.report.run_folder import Row, RunFolder, recipe_path
 from curate.text.batch import Batch
@@ -21,9 +20,6 @@ from curate.text.batch import Batch
 if TYPE_CHECKING:
     from curate.benchmarks.index import Loaded
     from curate.benchmarks.items import Item
-    from curate.benchmarks.registry import Benchmark
-    from curate.report.step import Step
-    from curate.stages.benchmarked import Benchmarked
     from curate.stages.decontaminate import Decontaminate
 
 _MOST_CHARS: Final = 4000
@@ -55,16 +51,15 @@ class Example:
 
 
 def examples_of(
-    run: RunFolder,
-    step: Step,
-    stage: Decontaminate,
-    loaded: Loaded,
-    chosen: Sequence[tuple[bytes, str, str, str, float]],
+    run: RunFolder, stage: Decontaminate, loaded: Loaded, chosen: Sequence[tuple[bytes, str, str, str, float]]
 ) -> list[Example]:
-    """Read documents and items; a text that can't be had is left out, and the note says why."""
+    """Read documents and items; a text that can't be had is left out, and the note says why.
+
+    ``stage``: with its benchmarks as the recipe names them.
+    """
     rows = run.rows({document for document, *_ in chosen})
     why = read_back(run, rows.values(), originals=stage.verdict == "cut")
-    items = texts_at_hand(run, as_asked(run, step, stage), loaded, {item for _, item, *_ in chosen})
+    items = _texts(run, stage, loaded, {item for _, item, *_ in chosen})
     found = []
     for document, item, layer, part, strength in chosen:
         row, notes = rows[document], []
@@ -122,35 +117,16 @@ def _of_part(item: Item, layer: str, part: str) -> str:
     return texts.get(part) or item.prompt
 
 
-def texts_at_hand(run: RunFolder, stage: Benchmarked, loaded: Loaded, wanted: set[str]) -> dict[str, Item]:
+def _texts(run: RunFolder, stage: Decontaminate, loaded: Loaded, wanted: set[str]) -> dict[str, Item]:
     """Items by name, of the benchmarks whose files are on this machine."""
-    from curate.benchmarks.fetch import at_hand
-    from curate.benchmarks.index import item_name
-    from curate.benchmarks.items import read_items
+    from curate.benchmarks.prompts import items_of
 
-    known = _benchmarks(run, stage)
+    recipe = recipe_path(run.store)
+    known = stage.known(recipe.parent if recipe is not None else None)
+    keys = {name.partition("/")[0] for name in wanted}
     found: dict[str, Item] = {}
     for said in loaded.benchmarks:
-        benchmark = known.get(str(said["key"]))
-        with suppress(CurateError):
-            there = at_hand(benchmark) if benchmark is not None else None
-            if benchmark is not None and there is not None:
-                for item in read_items(benchmark, there.files, list(said["splits"])):
-                    name = item_name(benchmark.key, item.id)
-                    if name in wanted:
-                        found[name] = item
-    return found
-
-
-def _benchmarks(run: RunFolder, stage: Benchmarked) -> dict[str, Benchmark]:
-    """Those of the shipped registry and those that the step names."""
-    from curate.benchmarks.against import named
-    from curate.benchmarks.registry import load_registry, shipped
-
-    found = dict(load_registry(shipped()))
-    recipe = recipe_path(run.store)
-    for name in stage.against:
-        with suppress(CurateError):
-            there = named(name, base=recipe.parent if recipe is not None else None)
-            found |= {benchmark.key: benchmark for benchmark in there.benchmarks}
+        if said["key"] in keys:
+            with suppress(CurateError):
+                found |= items_of(said, known)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -18,6 +19,8 @@ from curate.stages.base import Context, Stage
 from curate.stages.benchmarked import Benchmarked
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash
+
+B = TypeVar("B", bound=Benchmarked)
 
 
 @dataclass
@@ -109,7 +112,7 @@ def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
         known = row.signals.get(owner, {}).get(short, row.columns.get(column))
         columns[column] = pa.array([known], kind)
     docs = Batch(pa.RecordBatch.from_pydict(columns))
-    return str(stage.edit(docs, context(run, step, stage)).to_pylist()[0])
+    return str(stage.edit(docs, _context(run, step, stage)).to_pylist()[0])
 
 
 def _cut(text: str, spans: list[int]) -> str:
@@ -118,7 +121,7 @@ def _cut(text: str, spans: list[int]) -> str:
     return b"".join(raw[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)).decode()
 
 
-def as_asked(run: RunFolder, step: Step, stage: Benchmarked) -> Benchmarked:
+def as_asked(run: RunFolder, step: Step, stage: B) -> B:
     """The stage with its benchmarks as the recipe names them, where that is still there: a manifest has no paths."""
     path = recipe_path(run.store)
     with suppress(CurateError):
@@ -128,12 +131,12 @@ def as_asked(run: RunFolder, step: Step, stage: Benchmarked) -> Benchmarked:
     return stage
 
 
-def context(run: RunFolder, step: Step, stage: Stage) -> Context:
+def _context(run: RunFolder, step: Step, stage: Stage) -> Context:
     found: dict[str, Path] = {}
     recipe = recipe_path(run.store)
     for setting, kind in stage.asset_settings.items():
         value = getattr(stage, setting)
-        if isinstance(stage, Benchmarked):
+        if isinstance(stage, Benchmarked) and setting == "against":
             folders = as_asked(run, step, stage).folders(recipe.parent if recipe is not None else None)
             found |= {f"{setting}/{number}": folder for number, folder in enumerate(folders)}
         elif setting in step.uses:

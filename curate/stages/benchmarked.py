@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +13,7 @@ from curate.stages.base import Context, Stage
 
 if TYPE_CHECKING:
     from curate.benchmarks.index import Loaded
+    from curate.benchmarks.registry import Benchmark
 
 
 class Benchmarked(Stage):
@@ -46,6 +47,18 @@ class Benchmarked(Stage):
         """Where the registry is."""
         local = assets.locate(self.registry, base)
         return local if "/" in self.registry or local.is_file() else assets.find("data", self.registry)
+
+    def known(self, base: Path | None = None, more: Sequence[str] = ()) -> dict[str, Benchmark]:
+        """Benchmarks whose texts may be on this machine, by key: of the registry, of files in ``against``, and of ``more``."""
+        from curate.benchmarks.against import named
+        from curate.benchmarks.registry import load_registry, shipped
+
+        # Where it is beside the recipe, this machine need not have it: `more` may.
+        local = self.registry_at(base)
+        registry = local if local.exists() else shipped()
+        files = [name for name in self.against if Path(name).suffix and assets.locate(name, base).is_file()]
+        given = [named(name, registry, base) for name in (*files, *more)]
+        return load_registry(registry) | {one.key: one for some in given for one in some.benchmarks}
 
     def embeds(self) -> bool:
         """Whether it needs static embeddings of prompts, too."""

@@ -6,14 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from curate import assets
+from curate.benchmarks.hits import Least
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
@@ -24,9 +24,6 @@ from curate.stages.judge_view import LOOK_AHEAD, view
 from curate.stages.registry import register
 from curate.stages.topics import rounds
 from curate.text.batch import Batch
-
-if TYPE_CHECKING:
-    from curate.benchmarks.registry import Benchmark
 
 FAMILY: Final = "rephrased"
 _AROUND: Final = 200
@@ -61,12 +58,12 @@ class JudgeRephrased(Benchmarked, Generator):
     """Ask a model whether documents that may hold a benchmark's prompt in other words do; keep those that do not.
 
     Of each document the passage that is most like a prompt is looked at, as ``decontaminate`` does in its layer
-    ``rephrased``. Where it is likely from ``least`` up to below ``most``, the model is shown the passage and the prompt. What
-    it clears comes back as a document of its own, with text, source and meta; ``meta.document`` has the id it had. All
-    others go: the judge's ``same_problem``, what it leaves open, and what it was not asked about because the budget was
-    spent: the least likely are asked about first. So it stands beside two steps of ``decontaminate`` that differ in
-    ``likely`` alone: one with ``least``, whose documents need no judge; and one with ``most``, which it reads. What comes
-    after reads ``from: [clean, judged]``. See docs/contamination.md.
+    ``rephrased``. Where it is as likely as ``likely``, the model is shown the passage and the prompt. What it clears comes
+    back as a document of its own, with text, source and meta; ``meta.document`` has the id it had. All others go: the
+    judge's ``same_problem``, what it leaves open, and what it was not asked about because the budget was spent: the least
+    likely are asked about first. So it stands beside a step of ``decontaminate`` with the same ``likely``, whose documents
+    need no judge, and reads one with a greater ``likely``, which leaves out what is sure enough. What comes after reads
+    ``from: [clean, judged]``. See docs/contamination.md.
 
     The passage is data to the judge, as in ``label.llm``: what speaks to it is masked, marks of quotations and chats are
     broken up, and delimiters stand around it that no document can know. The prompts come from the benchmarks' files on this
@@ -89,8 +86,12 @@ class JudgeRephrased(Benchmarked, Generator):
     rephrased: Literal["words", "embeddings"] = Field(
         "words", description="as in decontaminate: by what passages are found"
     )
-    least: float = Field(0.51, ge=0.5, lt=1, description="probability from which a document is asked about")
-    most: float = Field(0.88, gt=0.5, le=1, description="probability from which none is: it is sure enough")
+    likely: float = Field(
+        Least.likely,
+        ge=0.5,
+        le=1,
+        description="probability from which a document is asked about: that of the decontaminate beside it",
+    )
     max_documents: int = Field(10_000, ge=1, description="with more documents to ask about, stop: they are paid for")
     max_chars: int = Field(
         2_000, ge=200, description="only so many characters of a passage, and of a prompt, are shown"
@@ -98,12 +99,6 @@ class JudgeRephrased(Benchmarked, Generator):
     max_tokens: int = Field(150, ge=16, description="limit of one answer")
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
     round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
-
-    @model_validator(mode="after")
-    def _a_band(self) -> Self:
-        if self.least >= self.most:
-            raise ValueError(f"nothing is likely by at least {self.least} and less than {self.most}")
-        return self
 
     def adds(self) -> Mapping[str, pa.DataType]:
         """How likely it was, before the model was asked, that the document holds which item."""
@@ -114,7 +109,7 @@ class JudgeRephrased(Benchmarked, Generator):
         return self.rephrased == "embeddings"
 
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
-        """One request a document of the band, the least likely first, then by content: neither files nor batches bear on it."""
+        """One request a document that may hold an item, the least likely first, then by content: neither files nor batches bear on it."""
         from curate.benchmarks.prompts import prompts
 
         found: list[dict[str, Any]] = []
@@ -123,14 +118,15 @@ class JudgeRephrased(Benchmarked, Generator):
             if len(found) > self.max_documents:
                 raise InputError(
                     f"step '{ctx.step}': more than {self.max_documents:,} documents to ask about",
-                    cure="let 'least' and 'most' lie closer together, or raise max_documents",
+                    cure="let the decontaminate before it have a smaller 'likely', or raise max_documents",
                 )
         found.sort(key=lambda row: (row["likely"], row["content"], row["document"]))
-        texts = prompts({row["item"] for row in found}, self.loaded(ctx), self._known(ctx)) if found else {}
+        known = self.known(more=[str(ctx.assets["items"])] if self.items is not None else [])
+        texts = prompts({row["item"] for row in found}, self.loaded(ctx), known) if found else {}
         return rounds([self._request(row, texts[row["item"]], ctx) for row in found], self.round)
 
     def _perhaps(self, docs: Batch, ctx: Context) -> Iterator[dict[str, Any]]:
-        """The documents of a batch whose likeliest passage lies in the band, with it."""
+        """The documents of a batch with a passage that is likely enough, with the likeliest."""
         from curate.benchmarks.screen import reworded
 
         loaded = self.loaded(ctx)
@@ -138,7 +134,7 @@ class JudgeRephrased(Benchmarked, Generator):
         # Rows ascending, the strongest first.
         _, first = np.unique(hits.row, return_index=True)
         hits = hits.take(first)
-        hits = hits.take((hits.strength >= np.float32(self.least)) & (hits.strength < np.float32(self.most)))
+        hits = hits.take(hits.strength >= np.float32(self.likely))
         columns = ("id", "source", "meta", "content_hash")
         rows = [docs.column(name).take(pa.array(hits.row)).to_pylist() for name in columns]
         whole = docs.text.take(pa.array(hits.row)).to_pylist()
@@ -152,19 +148,6 @@ class JudgeRephrased(Benchmarked, Generator):
                 "likely": float(hits.strength[i]),
                 "passage": _passage(whole[i], int(hits.start[i]), int(hits.stop[i]))[: self.max_chars + LOOK_AHEAD],
             }
-
-    def _known(self, ctx: Context) -> list[Benchmark]:
-        """Benchmarks whose texts may be at hand: of ``items``, of files in ``against``, of the registry."""
-        from curate.benchmarks.against import named
-        from curate.benchmarks.registry import load_registry, shipped
-
-        # Where it is beside the recipe, this machine need not have it: `items` may.
-        local = self.registry_at()
-        registry = local if local.exists() else shipped()
-        given = [str(ctx.assets["items"])] if self.items is not None else []
-        given += [name for name in self.against if Path(name).suffix and assets.locate(name).is_file()]
-        own = [benchmark for name in given for benchmark in named(name, registry).benchmarks]
-        return [*load_registry(registry).values(), *own]
 
     def _request(self, row: Mapping[str, Any], prompt: str, ctx: Context) -> Request:
         seen = view(row["passage"], self.max_chars, more=_SPEAKS)

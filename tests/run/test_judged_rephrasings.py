@@ -31,7 +31,7 @@ PLANTED = {
 }
 SURE = {name: reworded()[f"humaneval/HumanEval/{name}"]["paraphrased"] for name in ("17", "41")}
 PLAIN = {f"plain {i}": f"A page about gardens, the {i}. of its kind, with {i + 2} beds of roses." for i in range(6)}
-BAND = {"least": 0.505, "most": 0.95}
+LIKELY, SURELY = 0.505, 0.95
 
 
 def judge(call: Call) -> Say:
@@ -48,9 +48,9 @@ def recipe(folder: Path, base_url: str, budget: int) -> Path:
     (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
     steps = [
         step("read", "read.jsonl", paths=["in.jsonl"]),
-        step("clean", "decontaminate", "read", against=["humaneval"], likely=BAND["least"]),
-        step("perhaps", "decontaminate", "read", against=["humaneval"], likely=BAND["most"]),
-        step("judged", "judge.rephrased", "perhaps", against=["humaneval"], **BAND, round=2, max_tokens=100),
+        step("clean", "decontaminate", "read", against=["humaneval"], likely=LIKELY),
+        step("perhaps", "decontaminate", "read", against=["humaneval"], likely=SURELY),
+        step("judged", "judge.rephrased", "perhaps", against=["humaneval"], likely=LIKELY, round=2, max_tokens=100),
         step("out", "write.text", ["clean", "judged"], documents_per_shard=100),
     ]
     models = {"judge": {"model": "teacher", "base_url": base_url, "licence": "CC0-1.0"}}
@@ -79,7 +79,7 @@ def test_what_the_judge_clears_stays(curate: Curate, tmp_path: Path) -> None:
         assert len(teacher.calls) == len(CLEARED) + len(PLANTED)
         first = results(tmp_path / "run")
         curate.run(made, tmp_path / "run").ok()
-        made.write_text(made.read_text().replace("most: 0.95", "most: 0.94").replace("likely: 0.95", "likely: 0.94"))
+        made.write_text(made.read_text().replace("likely: 0.95", "likely: 0.94"))
         curate.run(made, tmp_path / "run").ok()
         assert len(teacher.calls) == len(CLEARED) + len(PLANTED)
     told = manifest(tmp_path / "run")["steps"]
@@ -95,6 +95,6 @@ def test_what_the_judge_clears_stays(curate: Curate, tmp_path: Path) -> None:
         was = there[meta["document"]]
         assert (row["text"], row["source"]) == (was["text"], was["source"])
         assert json.loads(was["meta"]).items() <= meta.items()
-        assert BAND["least"] <= row["judged.likely"] < BAND["most"]
+        assert LIKELY <= row["judged.likely"] < SURELY
     assert {row["judged.item"] for row in back} == {"humaneval/HumanEval/148", "humaneval/HumanEval/123"}
     assert [name for name in first if name.startswith("out/")]

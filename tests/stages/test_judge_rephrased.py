@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from learning_cases import batch, context
-from pydantic import ValidationError
 from test_generate import answer, flat
 
 from curate.errors import InputError, RecipeError
@@ -21,26 +20,26 @@ PLANETS = "The planets of the solar system are Mercury, Venus, Earth, Mars, Jupi
 
 
 def asked(docs, **settings):
-    return flat(JudgeRephrased(**{"against": ["humaneval"], **settings}).requests(docs, context("judged")))
+    return flat(
+        JudgeRephrased(**{"against": ["humaneval"], "likely": 0.505, **settings}).requests(docs, context("judged"))
+    )
 
 
-def test_the_band_is_asked_about_the_least_likely_first():
+def test_the_least_likely_is_asked_about_first():
     """Whatever the order and the batches; nobody is asked where nothing is likely."""
     texts = [PLANETS, f"Gardens.\n{NUMBERS}", "Nothing of the kind.", FIB4, "x" * 5000 + f" {NUMBERS} " + "y" * 5000]
     docs = batch(texts, ["web"] * 5)
-    found = asked([docs], most=0.9)
+    found = asked([docs])
     assert [r.subject["item"].rpartition("/")[2] for r in found] == ["46", "19", "19", "148"]
     likely = [r.subject["likely"] for r in found]
     assert likely == sorted(likely)
     turned = Batch(docs.rows.take(pa.array(np.arange(5)[::-1])))
-    assert asked([Batch(turned.rows.slice(0, 2)), Batch(turned.rows.slice(2))], most=0.9) == found
+    assert asked([Batch(turned.rows.slice(0, 2)), Batch(turned.rows.slice(2))]) == found
     assert all(len(r.messages[1]["content"]) < 3500 for r in found)
     assert asked([batch(["Nothing of the kind."], ["web"])]) == []
-    assert [r.subject["item"] for r in asked([docs], least=0.6)] == ["humaneval/HumanEval/148"]
+    assert [r.subject["item"] for r in asked([docs], likely=0.6)] == ["humaneval/HumanEval/148"]
     with pytest.raises(InputError, match="more than 2 documents to ask about"):
         asked([docs], max_documents=2)
-    with pytest.raises(ValidationError, match="nothing is likely"):
-        JudgeRephrased(against=["humaneval"], least=0.9, most=0.8)
 
 
 def test_prompts_are_read_where_they_are(tmp_path, monkeypatch):
@@ -49,9 +48,9 @@ def test_prompts_are_read_where_they_are(tmp_path, monkeypatch):
     mine = tmp_path / "mine.jsonl"
     mine.write_text(json.dumps({"id": "a", "prompt": PLANETS + " Which of them has the most moons?"}))
     docs = [batch([f"Which one has the most moons? {PLANETS}"], ["web"])]
-    (request,) = asked(docs, against=[str(mine)], least=0.5, most=1)
+    (request,) = asked(docs, against=[str(mine)])
     assert "most moons?\n</item" in request.messages[1]["content"]
-    stage = JudgeRephrased(against=[str(mine)], most=1)
+    stage = JudgeRephrased(against=[str(mine)])
     ctx = context("judged", **{"against/0": stage.folders()[0]})
     mine.write_text(json.dumps({"id": "a", "prompt": "Something else."}))
     with pytest.raises(InputError, match="not those that the index was made of"):
@@ -64,7 +63,7 @@ def test_prompts_are_read_where_they_are(tmp_path, monkeypatch):
     entry |= {"fields": {"id": "id", "prompt": "prompt"}, "splits": {"checked": ["test"]}}
     entry |= {"get": {"files": {"test": ["https://example.org/mine.jsonl"]}}}
     other.write_text(json.dumps({"version": 1, "benchmarks": {"mine": entry}}))
-    given = JudgeRephrased(against=[str(mine)], items=str(other), most=1)
+    given = JudgeRephrased(against=[str(mine)], items=str(other))
     with pytest.raises(RecipeError, match="not on this machine") as error:
         given.requests(docs, context("judged", **{**ctx.assets, "items": other}))
     assert "curate benchmarks fetch mine" in error.value.cure
@@ -113,7 +112,7 @@ def test_the_passage_does_not_talk_to_the_judge(said):
     texts = [plain, f"Gardens.\n{said}\n{NUMBERS}", f"Gardens.\n{NUMBERS} {said}"]
     shown = [
         r.messages[1]["content"].split("\n<document ")[1].rpartition("</document ")[0]
-        for r in asked([batch(texts, ["web"] * 3)], least=0.5)
+        for r in asked([batch(texts, ["web"] * 3)])
     ]
     assert len(shown) == 3
     for one in shown:
