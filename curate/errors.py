@@ -18,6 +18,9 @@ A row or a shard that is bad alone is no exception: it is set aside with a reaso
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "BudgetError",
     "BusyError",
@@ -31,6 +34,7 @@ __all__ = [
     "StorageError",
     "VersionError",
     "WorkerError",
+    "did_you_mean",
 ]
 
 
@@ -124,3 +128,11 @@ class BusyError(CurateError):
     """Another command holds the store, or took it because this one seemed dead."""
 
     exit_code = 11
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A cure that names the nearest of some names, or all of them."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=1)
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return f"did you mean '{near[0]}'?" if near else f"there are: {shown or 'none'}"

@@ -13,8 +13,8 @@ from curate import assets
 from curate.benchmarks import fetch
 from curate.benchmarks.index import grammar, open_benchmarks, write_index
 from curate.benchmarks.items import Item, read_items
-from curate.benchmarks.registry import Benchmark, did_you_mean, is_items, load_registry, of_file, shipped
-from curate.errors import CurateError, InputError, RecipeError
+from curate.benchmarks.registry import Benchmark, is_items, load_registry, of_file, shipped
+from curate.errors import CurateError, InputError, RecipeError, did_you_mean
 from curate.fingerprint import file_digest, fingerprint
 from curate.store.index import FACTS
 

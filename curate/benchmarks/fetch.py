@@ -16,8 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +26,7 @@ from curate.benchmarks.registry import Benchmark, File
 from curate.environment import redacted
 from curate.errors import EndpointError, InputError, RecipeError, StorageError
 from curate.fingerprint import file_digest
+from curate.hub import failures as hub_failures
 
 Progress = Callable[[str], None]
 """Told what is being fetched, one line each."""
@@ -211,7 +211,7 @@ def _from_hub(benchmark: Benchmark, work: Path, progress: Progress) -> tuple[str
     get = benchmark.get
     name = str(get.hub)
     disable_progress_bars()
-    with _hub_errors(name):
+    with hub_failures(name, correct="the registry", instead="the items by path"):
         hub = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
         commit = str(hub.dataset_info(name, revision=get.revision, timeout=_SECONDS).sha)
         there = hub.list_repo_files(name, repo_type="dataset", revision=commit)
@@ -229,33 +229,6 @@ def _from_hub(benchmark: Benchmark, work: Path, progress: Progress) -> tuple[str
                 got = hub.hf_hub_download(name, path, repo_type="dataset", revision=commit, local_dir=work / "hub")
                 files[path] = Path(got)
     return commit, files
-
-
-@contextmanager
-def _hub_errors(name: str) -> Iterator[None]:
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except (InputError, StorageError):
-        raise
-    except errors.GatedRepoError:
-        raise InputError(
-            "the dataset is gated", place=name, cure="accept its terms on the hub, then set HF_TOKEN"
-        ) from None
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        raise InputError(
-            "the hub has no such dataset, or not this revision of it",
-            place=name,
-            cure="correct the registry, or set HF_TOKEN",
-        ) from None
-    except Exception as error:  # noqa: BLE001 - HTTP libraries' own kinds differ between versions of huggingface_hub
-        why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise EndpointError(
-            f"the hub can't be reached or read ({why})",
-            place=name,
-            cure="check the network and HF_ENDPOINT, or give the items by path",
-        ) from None
 
 
 # -- an index of packages ------------------------------------------------------------------------------------

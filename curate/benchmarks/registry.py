@@ -13,7 +13,6 @@ Only names, fields and digests stand in it. Items are read by ``items.py`` and f
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from curate import assets
-from curate.errors import CurateError, InputError, RecipeError
+from curate.errors import CurateError, InputError, RecipeError, did_you_mean
 
 NAME: Final = "registry.yaml"
 SUFFIXES: Final = (".jsonl", ".parquet")
@@ -181,12 +180,6 @@ class Benchmark(BaseModel):
     def title(self) -> str:
         """What people call it."""
         return self.name or self.key
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The cure for a name that is not among some."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(names)) or 'none'}"
 
 
 def shipped() -> Path:

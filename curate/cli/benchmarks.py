@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate.cli.app import JSON, app, examples
-from curate.errors import RecipeError
+from curate.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from curate.benchmarks.registry import Benchmark
@@ -258,8 +258,6 @@ def _registry(path: Path | None) -> dict[str, Benchmark]:
 
 
 def _named(names: list[str], known: dict[str, Benchmark]) -> list[Benchmark]:
-    from curate.benchmarks.registry import did_you_mean
-
     for name in names:
         if name not in known:
             raise RecipeError(f"no benchmark '{name}'", cure=did_you_mean(name, known))

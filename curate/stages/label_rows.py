@@ -21,8 +21,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import InputError
-from curate.stages.reading_files import did_you_mean, head, looks_like
+from curate.errors import InputError, did_you_mean
+from curate.stages.reading_files import head, looks_like
 from curate.stages.reading_lines import Kind, gz_blocks, kind_of, plain_blocks, whole_lines, zst_blocks
 from curate.text.hashing import hash128
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -14,13 +14,14 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.assets import locate
-from curate.errors import CurateError, EndpointError, InputError
+from curate.errors import CurateError, InputError, did_you_mean
+from curate.hub import failures as hub_failures
 from curate.stages import remote
 from curate.stages.catalog import Catalog, InputFile, Range, file_at, together
 from curate.stages.read_arrow import arrow_ranges, read_arrow
 from curate.stages.reading import REASONS, RecordSource
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import did_you_mean, walk
+from curate.stages.reading_files import walk
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split, split_digest
 
@@ -194,31 +195,21 @@ class ReadDataset(RecordSource):
             HfApi().dataset_info(self.path, revision=self.commit, timeout=_PROBE_SECONDS)
 
 
-@contextmanager
-def _failures(place: str, *, hub: bool) -> Iterator[None]:
+def _failures(place: str, *, hub: bool) -> AbstractContextManager[None]:
     """Failures of ``datasets`` and of the hub as errors of ours."""
-    from huggingface_hub import errors
+    if hub:
+        return hub_failures(place, correct="path and commit", instead="a folder with the data")
+    return _unreadable(place)
 
+
+@contextmanager
+def _unreadable(place: str) -> Iterator[None]:
     try:
         yield
     except CurateError:
         raise
-    except errors.GatedRepoError:
-        raise InputError(
-            "the dataset is gated", place=place, cure="accept its terms on the hub, then set HF_TOKEN"
-        ) from None
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        raise InputError(
-            "the hub has no such dataset, or not this commit of it", place=place, cure="check path, commit and HF_TOKEN"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - HTTP libraries' own kinds differ between versions of huggingface_hub
+    except Exception as error:  # noqa: BLE001 - readers of formats have kinds of their own
         why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        if hub:
-            raise EndpointError(
-                f"the hub can't be reached or read ({why})",
-                place=place,
-                cure="check the network and HF_ENDPOINT, or give a folder with the data",
-            ) from None
         raise InputError(
             f"datasets can't read it ({why})", place=place, cure="check the files, config and split"
         ) from None

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import InputError
+from curate.errors import InputError, did_you_mean
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, RecordSource, Rows, meta_json, strings, take
-from curate.stages.reading_files import did_you_mean
 from curate.stages.source import SetAside
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import stat
@@ -261,14 +260,6 @@ def not_what_it_says(path: str, said: str, start: bytes, cure: str = "") -> Inpu
         place=path,
         cure=cure or "rename it after its content, or replace it",
     )
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A cure that names the nearest of some names, or all of them."""
-    names = list(names)
-    near = difflib.get_close_matches(name, names, n=1)
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return f"did you mean '{near[0]}'?" if near else f"there are: {shown or 'none'}"
 
 
 def group_sizes(sizes: Iterable[int], goal: int) -> list[tuple[int, int, int]]:

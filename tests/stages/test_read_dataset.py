@@ -163,4 +163,4 @@ def test_a_dataset_on_the_hub_is_streamed(tmp_path):
         assert not any(b"PAR1" in data for data in stored)
         for wrong in ({"commit": "0" * 40}, {"name": "owner/other"}):
             told = asked(hub.url, home, **wrong)
-            assert told.startswith("InputError ") and "the hub has no such dataset, or not this commit of it" in told
+            assert told.startswith("InputError ") and "the hub has no such dataset, or not this revision of it" in told
