@@ -6,6 +6,7 @@ A fresh interpreter needs three seconds to import its libraries and load its ker
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -53,7 +54,11 @@ def warm() -> None:
 
 def serve() -> None:
     """One request a line: answer with the pid, then, when it has ended, with how."""
-    import distributed  # noqa: F401
+    # What commands import when they need it, they would import in each fork anew.
+    import distributed.dashboard  # noqa: F401
+    import pyarrow.dataset  # noqa: F401
+    import rich.padding
+    import rich.progress  # noqa: F401
     import s3fs  # noqa: F401
     from editing import make_known
 
@@ -66,6 +71,9 @@ def serve() -> None:
     load_all()
     make_known()
     warm()
+    # A fork that collects garbage looks at every object here, and by that copies the memory of all of them.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()

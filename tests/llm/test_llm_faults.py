@@ -51,8 +51,10 @@ def balanced(accounts) -> bool:
 )
 def test_a_fault_is_tried_again_and_written_down(ask_at, request_of, fault, kind):
     """Every request gets its answer in its place; each failed attempt is a row of its kind."""
+    # Only what is late on purpose may be late: on a busy machine any answer takes a while.
+    seconds = 0.3 if kind == "timeout" else 60
     with Teacher(once(fault)) as teacher:
-        asked = ask_at([[request_of("one"), request_of("two")]], teacher.base_url, timeout_seconds=0.3)
+        asked = ask_at([[request_of("one"), request_of("two")]], teacher.base_url, timeout_seconds=seconds)
     assert [a.text for a in asked.rounds[0]] == ["answer to one", "answer to two"]
     assert asked.accounts["errors"] == {kind: 2}
     assert asked.accounts["answered"] == 2
