@@ -30,11 +30,18 @@ def names(kind: Kind) -> list[str]:
 
 def find(kind: Kind, name: str) -> Path:
     """Path of an asset by name; raises RecipeError with the nearest names."""
-    for path in (ROOT / kind / name, ROOT / kind / f"{name}.yaml", ROOT / kind / f"{name}.jsonl"):
+    for path in (
+        ROOT / kind / name,
+        ROOT / kind / f"{name}.yaml",
+        ROOT / kind / f"{name}.jsonl",
+        ROOT / kind / f"{name}.md",
+    ):
         if path.exists():
             return path
-    near = difflib.get_close_matches(name, names(kind), n=1)
-    cure = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names(kind)) or 'none'}"
+    folder = name.rpartition("/")[0]
+    there = [f"{folder}/{p.stem}" for p in sorted((ROOT / kind / folder).glob("*"))] if folder else names(kind)
+    near = difflib.get_close_matches(name, there, n=1)
+    cure = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(there) or 'none'}"
     raise RecipeError(f"no {kind[:-1] if kind != 'data' else 'data'} '{name}'", cure=cure)
 
 

@@ -42,7 +42,7 @@ class PlannedStep:
     Attributes:
         inputs: steps whose rows it reads.
         uses: by setting, the trained step it needs.
-        assets: by setting, the file or folder it needs; of a setting that lists indexes each as ``setting/number``.
+        assets: by setting, the file or folder it needs; of a setting that lists several each as ``setting/number``.
         columns: names of the columns its rows have (empty when it gives no rows).
         consumers: how many later steps read its rows.
     """
@@ -68,7 +68,9 @@ class PlannedStep:
     def digests(self) -> dict[str, str]:
         """Digest of the content of each asset."""
         return {
-            setting: open_index(path).content if "/" in setting else tree_digest(path)
+            setting: open_index(path).content
+            if self.stage.asset_settings[setting.partition("/")[0]] == "indexes"
+            else tree_digest(path)
             for setting, path in self.assets.items()
         }
 
@@ -179,7 +181,8 @@ def _removals(recipe: Recipe) -> Removals | None:
 
 def _inputs(step: Step, earlier: list[str], planned: dict[str, PlannedStep]) -> tuple[str, ...]:
     starts = isinstance(step.stage, Source) or (isinstance(step.stage, Generator) and not step.stage.reads_documents)
-    if starts:
+    may_read = isinstance(step.stage, Generator) and step.stage.may_read
+    if starts and not (may_read and step.inputs):
         if step.inputs:
             raise RecipeError(f"{step.stage.name} reads no earlier step", place=step.place, cure="remove 'from'")
         return ()
@@ -208,21 +211,29 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
         if kind == "indexes":
             files |= _indexes(step, setting, recipe)
             continue
-        if value in planned and isinstance(planned[value].stage, Trainer):
+        if isinstance(value, list | tuple):
+            files |= {f"{setting}/{i}": _file(step, setting, kind, one, recipe, planned) for i, one in enumerate(value)}
+        elif value in planned and isinstance(planned[value].stage, Trainer):
             uses[setting] = value
-            continue
-        local = assets.locate(str(value), recipe.path.parent)
-        if ("/" in str(value) and local.exists()) or ("." in str(value) and local.is_file()):
-            # A worker of a running cluster has another working folder.
-            files[setting] = local.absolute()
-            continue
-        try:
-            files[setting] = assets.find(kind, str(value))
-        except RecipeError as error:
-            trained = [name for name, p in planned.items() if isinstance(p.stage, Trainer)]
-            more = f"; trained steps: {', '.join(trained)}" if trained else ""
-            raise RecipeError(f"{setting}: {error.cause}", place=step.place, cure=error.cure + more) from None
+        else:
+            files[setting] = _file(step, setting, kind, str(value), recipe, planned)
     return uses, files
+
+
+def _file(
+    step: Step, setting: str, kind: assets.Kind, value: str, recipe: Recipe, planned: dict[str, PlannedStep]
+) -> Path:
+    """The file or folder that a setting names."""
+    local = assets.locate(value, recipe.path.parent)
+    if ("/" in value and local.exists()) or ("." in value and local.is_file()):
+        # A worker of a running cluster has another working folder.
+        return local.absolute()
+    try:
+        return assets.find(kind, value)
+    except RecipeError as error:
+        trained = [name for name, p in planned.items() if isinstance(p.stage, Trainer)]
+        more = f"; trained steps: {', '.join(trained)}" if trained else ""
+        raise RecipeError(f"{setting}: {error.cause}", place=step.place, cure=error.cure + more) from None
 
 
 def _indexes(step: Step, setting: str, recipe: Recipe) -> dict[str, Path]:

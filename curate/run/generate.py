@@ -52,7 +52,7 @@ def run_generator(
     """Run a Generator step; returns its record."""
     ctx = engine.context(step)
     key = fingerprint(identity_, [p.key for p in parts])
-    read = tuple(parts) if stage.reads_documents else ()
+    read = tuple(parts)  # none where the step starts from an asset
     chosen = learn.RequestsTask(engine.store, folder, key, stage, ctx, read)
     rounds = learn.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
     answers = _published(engine, folder, key, len(rounds))

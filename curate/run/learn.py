@@ -91,7 +91,7 @@ class RequestsTask(Task):
 
     def work(self) -> list[list[dict[str, Any]]]:
         """The rounds, as plain values."""
-        docs = Rows(self.store, self.parts if self.stage.reads_documents else ())
+        docs = Rows(self.store, self.parts)
         return [[asdict(request) for request in round_] for round_ in self.stage.requests(docs, self.ctx)]
 
 

@@ -390,6 +390,8 @@ class Generator(Stage):
 
     reads_documents: ClassVar[bool] = False
     """Whether it needs rows of an earlier step (``label.llm``) or starts from an asset (topics)."""
+    may_read: ClassVar[bool] = False
+    """Whether one that needs none reads the rows of the steps that ``from`` names, where it names some."""
 
     model: str = Field("writer", description="which of the recipe's models to ask")
 

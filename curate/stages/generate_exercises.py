@@ -15,53 +15,30 @@ from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
 from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.prompted import Prompted, in_turns, pick, share
+from curate.stages.prompts import Prompt
 from curate.stages.registry import register
-from curate.stages.screened import CONTAMINATED, Screened
-from curate.stages.topics import Exercise, draws, load_topics, made_by, rounds
+from curate.stages.screened import CONTAMINATED
+from curate.stages.topics import Exercise, Topics, draws, load_topics
 from curate.text.batch import Batch
 
-FAMILY: Final = "exercise"
-
-_SYSTEM: Final = "You write short, correct Python exercises."
-_PROMPT: Final = """\
-Write a Python function `{name}` about {topic}.{task}{words} One ```python block, nothing else: the function with type \
-hints, a one-sentence docstring and a short body, then 3 lines `assert {name}(...) == ...` with small inputs whose \
-results are easy to check by hand."""
-_TASK: Final = " It returns {task}."
-_WORDS: Final = " The docstring must use the words: {words}."
-
-# One turn of example: with it a 0.5B model keeps to the form and writes a third fewer tokens.
-_EXAMPLE: Final = (
-    _PROMPT.format(
-        name="letters_in",
-        topic="strings",
-        task=_TASK.format(task="the number of letters in a text"),
-        words=_WORDS.format(words="text"),
-    ),
-    '''```python
-def letters_in(text: str) -> int:
-    """Return how many characters of the text are letters."""
-    return sum(1 for c in text if c.isalpha())
-
-
-assert letters_in("a1b2") == 2
-assert letters_in("42") == 0
-assert letters_in("") == 0
-```''',
-)
+GIVES: Final = ("name", "topic", "task", "words", "audience")
+_SCREENED_AT_ONCE: Final = 256
 
 
 @register("generate.exercises")
-class GenerateExercises(Screened):
+class GenerateExercises(Prompted):
     """Ask for exercises, each with a function name, a topic and words forced into the docstring.
 
     Constraining the name and forcing words are what kept phi-1's exercises apart (arXiv 2306.11644); the prompts are
-    ours. Functions that a benchmark in ``against`` asks for are never asked for, and an answer that holds one of its
-    items, by words or as code that does the same step by step, is rejected. Text checks only: run the code with
-    ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines if enough assertions are left.
+    ours: files in data/prompts, each of them, or each level of one, a family of its own. Names are listed in the file of
+    topics, or composed of its verbs and nouns, thousands of them. Functions that a benchmark in ``against`` asks for are
+    never asked for, and an answer that holds one of its items, by words or as code that does the same step by step, is
+    rejected. Text checks only: run the code with ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines
+    if enough assertions are left.
     """
 
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     reasons: ClassVar[Mapping[str, str]] = {
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
@@ -71,53 +48,85 @@ class GenerateExercises(Screened):
         "too_few_asserts": "fewer than min_asserts assertions call the function",
         "contaminated": CONTAMINATED,
     }
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Screened.asset_settings, "topics": "data"}
+    ledger: ClassVar[Mapping[str, str]] = {
+        "refused": "refused",
+        "truncated": "truncated",
+        "no_code_block": "unparsable",
+        "wrong_name": "wrong_format",
+        "no_docstring": "wrong_format",
+        "too_few_asserts": "wrong_format",
+        "contaminated": "contaminated",
+    }
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Prompted.asset_settings, "topics": "data"}
 
-    topics: str = Field("topics/python", description="file of topics in data/")
+    prompts: list[str] = Field(
+        ["prompts/exercise"],
+        min_length=1,
+        description="prompts to ask with, each a family: files in data/, or your own by their path",
+    )
+    topics: str = Field("topics/python", description="file of topics in data/: exercises, or what they are composed of")
     exercises: int = Field(400, ge=1, description="how many exercises to ask for")
-    max_tokens: int = Field(260, ge=32, description="limit of one answer")
-    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
-    top_p: float = Field(0.95, gt=0, le=1, description="nucleus sampling: share of probability to draw from")
-    round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
+    solutions: int = Field(
+        1, ge=1, le=64, description="answers to ask for of each exercise: several that differ and are right may stay"
+    )
     words: int = Field(3, ge=0, description="at most so many of the exercise's words are forced")
     min_asserts: int = Field(2, ge=0, description="least number of assertions that call the function")
 
+    # -- asking ------------------------------------------------------------------------------------------------
+
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
-        """One request an exercise."""
+        """One request an exercise and solution; the exercises of each family in an order of its own."""
+        topics = load_topics(ctx.assets["topics"])
+        families = self.families(ctx, GIVES)
+        asked = []
+        for prompt, count in zip(families, share(self.exercises, len(families)), strict=True):
+            chosen = self._chosen(topics, count, ctx.key(ctx.step, prompt.name), ctx)
+            asked.append(
+                [
+                    self._request(prompt, exercise, draw, solution, topics, ctx)
+                    for exercise, draw in chosen
+                    for solution in range(self.solutions)
+                ]
+            )
+        return in_turns(asked, self.round)
+
+    def _chosen(self, topics: Topics, count: int, key: int, ctx: Context) -> list[tuple[Exercise, int]]:
+        """So many exercises with their draws: without replacement, then again; none that a benchmark asks for."""
+        if not count:
+            return []
         place = str(ctx.assets["topics"])
-        self.refuse_shown([*_EXAMPLE, _SYSTEM], ctx)
-        there = load_topics(ctx.assets["topics"]).exercises
-        told = [f"`{e.name}`\n\n{e.topic}\n\n{e.task}\n\n{' '.join(e.words)}" for e in there]
-        kept = self.unknown(told, ctx, [e.name for e in there], place=place)
-        wanted = [e for e, keep in zip(there, kept, strict=True) if keep]
+        wanted: list[Exercise] = []
+        there = _Pool(topics, key)
+        for at in range(0, len(there), _SCREENED_AT_ONCE):
+            some = there.some(at, _SCREENED_AT_ONCE)
+            kept = self.unknown([told for _, told in some], ctx, [e.name for e, _ in some], place=place)
+            wanted += [e for (e, _), keep in zip(some, kept, strict=True) if keep]
+            if len(wanted) >= count:
+                break
         if not wanted:
             why = "benchmarks ask for all of them" if there else "the file has none"
             raise InputError(f"no exercises to ask for: {why}", place=place, cure="name others")
-        asked = [
-            self._request(wanted[i], draw, ctx)
-            for i, draw in draws([e.name for e in wanted], self.exercises, ctx.key(ctx.step, FAMILY))
-        ]
-        return rounds(asked, self.round)
+        return [(wanted[n % len(wanted)], n // len(wanted)) for n in range(count)]
 
-    def _request(self, exercise: Exercise, draw: int, ctx: Context) -> Request:
-        order = draws(exercise.words, len(exercise.words), ctx.key(ctx.step, exercise.name, draw))
-        words = [exercise.words[i] for i, _ in order[: self.words]]
-        forced = _WORDS.format(words=", ".join(words)) if words else ""
-        task = _TASK.format(task=exercise.task) if exercise.task else ""
-        prompt = _PROMPT.format(topic=exercise.topic, name=exercise.name, task=task, words=forced)
-        return Request(
-            messages=(
-                {"role": "system", "content": _SYSTEM},
-                {"role": "user", "content": _EXAMPLE[0]},
-                {"role": "assistant", "content": _EXAMPLE[1]},
-                {"role": "user", "content": prompt},
-            ),
-            family=FAMILY,
-            draw=draw,
-            max_tokens=self.max_tokens,
-            sampling={"temperature": self.temperature, "top_p": self.top_p},
-            subject={"name": exercise.name, "topic": exercise.topic, "words": words},
-        )
+    def _request(
+        self, prompt: Prompt, exercise: Exercise, draw: int, solution: int, topics: Topics, ctx: Context
+    ) -> Request:
+        key = ctx.key(ctx.step, exercise.name, draw)
+        words = [exercise.words[i] for i, _ in draws(exercise.words, len(exercise.words), key)[: self.words]]
+        values = {
+            "name": exercise.name,
+            "topic": exercise.topic,
+            "task": exercise.task,
+            "words": ", ".join(words),
+        }
+        subject: dict[str, Any] = {"name": exercise.name, "topic": exercise.topic, "words": words}
+        if "audience" in prompt.variables:
+            subject["audience"] = values["audience"] = pick(topics.audiences, key, "audience")
+        if self.solutions > 1:
+            subject["solution"] = solution
+        return self.ask(prompt, values, draw * self.solutions + solution, subject)
+
+    # -- answers -----------------------------------------------------------------------------------------------
 
     def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
         """The code, or why there is none."""
@@ -125,21 +134,20 @@ class GenerateExercises(Screened):
         if answers.refused(text, answer.finish_reason):
             return Rejected("refused", answers.excerpt(text))
         blocks, rest = answers.code_blocks(text)
-        cut = rest is not None
+        cut = answer.finish_reason == "length"
         if rest is not None:
             # The last line of an open block may be half a line.
-            blocks.append(rest.rpartition("\n")[0] if answer.finish_reason == "length" else rest)
+            blocks.append(rest.rpartition("\n")[0] if cut else rest)
         if not blocks:
-            return Rejected("truncated" if answer.finish_reason == "length" else "no_code_block", answers.excerpt(text))
+            return Rejected("truncated" if cut else "no_code_block", answers.excerpt(text))
         code = self._join(blocks, str(request.subject["name"]))
         found = self._fault(code, str(request.subject["name"]))
         if found:
-            reason = "truncated" if cut and answer.finish_reason == "length" and code else found
+            reason = "truncated" if rest is not None and cut and code else found
             return Rejected(reason, answers.excerpt(code or blocks[0]))
         if item := self.held(code, ctx):
             return Rejected("contaminated", item)
-        meta = {**made_by(answer, request.family, request.draw), **request.subject, "trimmed": cut}
-        return Accepted(code, meta)
+        return Accepted(code, self.record(request, answer, ["docstring", "asserts"], trimmed=rest is not None))
 
     def _join(self, blocks: list[str], name: str) -> str:
         """The block that defines the function, with what later blocks assert about it; empty if none defines it."""
@@ -166,9 +174,44 @@ class GenerateExercises(Screened):
         return None
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
-        """Exercises by topic."""
-        topics = [json.loads(m).get("topic", "") for m in docs.column("meta").to_pylist()]
-        return {"exercises": docs.num_rows, "by_topic": {t: topics.count(t) for t in sorted(set(topics))}}
+        """Exercises by topic, and by family where there are several."""
+        meta = [json.loads(m) for m in docs.column("meta").to_pylist()]
+        topics, families = ([str(m.get(name, "")) for m in meta] for name in ("topic", "family"))
+        found: dict[str, Any] = {"exercises": docs.num_rows, "by_topic": _counts(topics)}
+        return {**found, "by_family": _counts(families)} if len(set(families)) > 1 else found
+
+
+def _counts(names: Sequence[str]) -> dict[str, int]:
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+class _Pool:
+    """The exercises of a file in the order in which a family draws them: those that it lists, else those that it composes,
+    each verb with each noun about a concept that is drawn for the name."""
+
+    def __init__(self, topics: Topics, key: int) -> None:
+        self._listed, self._parts, self._key = topics.exercises, topics.composed, key
+        composed = self._parts if self._parts is not None and not self._listed else None
+        self._names = [e.name for e in self._listed]
+        if composed is not None:
+            self._names = [f"{verb}_{noun}" for verb in composed.verbs for noun in composed.nouns]
+            self._concepts = composed.concepts or tuple(p.topic for p in topics.passages) or ("Python",)
+        self._order = [i for i, _ in draws(self._names, len(self._names), key)]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def some(self, start: int, count: int) -> list[tuple[Exercise, str]]:
+        """Exercises from a place in the order on, each with what is said of it alone."""
+        return [self._one(i) for i in self._order[start : start + count]]
+
+    def _one(self, i: int) -> tuple[Exercise, str]:
+        if self._listed or self._parts is None:
+            one = self._listed[i]
+            return one, f"`{one.name}`\n\n{one.topic}\n\n{one.task}\n\n{' '.join(one.words)}"
+        name = self._names[i]
+        one = Exercise(name=name, topic=pick(self._concepts, self._key, name), words=self._parts.words)
+        return one, f"`{name}`\n\n{one.topic}"
 
 
 def _asserts(code: str, name: str) -> int:

@@ -50,7 +50,7 @@ _RATING: Final = r"(?:scor(?:e[sd]?|ing)|rat(?:e[sd]?|ing)|grad(?:e[sd]?|ing|er|
 _TOP: Final = r"(?:(?<![-+*/%=<>(\[])(?<![-+*/%=<>(\[]\s)[45](?![.,]?\d|\s*[-+*%/=<>\]):])|four|five|maximum|highest|perfect|excellent|top\s+(?:of|score|mark|grade|value))"
 _NUMBER: Final = r"[0-5]\b(?!\.\d)(?!\s*[-+*%/]\s*[\w(])"
 """A whole number that no expression goes on from."""
-_RULES: Final = tuple(re.compile(rule, re.IGNORECASE) for rule in (
+_RATINGS: Final = tuple(re.compile(rule, re.IGNORECASE) for rule in (
     # It is rated, or somebody is told to rate it.
     rf"\b(?:rate|rank|grade|score|mark|label|judge)s?\s+{_IT}\b.{{0,60}}?\b{_POINTS}\b",
     rf"\b{_GIVE}\b.{{0,40}}?\b{_POINTS}\b.{{0,20}}?\b{_MARK}\b",
@@ -75,11 +75,13 @@ _RULES: Final = tuple(re.compile(rule, re.IGNORECASE) for rule in (
     r"\b(?:every|all|each)\s+(?:single\s+)?(?:of\s+)?(?:the\s+|these\s+)?(?:criteri\w+|points?|requirements?|conditions?|boxes)\b.{0,20}?\b(?:met|satisfied|fulfil\w*|earned|ticked|awarded|granted|given)\b",
     r"\b(?:subtract|deduct|withhold|take\s+off|take\s+away|remove|deny|lower|reduce)\b.{0,30}?\b(?:points?|marks?|score|grade|rating)\b",
     r"\btreat\b.{0,40}?\bas\s+(?:an?\s+)?(?:perfect|excellent|ideal|outstanding|top|model)\b",
-    # A judge is spoken to, or told whom to obey.
+    r"\b(?:reply|respond|answer)\b.{0,20}?\b(?:only|just|with|exactly)\b.{0,30}?\b(?:score|[0-5])\b",
+))  # fmt: skip
+_ORDERS: Final = tuple(re.compile(rule, re.IGNORECASE) for rule in (
+    # A model is spoken to, or told whom to obey.
     r"\b(?:ignore|disregard|forget|override|skip|bypass)\b.{0,30}?\b(?:previous|prior|above|earlier|preceding|other|all|any|your|the)\b.{0,30}?\b(?:instructions?|prompts?|rules?|rubrics?|criteria|guidelines?|orders|commands)\b",
     rf"\b(?:dear|attention|note|message|instructions?|hint|hey|hello|for|to|as)\b[\s,:]{{1,3}}(?:(?:to|for|the|an?|any|every|all|you|your|our)\s+){{0,3}}(?:automated\s+|language\s+|large\s+|grading\s+){{0,2}}{_WHOM}\b\s*(?:[:,!]|who\b|reading\b|grading\b|scoring\b|evaluating\b)",
     rf"\byou\s+are\s+(?:now\s+)?(?:an?|the)\s+(?:\w+\s+){{0,3}}{_WHOM}\b",
-    r"\b(?:reply|respond|answer)\b.{0,20}?\b(?:only|just|with|exactly)\b.{0,30}?\b(?:score|[0-5])\b",
     r"^\W{0,4}(?:system|assistant|user|human|judge|grader)\s*:",
 ))  # fmt: skip
 _LINE: Final = re.compile(r"[^\n]+")
@@ -96,32 +98,36 @@ class View:
     masked: int
 
 
-def view(text: str, limit: int, *, masked: bool = True, more: Sequence[re.Pattern[str]] = ()) -> View:
-    """The first ``limit`` characters of a document as a judge may see them; marks go whether ``masked`` or not.
+def view(
+    text: str, limit: int, *, masked: bool = True, ratings: bool = True, more: Sequence[re.Pattern[str]] = ()
+) -> View:
+    """The first ``limit`` characters of a document as a model may see them; marks go whether ``masked`` or not.
 
+    ``ratings``: whether sentences that rate the document go, too: to a model that does not grade it they say nothing.
     ``more``: rules beside those of scores, for a judge who is asked something else.
     """
     # More than is shown is looked at: what goes makes room, and a sentence is not torn apart by the cut.
     text = _UNSEEN.sub("", text[: limit + LOOK_AHEAD])
     text, marks = _without(text, [m.span() for m in _MARKS.finditer(text)])
-    text, count = mask(text, more) if masked else (text, 0)
+    text, count = mask(text, more, ratings=ratings) if masked else (text, 0)
     return View(_OPENINGS.sub("(", text)[:limit].strip("\n"), count + marks)
 
 
-def mask(text: str, more: Sequence[re.Pattern[str]] = ()) -> tuple[str, int]:
-    """The text without sentences (or what of them is in one line) that speak to a judge, and how many those are.
+def mask(text: str, more: Sequence[re.Pattern[str]] = (), *, ratings: bool = True) -> tuple[str, int]:
+    """The text without sentences (or what of them is in one line) that speak to a model, and how many those are.
 
     A sentence that goes on in the next line of its paragraph or comment is looked at as a whole, too, and its rest goes
     with it.
     """
+    rules = (*(_RATINGS if ratings else ()), *_ORDERS, *more)
     pieces = list(_pieces(text))
-    hit = [_speaks(text[start:stop], more) for start, stop in pieces]
+    hit = [_speaks(text[start:stop], rules) for start, stop in pieces]
     for i in range(len(pieces) - 1):
         (start, middle), (after, stop) = pieces[i], pieces[i + 1]
         if hit[i + 1] or not _goes_on(text[start:middle], text[middle:after], text[after:stop]):
             continue
         rest = text[after:stop]
-        if hit[i] or _speaks(text[start:middle] + " " + rest[_comment(rest) :], more):
+        if hit[i] or _speaks(text[start:middle] + " " + rest[_comment(rest) :], rules):
             hit[i] = hit[i + 1] = True
     return _without(text, [piece for piece, found in zip(pieces, hit, strict=True) if found])
 
@@ -186,5 +192,5 @@ def _comment(line: str) -> int:
     return match.end() if match else 0
 
 
-def _speaks(piece: str, more: Sequence[re.Pattern[str]]) -> bool:
-    return any(rule.search(piece) for rule in (*_RULES, *more))
+def _speaks(piece: str, rules: Sequence[re.Pattern[str]]) -> bool:
+    return any(rule.search(piece) for rule in rules)

@@ -40,18 +40,19 @@ class Screened(Benchmarked, Generator):
     )
 
     def unknown(
-        self, texts: Sequence[str], ctx: Context, names: Sequence[str] = (), *, place: str
+        self, texts: Sequence[str], ctx: Context, names: Sequence[str] = (), *, place: str | None
     ) -> list[bool]:  # fmt: skip
         """Whether each of the texts that are asked with (and the function it is about) names no function of a benchmark, nor
         seems to be an item in other words.
 
-        Raises InputError for a text that holds an item as it is; ``place``: where the texts are from.
+        Raises InputError for a text that holds an item as it is; ``place``: the file that the texts are from. Of documents
+        (None) nobody can know that beforehand: they count as the others that seem to be items.
         """
         if not self.against:
             return [True] * len(texts)
         held = self._held(texts, ctx)
         for text, item in zip(texts, held, strict=True):
-            if item and not item.startswith(_LIKELY):
+            if item and place is not None and not item.startswith(_LIKELY):
                 raise InputError(
                     f"what is to be asked for holds an item of a benchmark, {item}: {' '.join(text.split())[:60]}",
                     place=place,

@@ -1,14 +1,15 @@
-"""Reading ``data/topics/*.yaml``: audiences, passages and exercises that the generators draw from."""
+"""Reading ``data/topics/*.yaml``: audiences, styles, passages, exercises and roots that the generators draw from."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from curate.errors import InputError
 from curate.llm.request import Answer
@@ -37,6 +38,34 @@ class Exercise(BaseModel):
     words: tuple[str, ...] = ()
 
 
+class Composed(BaseModel):
+    """Parts that exercises are composed of: each verb with each noun is a function's name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verbs: tuple[str, ...] = Field(min_length=1)
+    nouns: tuple[str, ...] = Field(min_length=1)
+    concepts: tuple[str, ...] = Field((), description="what the exercises are about; none: topics of `passages`")
+    words: tuple[str, ...] = Field((), description="words of which some must be used")
+
+    @field_validator("verbs", "nouns")
+    @classmethod
+    def _identifiers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise ValueError(f"'{name}' is no part of a function's name")
+        return names
+
+
+class Root(BaseModel):
+    """Where a tree of topics begins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topic: str = Field(min_length=1)
+    about: str = ""
+
+
 class Topics(BaseModel):
     """One file of topics."""
 
@@ -44,8 +73,11 @@ class Topics(BaseModel):
 
     version: int
     audiences: tuple[str, ...] = ()
+    styles: tuple[str, ...] = Field((), description="how a text is written: as a lesson, a story, a talk")
     passages: tuple[Passage, ...] = ()
     exercises: tuple[Exercise, ...] = ()
+    composed: Composed | None = None
+    roots: tuple[Root, ...] = ()
 
 
 def load_topics(path: Path) -> Topics:

@@ -31,8 +31,15 @@ def answer(text, finish="stop"):
     return Answer("ab" * 16, text, finish, "tiny", 100, 50, "apache-2.0")
 
 
-def asked(stage, **more):
-    return stage.requests((), context(topics=TOPICS, **more))
+def prompts_of(stage):
+    """The files of a stage's prompts, as a context has them."""
+    return {
+        f"prompts/{i}": assets.locate(p) if "." in p else assets.find("data", p) for i, p in enumerate(stage.prompts)
+    }
+
+
+def asked(stage, docs=(), **more):
+    return stage.requests(docs, context(**{"topics": TOPICS, **prompts_of(stage), **more}))
 
 
 def flat(rounds):
@@ -52,7 +59,7 @@ def test_requests_are_a_pure_function_in_rounds(stage, count):
     assert rounds == asked(stage)
     requests = flat(rounds)
     assert len({json.dumps(r.messages) for r in requests}) == count
-    assert all(r.draw == 0 and r.max_tokens == stage.max_tokens for r in requests)
+    assert all(r.draw == 0 and r.max_tokens in (260, 380) for r in requests)
     json.dumps([r.subject for r in requests])
 
 
@@ -78,7 +85,7 @@ def test_repeated_prompts_differ_in_their_draw(tmp_path):
     """More exercises than names: the same name comes again as another draw."""
     topics = tmp_path / "t.yaml"
     topics.write_text("version: 1\nexercises:\n  - {name: fold, topic: t, words: [a]}\n")
-    requests = flat(GenerateExercises(exercises=3).requests((), context(topics=topics)))
+    requests = flat(asked(GenerateExercises(exercises=3), topics=topics))
     assert [r.draw for r in requests] == [0, 1, 2]
 
 
@@ -114,7 +121,7 @@ def topics_of(tmp_path, *exercises, passages=()):
 
 
 def names_asked(ctx, **settings):
-    return {r.subject["name"] for r in flat(GenerateExercises(exercises=8, **settings).requests((), ctx))}
+    return {r.subject["name"] for r in flat(asked(GenerateExercises(exercises=8, **settings), **ctx.assets))}
 
 
 def test_functions_of_benchmarks_are_never_asked_for(tmp_path):
@@ -149,7 +156,7 @@ def test_nothing_left_to_ask_for_is_an_error(tmp_path):
     """Where benchmarks ask for all that there is."""
     ctx = topics_of(tmp_path, {"name": "add", "topic": "numbers"})
     with pytest.raises(InputError, match="benchmarks ask for all of them"):
-        GenerateExercises().requests((), ctx)
+        asked(GenerateExercises(), **ctx.assets)
 
 
 def test_a_topic_that_holds_an_item_is_an_error_that_names_it(tmp_path):
@@ -159,7 +166,7 @@ def test_a_topic_that_holds_an_item_is_an_error_that_names_it(tmp_path):
     passages = topics_of(tmp_path, passages=[{"topic": "numbers", "chapter": "floats", "about": said}])
     for stage, ctx in ((GenerateExercises(), exercises), (GenerateTextbooks(), passages)):
         with pytest.raises(InputError, match="humaneval/HumanEval/2") as caught:
-            stage.requests((), ctx)
+            asked(stage, **ctx.assets)
         assert caught.value.place.endswith(".yaml")
     assert names_asked(exercises, against=[])
 
@@ -226,7 +233,7 @@ def test_bad_topics_are_input_errors(text, tmp_path):
     path.write_text(text)
     for stage in (GenerateTextbooks(), GenerateExercises()):
         with pytest.raises(InputError) as caught:
-            stage.requests((), context(topics=path))
+            asked(stage, topics=path)
         assert caught.value.place == str(path)
 
 
@@ -365,4 +372,5 @@ def test_every_asset_setting_names_something():
     """The defaults are found beside the package."""
     for stage in (GenerateTextbooks(), GenerateExercises()):
         assert isinstance(assets.find("data", stage.topics), Path)
+        assert all(isinstance(assets.find("data", prompt), Path) for prompt in stage.prompts)
         assert all((folder / "index.json").is_file() for folder in stage.folders())

@@ -1,0 +1,182 @@
+"""What generators have in common that ask with prompts of files and keep what their answers say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from pydantic import Field
+
+from curate import assets
+from curate.errors import InputError
+from curate.llm.request import Answer, Request
+from curate.stages import answers
+from curate.stages.base import Context
+from curate.stages.prompts import Prompt, read_prompt
+from curate.stages.screened import Screened
+from curate.stages.terms import strictest
+
+SAMPLING: Final = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "stop",
+        "presence_penalty",
+        "frequency_penalty",
+        "repeat_penalty",
+    }
+)
+"""Sampling parameters that a prompt may state, beside ``max_tokens``."""
+_DEFAULT_TOKENS: Final = 400
+
+
+class Prompted(Screened):
+    """Settings of such a generator; its families: one for each prompt file, and for each level of a file that has some."""
+
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Screened.asset_settings, "prompts": "data"}
+
+    prompts: list[str] = Field(
+        min_length=1, description="prompts to ask with, each a family: files in data/, or your own by their path"
+    )
+    levels: list[str] | None = Field(None, description="of prompts that have levels only these; null: all of them")
+    max_tokens: int | None = Field(None, ge=16, description="limit of one answer; null: what the prompt says")
+    temperature: float | None = Field(None, ge=0, le=2, description="sampling temperature; null: what the prompt says")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="share of probability that is drawn from; null: what the prompt says"
+    )
+    structured: bool = Field(
+        False, description="the endpoint keeps to a JSON schema: it is sent where the prompt has one"
+    )
+    round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
+
+    def families(self, ctx: Context, gives: Sequence[str]) -> list[Prompt]:
+        """The prompts, one for each family, in the order of the settings; ``gives``: variables that it has values for.
+
+        Raises InputError where two have one name, or where one shows an item of a benchmark.
+        """
+        found: dict[str, Prompt] = {}
+        for number in range(len(self.prompts)):
+            prompt = read_prompt(ctx.assets[f"prompts/{number}"], gives)
+            wrong = sorted(set(prompt.parameters) - SAMPLING - {"max_tokens"})
+            if wrong:
+                raise InputError(
+                    f"'{wrong[0]}' is no parameter",
+                    place=prompt.path,
+                    cure=f"there are: max_tokens, {', '.join(sorted(SAMPLING))}",
+                )
+            for family in prompt.at_levels(self.levels if prompt.levels else None):
+                if family.name in found:
+                    raise InputError(
+                        f"two prompts are called '{family.name}'", place=prompt.path, cure="give each a name of its own"
+                    )
+                found[family.name] = family
+        for prompt in found.values():
+            self.refuse_shown(prompt.texts(), ctx)
+        return list(found.values())
+
+    def limit(self, prompt: Prompt) -> int:
+        """The limit of an answer to a prompt, tokens."""
+        return self.max_tokens or int(prompt.parameters.get("max_tokens", _DEFAULT_TOKENS))
+
+    def ask(
+        self,
+        prompt: Prompt,
+        values: Mapping[str, str],
+        draw: int,
+        subject: Mapping[str, Any],
+        *,
+        seeds: Mapping[str, str] | None = None,
+    ) -> Request:
+        """One request. ``seeds``: documents that the prompt shows, by hex id, with the terms of each."""
+        messages = prompt.messages(values)
+        own = {"temperature": self.temperature, "top_p": self.top_p}
+        sampling = {k: v for k, v in prompt.parameters.items() if k != "max_tokens"}
+        sampling |= {k: v for k, v in own.items() if v is not None}
+        if self.structured and prompt.schema is not None:
+            schema = {"name": "answer", "strict": True, "schema": prompt.schema}
+            sampling["response_format"] = {"type": "json_schema", "json_schema": schema}
+        known = {"prompt_version": prompt.version, "asked": len(messages) - 1, "expects": prompt.expects}
+        if prompt.level:
+            known["level"] = prompt.level
+        if shown := prompt.shows(values):
+            known["shown"] = shown
+        if seeds:
+            known |= {
+                "made_from": sorted(seeds),
+                "seed_terms": sorted({terms or "unstated" for terms in seeds.values()}),
+            }
+        return Request(
+            messages=messages,
+            family=prompt.name,
+            draw=draw,
+            max_tokens=self.limit(prompt),
+            sampling=sampling,
+            subject={**subject, **known},
+        )
+
+    def record(self, request: Request, answer: Answer, checks: Sequence[str], **more: Any) -> dict[str, Any]:
+        """``meta`` of a document made from an answer.
+
+        Who wrote it and under which terms, of which prompt and seeds, with which parameters, by which request, at what cost, and
+        which checks it passed. ``prompt``: the turn that asked, ``system``: the system message; ``prompt_shown``: what is to be
+        shown instead, only where that is another. Turns of example are in the prompt's file.
+        """
+        subject = dict(request.subject)
+        at = int(subject.pop("asked", len(request.messages) - 1))
+        shown, seed_terms = subject.pop("shown", ""), subject.pop("seed_terms", [])
+        subject.pop("expects", None)
+        system = [m["content"] for m in request.messages[:1] if m["role"] == "system"]
+        corrections = (len(request.messages) - 1 - at) // 2
+        passed = [*checks, *(["uncontaminated"] if self.against else [])]
+        return {
+            "model": answer.model,
+            "licence": answer.licence,
+            "terms": strictest([answer.licence, *seed_terms]),
+            "family": request.family,
+            "draw": request.draw,
+            "answer": answer.key,
+            "sampling": {**request.sampling, "max_tokens": request.max_tokens},
+            "prompt": request.messages[at]["content"],
+            **({"system": system[0]} if system else {}),
+            **({"prompt_shown": shown} if shown else {}),
+            **({"seed_terms": seed_terms} if seed_terms else {}),
+            **({"corrections": corrections} if corrections else {}),
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "dollars": getattr(answer, "dollars", 0.0),
+            "checks": passed,
+            "trimmed": answer.finish_reason == "length",
+            **subject,
+            **more,
+        }
+
+    def refused(self, given: str, finish_reason: str) -> bool:
+        """Whether an answer is a refusal, as it came or without what stands before it."""
+        return answers.refused(given, finish_reason) or answers.refused(answers.unwrap(given), finish_reason)
+
+
+def share(count: int, families: int) -> list[int]:
+    """How many of ``count`` requests each family gets: equally many, the first ones one more."""
+    return [count // families + (number < count % families) for number in range(families)]
+
+
+def pick(names: Sequence[str], key: int, salt: str) -> str:
+    """One of some names for one item, the one with the smallest keyed hash: another name more moves few of the others'.
+    Empty where there are none."""
+    seed = key.to_bytes(8, "little")
+
+    def order(name: str) -> tuple[bytes, str]:
+        return hashlib.blake2b(f"{salt}\x1f{name}".encode(), digest_size=8, key=seed).digest(), name
+
+    return min(names, key=order, default="")
+
+
+def in_turns(families: Sequence[Sequence[Request]], size: int) -> list[list[Request]]:
+    """Rounds of ``size`` requests, each of one family; the families' rounds come in turns, so that a cap ends them alike."""
+    cut = [[list(asked[i : i + size]) for i in range(0, len(asked), size)] for asked in families]
+    most = max(map(len, cut), default=0)
+    return [rounds[n] for n in range(most) for rounds in cut if n < len(rounds)]
