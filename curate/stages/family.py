@@ -1,9 +1,8 @@
 """The running state of a prompt family: how much of what it gives is new, and when it has no more to give.
 
 A worker makes a ``Seen`` of the texts of a round that were accepted; the driver adds it to the family's state, in the order
-of the rounds. Each text is of the species of the first accepted text that it nearly repeats (``curate.text.near_keys``), or
-a new one: a near duplicate of a near duplicate is none, so that chains of small changes don't run together, just as in
-``dedup.near``. What is known of the species then says what is left:
+of the rounds. Each text is of the species of an earlier one that it nearly repeats, or begins one (``curate.text.species``).
+What is known of the species says what is left:
 
 - the share of near duplicates among the last WINDOW texts is what is wasted now;
 - the unseen mass, the share of texts whose species was seen just once, is the probability that the next text is new (Good
@@ -131,20 +130,16 @@ class Limits(BaseModel):
 class Family:
     """The state of a family: a fold over its rounds, in their order.
 
-    It takes about 110 bytes for each distinct text, and 4 for each other one.
-
     Attributes:
         points: one for each round.
     """
 
     def __init__(self) -> None:
-        from curate.text.key_table import KeyTable
+        from curate.text.species import Species
 
         self.points: list[Point] = []
-        self._table = KeyTable()
-        self._hits = np.zeros(1024, np.uint32)
-        """By the number of a text how many were of its species; 0 for one that began none."""
-        self._texts = self._distinct = self._once = self._answers = 0
+        self._species = Species()
+        self._answers = 0
         self._rounds: deque[tuple[int, int, int, int]] = deque()
         self._openings: deque[str] = deque()
         self._counts: Counter[str] = Counter()
@@ -158,15 +153,10 @@ class Family:
         Returns for each text -1, or the number of the text that it nearly repeats: texts are numbered from 0 in the order
         in which they were added, near duplicates too.
         """
-        of = self._species(seen.keys)
-        for number, first, opening in zip(range(self._texts, self._texts + len(of)), of, seen.openings, strict=True):
-            species = number if first < 0 else first
-            self._hits[species] += 1
-            self._once += {1: 1, 2: -1}.get(int(self._hits[species]), 0)
+        of: list[int] = self._species.add(seen.keys).tolist()
+        for first, opening in zip(of, seen.openings, strict=True):
             if first < 0:
-                self._distinct += 1
                 self._open(opening)
-        self._texts += len(of)
         self._answers += answers
         if of:
             self._rounds.append((len(of), sum(first >= 0 for first in of), seen.sliced, seen.packed))
@@ -198,25 +188,6 @@ class Family:
 
     # -- the fold -------------------------------------------------------------------------------------------------
 
-    def _species(self, keys: Keys) -> list[int]:
-        from curate.text.key_table import NONE
-
-        count, bands = keys.shape
-        if self._texts + count > len(self._hits):
-            self._hits = np.concatenate([self._hits, np.zeros(max(len(self._hits), count), np.uint32)])
-        # Bands are apart from each other: each key is mixed with its band's number by whoever made it.
-        earlier = self._table.lowest(keys.reshape(-1)).reshape(count, bands).min(axis=1, initial=NONE)
-        here: dict[int, int] = {}
-        found = []
-        for row, (known, own) in enumerate(zip(earlier.tolist(), keys.tolist(), strict=True)):
-            first = known if known != NONE else min((here[key] for key in own if key in here), default=-1)
-            found.append(first)
-            if first < 0:
-                for key in own:
-                    here.setdefault(key, self._texts + row)
-        self._table.put(np.array(list(here), np.uint64), np.array(list(here.values()), np.uint32))
-        return found
-
     def _open(self, opening: str) -> None:
         self._openings.append(opening)
         self._counts[opening] += 1
@@ -231,10 +202,10 @@ class Family:
         most, opening = min(((-count, each) for each, count in self._counts.items()), default=(0, ""))
         return Point(
             self._answers,
-            self._texts,
-            self._distinct,
+            self._species.texts,
+            self._species.distinct,
             duplicates / texts if texts else None,
-            self._once / self._texts if self._texts else None,
+            self._species.unseen,
             -most / len(self._openings) if self._openings else None,
             opening,
             sliced / packed if packed else None,

@@ -6,7 +6,7 @@ A key has two buckets of 16 places and goes where there is more room (Azar et al
 a table is nine tenths full before many buckets are. What finds no room goes into a next table, twice as large up to
 ``LARGEST`` buckets; nothing is ever moved, and no table stands beside its copy while it grows.
 
-A place holds 32 bits of the key, and the number. Two keys are taken for one with probability 2^-32 for each place that
+A place holds 32 bits of the key's hash, and the number. Two keys are taken for one with probability 2^-32 for each place that
 is looked at: 4e-8 for a key among ten million.
 """
 
@@ -17,6 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+
+from curate.text.hashing import mix64
 
 __all__ = ["NONE", "KeyTable"]
 
@@ -35,7 +37,8 @@ Numbers = npt.NDArray[np.uint32]
 
 @njit(nogil=True, cache=True, inline="always")
 def _places(key, buckets):
-    """The mark of a key, its lower half (1 for 0, which is a free place), and its two buckets."""
+    """The mark of a key, the lower half of its hash (1 for 0, which is a free place), and its two buckets."""
+    key = mix64(key)
     mask = np.uint64(buckets - 1)
     mark = max(np.uint32(key & np.uint64(NONE)), np.uint32(1))
     return mark, np.int64((key >> _HALF) & mask), np.int64(((key * _SECOND) >> _HALF) & mask)
@@ -54,11 +57,19 @@ def _lower(marks, numbers, keys, found) -> None:
 
 @njit(nogil=True, cache=True)
 def _put(marks, numbers, full, keys, values):
-    """Put what there is room for; the numbers of the keys (int64[m]) for which there was none."""
+    """Put what there is room for, or lower the number of what is there; the numbers of the keys (int64[m]) for which there was none."""
     left = np.empty(len(keys), np.int64)
     count = 0
     for i in range(len(keys)):
         mark, one, two = _places(keys[i], len(marks))
+        known = False
+        for bucket in (one, two):
+            for place in range(_WIDE):
+                if marks[bucket, place] == mark:
+                    numbers[bucket, place] = min(numbers[bucket, place], values[i])
+                    known = True
+        if known:
+            continue
         bucket = two if full[two] < full[one] else one
         if full[bucket] == _WIDE:
             left[count] = i
