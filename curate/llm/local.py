@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +23,7 @@ from curate.errors import EndpointError
 from curate.llm.model import LOCAL_MODEL, Model
 from curate.llm.weights import Progress, check, local_weights
 
-__all__ = ["CONTEXT", "SLOTS", "LocalServer"]
+__all__ = ["CONTEXT", "SLOTS", "KeptServer", "LocalServer"]
 
 SLOTS: Final = 4
 """Requests the server works on at once."""
@@ -149,3 +152,53 @@ class LocalServer:
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+class KeptServer:
+    """Async context manager around a LocalServer: its address on entry, and it stops on exit.
+
+    A thread of its own starts it, waits and stops it: a download takes minutes, and the kernel ends the child with the
+    very thread that made it.
+    """
+
+    def __init__(self, server: LocalServer) -> None:
+        self._server = server
+        self._ended = threading.Event()
+        self._ready: Future[str] = Future()
+        self._thread = threading.Thread(target=self._keep, name="embedded server", daemon=True)
+
+    async def __aenter__(self) -> str:
+        self._thread.start()
+        try:
+            return await asyncio.wrap_future(self._ready)
+        except BaseException:
+            self._ended.set()  # who gave up waiting does not wait for a download
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        told = self._server.progress
+
+        def progress(done: int, total: int, what: str) -> None:
+            if self._ended.is_set():
+                raise EndpointError("given up")
+            if told is not None:
+                told(done, total, what)
+
+        self._server.progress = progress
+        try:
+            with self._server as server:
+                self._say(server.base_url)
+                self._ended.wait()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the server is told, whatever it is
+            self._say(error)
+
+    def _say(self, what: str | BaseException) -> None:
+        if self._ready.set_running_or_notify_cancel() if not self._ready.done() else False:
+            if isinstance(what, str):
+                self._ready.set_result(what)
+            else:
+                self._ready.set_exception(what)

@@ -109,6 +109,11 @@ class Budget(BaseModel):
     prompt_tokens: int | None = Field(None, ge=0)
     dollars: float | None = Field(None, ge=0)
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any cap."""
+        return not (self.completion_tokens is self.prompt_tokens is self.dollars is None)
+
     def admits(self, prompt_tokens: int, completion_tokens: int, dollars: float) -> bool:
         """Whether a run may stand at these totals."""
         return (

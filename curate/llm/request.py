@@ -43,6 +43,7 @@ class Answer:
         model: declared id of the model.
         prompt_tokens, completion_tokens: as the server counted them, else as estimated.
         licence: terms of the model's outputs, as the recipe declares them.
+        dollars: US dollars it was charged when it was bought.
     """
 
     key: str
@@ -52,3 +53,4 @@ class Answer:
     prompt_tokens: int
     completion_tokens: int
     licence: str
+    dollars: float = 0.0

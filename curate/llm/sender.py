@@ -1,6 +1,8 @@
-"""Sends what is still open, in order, within the budget and what the endpoint bears; nothing here knows rounds' meaning.
+"""Sends what open rounds need, in order, within the budget and what the endpoints bear, and closes the rounds.
 
-One task of one event loop owns the journal, the limiter and all decisions; the others only wait for HTTP.
+One task of one event loop makes all decisions, in turns; the others only wait for HTTP. What a turn notes in the journal
+is made to last by one flush of the disk, in a thread beside, while the loop goes on: only then its requests leave, and
+only then the rounds that it closed are handed on.
 """
 
 from __future__ import annotations
@@ -8,242 +10,356 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
 
 from curate.errors import EndpointError
-from curate.llm.journal import Journal, Reserve, Stored
-from curate.llm.limiter import PAUSE_CAP, Limiter
-from curate.llm.model import Budget, Model
-from curate.llm.outcome import BAD_VECTOR, ENDPOINT, FREE, THROTTLES, Failure, Reply
-from curate.llm.request import Request
+from curate.llm.journal import Journal, Reserve, Stored, Totals
+from curate.llm.lane import Lane
+from curate.llm.model import Budget
+from curate.llm.outcome import FREE, THROTTLES, Failure, Reply
+from curate.llm.rounds import Closed, Job, OpenRound, Round, Rounds
 
-if TYPE_CHECKING:
-    from curate.llm.client import Client
+__all__ = ["Sender"]
 
-__all__ = ["Job", "Sender"]
-
-_THROTTLED_TRIES: Final = 20
-"""429s and 503s that one request may meet before it counts as failed: they say *later*, not *no*."""
-
-_BACKOFF: Final = 0.25
-_BACKOFF_CAP: Final = 30.0
 _DRAIN_SECONDS: Final = 10.0
 """How long answers in flight may still arrive once it is clear that no more requests leave: they are paid for."""
 
-_CURES: Final = {
-    "auth": "check the key in {key} and that it may use this model",
-    "quota": "the account has no credit left: top it up and run again, nothing received is bought twice",
-    "not_found": "does the endpoint serve '{model}', and does base_url end in /v1?",
-}
+_LOOK_SECONDS: Final = 0.25
+"""How often it is asked whether to leave, when nothing else happens."""
+
+_HELD: Final = 32_768
+"""Requests of rounds that are open or wait to be taken; further rounds are not even looked up. It bounds memory."""
 
 
 @dataclass
-class Job:
-    """A request on its way. ``position`` is its place in the order in which requests leave."""
+class _Turn:
+    """What waits for the next flush of the disk."""
 
-    position: int
-    key: str
-    request: Request
-    max_tokens: int
-    reserve: Reserve
-    tries: int = 0
-    throttles: int = 0
-    ready_at: float = 0.0
-    sent_at: float = 0.0
-    attempt: int = 0
+    sent: list[Job] = field(default_factory=list)
+    settled: list[Job] = field(default_factory=list)
+    closed: list[Closed] = field(default_factory=list)
 
 
 class Sender:
-    """One call's sending.
+    """Everything between rounds that are put and rounds that are closed.
+
+    Args:
+        give: called with each closed round, in order.
+        waiting: requests of closed rounds that nobody has taken yet.
+        leave: once it says so nothing is sent any more; answers in flight are waited for, as they are paid.
 
     Attributes:
-        answers: by key, what was received.
-        failures: by key, (kind, detail) of the requests given up.
         stopped: whether the budget ended it.
-        replies, completion_tokens: what came in, for progress.
+        bought, completion_tokens: answers that came, and their tokens.
+        first_sent, last_answer: times of the clock ``time.monotonic``, 0 before.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], model: Model, budget: Budget, journal: Journal, limiter: Limiter, place: str
+        self,
+        lanes: Mapping[str, Lane],
+        rounds: Rounds,
+        budget: Budget,
+        book: Journal,
+        *,
+        give: Callable[[Closed], None],
+        waiting: Callable[[], int],
+        leave: Callable[[], bool],
     ) -> None:
-        self._fresh = deque(jobs)
-        self._retries: list[Job] = []
+        self.lanes, self.rounds, self._budget, self._book = lanes, rounds, budget, book
+        self._give, self._waiting, self._leave = give, waiting, leave
+        self._put: deque[tuple[int, Round]] = deque()
+        self._pending = dict.fromkeys(lanes, 0)
+        self._outcomes: deque[tuple[asyncio.Task[Reply | Failure], Job]] = deque()
         self._tasks: dict[asyncio.Task[Reply | Failure], Job] = {}
-        self._model, self._budget, self._journal, self._limiter, self._place = model, budget, journal, limiter, place
-        self.answers: dict[str, Stored] = {}
-        self.failures: dict[str, tuple[str, str]] = {}
+        self._turn, self._saving = _Turn(), _Turn()
+        self._sync: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._end_by: float | None = None
+        self._error: EndpointError | None = None
         self.stopped = False
-        self.replies = self.completion_tokens = 0
-        self._heard = False
-        self._given_up_in_a_row = 0
+        self.bought = self.completion_tokens = 0
+        self.first_sent = self.last_answer = 0.0
 
-    async def run(self, client: Client, tick: Callable[[], None], leave: Callable[[], bool] = lambda: False) -> None:
-        """Send everything; ``tick`` is called after whatever changes. Raises EndpointError when going on is useless.
+    @property
+    def spent(self) -> Totals:
+        """Accounts of the whole run."""
+        return self._book.spent
 
-        Once ``leave`` says so nothing is sent any more; answers in flight are waited for, as they are paid.
-        """
+    # -- from outside, on the loop's thread --------------------------------------------------------------------------
+
+    def put(self, number: int, round_: Round) -> None:
+        """Rounds come in order of their numbers."""
+        self._put.append((number, round_))
+        self._pending[round_.model] += 1
+        self._wake.set()
+
+    def end(self) -> None:
+        """Send nothing any more; ``run`` returns when what is in flight has come, or is late."""
+        if self._end_by is None:
+            self._end_by = time.monotonic() + _DRAIN_SECONDS
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Something changed outside."""
+        self._wake.set()
+
+    # -- turns -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until ``end`` or ``leave``, the budget's end, or an endpoint's: then EndpointError is raised."""
         try:
-            while self._fresh or self._retries or self._tasks:
-                if leave():
-                    await self._drain()
-                    return
-                wait = self._launch(client)
-                if self.stopped:
-                    return
-                tick()
-                if not self._tasks:
-                    await asyncio.sleep(wait)
-                    continue
-                done, _ = await asyncio.wait(self._tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-                self._settle_all(done)
-            tick()
-        except EndpointError:
-            await self._drain()
-            raise
+            while True:
+                self._wake.clear()
+                if self._leave():
+                    self.end()
+                self._saved()
+                try:
+                    self._settle()
+                    for lane in self.lanes.values():
+                        lane.check()
+                except EndpointError as error:
+                    self._error = self._error or error
+                    self.end()
+                wait = _LOOK_SECONDS
+                if self._end_by is None:
+                    self._open()
+                    wait = self._launch()
+                self._close()
+                self._save()
+                if self._over():
+                    break
+                await self._sleep(wait)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._give_up()
+        if self._error is not None:
+            raise self._error
 
-    async def _drain(self) -> None:
-        if self._tasks:
-            done, _ = await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)
-            for task in done:
-                job = self._tasks.pop(task)
-                outcome = task.result()
-                if isinstance(outcome, Reply):
-                    self._received(job, outcome)
-                else:
-                    self._write_failure(job, outcome)
+    async def _sleep(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        await asyncio.sleep(0)  # an event that is set does not let anybody else run
+        await self._wake.wait()
+        timer.cancel()
 
-    # -- leaving -----------------------------------------------------------------------------------------------
+    def _over(self) -> bool:
+        """Whether nothing more will happen."""
+        if self._end_by is None or self._sync is not None:
+            return False
+        return not (self._tasks or self._outcomes) or time.monotonic() > self._end_by
 
-    def _launch(self, client: Client) -> float:
-        """Send what may leave now; seconds after which there may be more, if nothing comes back before."""
-        now = time.monotonic()
-        for _ in range(self._limiter.room(now)):
-            job = self._next(now)
-            if job is None:
-                break
-            job.attempt = self._journal.send(
-                job.key, job.request.family, self._model.model, job.max_tokens, job.reserve
+    async def _give_up(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        late = [job for _, job in self._outcomes]
+        for job in [*self._tasks.values(), *late, *self._saving.sent, *self._turn.sent]:
+            limiter = self.lanes[job.model].limiter
+            if limiter is not None:
+                limiter.failed()
+        if self._sync is not None:
+            await asyncio.gather(self._sync, return_exceptions=True)
+        self._flusher.shutdown()
+        for lane in self.lanes.values():
+            await lane.close()
+
+    # -- rounds ------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Look up as many rounds, in order, as are needed for each model to have enough to do."""
+        while self._put and any(
+            left and len(self.lanes[name].fresh) < self.lanes[name].model.concurrency
+            for name, left in self._pending.items()
+        ):
+            number, round_ = self._put[0]
+            held = self.rounds.requests + self._waiting()
+            if held and held + len(round_.requests) > _HELD:
+                return
+            self._put.popleft()
+            self._pending[round_.model] -= 1
+            self._enqueue(self.rounds.open(number, round_))
+
+    def _enqueue(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            lane = self.lanes[job.model]
+            if lane.fresh and lane.fresh[-1].position > job.position:
+                lane.again(job, 0.0)
+            else:
+                lane.fresh.append(job)
+
+    def _close(self) -> None:
+        self._turn.closed += self.rounds.close(self._held)
+
+    def _held(self, opened: OpenRound) -> bool:
+        """Whether a round's failures may be the endpoint's end, which is told once that is certain.
+
+        Raises EndpointError if nothing was ever answered and all of the round failed: the set-up is wrong, and a round
+        full of None would be closed for ever."""
+        lane = self.lanes[opened.round.model]
+        unheard = opened.failed_altogether and not lane.replies and not self._book.knows(lane.model.model)
+        if not unheard and not lane.failed_in_a_row:
+            return False
+        if self._error is not None or (not self.stopped and (lane.open_jobs or self._end_by is not None)):
+            return True
+        if unheard and self._error is None:
+            kind, detail = opened.failures[0]
+            self._error = EndpointError(
+                f"every request of the first round failed ({kind}: {detail})",
+                place=lane.place,
+                cure="check the model's settings in the recipe, then run again",
             )
-            job.sent_at = now
-            self._limiter.sent()
-            self._tasks[asyncio.create_task(client.send(job.request, job.max_tokens, job.key))] = job
-        soonest = min((job.ready_at - now for job in self._retries), default=1.0)
-        return min(1.0, max(0.001, soonest, self._limiter.pause(now)))
+            self.end()
+        return unheard
 
-    def _next(self, now: float) -> Job | None:
-        """The first job that may leave and fits the budget. Sets ``stopped`` when the first that should leave does not
-        fit, and nothing in flight can give back a part of its reserve."""
-        ready = [job for job in self._retries if job.ready_at <= now]
-        if ready:
-            job = min(ready, key=lambda job: job.position)
-            if self._fits([job]):
-                self._retries.remove(job)
-                return job
-        elif self._fresh:
-            job = self._fresh[0]
-            # What waits to be tried again comes earlier in the order: its share of the budget is kept for it.
-            if self._fits([job, *self._retries]):
-                return self._fresh.popleft()
-            if self._retries:
-                return None
-        else:
-            return None
-        self.stopped = not self._tasks
-        return None
+    # -- leaving -----------------------------------------------------------------------------------------------------
 
-    def _fits(self, jobs: Sequence[Job]) -> bool:
-        spent = self._journal.spent
+    def _launch(self) -> float:
+        """Note as sent what may leave now; seconds after which there may be more, if nothing comes back before.
+
+        Sets ``stopped`` when the first that should leave does not fit, and nothing in flight can give back a part of its
+        reserve."""
+        now, wait = time.monotonic(), _LOOK_SECONDS
+        refused: list[Job] = []
+        for lane in self.lanes.values():
+            room = lane.limiter.room(now) if lane.limiter else 1
+            while room > 0:
+                job, again = lane.first(now)
+                if job is None:
+                    break
+                if not self._fits(job, again=again):
+                    refused.append(job)
+                    break
+                if lane.limiter is None:
+                    lane.begin(job, self._wake.set)
+                    break
+                lane.pop()
+                self._send(lane, job, now)
+                room -= 1
+            wait = min(wait, max(0.001, lane.wait(now)))
+        if refused and not any(lane.in_flight for lane in self.lanes.values()):
+            first = min(job.position for job in refused)
+            waiting = [job.position for lane in self.lanes.values() for job in [*lane.retries(), *lane.fresh]]
+            if first == min(waiting):
+                self.stopped = True
+                self.end()
+        return wait
+
+    def _fits(self, job: Job, *, again: bool) -> bool:
+        if not self._budget.limited:
+            return True
+        jobs = [job]
+        if not again:
+            # What comes earlier in the order has its share of the budget kept for it.
+            for lane in self.lanes.values():
+                jobs += lane.retries()
+                for other in lane.fresh if lane.name != job.model else ():
+                    if other.position > job.position:
+                        break
+                    jobs.append(other)
+        spent = self._book.spent
         return self._budget.admits(
             spent.prompt_tokens + sum(job.reserve.prompt_tokens for job in jobs),
             spent.completion_tokens + sum(job.reserve.completion_tokens for job in jobs),
             spent.dollars + sum(job.reserve.dollars for job in jobs),
         )
 
-    # -- coming back -------------------------------------------------------------------------------------------
+    def _send(self, lane: Lane, job: Job, now: float) -> None:
+        assert lane.limiter is not None
+        job.attempt = self._book.send(job.key, job.request.family, lane.model.model, job.max_tokens, job.reserve)
+        job.sent_at = now
+        lane.in_flight += 1
+        lane.limiter.sent()
+        self._turn.sent.append(job)
 
-    def _settle_all(self, done: set[asyncio.Task[Reply | Failure]]) -> None:
-        # Everything received is written down before any of it may raise.
+    # -- the journal -------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Begin to make last what was noted, if the last flush is over; with nothing noted, hand on what is closed."""
+        if self._sync is not None:
+            return
+        if not self._book.write():
+            self._hand_on(self._turn)
+            self._turn = _Turn()
+            return
+        self._saving, self._turn = self._turn, _Turn()
+        self._sync = asyncio.get_running_loop().run_in_executor(self._flusher, self._book.sync)
+        self._sync.add_done_callback(lambda _: self._wake.set())
+
+    def _saved(self) -> None:
+        """What was noted before the flush began does last now."""
+        if self._sync is not None and self._sync.done():
+            sync, self._sync = self._sync, None
+            sync.result()
+            saved, self._saving = self._saving, _Turn()
+            self._hand_on(saved)
+
+    def _hand_on(self, turn: _Turn) -> None:
+        self.rounds.forget(turn.settled)
+        for closed in turn.closed:
+            self._give(closed)
+        now = time.monotonic()
+        for job in turn.sent:
+            transport = self.lanes[job.model].transport
+            assert transport is not None
+            self.first_sent = self.first_sent or now
+            task = asyncio.create_task(transport.send(job.request, job.max_tokens, job.key))
+            self._tasks[task] = job
+            task.add_done_callback(self._came)
+
+    # -- coming back -------------------------------------------------------------------------------------------------
+
+    def _came(self, task: asyncio.Task[Reply | Failure]) -> None:
+        if not task.cancelled():
+            self._outcomes.append((task, self._tasks.pop(task)))
+            self._wake.set()
+
+    def _settle(self) -> None:
+        # Everything received is noted before any of it may raise.
         failed = []
-        for task in done:
-            job = self._tasks.pop(task)
-            outcome = task.result()
+        while self._outcomes:
+            task, job = self._outcomes.popleft()
+            outcome, lane = task.result(), self.lanes[job.model]
+            lane.in_flight -= 1
             if isinstance(outcome, Reply):
-                self._received(job, outcome)
+                self._received(lane, job, outcome)
             else:
-                self._write_failure(job, outcome)
-                failed.append((job, outcome))
-        for job, outcome in failed:
-            self._decide(job, outcome)
+                self._note_failure(lane, job, outcome)
+                failed.append((lane, job, outcome))
+        for lane, job, failure in failed:
+            # While it ends nothing is tried again, and nothing is final.
+            if self._end_by is None and not lane.decide(job, failure):
+                self._settled(job, (failure.kind, failure.detail))
 
-    def _received(self, job: Job, reply: Reply) -> None:
-        self._limiter.answered()
+    def _settled(self, job: Job, outcome: Stored | tuple[str, str]) -> None:
+        self._turn.settled.append(job)
+        self._enqueue(self.rounds.settle(job, outcome))
+
+    def _received(self, lane: Lane, job: Job, reply: Reply) -> None:
+        assert lane.limiter is not None
+        lane.limiter.answered()
         counted = reply.prompt_tokens is not None and reply.completion_tokens is not None
         # Upper bounds where the server does not count: a token is at least one byte.
         prompt = reply.prompt_tokens if reply.prompt_tokens is not None else job.reserve.prompt_tokens
         completion = reply.completion_tokens
         if completion is None:
             completion = min(job.max_tokens, len(reply.text.encode()))
-        cost = Reserve(prompt, completion, self._model.dollars(prompt, completion))
-        self._journal.answer(job.attempt, reply.text, reply.finish_reason, cost, job.reserve, counted=counted)
-        self.answers[job.key] = Stored(reply.text, reply.finish_reason, prompt, completion, job.max_tokens)
-        self.replies += 1
+        cost = Reserve(prompt, completion, lane.model.dollars(prompt, completion))
+        self._book.answer(job.attempt, reply.text, reply.finish_reason, cost, job.reserve, counted=counted)
+        self.bought += 1
         self.completion_tokens += completion
-        self._heard = True
-        self._given_up_in_a_row = 0
+        self.last_answer = time.monotonic()
+        lane.replied()
+        counts = (prompt, completion, job.max_tokens)
+        self._settled(job, Stored(reply.text, reply.finish_reason, *counts, cost.dollars))
 
-    def _write_failure(self, job: Job, failure: Failure) -> None:
-        self._journal.fail(job.attempt, failure.kind, failure.detail, job.reserve, free=failure.kind in FREE)
+    def _note_failure(self, lane: Lane, job: Job, failure: Failure) -> None:
+        assert lane.limiter is not None
+        self._book.fail(job.attempt, failure.kind, failure.detail, job.reserve, free=failure.kind in FREE)
         if failure.kind in THROTTLES:
-            self._limiter.throttled(time.monotonic(), job.sent_at, failure.retry_after)
+            lane.limiter.throttled(time.monotonic(), job.sent_at, failure.retry_after)
         elif failure.kind == "refused_request":
-            self._limiter.answered()
+            lane.limiter.answered()
         else:
-            self._limiter.failed()
-
-    def _decide(self, job: Job, failure: Failure) -> None:
-        """Try again, give the request up, or stop everything."""
-        if failure.kind in ENDPOINT:
-            cure = _CURES[failure.kind].format(key=self._model.key_env or "key_env", model=self._model.model)
-            raise EndpointError(f"the endpoint refuses: {failure.detail}", place=self._place, cure=cure)
-        if failure.kind == "refused_request":
-            self._heard = True
-            self.failures[job.key] = (failure.kind, failure.detail)
-            return
-        if failure.kind in THROTTLES:
-            job.throttles += 1
-            again = job.throttles < _THROTTLED_TRIES
-            delay = 0.0  # the limiter's pause holds everybody
-        else:
-            job.tries += 1
-            # The same text gets the same vector again, at the same price.
-            again = job.tries < self._model.attempts and failure.kind != BAD_VECTOR
-            # Spread by the key: the same in every run, different for requests that failed together.
-            spread = 0.5 + int(job.key[:4], 16) / 0x10000
-            delay = min(_BACKOFF_CAP, _BACKOFF * 2.0 ** (job.tries - 1) * spread)
-            delay = max(delay, min(failure.retry_after or 0.0, PAUSE_CAP))
-        self._heard = self._heard or failure.kind != "connect"
-        if not self._heard and job.tries >= min(3, self._model.attempts):
-            raise self._gone("can't be reached", failure)
-        if again:
-            job.ready_at = time.monotonic() + delay
-            self._retries.append(job)
-            return
-        self.failures[job.key] = (failure.kind, failure.detail)
-        self._given_up_in_a_row += 1
-        # Who was put off so often and heard nothing else would wait for hours at the next requests.
-        put_off = failure.kind in THROTTLES and not self.replies
-        if put_off or self._given_up_in_a_row >= max(8, 2 * self._model.concurrency):
-            raise self._gone("gives no usable answers any more", failure)
-
-    def _gone(self, what: str, failure: Failure) -> EndpointError:
-        return EndpointError(
-            f"the endpoint {what} ({failure.kind}: {failure.detail})",
-            place=self._place,
-            cure="check base_url and the network, then run again: nothing received is bought twice",
-        )
+            lane.limiter.failed()

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from curate.fingerprint import fingerprint
-from curate.llm.ask import Asked, Progress, ask
+from curate.llm.ask import Asker, Closed, Progress, Round
 from curate.llm.model import Model
 from curate.llm.request import Answer
 from curate.recipe.plan import Plan, PlannedStep
@@ -56,7 +56,7 @@ def run_generator(
     chosen = learn.RequestsTask(engine.store, folder, key, stage, ctx, read)
     rounds = learn.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
     answers = _published(engine, folder, key, len(rounds))
-    asked: Asked | None = None
+    stopped = ""
     if len(answers) < len(rounds):
         model = engine.plan.recipe.models[stage.model]
         engine.reporter.step(
@@ -65,9 +65,8 @@ def run_generator(
         with JournalCopies(engine.store, [len(r) for r in rounds[len(answers) :]]) as journal:
             if engine.store.remote:
                 engine.reporter.note(f"{step.id}: what is asked and answered is written to {journal.path}")
-            asked = ask(
-                rounds[len(answers) :],
-                model,
+            asker = Asker(
+                engine.plan.recipe.models,
                 budget=engine.plan.recipe.budget,
                 journal=journal.path,
                 published=lambda: _all_published(engine, step.id),
@@ -75,10 +74,12 @@ def run_generator(
                 local_log=engine.store.state("local-model.log"),
                 leave=lambda: engine.runner.stop.asked,
             )
-        _state_rate(engine, step.id, asked, model)
-        for round_ in asked.rounds:
-            answers.append(_publish(engine, folder, key, len(answers), round_))
-        if engine.runner.stop.asked and len(answers) < len(rounds) and not asked.stopped:
+            closed = _ask(asker, [Round(stage.model, tuple(requests)) for requests in rounds[len(answers) :]])
+        stopped = asker.stopped
+        _state_rate(engine, step.id, asker, model)
+        for round_ in closed:
+            answers.append(_publish(engine, folder, key, len(answers), round_.answers))
+        if engine.runner.stop.asked and len(answers) < len(rounds) and not stopped:
             engine.runner.stop.leave()
     digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
     accept = learn.AcceptTask(
@@ -101,10 +102,20 @@ def run_generator(
         "prompt_tokens": sum(a.prompt_tokens for a in flat),
         "completion_tokens": sum(a.completion_tokens for a in flat),
     }
-    if asked is not None and asked.stopped:
-        record.report["stopped"] = asked.stopped
-        engine.reporter.note(f"{step.id}: stopped by the {asked.stopped} after {len(answers)} of {len(rounds)} rounds")
+    if stopped:
+        record.report["stopped"] = stopped
+        engine.reporter.note(f"{step.id}: stopped by the {stopped} after {len(answers)} of {len(rounds)} rounds")
     return record
+
+
+def _ask(asker: Asker, rounds: list[Round]) -> list[Closed]:
+    closed = []
+    with asker:
+        for round_ in rounds:
+            asker.put(round_)
+        while (taken := asker.take()) is not None:
+            closed.append(taken)
+    return closed
 
 
 def _published(engine: Engine, folder: str, key: str, rounds: int) -> list[list[Answer | None]]:
@@ -136,7 +147,7 @@ def _publish(engine: Engine, folder: str, key: str, number: int, round_: list[An
     return [Answer(**a) if a else None for a in value]
 
 
-def _state_rate(engine: Engine, step: str, asked: Asked, model: Model) -> None:
+def _state_rate(engine: Engine, step: str, asked: Asker, model: Model) -> None:
     """How fast the endpoint was, and what the whole run has cost so far. A note: times are no part of any result."""
     if not asked.bought:
         return

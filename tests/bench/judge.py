@@ -20,7 +20,7 @@ import pyarrow as pa
 import zstandard
 
 from curate import assets
-from curate.llm.ask import ask
+from curate.llm.ask import Asker, Round
 from curate.llm.model import Budget, Model
 from curate.quality import evaluate
 from curate.stages.base import Accepted, Context
@@ -88,9 +88,13 @@ def judged(docs: list[dict[str, Any]], texts: list[str], stage: LabelLLM, model:
     requests = [r for some in stage.requests([Batch(batch)], ctx) for r in some]
     folder = ROOT / "runs" / "bench" / "judge"
     folder.mkdir(parents=True, exist_ok=True)
-    asked = ask([requests], model, budget=Budget(), journal=folder / "journal.sqlite", local_log=folder / "model.log")
+    journal, log = folder / "journal.sqlite", folder / "model.log"
+    with Asker({"judge": model}, budget=Budget(), journal=journal, local_log=log) as asker:
+        asker.put(Round("judge", tuple(requests)))
+        closed = asker.take()
+    assert closed is not None
     scores: dict[str, int | None] = {}
-    for request, answer in zip(requests, asked.rounds[0], strict=True):
+    for request, answer in zip(requests, closed.answers, strict=True):
         result = stage.accept(request, answer, ctx) if answer else None
         scores[str(request.subject["document"])] = result.columns["score"] if isinstance(result, Accepted) else None
     return [scores[one.hex()] for one in batch.column("id").to_pylist()]

@@ -1,17 +1,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curate.llm import limiter
-from curate.llm.ask import Asked, ask
+from curate.llm.ask import Asker, Failed, Round
 from curate.llm.model import Budget, Model
-from curate.llm.request import Request
+from curate.llm.request import Answer, Request
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of rounds that were all put at once."""
+
+    rounds: list[list[Answer | None]]
+    failed: list[Failed]
+    stopped: str
+    rounds_not_asked: int
+    accounts: dict[str, Any]
+    bought: int
+    seconds: float
+
 
 Ask = Callable[..., Asked]
+
+
+def ask(rounds: Any, model: Model, **settings: Any) -> Asked:
+    """Put all rounds, take until there are no more."""
+    answers, failed = [], []
+    with Asker({"writer": model}, **settings) as asker:
+        for requests in rounds:
+            asker.put(Round("writer", tuple(requests)))
+        while (closed := asker.take()) is not None:
+            assert closed.number == len(answers)
+            answers.append(closed.answers)
+            failed += closed.failed
+    left = len(rounds) - len(answers)
+    return Asked(answers, failed, asker.stopped, left, asker.accounts, asker.bought, asker.seconds)
 
 
 def make_request(word: str, draw: int = 0, *, max_tokens: int = 50, family: str = "fam", **sampling: Any) -> Request:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from curate.errors import EndpointError, RecipeError
-from curate.llm.ask import Progress
+from curate.llm.ask import Asker, Progress, Round
 from curate.llm.journal import request_key, reserve_of
 from curate.llm.model import Budget, Model
 from curate.llm.teacher import Call, Say, Teacher
@@ -145,6 +147,120 @@ def test_progress_ends_with_everything_done(ask_at, request_of):
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert (seen[-1].total, seen[-1].done, seen[-1].in_flight, seen[-1].failed) == (30, 30, 0, 0)
     assert seen[-1].tokens_per_second > 0
+
+
+def test_rounds_are_put_and_taken_in_turns_and_two_models_share_one_budget(tmp_path, request_of):
+    """A round may be decided from the last one and go to another model; each model is asked at its own endpoint, one
+    that is never needed nowhere; numbers, order and accounts are the asker's."""
+    with (
+        Teacher(lambda call: Say(f"cheap {call.prompt}")) as cheap,
+        Teacher(lambda call: Say(f"dear {call.prompt}")) as dear,
+    ):
+        models = {
+            "cheap": Model(model="small", base_url=cheap.base_url),
+            "dear": Model(model="large", base_url=dear.base_url, completion_price=1.0),
+            "never": Model(model="other", base_url="http://127.0.0.1:9/v1", key_env="NOT_SET"),
+        }
+        paths = {"journal": tmp_path / "j", "local_log": tmp_path / "log"}
+        with Asker(models, budget=Budget(completion_tokens=10_000), **paths) as asker:
+            assert asker.take() is None
+            texts = []
+            for number in range(4):
+                asker.put(Round("cheap", (request_of(f"r{number}"), request_of(f"s{number}"))))
+                closed = asker.take()
+                assert closed.number == 2 * number
+                texts += [a.text for a in closed.answers]
+                asker.put(Round("dear", (request_of(f"again {closed.answers[0].text}"),)))
+                assert asker.take(wait=False) is None
+                (answer,) = asker.take().answers
+                texts.append(answer.text)
+                assert answer.dollars == pytest.approx(4e-6)
+            assert asker.take() is None
+        assert texts[:3] == ["cheap r0", "cheap s0", "dear again cheap r0"]
+        assert (cheap.received.total(), dear.received.total()) == (8, 4)
+    assert (asker.bought, asker.accounts["answered"], asker.stopped) == (12, 12, "")
+
+
+def test_with_two_models_the_budget_is_kept_for_what_comes_earlier(tmp_path, request_of):
+    """A slow model's rounds come first: the quick one may not spend what they need."""
+    slow, quick = (Teacher(lambda _, s=s: Say("one two three", latency=s)) for s in (0.05, 0.0))
+    with slow, quick:
+        names = {"slow": slow, "quick": quick}
+        models = {n: Model(model=n, base_url=t.base_url, concurrency=1) for n, t in names.items()}
+        paths = {"journal": tmp_path / "j", "local_log": tmp_path / "log"}
+        with Asker(models, budget=Budget(completion_tokens=50), **paths) as asker:
+            for number in range(4):
+                asker.put(Round("slow", (request_of(f"{number}", max_tokens=30),)))
+                asker.put(Round("quick", (request_of(f"{number}", max_tokens=30),)))
+            found = [asker.take() for _ in range(8)]
+        assert asker.stopped == "budget"
+        assert asker.accounts["completion_tokens"] == 21
+    closed = [c for c in found if c]
+    assert [c.number for c in closed] == list(range(len(closed)))
+    # 3 tokens an answer, 30 to begin one: the eighth finds 21 spent.
+    assert len(closed) == slow.received.total() + quick.received.total() == 7
+
+
+def test_what_was_closed_before_an_endpoint_went_is_taken_first(tmp_path, request_of):
+    """The error comes after the rounds that were closed; leaving the block after it says nothing more."""
+    script = lambda call: Say("no", status=401) if call.prompt == "r2" else Say("yes")  # noqa: E731
+    with Teacher(script) as teacher:
+        model = Model(model="m", base_url=teacher.base_url, concurrency=1)
+        with Asker({"m": model}, budget=Budget(), journal=tmp_path / "j", local_log=tmp_path / "log") as asker:
+            for number in range(4):
+                asker.put(Round("m", (request_of(f"r{number}"),)))
+            assert [asker.take().answers[0].text for _ in range(2)] == ["yes", "yes"]
+            with pytest.raises(EndpointError, match="the endpoint refuses"):
+                asker.take()
+            assert asker.take() is None
+    assert asker.accounts["answered"] == 2
+
+
+def test_leaving_early_waits_for_what_is_paid_and_an_interrupt_does_not(tmp_path, request_of):
+    """The block left with requests under way: their answers are in the journal; with Ctrl-C they are lost, at once."""
+    for interrupt, answered in ((False, 2), (True, 0)):
+        with Teacher(lambda _: Say("late", latency=0.5)) as teacher:
+            model = Model(model="m", base_url=teacher.base_url, concurrency=2)
+            settings = {"journal": tmp_path / f"{interrupt}", "local_log": tmp_path / "log"}
+            began = time.monotonic()
+            with contextlib.suppress(KeyboardInterrupt), Asker({"m": model}, budget=Budget(), **settings) as asker:
+                asker.put(Round("m", tuple(request_of(f"r{i}") for i in range(6))))
+                while teacher.received.total() < 2:
+                    time.sleep(0.005)
+                if interrupt:
+                    raise KeyboardInterrupt
+            assert interrupt or time.monotonic() - began > 0.4
+            assert teacher.received.total() == 2
+        assert asker.accounts["answered"] == answered
+
+
+def test_told_to_leave(tmp_path, request_of):
+    """Nothing leaves any more, what is under way is waited for, rounds that are complete come out."""
+    with Teacher(lambda _: Say("late", latency=0.1)) as teacher:
+        model = Model(model="m", base_url=teacher.base_url, concurrency=3)
+        settings = {"journal": tmp_path / "j", "local_log": tmp_path / "log"}
+        leave = lambda: teacher.received.total() >= 4  # noqa: E731
+        with Asker({"m": model}, budget=Budget(), leave=leave, **settings) as asker:
+            for r in range(5):
+                asker.put(Round("m", tuple(request_of(f"r{r}-{i}") for i in range(2))))
+            closed = list(iter(asker.take, None))
+        received = teacher.received.total()
+    assert 4 <= received < 10
+    assert len(closed) == received // 2
+    assert (asker.accounts["answered"], asker.accounts["lost"], asker.stopped) == (received, 0, "")
+
+
+def test_equal_requests_of_open_rounds_are_asked_once(tmp_path, request_of):
+    """Later rounds wait for the first; one with a larger limit asks again only if the answer was cut."""
+    with Teacher(lambda call: Say(call.prompt, latency=0.05)) as teacher:
+        model = Model(model="m", base_url=teacher.base_url)
+        with Asker({"m": model}, budget=Budget(), journal=tmp_path / "j", local_log=tmp_path / "log") as asker:
+            for limit in (3, 2, 9, 9):
+                words = ("a b", "a b c d e")
+                asker.put(Round("m", tuple(request_of(word, max_tokens=limit) for word in words)))
+            found = [[a.text for a in asker.take().answers] for _ in range(4)]
+        assert found == [["a b", "a b c"]] * 2 + [["a b", "a b c d e"]] * 2
+        assert teacher.received.total() == 3
 
 
 def test_nothing_to_ask(ask_at, request_of):

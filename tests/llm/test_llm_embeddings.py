@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import EndpointError
-from curate.llm.ask import ask
+from curate.llm.ask import Asker, Round
 from curate.llm.embedding import decode, encode, vector_of
 from curate.llm.journal import request_key, reserve_of
 from curate.llm.model import Budget, Model
@@ -189,16 +189,13 @@ def test_the_local_model_embeds(tmp_path):
         "Cheap shoes, free shipping!",
         "wo " * 1_500,
     ]
-    asked = ask(
-        [[embedding(t) for t in texts]],
-        Model(),
-        budget=Budget(),
-        journal=tmp_path / "j",
-        local_log=tmp_path / "log",
-    )
-    one, two, other = (decode(a.text) for a in asked.rounds[0][:3])
+    paths = {"journal": tmp_path / "j", "local_log": tmp_path / "log"}
+    with Asker({"embedder": Model()}, budget=Budget(), **paths) as asker:
+        asker.put(Round("embedder", tuple(embedding(t) for t in texts)))
+        closed = asker.take()
+    one, two, other = (decode(a.text) for a in closed.answers[:3])
     assert one.shape == (896,)
     assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
     assert one @ two > one @ other
-    assert [f.kind for f in asked.failed] == ["refused_request"]
-    assert asked.accounts["completion_tokens"] == 0
+    assert [f.kind for f in closed.failed] == ["refused_request"]
+    assert asker.accounts["completion_tokens"] == 0

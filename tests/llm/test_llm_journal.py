@@ -22,15 +22,19 @@ RESERVE = Reserve(10, 50, 0.5)
 DRIVER = """
 import sys
 from pathlib import Path
-from curate.llm.ask import ask
+from curate.llm.ask import Asker, Round
 from curate.llm.model import Budget, Model
 from curate.llm.request import Request
 
 url, journal = sys.argv[1:]
 rounds = [[Request(({"role": "user", "content": f"r{r}-{i}"},), "fam", 0, 50) for i in range(20)] for r in range(10)]
 model = Model(model="teacher", base_url=url, concurrency=8)
-asked = ask(rounds, model, budget=Budget(), journal=Path(journal), local_log=Path(journal + ".log"))
-assert all(all(answers) for answers in asked.rounds) and len(asked.rounds) == 10
+with Asker({"m": model}, budget=Budget(), journal=Path(journal), local_log=Path(journal + ".log")) as asker:
+    for requests in rounds:
+        asker.put(Round("m", tuple(requests)))
+    for _ in rounds:
+        assert all(asker.take().answers)
+    assert asker.take() is None
 """
 
 
@@ -148,9 +152,11 @@ def test_cut_answers_serve_limits_up_to_their_own(journal_path):
     with Journal(journal_path) as book:
         for limit, text, finish in ((10, "cut 10", "length"), (20, "cut 20", "length")):
             book.answer(book.send("k", "f", "m", limit, RESERVE), text, finish, RESERVE, RESERVE, counted=True)
+        book.commit()
         assert book.find("k", 5).text == book.find("k", 20).text == "cut 20"
         assert book.find("k", 21) is None
         book.answer(book.send("k", "f", "m", 30, RESERVE), "whole", "stop", RESERVE, RESERVE, counted=True)
+        book.commit()
         assert book.find("k", 5).text == book.find("k", 1000).text == "whole"
 
 

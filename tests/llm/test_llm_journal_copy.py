@@ -58,6 +58,7 @@ def test_another_machine_goes_on(tmp_path: Path) -> None:
         for key in ("a", "b"):
             book.answer(book.send(key, "f", "m", 50, RESERVE), key.upper(), "stop", COST, RESERVE, counted=True)
         flying = book.send("c", "f", "m", 50, RESERVE)
+        book.commit()
         one.put()
         book.answer(flying, "C", "stop", COST, RESERVE, counted=True)
         book.fail(book.send("d", "f", "m", 50, RESERVE), "refused_request", "no", RESERVE, free=True)
@@ -81,10 +82,10 @@ def test_own_copy_changes_nothing(tmp_path: Path) -> None:
     """A machine that finds its own last copy keeps its journal as it is, with all that came afterwards."""
     one = Machine(tmp_path / "one", tmp_path / "stored")
     with Journal(one.path) as book:
-        book.send("a", "f", "m", 50, RESERVE)
-        one.put()
-        book.send("b", "f", "m", 50, RESERVE)
-        one.put()
+        for key in ("a", "b"):
+            book.send(key, "f", "m", 50, RESERVE)
+            book.commit()
+            one.put()
     before = states(one.path)
     one.begin()
     assert states(one.path) == before == {"a": ["sent"], "b": ["sent"]}
@@ -115,6 +116,7 @@ def test_nothing_is_lost_or_doubled(tmp_path: Path, seed: int) -> None:
                     attempt = flying.pop(rng.randrange(len(flying)))
                     book.answer(attempt, "text", "stop", COST, RESERVE, counted=False)
                 if rng.random() < 0.3:
+                    book.commit()
                     machine.put()
 
 

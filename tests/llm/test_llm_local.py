@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import EndpointError
-from curate.llm.ask import ask
+from curate.llm.ask import Asker, Round
 from curate.llm.local import LocalServer
 from curate.llm.model import Budget, Model
 
@@ -67,19 +67,20 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path):
 def test_the_real_model_writes_a_function(tmp_path, request_of):
     """One short chat; the second time the journal answers; the server's log is in its file."""
     prompt = "Write a Python function `double(n)` that returns 2 * n. Answer with one fenced code block only."
-    rounds = [[request_of(prompt, max_tokens=60, temperature=0)]]
+    request = request_of(prompt, max_tokens=60, temperature=0)
 
     def run():
-        return ask(
-            rounds, Model(), budget=Budget(completion_tokens=60), journal=tmp_path / "j", local_log=tmp_path / "log"
-        )
+        budget, paths = Budget(completion_tokens=60), {"journal": tmp_path / "j", "local_log": tmp_path / "log"}
+        with Asker({"writer": Model()}, budget=budget, **paths) as asker:
+            asker.put(Round("writer", (request,)))
+            return asker.take().answers
 
-    asked = run()
-    answer = asked.rounds[0][0]
+    answers = run()
+    (answer,) = answers
     assert "def double" in answer.text
     assert 0 < answer.completion_tokens <= 60
     assert answer.licence == "Apache-2.0"
-    assert run().rounds == asked.rounds
+    assert run() == answers
     assert (tmp_path / "log").stat().st_size > 0
 
 
