@@ -355,6 +355,14 @@ class Trainer(Stage):
 
 # -- generation ---------------------------------------------------------------------------------------------
 
+NO_ANSWER: Final = "no_answer"
+"""Why a request whose every attempt failed became no document."""
+LEDGER: Final = (
+    "accepted", "refused", "truncated", "unparsable", "wrong_format", "failed_execution", "duplicate", "contaminated",
+    "low_score", "error", "lost",
+)  # fmt: skip
+"""What becomes of requests: each is counted as one of these."""
+
 
 @dataclass(frozen=True)
 class Rejected:
@@ -393,7 +401,14 @@ class Generator(Stage):
     may_read: ClassVar[bool] = False
     """Whether one that needs none reads the rows of the steps that ``from`` names, where it names some."""
 
+    ledger: ClassVar[Mapping[str, str]] = {}
+    """For each of ``reasons`` what the ledger counts it as, one of LEDGER."""
+
     model: str = Field("writer", description="which of the recipe's models to ask")
+
+    def models(self) -> tuple[str, ...]:
+        """Names of all models that it may ask."""
+        return (self.model,)
 
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
         """Rounds of requests, a pure function of settings, assets and rows; ``Request.subject`` carries what
