@@ -1,237 +1,140 @@
-"""Runs inside the walls: takes a program apart, counts asserts and calls by rewriting its tree, says how it went.
+"""Runs inside the walls: executes a program as it is, with its bodies stubbed, and with faults put in; says how it went.
 
-A program is one module, or a solution and tests. Its parts:
+What a program consists of is in ``parts``. It runs from top to bottom under a name that is not ``__main__``; then every
+``test...`` function without required parameters that the module did not call itself, and ``check(candidate)`` of HumanEval
+with the last solution function. Asserts under ``if __name__ == "__main__":`` are run when there are no others.
 
-solution functions   functions of the module and methods of its classes, but test functions and special methods
-test functions       called ``test...``, or ``check...``, ``verify...``, ``assert...``, ``run_test...``, ``_test...``
-                     with an assert inside; but a function that an assert outside of it calls is a solution function
-tests                the asserts outside of solution functions: at top level or in test functions
+An assert counts when it was executed, held, and involves the solution, and a solution function has been called before.
 
-The module runs from top to bottom under a name that is not ``__main__``; then every ``test...`` function without
-required parameters that the module did not call itself, and ``check(candidate)`` of HumanEval with the last solution
-function. Asserts under ``if __name__ == "__main__":`` are run when there are no others.
-
-Stubs replace the bodies of all solution functions; where the tests pass all the same, of the last one alone.
-
-An assert counts when it was executed, held, and *involves* the solution: its condition names a solution function or
-class, or a variable that got its value from one (followed through assignments, loops, ``with``, arguments; all
-scopes of the tests are one), and a solution function has been called before.
+Variants of a program run one after the other in one process, each in a fresh module. They are: each of STUBS in the place of
+all bodies, and, where the tests pass all the same, of the last one alone; then mutants (see ``mutants``). A variant that goes
+on for more steps (rounds of loops, calls) than allowed has not passed. What it did to the process may reach the next one;
+they are variants of one program, and none can pass by it that would be worth anything.
 """
 
 from __future__ import annotations
 
 import ast
-import errno
 import random
-import re
 import sys
-import traceback
 import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from curate.sandbox.failures import Seen, describe
+from curate.sandbox.mutants import chosen, mutations
+from curate.sandbox.parts import MODULE, Function, Parts, involved, is_trivial, parameters, parse, take_apart, to_call
 
 FIELDS: Final = "\x1f"
-"""Between the fields of what ``prepare(...)()`` returns: status, detail, asserts, calls, functions, real, tests."""
+"""Between the fields of what a run gives."""
 STUBS: Final = ("none", "zero", "true", "empty_string", "empty_list", "first_argument")
-EACH_STUB: Final = "each"
-"""Run with each stub in turn, in fresh modules of one process, until one does not fail; ``detail`` names it then."""
-FAILED: Final = ("assertion", "exception", "import", "forbidden")
-MODULE: Final = "exercise"
+FAILED: Final = ("assertion", "exception", "import", "forbidden", "unlisted", "timeout", "memory", "crashed")
+"""Ways in which the tests of a variant do not pass."""
 
-_TEST_NAMES: Final = ("check", "verify", "assert", "run_test", "_test")
-_SPECIAL: Final = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__")
-_FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(\w*)[^\n`]*$", re.MULTILINE)
-_PYTHON: Final = {"python", "py", "python3"}
 _CONSTANT_STUBS: Final = {"none": "None", "zero": "0", "true": "True", "empty_string": "''", "empty_list": "[]"}
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+@dataclass(frozen=True)
+class Order:
+    """What to run; the meaning of the fields is that of ``runner.Program``."""
+
+    code: str
+    tests: str = ""
+    stub: str = ""
+    needs_tests: bool = False
+    steps: int | None = None
+    variants: bool = False
+    stubs: bool = True
+    mutants: int = 0
+    after: int = 0
+    names: tuple[str, ...] = ("_1", "_2", "_3", "_4")
+    imports: frozenset[str] = frozenset()
+
+
+class _OutOfSteps(BaseException):
+    """A variant went on for longer than it may."""
 
 
 @dataclass
-class Parts:
-    """A module taken apart; ``names`` are the solution's functions and classes."""
+class Counts:
+    """What hooks count while a program runs."""
 
-    tree: ast.Module
-    functions: list[Function] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    helpers: dict[str, Function] = field(default_factory=dict)
-    loose: list[ast.stmt] = field(default_factory=list)
+    asserts: int = 0
+    calls: int = 0
+    steps: int = 0
+    most: int | None = None
 
-    def test_nodes(self) -> Iterator[ast.AST]:
-        for part in (*self.loose, *self.helpers.values()):
-            yield from ast.walk(part)
+    def on_call(self) -> None:
+        self.calls += 1
 
-    def asserts(self) -> list[ast.Assert]:
-        return [n for n in self.test_nodes() if isinstance(n, ast.Assert)]
+    def on_assert(self) -> None:
+        if self.calls:
+            self.asserts += 1
 
+    def on_step(self) -> bool:
+        self.steps += 1
+        if self.most is not None and self.steps > self.most:
+            raise _OutOfSteps
+        return True
 
-def parse(text: str) -> ast.Module:
-    """The tree of Python source, or of the fenced Python blocks of a text that is no Python source itself."""
-    try:
-        return ast.parse(text)
-    except SyntaxError:
-        blocks = fenced(text)
-        if not blocks:
-            raise
-        return ast.parse(blocks)
+    def over(self) -> bool:
+        """Whether it took more steps than it may, also where it caught what told it so."""
+        return self.most is not None and self.steps > self.most
 
 
-def fenced(text: str) -> str:
-    """The text's fenced blocks marked as Python, or, when none is, those with no mark; "" when there are none."""
-    marked, plain, start, mark = [], [], -1, ""
-    for fence in _FENCE.finditer(text):
-        if start < 0:
-            start, mark = fence.end(), fence[1].lower()
-            continue
-        block = text[start : fence.start()]
-        if mark in _PYTHON:
-            marked.append(block)
-        elif not mark:
-            plain.append(block)
-        start = -1
-    if start >= 0 and (not mark or mark in _PYTHON):  # the model stopped before it closed the last block
-        (marked if mark else plain).append(text[start:])
-    return "\n".join(marked or plain)
+class _Rewriter(ast.NodeTransformer):
+    """Puts calls of hooks behind each assert that involves the solution, and where loops and functions begin."""
 
-
-def take_apart(tree: ast.Module) -> Parts:
-    defined = [n for n in tree.body if isinstance(n, Function)]
-    asserted = set()  # functions called by an assert that is not inside them
-    for statement in tree.body:
-        own = statement.name if isinstance(statement, Function | ast.ClassDef) else ""
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Assert):
-                called = {n.func.id for n in ast.walk(node.test) if _calls_name(n)}  # type: ignore[attr-defined]
-                asserted |= called - {own}
-    parts = Parts(tree)
-    for function in defined:
-        has_assert = any(isinstance(n, ast.Assert) for n in ast.walk(function))
-        named = function.name.startswith("test") or (has_assert and function.name.startswith(_TEST_NAMES))
-        if named and function.name not in asserted:
-            parts.helpers[function.name] = function
-        else:
-            parts.functions.append(function)
-            parts.names.add(function.name)
-    for statement in tree.body:
-        if isinstance(statement, ast.ClassDef):
-            methods = [n for n in statement.body if isinstance(n, Function) and n.name not in _SPECIAL]
-            parts.functions += methods
-            parts.names.add(statement.name)
-        elif not isinstance(statement, Function):
-            parts.loose.append(statement)
-    inline_main_guard(parts)
-    return parts
-
-
-def _calls_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-
-
-def _is_main_guard(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).replace('"', "'") in {
-        "__name__ == '__main__'",
-        "'__main__' == __name__",
-    }
-
-
-def inline_main_guard(parts: Parts) -> None:
-    """Drop ``if __name__ == "__main__":``, or run what is under it when the only tests are there."""
-    guards = [n for n in parts.loose if isinstance(n, ast.If) and _is_main_guard(n)]
-    guarded = [n for g in guards for n in ast.walk(g)]
-    outside = [n for n in parts.asserts() if n not in guarded]
-    for guard in guards:
-        guard.test = ast.copy_location(ast.Constant(not outside), guard.test)
-        if outside:
-            guard.body = [ast.copy_location(ast.Pass(), guard)]
-
-
-def is_trivial(function: Function) -> bool:
-    """Whether a body does nothing: a docstring, pass, ``...``, a constant returned, NotImplementedError raised."""
-    return all(_does_nothing(s) for s in function.body)
-
-
-def _does_nothing(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant)
-    if isinstance(statement, ast.Return):
-        return statement.value is None or isinstance(statement.value, ast.Constant)
-    if isinstance(statement, ast.Raise):
-        return statement.exc is not None and "NotImplemented" in ast.unparse(statement.exc)
-    return isinstance(statement, ast.Pass)
-
-
-def involved(parts: Parts) -> set[str]:
-    """Names in the tests that are the solution's, or got their value from it."""
-    names = set(parts.names)
-
-    def mentions(node: ast.AST | None) -> bool:
-        return node is not None and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(node))
-
-    def named(*targets: ast.AST | None) -> set[str]:
-        return {n.id for t in targets if t for n in ast.walk(t) if isinstance(n, ast.Name)}
-
-    nodes = list(parts.test_nodes())
-    for _ in range(8):  # a chain of assignments against the order of the text is seldom longer
-        before = len(names)
-        for node in nodes:
-            if isinstance(node, ast.Assign) and mentions(node.value):
-                names |= named(*node.targets)
-            elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr):
-                names |= named(node.target) if mentions(node.value) else set()
-            elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension) and mentions(node.iter):
-                names |= named(node.target)
-            elif isinstance(node, ast.withitem) and mentions(node.context_expr):
-                names |= named(node.optional_vars)
-            elif isinstance(node, ast.Call) and mentions(node):
-                # Arguments may be changed in place, and a test's helper is handed the solution.
-                names |= {a.id for a in node.args if isinstance(a, ast.Name)}
-                if isinstance(node.func, ast.Name) and node.func.id in parts.helpers:
-                    names |= {a.arg for a in _parameters(parts.helpers[node.func.id])}
-        if len(names) == before:
-            break
-    for helper in parts.helpers.values():
-        if [a.arg for a in _parameters(helper)] == ["candidate"]:
-            names.add("candidate")
-    return names
-
-
-def _parameters(function: Function) -> list[ast.arg]:
-    return [*function.args.posonlyargs, *function.args.args]
-
-
-class _Count(ast.NodeTransformer):
-    """Puts a call of the hook behind each assert that involves the solution."""
-
-    def __init__(self, hook: str, names: set[str]) -> None:
-        self.hook, self.names = hook, names
+    def __init__(self, order: Order, names: set[str], seen: Seen) -> None:
+        self.on_assert, self.on_call, self.on_step, self.keep = order.names
+        self.steps, self.names, self.seen, self.in_tests = order.steps is not None, names, seen, False
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
-        if not any(isinstance(n, ast.Name) and n.id in self.names for n in ast.walk(node.test)):
+        if not self.in_tests or not any(isinstance(n, ast.Name) and n.id in self.names for n in ast.walk(node.test)):
             return node
-        return [node, _call(self.hook, node)]
+        self.seen.watch(node, self.keep)
+        return [node, call(self.on_assert, node)]
+
+    def visit(self, node: ast.AST) -> Any:
+        if not self.steps or not isinstance(node, ast.For | ast.While | ast.AsyncFor | Function):
+            return super().visit(node)
+        self.generic_visit(node)
+        keep = 1 if isinstance(node, Function) and ast.get_docstring(node, clean=False) is not None else 0
+        node.body.insert(keep, call(self.on_step, node.body[0]))
+        return node
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
+        self.generic_visit(node)
+        if self.steps:
+            step = ast.Call(ast.Name(self.on_step, ast.Load()), [], [])
+            node.ifs.insert(0, ast.fix_missing_locations(ast.copy_location(step, node.iter)))
+        return node
 
 
-def _call(name: str, where: ast.stmt) -> ast.stmt:
-    call = ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
-    return ast.fix_missing_locations(ast.copy_location(call, where))
+def call(name: str, where: ast.stmt) -> ast.stmt:
+    """A statement that calls a hook."""
+    made = ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
+    return ast.fix_missing_locations(ast.copy_location(made, where))
 
 
-def instrument(parts: Parts, stub: str, stubbed: list[Function], assert_hook: str, call_hook: str) -> None:
-    """Rewrite the tree: count calls of solution functions and asserts; leave a stub of those in ``stubbed``."""
+def instrument(parts: Parts, order: Order, stub: str, stubbed: list[Function], seen: Seen) -> None:
+    """Rewrite the tree: count calls of solution functions, asserts, steps; leave a stub of the functions in ``stubbed``."""
+    names = involved(parts)
+    tests = {id(n) for n in (*parts.loose, *parts.helpers.values())}
+    for function in stubbed:
+        keep = 1 if ast.get_docstring(function, clean=False) is not None else 0
+        value = _stub_value(function, stub)
+        stand_in = ast.fix_missing_locations(ast.copy_location(ast.Return(value), function.body[0]))
+        function.body = [*function.body[:keep], stand_in]
     for function in parts.functions:
         keep = 1 if ast.get_docstring(function, clean=False) is not None else 0
-        first = function.body[0]
-        rest = function.body[keep:]
-        if function in stubbed:
-            value = _stub_value(function, stub)
-            rest = [ast.fix_missing_locations(ast.copy_location(ast.Return(value), first))]
-        function.body = [*function.body[:keep], _call(call_hook, first), *rest]
-    count = _Count(assert_hook, involved(parts))
-    tests = {id(n) for n in (*parts.loose, *parts.helpers.values())}
+        function.body.insert(keep, call(order.names[1], function.body[0]))
+    rewriter = _Rewriter(order, names, seen)
     body: list[ast.stmt] = []
     for statement in parts.tree.body:
-        changed = count.visit(statement) if id(statement) in tests else statement
+        rewriter.in_tests = id(statement) in tests
+        changed = rewriter.visit(statement) if rewriter.in_tests or rewriter.steps else statement
         body += changed if isinstance(changed, list) else [changed]
     parts.tree.body = body
 
@@ -239,119 +142,159 @@ def instrument(parts: Parts, stub: str, stubbed: list[Function], assert_hook: st
 def _stub_value(function: Function, stub: str) -> ast.expr:
     if stub != "first_argument":
         return ast.parse(_CONSTANT_STUBS[stub], mode="eval").body
-    names = [a.arg for a in _parameters(function) if a.arg not in {"self", "cls"}]
+    names = [a.arg for a in parameters(function) if a.arg not in {"self", "cls"}]
     return ast.Name(names[0], ast.Load()) if names else ast.Constant(None)
 
 
-def to_call(parts: Parts) -> list[tuple[str, str]]:
-    """Test functions to call after the module has run, each with the name of its argument, or ""."""
-    called = {n.func.id for s in parts.loose for n in ast.walk(s) if _calls_name(n)}  # type: ignore[attr-defined]
-    for name, helper in parts.helpers.items():  # run_tests() that calls the others is itself called or not
-        if name in called:
-            called |= {n.func.id for n in ast.walk(helper) if _calls_name(n)}  # type: ignore[attr-defined]
-    last = next((f.name for f in reversed(parts.functions) if f.name in parts.names), "")
-    calls = []
-    for name, helper in parts.helpers.items():
-        required = len(_parameters(helper)) - len(helper.args.defaults)
-        if name in called or any(d is None for d in helper.args.kw_defaults):
-            continue
-        if required == 0 and name.startswith(("test", "run_test", "_test", "check")):
-            calls.append((name, ""))
-        elif [a.arg for a in _parameters(helper)] == ["candidate"] and last:
-            calls.append((name, last))
-    return calls
+def unlisted(tree: ast.Module, imports: frozenset[str]) -> str:
+    """The first import of a module that Python has and the list has not; "" where there is none.
+
+    A package's name is listed with any of its modules, and a listed package has all of its modules. What Python does not
+    have is left to fail, or to be caught.
+    """
+    for node in ast.walk(tree):
+        wanted: list[str] = []
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            wanted = [node.module]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__":
+            wanted = [a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        for name in wanted:
+            top = name.partition(".")[0]
+            parents = {name[:at] for at, letter in enumerate(name) if letter == "."} | {name}
+            listed = bool(parents & imports) or any(each.startswith(f"{name}.") for each in imports)
+            if not listed and top in sys.stdlib_module_names:
+                return f"line {getattr(node, 'lineno', 0)}: {name}"
+    return ""
 
 
-def prepare(code: str, tests: str, stub: str, needs_tests: bool, names: list[str]) -> Callable[[], bytes]:
-    """What to call behind the walls; it returns the outcome's fields. ``names``: two that no program uses."""
-    counts, facts = [0, 0], [0, 0, 0]
+class Run:
+    """One program, ready to be run behind the walls; ``pieces`` gives what is to be said, when it is known.
 
-    def on_call() -> None:
-        counts[1] += 1
+    Before each variant two fields: its number, and what it is. After it one: how it went. The last piece has eight: status,
+    detail, asserts, calls, functions, real, tests, steps; where a stub passed, ``detail`` names it.
+    """
 
-    def on_assert() -> None:
-        if counts[1]:
-            counts[0] += 1
+    def __init__(self, order: Order) -> None:
+        # A program may replace what it finds in builtins and modules: what runs after it is bound here.
+        self._flush, self._encode, self._join, self._text = sys.stdout.flush, str.encode, str.join, str
+        self._explain, self._errors, self._restore, self._state = (
+            describe,
+            Exception,
+            random.setstate,
+            random.getstate(),
+        )
+        self._order = order
+        self._counts = Counts()
+        self._facts = [0, 0, 0]
+        self._reserve: bytearray | None = bytearray(1 << 17)
 
-    # A program may replace what it finds in builtins and modules: what runs after it is bound here.
-    flush, encode, join, text, explain, errors = sys.stdout.flush, str.encode, str.join, str, describe, Exception
+    def pieces(self) -> Iterator[bytes]:
+        """Run it; the second and later pieces are asked for by whoever took the one before."""
+        if self._order.variants:
+            yield from self._variants()
+        else:
+            yield self._last(*self._attempt(self._read(), self._order.stub))
 
-    def attempt(stub: str, last: int = 0) -> tuple[str, str]:
+    def _piece(self, *fields: str) -> bytes:
+        return self._encode(self._join(FIELDS, fields), "utf-8", "replace")
+
+    def _last(self, status: str, detail: str) -> bytes:
+        self._reserve = None  # a program that holds all memory leaves this much to say so
+        counts = self._counts
+        numbers = [counts.asserts, counts.calls, *self._facts, counts.steps]
+        return self._piece(status, detail, *[self._text(n) for n in numbers])
+
+    def _variants(self) -> Iterator[bytes]:
+        """Stubs until one passes, then all mutants. Those up to ``after`` were run by an earlier process, the last of them
+        to its end: it did not pass."""
+        number = 0
+        for stub in STUBS if self._order.stubs else ():
+            passed = False
+            for last in (0, 1):
+                number += 1
+                if number <= self._order.after or (last and not passed):
+                    continue
+                yield self._piece(self._text(number), f"stub: {stub}")
+                status, _ = self._attempt(self._read(), stub, last)
+                yield self._piece(status)
+                # Tests may use one function to check another, as in decode(encode(x)) == x: stubs agree with stubs.
+                passed = status == "ok"
+                if passed and (last or self._facts[0] < 2):
+                    yield self._last("ok", f"stub: {stub}")
+                    return
+        for mutant in self._chosen():
+            number += 1
+            if number > self._order.after:
+                taken = self._read()
+                assert isinstance(taken, Parts)
+                yield self._piece(self._text(number), mutations(taken)[mutant].apply())
+                status, _ = self._attempt(taken)
+                yield self._piece(status)
+        yield self._last("ok", "")
+
+    def _chosen(self) -> list[int]:
+        taken = self._read()
+        if isinstance(taken, str) or not self._order.mutants:
+            return []
         try:
-            outcome = execute(parts(), stub, last)
-            flush()
-        except BaseException as error:  # noqa: BLE001  programs raise SystemExit and worse
-            try:
-                return explain(error)
-            except MemoryError:
-                return "memory", "out of memory"
-            except errors:
-                return "exception", "an exception that cannot be printed"
-        return outcome
+            return chosen(mutations(taken), self._order.mutants, self._order.code)
+        except RecursionError:
+            return []
 
-    def parts() -> Parts | str:
+    def _read(self) -> Parts | str:
+        """The program taken apart, or what is wrong with its text."""
         try:
-            tree = parse(code)
-            if tests:
-                tree.body += parse(tests).body
+            tree = parse(self._order.code)
+            if self._order.tests:
+                tests = parse(self._order.tests)
+                tree.body += ast.increment_lineno(tests, len(self._order.code.splitlines())).body
             taken = take_apart(tree)
         except (SyntaxError, ValueError, RecursionError) as error:  # ValueError: null bytes, huge numbers
             return describe(error)[1]
-        facts[:] = [len(taken.functions), sum(not is_trivial(f) for f in taken.functions), len(taken.asserts())]
+        real = sum(not is_trivial(f) for f in taken.functions)
+        self._facts = [len(taken.functions), real, len(taken.asserts())]
         return taken
 
-    def execute(taken: Parts | str, stub: str, last: int) -> tuple[str, str]:
+    def _attempt(self, taken: Parts | str, stub: str = "", last: int = 0) -> tuple[str, str]:
+        """How one variant went, and a line about it; ``last``: stub just so many functions, the last ones."""
+        self._counts = counts = Counts(most=self._order.steps or None)
+        self._restore(self._state)
+        seen = Seen()
+        try:
+            outcome = self._execute(taken, stub, last, seen)
+            self._flush()
+        except BaseException as error:  # noqa: BLE001  programs raise SystemExit and worse
+            if counts.over():
+                return "timeout", "too many steps"
+            try:
+                return self._explain(error, seen)
+            except MemoryError:
+                return "memory", "out of memory"
+            except self._errors:
+                return "exception", "an exception that cannot be printed"
+        return ("timeout", "too many steps") if counts.over() else outcome
+
+    def _execute(self, taken: Parts | str, stub: str, last: int, seen: Seen) -> tuple[str, str]:
         if isinstance(taken, str):
             return "syntax", taken
-        if needs_tests and not (facts[1] and facts[2]):
+        order, counts = self._order, self._counts
+        if order.needs_tests and not (self._facts[1] and self._facts[2]):
             return "ok", ""
+        if forbidden := unlisted(taken.tree, order.imports):
+            return "unlisted", forbidden
         tests_to_call = to_call(taken)
         try:
-            instrument(taken, stub, taken.functions[-last:] if stub else [], *names)
+            instrument(taken, order, stub, taken.functions[-last:] if stub else [], seen)
             compiled = compile(taken.tree, MODULE, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError) as error:  # `return` outside of a function and the like
             return "syntax", describe(error)[1]
         module = types.ModuleType(MODULE)
         sys.modules[MODULE] = sys.modules["__main__"] = module
         space = module.__dict__
-        space.update(zip(names, (on_assert, on_call), strict=True))
+        space.update(zip(order.names, (counts.on_assert, counts.on_call, counts.on_step, seen.keep), strict=True))
         exec(compiled, space)  # noqa: S102  the point of it all
         for name, argument in tests_to_call:
             space[name](*([space[argument]] if argument else []))
         return "ok", ""
-
-    def run() -> bytes:
-        status, detail = "ok", ""
-        state = random.getstate()
-        for one in STUBS if stub == EACH_STUB else [stub]:
-            counts[:] = [0, 0]
-            random.setstate(state)
-            status, detail = attempt(one)
-            if one and status == "ok" and facts[0] > 1:
-                # Tests may use one function to check another, as in decode(encode(x)) == x: stubs agree with stubs.
-                status, detail = attempt(one, last=1)
-            if stub == EACH_STUB and status not in FAILED:
-                detail = one
-                break
-        return encode(join(FIELDS, [status, detail, *[text(n) for n in (*counts, *facts)]]), "utf-8", "replace")
-
-    return run
-
-
-def describe(error: BaseException) -> tuple[str, str]:
-    """Status and one line about an exception, without addresses, which differ between machines."""
-    kind, message = type(error).__name__, str(error)
-    message = re.sub(r"0x[0-9a-f]+", "0x...", " ".join(message.split()))
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__, limit=-50) if f.filename == MODULE]
-    place = f"line {lines[0]}: " if lines else ""
-    detail = (f"{place}{kind}: {message}" if message else f"{place}{kind}")[:200]
-    if isinstance(error, MemoryError):
-        return "memory", detail
-    if isinstance(error, AssertionError):
-        return "assertion", detail
-    if isinstance(error, ImportError):
-        return "import", detail
-    denied = isinstance(error, OSError) and error.errno in {errno.EPERM, errno.EACCES}
-    if denied or (isinstance(error, RuntimeError) and "start new thread" in message):
-        return "forbidden", detail
-    return "exception", detail

@@ -30,12 +30,23 @@ from typing import Any, Final, Literal, Self, cast, get_args
 
 from curate.errors import CurateError
 from curate.sandbox.harness import FIELDS
-from curate.sandbox.zygote import OUT_OF_MEMORY
+from curate.sandbox.turns import Turns
+from curate.sandbox.zygote import OUT_OF_MEMORY, PIECE_BYTES, SEAL_BYTES
 
 Status = Literal[
-    "ok", "assertion", "exception", "import", "syntax", "forbidden", "memory", "timeout", "crashed", "stalled"
+    "ok",
+    "assertion",
+    "exception",
+    "import",
+    "unlisted",
+    "syntax",
+    "forbidden",
+    "memory",
+    "timeout",
+    "crashed",
+    "stalled",
 ]
-_OWN_WORD: Final = frozenset(get_args(Status)) - {"timeout", "crashed", "stalled"}
+_OWN_WORD: Final = frozenset(get_args(Status)) - {"crashed", "stalled"}
 
 _MODULES: Final = """
     abc array ast base64 binascii bisect builtins calendar cmath collections collections.abc colorsys contextlib
@@ -44,10 +55,11 @@ _MODULES: Final = """
     statistics string struct sys textwrap threading time timeit traceback types typing unicodedata unittest
     urllib.parse uuid warnings weakref zlib zoneinfo __future__ encodings.idna linecache
 """
-MODULES: Final = tuple(_MODULES.split())
+MODULES: Final = tuple(sorted(_MODULES.split()))
 """What programs may import. A child behind the walls opens no files, so the zygote imports these before."""
 
 _START_SECONDS: Final = 60
+_LAST_FIELDS: Final = 8
 _BOOT: Final = (
     "import sys; sys.path.append(sys.argv.pop(1)); from curate.sandbox.zygote import main; sys.path.pop(); main()"
 )
@@ -75,12 +87,15 @@ class Program:
     """Python source to run.
 
     Attributes:
-        code: a module, or a text with fenced Python blocks; see ``harness`` for how tests in it are found and called.
-        tests: more of the same, run after ``code`` in the same module.
-        stub: one of ``harness.STUBS`` to run it with every solution body replaced, or ``harness.EACH_STUB``;
-            "" to run it as it is.
+        code: a module, or a text with fenced Python blocks; see ``parts`` for how tests in it are found and called.
+        tests: more of the same, run after ``code`` in the same module; its lines count on from those of ``code``.
+        stub: one of ``harness.STUBS`` to run it with every solution body replaced; "" to run it as it is.
         seed: hash seed and random seed. Each seed in use costs a process.
         needs_tests: don't run it at all without a real function and an assert.
+        steps: count rounds of loops and calls of functions; with a number above 0 it ends after so many: ``timeout``.
+        variants: run its variants instead, one after the other in one process: each stub (unless not ``stubs``) until one
+            passes, then at most ``mutants`` of its mutants.
+        after: variants that need not be run again.
     """
 
     code: str
@@ -88,6 +103,20 @@ class Program:
     stub: str = ""
     seed: int = 0
     needs_tests: bool = False
+    steps: int | None = None
+    variants: bool = False
+    stubs: bool = True
+    mutants: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How one variant went: its number, what it is in a few words, a status; "" for one that did not come to its end."""
+
+    number: int
+    what: str
+    status: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,12 +125,15 @@ class Outcome:
 
     Attributes:
         status: ok, or the way in which it failed: ``assertion``; another ``exception``; ``import`` of what is not
-            there; ``syntax``; something ``forbidden``; out of ``memory``; ``timeout`` (CPU); ``crashed`` (a signal,
-            an exit before the end, a forged result); ``stalled`` (wall clock or killed from outside).
+            there; ``unlisted``, an import of what is there and not on offer; ``syntax``; something ``forbidden``; out of
+            ``memory``; ``timeout`` (CPU, steps); ``crashed`` (a signal, an exit before the end, a forged result);
+            ``stalled`` (wall clock or killed from outside).
         detail: one line about it.
         asserts: executed asserts that involve the solution.
         calls: calls of solution functions.
         functions, real, tests: solution functions, those that are no stubs, asserts in the source; 0 when unknown.
+        steps: rounds of loops and calls, where they were counted.
+        variants: those that were run, the last one perhaps not to its end.
         output: the first bytes of stdout and stderr.
         cpu: CPU seconds it took; never part of a result.
     """
@@ -113,6 +145,8 @@ class Outcome:
     functions: int = 0
     real: int = 0
     tests: int = 0
+    steps: int = 0
+    variants: tuple[Variant, ...] = ()
     output: bytes = b""
     cpu: float = 0.0
 
@@ -211,6 +245,7 @@ class Sandbox:
         self.modules = modules
         self._zygotes: dict[int, _Zygote] = {}
         self._lock = threading.Lock()
+        self._turns = Turns()
 
     def __enter__(self) -> Self:
         return self
@@ -225,14 +260,16 @@ class Sandbox:
         with self._lock:
             while self._zygotes:
                 self._zygotes.popitem()[1].kill()
+            self._turns.close()
 
-    def run(self, program: Program) -> Outcome:
-        """Run a program to its end, or to the end of its limits."""
-        with self._lock:
+    def run(self, program: Program, *, alone: bool = False) -> Outcome:
+        """Run a program to its end, or to the end of its limits; ``alone``: at twice the CPU time, while no other sandbox of
+        this user on this machine runs a program."""
+        with self._lock, self._turns.alone() if alone else self._turns.shared():
             for last in (False, True):
                 zygote = self._zygote(program.seed)
                 try:
-                    return self._ask(zygote, program)
+                    return self._ask(zygote, program, self.limits.cpu_seconds * (2 if alone else 1))
                 except _Gone:
                     self._zygotes.pop(program.seed).kill()
                     if last:
@@ -253,37 +290,61 @@ class Sandbox:
             self._zygotes[seed] = zygote
         return zygote
 
-    def _ask(self, zygote: _Zygote, program: Program) -> Outcome:
+    def _ask(self, zygote: _Zygote, program: Program, cpu_seconds: int) -> Outcome:
         key, status = secrets.token_bytes(32), 64 + secrets.randbelow(128)
-        names = [f"_{secrets.token_hex(8)}", f"_{secrets.token_hex(8)}"]
-        zygote.send({**asdict(program), "key": key.hex(), "exit": status, "names": names})
+        names = [f"_{secrets.token_hex(8)}" for _ in range(4)]
+        said = {**asdict(program), "key": key.hex(), "exit": status, "names": names, "cpu_seconds": cpu_seconds}
+        zygote.send(said)
         reply = zygote.receive(self.limits.wall_seconds + _START_SECONDS)
-        outcome = self._judge(reply, key, status)
+        outcome = self._judge(reply, key, status, cpu_seconds)
         if outcome.status == "stalled":
             # Its child may have been killed before it had read its request (out of memory): the zygote would take the
             # rest of that for the next one, and wait.
             self._zygotes.pop(program.seed).kill()
         return outcome
 
-    def _judge(self, reply: dict[str, Any], key: bytes, status: int) -> Outcome:
+    def _judge(self, reply: dict[str, Any], key: bytes, status: int, cpu_seconds: int) -> Outcome:
         ended, cpu = reply["status"], float(reply["cpu"])
-        said, output = bytes.fromhex(reply["result"]), bytes.fromhex(reply["output"])
-        rest: dict[str, Any] = {"output": output, "cpu": cpu}
-        if ended == -signal.SIGXCPU or (ended == -signal.SIGKILL and cpu >= self.limits.cpu_seconds):
-            return Outcome("timeout", f"more than {self.limits.cpu_seconds} CPU seconds", **rest)
+        said, whole = _pieces(bytes.fromhex(reply["result"]), key)
+        variants = _variants(said)
+        rest: dict[str, Any] = {"output": bytes.fromhex(reply["output"]), "cpu": cpu, "variants": variants}
+        if ended == -signal.SIGXCPU or (ended == -signal.SIGKILL and cpu >= cpu_seconds):
+            return Outcome("timeout", f"more than {cpu_seconds} CPU seconds", **rest)
         if reply["stalled"]:
             return Outcome("stalled", f"waited for {self.limits.wall_seconds:g} seconds", **rest)
         if ended == -signal.SIGKILL:
             return Outcome("stalled", "killed from outside", **rest)
         if ended < 0:
             return Outcome("crashed", f"ended by {signal.Signals(-ended).name}", **rest)
-        if ended == OUT_OF_MEMORY and not said:
+        last = said[-1] if said else []
+        if ended == OUT_OF_MEMORY and len(last) < _LAST_FIELDS:
             return Outcome("memory", f"more than {self.limits.memory_mb} MB", **rest)
-        seal, body = said[:16], said[16:]
-        if ended != status or not compare_digest(seal, blake2b(body, key=key, digest_size=16).digest()):
+        if ended != status or not whole or len(last) != _LAST_FIELDS or last[0] not in _OWN_WORD:
             return Outcome("crashed", "ended before its tests did", **rest)
-        word, detail, *numbers = body.decode("utf-8", "replace").split(FIELDS)
-        if word not in _OWN_WORD or len(numbers) != 5:
-            return Outcome("crashed", "ended with a result that makes no sense", **rest)
-        asserts, calls, functions, real, tests = map(int, numbers)
-        return Outcome(cast("Status", word), detail, asserts, calls, functions, real, tests, **rest)
+        asserts, calls, functions, real, tests, steps = map(int, last[2:])
+        return Outcome(cast("Status", last[0]), last[1], asserts, calls, functions, real, tests, steps, **rest)
+
+
+def _pieces(data: bytes, key: bytes) -> tuple[list[list[str]], bool]:
+    """The fields of the pieces that the child sealed, and whether that is all there is."""
+    seal, at = blake2b(key=key, digest_size=SEAL_BYTES), 0
+    pieces: list[list[str]] = []
+    while at < len(data):
+        start = at + SEAL_BYTES + PIECE_BYTES
+        end = start + int.from_bytes(data[at + SEAL_BYTES : start], "big")
+        seal.update(data[start:end])
+        if end > len(data) or not compare_digest(data[at : at + SEAL_BYTES], seal.digest()):
+            return pieces, False
+        pieces.append(data[start:end].decode("utf-8", "replace").split(FIELDS))
+        at = end
+    return pieces, True
+
+
+def _variants(pieces: list[list[str]]) -> tuple[Variant, ...]:
+    found: list[Variant] = []
+    for piece in pieces:
+        if len(piece) == 2:
+            found.append(Variant(int(piece[0]), piece[1]))
+        elif len(piece) == 1 and found:
+            found[-1] = Variant(found[-1].number, found[-1].what, piece[0])
+    return tuple(found)

@@ -69,6 +69,7 @@ class _SockFprog(ctypes.Structure):
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_python = ctypes.PyDLL(None)
 
 
 class WallError(OSError):
@@ -82,9 +83,8 @@ def _checked(result: int, what: str) -> int:
     return result
 
 
-def _prctl(what: str, option: int, *arguments: object) -> None:
-    padded = [*arguments, 0, 0, 0, 0][:4]
-    _checked(_libc.prctl(option, *(ctypes.c_ulong(a) if isinstance(a, int) else a for a in padded)), what)
+def _prctl(what: str, option: int, *values: object) -> None:
+    _checked(_libc.prctl(*_arguments(option, *values)), what)
 
 
 def fixed_addresses() -> bool:
@@ -120,11 +120,6 @@ def drop_privileges() -> None:
 def no_new_privileges() -> None:
     """No gain by exec; without it an ordinary user may install neither landlock nor seccomp."""
     _prctl("PR_SET_NO_NEW_PRIVS", _PR_SET_NO_NEW_PRIVS, 1)
-
-
-def die_with_parent() -> None:
-    """SIGKILL when the process that forked us ends."""
-    _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, 9)
 
 
 def landlock() -> int:
@@ -171,27 +166,60 @@ def seccomp_program(machine: str | None = None) -> bytes:
     return b"".join(program)
 
 
-def seccomp(program: bytes) -> None:
-    """Install a filter in this process, for good."""
-    filters = _SockFprog(len(program) // 8, program)
-    _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filters))
+class Walls:
+    """What a child puts up around itself, made ready before the fork: there it is a few calls that allocate nothing.
+
+    Args:
+        program: of seccomp, as ``seccomp_program`` gives it.
+        memory: bytes of address space; None to leave limits as they are.
+    """
+
+    def __init__(self, program: bytes, memory: int | None) -> None:
+        self._filters = _SockFprog(len(program) // 8, program)
+        self._seccomp = _arguments(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(self._filters))
+        self._die = _arguments(_PR_SET_PDEATHSIG, 9)
+        self._limits = [] if memory is None else [(what, _within(what, most, most)) for what, most in _limits(memory)]
+
+    def die_with_parent(self) -> None:
+        """SIGKILL when the process that forked us ends."""
+        _checked(_libc.prctl(*self._die), "PR_SET_PDEATHSIG")
+
+    def close(self, cpu_seconds: int) -> None:
+        """Limits of memory, files, processes and CPU (then SIGXCPU), and the filter of system calls, for good."""
+        for what, most in self._limits:
+            resource.setrlimit(what, most)
+        if self._limits:
+            # SIGKILL a second later, should SIGXCPU be held off.
+            resource.setrlimit(resource.RLIMIT_CPU, _within(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1))
+        _checked(_libc.prctl(*self._seccomp), "seccomp")
 
 
-def limit(memory: int, cpu_seconds: int) -> None:
-    """Resource limits of this process: bytes of address space, seconds of CPU (then SIGXCPU), nothing written."""
-    for what, soft, hard in (
-        (resource.RLIMIT_AS, memory, memory),
-        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # SIGKILL a second later, should SIGXCPU be held off
-        (resource.RLIMIT_FSIZE, 0, 0),
-        (resource.RLIMIT_NOFILE, 4, 4),
-        (resource.RLIMIT_NPROC, 0, 0),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_STACK, 8 << 20, 8 << 20),
-    ):
-        ceiling = resource.getrlimit(what)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(what, (soft, hard))
+def _arguments(option: int, *values: object) -> tuple[object, ...]:
+    padded = [*values, 0, 0, 0, 0][:4]
+    return (option, *(ctypes.c_ulong(v) if isinstance(v, int) else v for v in padded))
+
+
+def _limits(memory: int) -> tuple[tuple[int, int], ...]:
+    return (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 4),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_STACK, 8 << 20),
+    )
+
+
+def _within(what: int, soft: int, hard: int) -> tuple[int, int]:
+    """Limits no higher than what we may ask for."""
+    ceiling = resource.getrlimit(what)[1]
+    return (soft, hard) if ceiling == resource.RLIM_INFINITY else (min(soft, ceiling), min(hard, ceiling))
+
+
+def fork() -> int:
+    """The C library's fork. Python's own runs what modules asked for in a child (new locks, random numbers from the
+    system): 130 page faults, and nothing that a process with one thread needs."""
+    return int(_python.fork())
 
 
 def holes() -> list[str]:

@@ -34,10 +34,14 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from curate.sandbox import harness, walls
+from curate.sandbox.parts import MODULE
 
 OUT_OF_MEMORY: Final = 251
 """Exit status of a child that had not even the memory to say so."""
 RESULT_BYTES: Final = 1 << 16
+SEAL_BYTES: Final = 16
+PIECE_BYTES: Final = 2
+"""A piece of a result: a digest of it and all before, so many bytes of length (big-endian), the piece."""
 _REQUESTS, _REPLIES = 0, 1
 
 
@@ -64,6 +68,7 @@ def main() -> None:
     if walls.fixed_addresses():
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606  no shell is what we want
     options = json.loads(sys.argv[1])
+    options["imports"] = frozenset(options["modules"])
     os.environ.clear()
     del sys.argv[1:], sys.orig_argv[:]
     sys.executable = ""  # programs are told as little as possible about where they run
@@ -82,28 +87,42 @@ def main() -> None:
         walls.no_new_privileges()
         abi = walls.landlock()
         # Without limits first: no descriptor or process left to open would hide that nothing forbids it.
-        found = canary(program, None) or canary(program, options)
+        found = canary(walls.Walls(program, None), options) or canary(walls.Walls(program, options["memory"]), options)
     except OSError as error:
         send({"ok": False, "why": str(error)})
         return
     send({"ok": not found, "why": ", ".join(found), "landlock": abi})
+    ready = walls.Walls(program, options["memory"])
+    warm_up(options["imports"])
     hidden = purge(options["modules"])
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page it visits in every child
     while os.read(_REQUESTS, 1):
-        send(serve(program, null, options))
+        send(serve(ready, null, options))
     del hidden
 
 
-def canary(program: bytes, options: dict[str, Any] | None) -> list[str]:
+def warm_up(imports: frozenset[str]) -> None:
+    """Run programs of our own: what Python makes at first use is made once, here, instead of in every child."""
+    code = (
+        'def up(n):\n    """Doc."""\n    if n > 3 and n:\n        raise ValueError(f"{n}")\n    return [i for i in range(n)]\n'
+        "assert up(2) == [0, 1]\nx = up(1)\nfor i in x:\n    assert x == [0]\ndef test_a():\n    assert up(0) == [1]\n"
+    )
+    for times in range(16):  # 8 calls are what Python 3.11 takes to specialise a function
+        order = harness.Order(code, steps=None if times % 2 else 0, imports=imports)
+        for _ in harness.Run(order).pieces():
+            pass
+    for name in (MODULE, "__main__"):
+        sys.modules.pop(name, None)
+
+
+def canary(ready: walls.Walls, options: dict[str, Any]) -> list[str]:
     """What a child behind the walls could do all the same."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            if options:
-                walls.limit(options["memory"], options["cpu_seconds"])
-            walls.seccomp(program)
+            ready.close(options["cpu_seconds"])
             os.write(write, json.dumps(walls.holes()).encode())
             os._exit(0)
         except BaseException as error:  # noqa: BLE001  a fork must not return into the loop of its parent
@@ -116,13 +135,13 @@ def canary(program: bytes, options: dict[str, Any] | None) -> list[str]:
     return list(json.loads(said)) if said else ["not survive its own walls"]
 
 
-def serve(program: bytes, null: int, options: dict[str, Any]) -> dict[str, Any]:
+def serve(ready: walls.Walls, null: int, options: dict[str, Any]) -> dict[str, Any]:
     """Fork a child, collect what it writes until it has ended, or end it; how it went, unjudged."""
     result, result_in = os.pipe()
     output, output_in = os.pipe()
-    pid = os.fork()
+    pid = walls.fork()
     if pid == 0:
-        child(program, null, output_in, result_in, options)
+        child(ready, null, output_in, result_in, options)
     os.close(result_in)
     os.close(output_in)
     room = {result: RESULT_BYTES, output: options["output_bytes"]}
@@ -172,29 +191,26 @@ def collect(pid: int, room: dict[int, int], kept: dict[int, list[bytes]], deadli
         os.close(ended)
 
 
-def child(program: bytes, null: int, output: int, result: int, options: dict[str, Any]) -> NoReturn:
+def child(ready: walls.Walls, null: int, output: int, result: int, options: dict[str, Any]) -> NoReturn:
     """Read the request, put up the walls, run, sign; never returns."""
     leave, write = os._exit, os.write
     try:
-        walls.die_with_parent()
-        os.setsid()
+        ready.die_with_parent()
         (size,) = struct.unpack("=I", receive_exactly(_REQUESTS, 4))
         request = json.loads(receive_exactly(_REQUESTS, size))
         for source, target in ((result, 9), (output, 1), (output, 2), (null, 0), (9, 3)):
             os.dup2(source, target)
         os.closerange(4, 64)
-        seal = blake2b(key=bytes.fromhex(request.pop("key")), digest_size=16)
-        exit_status, names = request.pop("exit"), request.pop("names")
-        random.seed(request["seed"])
-        reserve = bytearray(1 << 17)
-        run = harness.prepare(request["code"], request["tests"], request["stub"], request["needs_tests"], names)
+        seal = blake2b(key=bytes.fromhex(request.pop("key")), digest_size=SEAL_BYTES)
+        exit_status, cpu_seconds, seed = request.pop("exit"), request.pop("cpu_seconds"), request.pop("seed")
+        random.seed(seed)
+        order = harness.Order(**request, imports=options["imports"])
         del request
-        walls.limit(options["memory"], options["cpu_seconds"])
-        walls.seccomp(program)
-        said = run()
-        del reserve  # a program that holds all memory leaves this much to say so
-        seal.update(said)
-        write(3, seal.digest() + said)
+        pieces = harness.Run(order).pieces()
+        ready.close(cpu_seconds)
+        for said in pieces:
+            seal.update(said)
+            write(3, seal.digest() + len(said).to_bytes(PIECE_BYTES, "big") + said)
         leave(exit_status)
     except MemoryError:
         leave(OUT_OF_MEMORY)

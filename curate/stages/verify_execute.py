@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from curate.sandbox.exercise import REASONS, Verdict, verify
-from curate.sandbox.runner import Limits, Sandbox
+from curate.sandbox.exercise import MUTANTS, MUTANTS_KILLED, PASSED, REASONS, Verdict, verify
+from curate.sandbox.runner import MODULES, Limits, Sandbox
 from curate.schema import DOCUMENT
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.registry import register
 from curate.text.batch import Batch
 
-_sandboxes: Final[dict[Limits, Sandbox]] = {}
+_SURVIVE: Final = "mutants_survive"
+_sandboxes: Final[dict[tuple[Limits, tuple[str, ...]], Sandbox]] = {}
 
 
-def sandbox(limits: Limits) -> Sandbox:
-    """The process's sandbox for these limits; made at first use, closed when Python ends."""
+def sandbox(limits: Limits, imports: tuple[str, ...] = MODULES) -> Sandbox:
+    """The process's sandbox for these limits and imports; made at first use, closed when Python ends."""
     # setdefault, since a Dask worker runs tasks in threads; a Sandbox that is not used holds no process.
-    if limits not in _sandboxes:
-        atexit.register(_sandboxes.setdefault(limits, Sandbox(limits)).close)
-    return _sandboxes[limits]
+    key = limits, imports
+    if key not in _sandboxes:
+        atexit.register(_sandboxes.setdefault(key, Sandbox(limits, imports)).close)
+    return _sandboxes[key]
 
 
 @register("verify.execute")
@@ -34,13 +37,16 @@ class VerifyExecute(Filter):
     A row is one exercise: a Python file, or a text with fenced Python blocks, with functions and asserts, at top level
     or in ``test...`` functions; the tests may stand in a column of their own. It is run in a sandbox (no files, no
     network, no processes, little memory and CPU), twice with different hash seeds and random numbers, then with every
-    body replaced by stubs, where the tests must fail.
+    body replaced by stubs, where the tests must fail, and with small faults in the bodies (mutants: a comparison turned
+    round, a number by one more, ...), of which the tests must notice a share. Mutants often do what the original does, so
+    that share is never to be all.
 
     A row kept has the verdict ``passed``. The verdict depends on code, settings and Python; programs that look at the
     clock, or need within a few per cent of ``cpu_seconds``, may be judged differently another time.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
+    needs_python: ClassVar[bool] = True
     reasons: ClassVar[Mapping[str, str]] = {
         "too_large": "The code has more bytes than max_bytes; it was not run.",
         **REASONS,
@@ -50,12 +56,19 @@ class VerifyExecute(Filter):
         "verdict": pa.string(),
         "asserts": pa.int32(),
         "detail": pa.string(),
+        "mutants": pa.int32(),
+        "killed": pa.int32(),
+        "survivors": pa.string(),
     }
+    decide_settings: ClassVar[frozenset[str]] = frozenset({"mutants_killed"})
 
     column: str = Field("text", description="where the code is")
     tests_column: str | None = Field(None, description="where the tests are, when they are not in the code's column")
     min_asserts: int = Field(2, ge=1, description="asserts that involve the solution and must be executed")
     stubs: bool = Field(True, description="turn down what passes its tests with stubbed bodies")
+    mutants: int = Field(MUTANTS, ge=0, le=100, description="so many mutants at most are tried")
+    mutants_killed: float = Field(MUTANTS_KILLED, ge=0, le=1, description="share of them that the tests must notice")
+    imports: list[str] = Field(list(MODULES), description="modules of the standard library that programs may import")
     memory_mb: int = Field(256, ge=64, description="address space of a program")
     cpu_seconds: int = Field(2, ge=1, le=600, description="CPU time of a program")
     max_bytes: int = Field(65536, ge=1, description="larger code is `too_large`")
@@ -71,18 +84,32 @@ class VerifyExecute(Filter):
     def warm(self, ctx: Context) -> None:
         """Nothing: a sandbox is started when there is something to run."""
 
+    @field_validator("imports")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                raise ValueError(f"{name!r} is no module of the standard library; programs have no others")
+        return sorted(set(names))
+
     def measure(self, docs: Batch, ctx: Context) -> Signals:
-        """``verdict``, ``asserts`` (executed, int32), ``detail`` (one line)."""
+        """``verdict`` as if every mutant might live, ``asserts`` (executed, int32), ``detail`` (one line), ``mutants``
+        and ``killed`` (int32), ``survivors`` (a line each)."""
         code = _bytes(docs, self.column)
         tests = _bytes(docs, self.tests_column) if self.tests_column else [b""] * len(docs)
-        verdicts = [self._judge(c or b"", t or b"") for c, t in zip(code, tests, strict=True)]
+        verdicts = [self.verdict(c or b"", t or b"") for c, t in zip(code, tests, strict=True)]
         return {
             "verdict": pa.array([v.reason for v in verdicts], pa.string()),
-            "asserts": pa.array([v.asserts for v in verdicts], pa.int32()),
+            # A counter in a loop may have passed what a column holds.
+            "asserts": pa.array([min(v.asserts, 2**31 - 1) for v in verdicts], pa.int32()),
             "detail": pa.array([v.detail for v in verdicts], pa.string()),
+            "mutants": pa.array([v.mutants for v in verdicts], pa.int32()),
+            "killed": pa.array([v.killed for v in verdicts], pa.int32()),
+            "survivors": pa.array(["\n".join(v.survivors) for v in verdicts], pa.string()),
         }
 
-    def _judge(self, code: bytes, tests: bytes) -> Verdict:
+    def verdict(self, code: bytes, tests: bytes = b"") -> Verdict:
+        """What these settings say of one exercise, with every mutant allowed to live: see ``Verdict.held_to``."""
         size = len(code) + len(tests)
         if size > self.max_bytes:
             return Verdict("too_large", f"{size} bytes")
@@ -92,16 +119,24 @@ class VerifyExecute(Filter):
             source, source_of_tests = code.decode(), tests.decode()
         except UnicodeDecodeError as error:
             return Verdict("syntax_error", f"not UTF-8 at byte {error.start}")
-        box = sandbox(self.limits())
-        verdict = verify(box, source, source_of_tests, min_asserts=self.min_asserts, stubs=self.stubs)
-        # A counter in a loop may have passed what a column holds.
-        return Verdict(verdict.reason, verdict.detail, min(verdict.asserts, 2**31 - 1))
+        return verify(
+            sandbox(self.limits(), tuple(self.imports)),
+            source,
+            source_of_tests,
+            min_asserts=self.min_asserts,
+            stubs=self.stubs,
+            mutants=self.mutants,
+            mutants_killed=0,
+        )
 
     def rules(self, signals: Signals) -> list[tuple[str, pa.Array]]:
-        """The verdict is the reason, but ``passed``."""
+        """The verdict is the reason, but ``passed``; then what too few mutants say."""
         import pyarrow.compute as pc
 
-        return [(reason, pc.equal(signals["verdict"], reason)) for reason in self.reasons]
+        wanted = pc.multiply(pc.cast(signals["mutants"], pa.float64()), self.mutants_killed)
+        survive = pc.and_(pc.equal(signals["verdict"], PASSED), pc.less(signals["killed"], wanted))
+        verdicts = [(reason, pc.equal(signals["verdict"], reason)) for reason in self.reasons if reason != _SURVIVE]
+        return [*verdicts, (_SURVIVE, survive)]
 
 
 def _bytes(docs: Batch, column: str) -> list[bytes | None]:

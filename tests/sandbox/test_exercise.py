@@ -7,7 +7,8 @@ import textwrap
 import pytest
 
 from curate.sandbox.exercise import PASSED, REASONS, verify
-from curate.sandbox.harness import STUBS, fenced
+from curate.sandbox.harness import STUBS
+from curate.sandbox.parts import fenced
 from curate.sandbox.runner import Limits, Program, Sandbox
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -45,6 +46,9 @@ PASSING = {
     "assert add(0, 1) == 1\n```\nDone!",
     "there and back": "def code(s):\n    return s[::-1] + '.'\ndef decode(s):\n    return s[:-1][::-1]\n"
     "for s in ('ab', 'cde'):\n    assert decode(code(s)) == s\n",
+    "stubs that loop": "def f(n):\n    return n - 1\nn = 3\nwhile n > 0:\n    n = f(n)\n    assert f(n) == n - 1\n",
+    "a stub that takes all time": "import itertools\ndef f(n):\n    return abs(n)\n"
+    "assert sum(itertools.takewhile(f(3).__ne__, itertools.count())) == 3\nassert f(-5) == 5\nassert f(6) == 6\n",
     "printing": ADD + "print({1, 2}, add(1, 1))\nassert add(1, 2) == 3\nassert add(2, 2) == 4\n",
 }
 
@@ -74,14 +78,11 @@ TURNED_DOWN = {
     "raises": ("raises", ADD + "assert add(1, '2') == 3\nassert add(2, 2) == 4\n"),
     "early exit": ("raises", "import sys\n" + ADD + "sys.exit(0)\nassert add(1, 2) == 3\nassert add(2, 2) == 4\n"),
     "input": ("raises", ADD + "x = int(input())\nassert add(1, x) == 3\n"),
+    "sockets": ("import_not_allowed", "import socket\n" + ADD + "assert add(1, 2) == 3\n"),
     "numpy": ("missing_import", "import numpy as np\n" + ADD + "assert add(1, 2) == 3\n"),
     "file": ("forbidden", "def f(p):\n    return open(p).read()\nassert f('/etc/passwd')\n"),
     "sleep": ("forbidden", "import time\ndef f(p):\n    time.sleep(1)\n    return p\nassert f(1)\n"),
     "loop": ("timeout", "def f(n):\n    while n: pass\nassert f(0) is None\nassert f(1)\n"),
-    "stub loops": (
-        "timeout",
-        "def f(n):\n    return n - 1\nn = 3\nwhile n > 0:\n    n = f(n) or n\n    assert f(n) < n\n",
-    ),
     "hog": ("memory", "def f(n):\n    return [0] * n\nassert f(10**9)\n"),
     "left": ("crashed", "import os\n" + ADD + "assert add(1, 2) == 3\nassert add(2, 2) == 4\nos._exit(0)\n"),
     "random": (
@@ -101,6 +102,10 @@ TURNED_DOWN = {
         "stub_passes",
         ADD
         + "for x in range(3):\n    try:\n        assert add(x, 1) == x + 1\n    except AssertionError:\n        pass\n",
+    ),
+    "easy": (
+        "mutants_survive",
+        "def size(n):\n    return 's' if 0 <= n < 10 else 'm' if n < 100 else 'l'\nassert size(5) == 's'\nassert size(6) != 'l'\n",
     ),
     "does not raise": ("stub_passes", ADD + "r = add(1, 2)\nassert callable(add)\nassert add is not None\n"),
 }
@@ -170,7 +175,37 @@ def test_a_detail_is_one_line_without_addresses(sandbox):
     outcome = sandbox.run(Program("raise ValueError(f'a\\nb {object()} ' + 'x' * 1000)"))
     assert outcome.status == "exception"
     assert outcome.detail.startswith("line 1: ValueError: a b <object object at 0x...> xxx")
-    assert len(outcome.detail) <= 200
+    assert len(outcome.detail) <= 240
+
+
+TOLD = {
+    "assert f(3) == 5": "line 3: assert f(3) == 5: got 4",
+    "assert 5 == f(3), 'sum'": "line 3: assert 5 == f(3): got 4 (sum)",
+    "assert f(f(1)) == f(3)": "line 3: assert f(f(1)) == f(3): left 3, right 4",
+    "assert not f(1)": "line 3: assert not f(1): got 2",
+    "assert isinstance(f(1), str)": "line 3: assert isinstance(f(1), str): got False",
+    "assert f(3) in [1, 2]": "line 3: assert f(3) in [1, 2]: got 4",
+    "assert f(0) is None": "line 3: assert f(0) is None: got 1",
+    "assert 1 < f(3) < 4": "line 3: AssertionError",
+    "assert [f(i) for i in range(99)] == []": (
+        "line 3: assert [f(i) for i in range(99)] == []: got [1, 2, 3, 4, 5, 6, 7, 8, ...]"
+    ),
+    "def test_it():\n    assert f(3) == 5": "line 4: assert f(3) == 5: got 4",
+    "def check(candidate):\n    assert candidate(3) == 5": "line 4: assert candidate(3) == 5: got 4",
+    "assert f('a') == 5": 'line 3, in line 2: TypeError: can only concatenate str (not "int") to str',
+}
+
+
+@pytest.mark.parametrize(("test", "told"), TOLD.items())
+def test_a_failed_assertion_tells_what_it_saw(sandbox, test, told):
+    """One line that a model can correct itself by."""
+    assert verify(sandbox, "def f(x):\n    return x + 1\n", test + "\n").detail == told
+
+
+def test_values_with_a_repr_of_their_own_do_no_harm(sandbox):
+    code = "class A:\n    def f(self):\n        return self\n    def __repr__(self):\n        raise SystemExit\n"
+    assert verify(sandbox, code, "assert A().f() == 1").detail == "line 6: assert A().f() == 1: got <A>"
+    assert verify(sandbox, ADD, "assert add(10**5000, 1) == 1").detail.endswith("got <int>")
 
 
 def test_fenced_blocks():

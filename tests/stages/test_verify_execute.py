@@ -55,6 +55,9 @@ def test_signals_say_more():
         "verdict": "string",
         "asserts": "int32",
         "detail": "string",
+        "mutants": "int32",
+        "killed": "int32",
+        "survivors": "string",
     }
     assert signals["verdict"].to_pylist() == ["passed", "syntax_error"]
     assert signals["asserts"].to_pylist() == [2, 0]
