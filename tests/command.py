@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,28 +83,47 @@ class Curate:
             # Here, not by the fork: a signal may end it before it has opened them.
             out.touch()
             err.touch()
-            request = {
-                "argv": [str(a) for a in argv],
-                "env": env or {},
-                "cwd": str(cwd),
-                "out": str(out),
-                "err": str(err),
-                "exit": True,
-            }
-            assert self._host.stdin
-            self._host.stdin.write(json.dumps(request) + "\n")
-            self._host.stdin.flush()
-            pid = self._read("pid")
-            try:
-                if meanwhile is not None:
-                    meanwhile(pid)
-                code = self._read("code")
-            except BaseException:
-                # A test that failed, or took too long: the next command must find a host that waits for it.
-                _kill_session(pid)
-                self._read("code")
-                raise
+            request = {"env": env or {}, "cwd": str(cwd), "in": os.devnull, "out": str(out), "err": str(err)}
+            code = self._ask(argv, request, meanwhile)
             return Done(code, out.read_text(), err.read_text())
+
+    def _ask(self, argv: Sequence[object], request: dict[str, Any], meanwhile: Callable[[int], None] | None) -> int:
+        """Have the host run a command line; its exit code."""
+        assert self._host.stdin
+        self._host.stdin.write(json.dumps({"argv": [str(a) for a in argv], **request, "exit": True}) + "\n")
+        self._host.stdin.flush()
+        pid = self._read("pid")
+        try:
+            if meanwhile is not None:
+                meanwhile(pid)
+            return self._read("code")
+        except BaseException:
+            # A test that failed, or took too long: the next command must find a host that waits for it.
+            _kill_session(pid)
+            self._read("code")
+            raise
+
+    def on_terminal(self, *argv: str | Path, columns: int, **env: str) -> str:
+        """All that a command writes to a terminal of that width."""
+        driver, terminal = pty.openpty()
+        written = bytearray()
+
+        def read() -> None:
+            with suppress(OSError):  # how Linux says that nobody has the terminal open any more
+                while more := os.read(driver, 1 << 16):
+                    written.extend(more)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            env = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "50", **env}
+            name = os.ttyname(terminal)
+            self._ask(argv, {"env": env, "cwd": str(Path.cwd()), "in": name, "out": name, "err": name}, None)
+        finally:
+            os.close(terminal)
+            reader.join()
+            os.close(driver)
+        return written.decode()
 
     def run(self, recipe: Path, store: Path | str, *argv: str | Path | float, workers: int = 0, **how: Any) -> Done:
         """``curate run``."""
@@ -121,30 +141,6 @@ def fresh(*argv: str | Path | float, env: dict[str, str] | None = None) -> Done:
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-def on_terminal(*argv: str | Path, columns: int, **env: str) -> str:
-    """All that a command writes to a terminal of that width."""
-    driver, terminal = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "curate", *map(str, argv)],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "50", **env},
-    ):
-        os.close(terminal)
-        written = b""
-        while True:
-            try:
-                more = os.read(driver, 1 << 16)
-            except OSError:  # how Linux says that nobody has the terminal open any more
-                break
-            if not more:
-                break
-            written += more
-    os.close(driver)
-    return written.decode()
 
 
 def results(store: Path | str, *, card: bool = True) -> dict[str, str]:

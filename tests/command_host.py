@@ -20,10 +20,10 @@ def command(request: dict) -> int:
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
     for number, path in ((1, request["out"]), (2, request["err"])):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY, 0o644)
         os.dup2(handle, number)
         os.close(handle)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(request["in"], os.O_RDONLY | os.O_NOCTTY), 0)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     sys.argv = ["curate", *request["argv"]]

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from command import Curate, on_terminal
+from command import Curate
 from recipes import step, write
 from small_run import HOSTILE, documents, write_run
 from test_inspect_signal import measured
@@ -119,9 +119,11 @@ def test_files_scored_now(curate: Curate, small_run: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_on_a_terminal(small_run: Path, columns: int) -> None:
+def test_on_a_terminal(curate: Curate, small_run: Path, columns: int) -> None:
     """No line is wider than the terminal; documents can't move its cursor; the recipe's line is there."""
-    seen = on_terminal("calibrate", f"{small_run}:scored", "--label", "labels.label", "-n", "60", columns=columns)
+    seen = curate.on_terminal(
+        "calibrate", f"{small_run}:scored", "--label", "labels.label", "-n", "60", columns=columns
+    )
     plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
     lines = plain.splitlines()
     assert not any("\x1b" in line or "\x07" in line for line in lines)

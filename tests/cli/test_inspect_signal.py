@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from command import Curate, on_terminal, record
+from command import Curate, record
 from recipes import step, write
 from small_run import documents, steps, write_run
 
@@ -110,10 +110,10 @@ def test_a_signal_of_one_step_needs_no_step(curate: Curate, small_run: Path) -> 
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_it_fits_the_terminal(small_run: Path, columns: int) -> None:
+def test_it_fits_the_terminal(curate: Curate, small_run: Path, columns: int) -> None:
     """Nothing is wider but the command to copy."""
     for signal in ("rules.words", "rules.duplicate_line_chars"):
-        out = on_terminal("inspect", small_run, "--signal", signal, "--at", "0.5", columns=columns, NO_COLOR="1")
+        out = curate.on_terminal("inspect", small_run, "--signal", signal, "--at", "0.5", columns=columns, NO_COLOR="1")
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         assert [line for line in lines if len(line) > columns and "curate explain" not in line] == []
         assert "…" not in "".join(lines[:12])

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import Curate, fresh, on_terminal
+from command import Curate, fresh
 from recipes import write
 from rich.console import Console
 from small_run import steps, write_run
@@ -53,20 +53,20 @@ def test_tables_and_stories_fit_the_terminal(small_run: Path, curate: Curate, co
     row = re.search(r'"id": "(\w+)"', curate("inspect", small_run, "--json", "-n", 1).ok().out)
     assert row
     for argv in (("inspect", "--plain", small_run, "-n", "4"), ("explain", small_run, row[1]), ("stages",)):
-        out = on_terminal(*argv, columns=columns, NO_COLOR="1")
+        out = curate.on_terminal(*argv, columns=columns, NO_COLOR="1")
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         # A command to copy is not broken.
         assert [line for line in lines if len(line) > columns and "curate explain" not in line] == []
-    scores = on_terminal("inspect", "--plain", small_run, "-n", "0", columns=columns, NO_COLOR="1")
+    scores = curate.on_terminal("inspect", "--plain", small_run, "-n", "0", columns=columns, NO_COLOR="1")
     table = scores[scores.index("measured") :]
     assert "…" not in table
 
 
-def test_colours_only_where_they_are_wanted(small_run: Path) -> None:
+def test_colours_only_where_they_are_wanted(curate: Curate, small_run: Path) -> None:
     """On a terminal there are some; NO_COLOR takes them away."""
     colour = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
-    assert colour.search(on_terminal("inspect", "--plain", small_run, "-n", "3", columns=100))
-    assert not colour.search(on_terminal("inspect", "--plain", small_run, "-n", "3", columns=100, NO_COLOR="1"))
+    assert colour.search(curate.on_terminal("inspect", "--plain", small_run, "-n", "3", columns=100))
+    assert not colour.search(curate.on_terminal("inspect", "--plain", small_run, "-n", "3", columns=100, NO_COLOR="1"))
 
 
 def test_bars_show_rate_and_reasons_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

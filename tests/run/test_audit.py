@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from command import Curate, manifest, on_terminal
+from command import Curate, manifest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
@@ -279,7 +279,9 @@ def test_what_a_person_sees(curate: Curate, tmp_path: Path) -> None:
     assert "sig " not in out, "a step without rules has no place in the table"
     assert max(map(len, out.splitlines())) <= 100
     for columns in (80, 120):
-        shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal("audit", recipe, columns=columns, NO_COLOR="1"))
+        shown = re.sub(
+            r"\x1b\[[0-9;?]*[a-zA-Z]", "", curate.on_terminal("audit", recipe, columns=columns, NO_COLOR="1")
+        )
         lines = shown[shown.index("test: ") :].splitlines()
         assert [x for x in lines if len(x) > columns] == [] and "…" not in shown
 

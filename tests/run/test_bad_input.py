@@ -245,8 +245,7 @@ def test_colliding_ids(curate: Curate, home: Path) -> None:
         assert "step out" in done.line
 
 
-@pytest.mark.parametrize("how", ["in place", "replaced"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "how"), [(0, "in place"), (0, "replaced"), (2, "replaced")])
 def test_input_that_changes_while_it_is_read(curate: Curate, home: Path, how: str, workers: int) -> None:
     """What was read of other bytes than those of the digest is not committed: the run stops, and goes on when run again.
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import Curate
+from command import Curate, alive
 from recipes import step, write
 
 from curate.recipe.plan import make_plan
@@ -28,7 +28,13 @@ steps:
 """
 
 
-def test_a_running_cluster_gives_the_same_bytes(tmp_path):
+def begun(pid: int, store: Path) -> None:
+    """Return once a run has committed something, or has ended."""
+    while alive(pid) and not list(store.glob("steps/*/*/receipts/*.json")):
+        time.sleep(0.01)
+
+
+def test_a_running_cluster_gives_the_same_bytes(curate: Curate, tmp_path):
     """Real scheduler and worker processes; --cluster takes the file they meet by, and the address in it."""
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"document {i % 50}"}) + "\n" for i in range(60)))
     (tmp_path / "r.yaml").write_text(RECIPE)
@@ -48,8 +54,7 @@ def test_a_running_cluster_gives_the_same_bytes(tmp_path):
         found = []
         for where in (["--workers", "0"], ["--cluster", str(meeting)], ["--cluster", address]):
             store = tmp_path / f"run{len(found)}"
-            call = [sys.executable, "-m", "curate", "run", str(tmp_path / "r.yaml"), "--store", str(store), *where]
-            subprocess.run(call, check=True, capture_output=True, timeout=100)
+            curate("run", tmp_path / "r.yaml", "--store", store, *where).ok()
             found.append(
                 [p.read_bytes() for p in sorted((store / "out").glob("*.arrow"))]
                 + [(store / "manifest.json").read_bytes()]
@@ -59,16 +64,17 @@ def test_a_running_cluster_gives_the_same_bytes(tmp_path):
         # The scheduler dies in the middle of a run: one line, no waiting.
         (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(3000)))
         store = tmp_path / "lost"
-        call = [sys.executable, "-m", "curate", "run", str(tmp_path / "r.yaml"), "--store", str(store), "--cluster"]
-        left = subprocess.Popen([*call, address, "--split-mb", "0.001"], stderr=subprocess.PIPE, text=True)
-        while left.poll() is None and not list(store.glob("steps/*/*/receipts/*.json")):
-            time.sleep(0.01)
-        running[0].kill()
-        _, said = left.communicate(timeout=60)
-        assert left.returncode == 4, said
-        assert said.count("\n") == 1
-        assert said.startswith(f"curate: {address}: the Dask cluster went away")
-        subprocess.run([*call[:-1], "--workers", "0"], check=True, capture_output=True, timeout=100)
+
+        def lose(pid: int) -> None:
+            begun(pid, store)
+            running[0].kill()
+
+        call = ("run", tmp_path / "r.yaml", "--store", store)
+        left = curate(*call, "--cluster", address, "--split-mb", 0.001, meanwhile=lose)
+        assert left.code == 4, left.err
+        assert left.err.count("\n") == 1
+        assert left.err.startswith(f"curate: {address}: the Dask cluster went away")
+        curate(*call, "--workers", 0).ok()
     finally:
         for process in reversed(running):
             process.terminate()
@@ -117,20 +123,20 @@ def test_a_receipt_that_its_worker_took_along():
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted(number, code, tmp_path):
+def test_interrupted(curate: Curate, number, code, tmp_path):
     """Ctrl-C, or a batch system's SIGTERM, to all processes: what runs is committed, two lines, and it can go on."""
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(3000)))
     (tmp_path / "r.yaml").write_text(RECIPE)
     store = tmp_path / "run"
-    call = [sys.executable, "-m", "curate", "run", str(tmp_path / "r.yaml"), "--store", str(store)]
-    call += ["--split-mb", "0.001", "--workers"]
-    run = subprocess.Popen([*call, "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while run.poll() is None and not list(store.glob("steps/*/*/receipts/*.json")):
-        time.sleep(0.01)
-    os.killpg(run.pid, number)
-    _, said = run.communicate(timeout=60)
-    assert run.returncode == code
-    first, last = said.strip().splitlines()
+
+    def interrupt(pid: int) -> None:
+        begun(pid, store)
+        os.killpg(pid, number)
+
+    split = ("--split-mb", 0.001)
+    run = curate.run(tmp_path / "r.yaml", store, *split, workers=1, meanwhile=interrupt)
+    assert run.code == code
+    first, last = run.err.strip().splitlines()
     assert first.startswith(f"curate: {signal.Signals(number).name}: finishing what runs, for 25 s at most")
     committed = re.fullmatch(
         r"curate: interrupted by SIG[A-Z]+, everything that was begun is finished; ([0-9,]+) tasks were committed by"
@@ -139,7 +145,7 @@ def test_interrupted(number, code, tmp_path):
     )
     assert committed, last
     assert int(committed[1].replace(",", "")) == len(list(store.glob("steps/*/*/receipts/*.json")))
-    subprocess.run([*call, "0"], check=True, capture_output=True, timeout=100)
+    curate.run(tmp_path / "r.yaml", store, *split).ok()
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

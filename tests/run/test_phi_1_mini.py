@@ -103,9 +103,9 @@ def finished(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                     # Between fork and exec a child still shows its parent's: that passes.
                     looks[pid] = looks.get(pid, 0) + 1
                     stores[pid] = stores.get(pid, 0) + shows(pid, STORE_KEY)
-                    if stores[pid] >= 10 and command_line(pid):
+                    if stores[pid] >= 3 and command_line(pid):
                         with_storage[pid] = command_line(pid)
-                time.sleep(0.02)
+                time.sleep(0.1)  # each look reads all of /proc
         done = Done(running.returncode, (folder / "out").read_text(), (folder / "err").read_text()).ok()
         lines = [line for pid, line in with_storage.items() if pid != running.pid]
         yield Finished(folder / "run", recipe, done, teacher, len(looks) - 1, list(leaks.values()), lines)

@@ -55,13 +55,9 @@ def test_splits_and_partitions(
         assert len(list((tmp_path / "run").glob("pieces/*/receipts/*.0.json"))) == 2, "one-frame zst and gz are cut"
 
 
-@pytest.mark.parametrize(("workers", "split_mb", "partitions"), [(2, 0.5, 1), (4, 64, 5)])
-def test_workers(
-    curate: Curate, recipe: Path, reference: Path, tmp_path: Path, workers: int, split_mb: float, partitions: int
-) -> None:
-    """On Dask, with one, two or four processes: the order in which tasks finish can not be seen in the results."""
-    how = ("--split-mb", split_mb, "--partitions", partitions)
-    curate.run(recipe, tmp_path / "run", *how, workers=workers).ok()
+def test_workers(curate: Curate, recipe: Path, reference: Path, tmp_path: Path) -> None:
+    """On Dask, with three processes: the order in which tasks finish can not be seen in the results."""
+    curate.run(recipe, tmp_path / "run", "--split-mb", 0.5, "--partitions", 5, workers=3).ok()
     assert results(tmp_path / "run") == results(reference)
 
 
