@@ -35,6 +35,7 @@ from curate.stages.reading import DAMAGED_FILE
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.stages.writer import Writer
 from curate.store.files import Store, crash_point
+from curate.store.kept import Kept
 from curate.store.latest import set_latest
 from curate.store.records import Counts, Part, StepRecord, counts_of, total
 
@@ -86,7 +87,7 @@ class Engine:
     def context(self, step: PlannedStep) -> Context:
         """What the step's stage may know."""
         made = {setting: str(self.records[name].folder) for setting, name in step.uses.items()}
-        return Context(step.id, self._seed(step), Assets(step.assets, self.store, made))
+        return Context(step.id, self._seed(step), Assets(step.assets, self.store, made), Kept(self.store))
 
     def _seed(self, step: PlannedStep) -> int | None:
         return self.plan.recipe.seed if step.stage.seeded else None

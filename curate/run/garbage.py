@@ -4,7 +4,9 @@ A file is needed when something that counts names it. What counts are records of
 measurements, as far as all files that they name are there: others the engine takes for absent, and so do we. Rounds of
 answers are needed whatever became of their step: they were paid for.
 
-Only what lies under ``steps/``, ``signals/``, ``pieces/`` and ``damaged/`` is ours to judge, and temporary files beside
+What is kept for whoever needs the same (``kept/``) is named by nobody and needed by all, until only the newest run counts.
+
+Only what lies under ``steps/``, ``signals/``, ``pieces/``, ``kept/`` and ``damaged/`` is ours to judge, and temporary files beside
 them; a user's own files in a run's folder are left alone.
 """
 
@@ -17,6 +19,7 @@ from typing import Any, Final
 
 from curate.errors import DamagedError, RecipeError
 from curate.store.files import Store
+from curate.store.kept import FOLDER as KEPT
 from curate.store.latest import LATEST, latest
 from curate.store.records import named_files
 
@@ -34,7 +37,7 @@ KINDS: Final = {
 }
 """Why a file is garbage, in a user's words."""
 
-_FOLDERS: Final = ("steps", "signals", "pieces")
+_FOLDERS: Final = ("steps", "signals", "pieces", KEPT)
 _HALF: Final = re.compile(r"\..+[.-][0-9a-f]{12}")
 """Names of what is being written (store/files.py, run/dataset.py): a dot, the final name, and an attempt's own digits."""
 _STATEMENT: Final = re.compile(
@@ -102,7 +105,13 @@ def find_garbage(store: Store, *, newest: bool = False, damaged: bool = False) -
     found = Garbage()
     for key in sorted(there, key=lambda key: (not _STATEMENT.fullmatch(key), key)):
         facts = _FACTS.fullmatch(key)
-        if key in needed or _ROUND.fullmatch(key) or _is_named(key, named) or (facts and facts[1] in folders):
+        if (
+            _is_kept(key, newest=newest)
+            or key in needed
+            or _ROUND.fullmatch(key)
+            or _is_named(key, named)
+            or (facts and facts[1] in folders)
+        ):
             found.kept, found.kept_bytes = found.kept + 1, found.kept_bytes + there[key]
             continue
         found.files.setdefault(_kind(key, names, store, newest=newest), []).append((key, there[key]))
@@ -146,6 +155,11 @@ def _parents(key: str) -> Iterator[str]:
     """The folders that a key lies in, the innermost first."""
     while key := key.rpartition("/")[0]:
         yield key
+
+
+def _is_kept(key: str, *, newest: bool) -> bool:
+    """Whether it is a whole file of ``kept/``, and those count."""
+    return key.startswith(f"{KEPT}/") and not newest and not _HALF.fullmatch(key.rpartition("/")[2])
 
 
 def _is_named(key: str, named: set[str]) -> bool:

@@ -17,8 +17,9 @@ not run: ``no_tests``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, Self
 
 from curate.sandbox.runner import Outcome, Program, Sandbox, Variant
 
@@ -102,6 +103,16 @@ class Verdict:
         missed = "; ".join(self.survivors)
         detail = f"the tests notice {self.killed} of {self.mutants} faults, not: {missed}"
         return replace(self, reason="mutants_survive", detail=detail)
+
+    def plain(self) -> list[Any]:
+        """Values of JSON, from which ``from_plain`` makes it again."""
+        return [self.reason, self.detail, self.asserts, self.calls, self.mutants, self.killed, list(self.survivors)]
+
+    @classmethod
+    def from_plain(cls, values: Sequence[Any]) -> Self:
+        """The verdict that ``plain`` wrote."""
+        reason, detail, asserts, calls, mutants, killed, survivors = values
+        return cls(reason, detail, asserts, calls, mutants, killed, tuple(survivors))
 
 
 def verify(

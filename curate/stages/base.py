@@ -33,6 +33,7 @@ from curate.fingerprint import fingerprint
 from curate.llm.request import Answer, Request
 from curate.schema import DOCUMENT
 from curate.stages.bounds import Bound, Threshold, first_reason, rules_of, thresholds_of
+from curate.store.kept import Kept
 from curate.text.batch import Batch
 
 PART: Final = "_part"
@@ -68,11 +69,13 @@ class Context:
         step: the step's id in the recipe.
         seed: the recipe's seed; None for a stage that is not ``seeded``.
         assets: for each setting named in ``Stage.asset_settings`` the file or folder it resolved to.
+        kept: where results are kept that are dear to make, and found again by whoever needs the same; None: nowhere.
     """
 
     step: str
     seed: int | None
     assets: Mapping[str, Path] = field(default_factory=dict)
+    kept: Kept | None = None
 
     def key(self, *salt: str | int) -> int:
         """A 64-bit key for keyed hashes, a pure function of (seed, salt): equal on every machine."""

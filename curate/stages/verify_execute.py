@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import atexit
+import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import ClassVar, Final
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from curate.sandbox.exercise import MUTANTS, MUTANTS_KILLED, PASSED, REASONS, Verdict, verify
+from curate.sandbox.exercise import MUTANTS, MUTANTS_KILLED, PASSED, REASONS, REVISION, Verdict, verify
 from curate.sandbox.runner import MODULES, Limits, Sandbox
 from curate.schema import DOCUMENT
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.registry import register
+from curate.store.kept import DIGEST_BYTES
 from curate.text.batch import Batch
 
 _SURVIVE: Final = "mutants_survive"
+_KEPT: Final = "verdicts"
+_WHICH: Final = f"{REVISION} {platform.machine()} {sys.implementation.name} {sys.version_info[:3]}"
+"""What a verdict depends on beside program and settings."""
+_AT_ONCE: Final = 256
+"""Verdicts that a file of the store has at most: what a process that is killed loses, some seconds of work."""
 _sandboxes: Final[dict[tuple[Limits, tuple[str, ...]], Sandbox]] = {}
 
 
@@ -97,7 +105,7 @@ class VerifyExecute(Filter):
         and ``killed`` (int32), ``survivors`` (a line each)."""
         code = _bytes(docs, self.column)
         tests = _bytes(docs, self.tests_column) if self.tests_column else [b""] * len(docs)
-        verdicts = [self.verdict(c or b"", t or b"") for c, t in zip(code, tests, strict=True)]
+        verdicts = self.verdicts([(c or b"", t or b"") for c, t in zip(code, tests, strict=True)], ctx)
         return {
             "verdict": pa.array([v.reason for v in verdicts], pa.string()),
             # A counter in a loop may have passed what a column holds.
@@ -108,8 +116,42 @@ class VerifyExecute(Filter):
             "survivors": pa.array(["\n".join(v.survivors) for v in verdicts], pa.string()),
         }
 
+    def verdicts(self, programs: Sequence[tuple[bytes, bytes]], ctx: Context) -> list[Verdict]:
+        """What these settings say of some exercises (code, and tests that stand apart, or b""), every mutant allowed to
+        live: see ``Verdict.held_to``.
+
+        Equal ones are executed once, and none of which the store has a verdict by the same settings, revision and Python:
+        whatever step or run it comes from. A verdict that says nothing about the program (``stalled``) is not kept.
+        """
+        wanted = {self._digest(*program): program for program in programs}
+        known: dict[bytes, Verdict] = {}
+        if ctx.kept:
+            found = ctx.kept.get(_KEPT, _WHICH, list(wanted))
+            known = {d: Verdict.from_plain(value) for d, value in zip(wanted, found, strict=True) if value}
+        fresh: dict[bytes, Verdict] = {}
+        for digest, program in wanted.items():
+            if digest in known:
+                continue
+            known[digest] = fresh[digest] = self.verdict(*program)
+            if len(fresh) >= _AT_ONCE:
+                self._keep(fresh, ctx)
+                fresh = {}
+        self._keep(fresh, ctx)
+        return [known[self._digest(*program)] for program in programs]
+
+    def _keep(self, fresh: Mapping[bytes, Verdict], ctx: Context) -> None:
+        if ctx.kept:
+            said = {digest: v.plain() for digest, v in fresh.items() if v.reason not in ("stalled", "too_large")}
+            ctx.kept.put(_KEPT, _WHICH, said)
+
+    def _digest(self, code: bytes, tests: bytes) -> bytes:
+        rules = (self.min_asserts, self.stubs, self.mutants, self.memory_mb, self.cpu_seconds, tuple(self.imports))
+        digest = blake2b(repr(rules).encode(), digest_size=DIGEST_BYTES)
+        digest.update(len(code).to_bytes(8, "little") + code + tests)
+        return digest.digest()
+
     def verdict(self, code: bytes, tests: bytes = b"") -> Verdict:
-        """What these settings say of one exercise, with every mutant allowed to live: see ``Verdict.held_to``."""
+        """Execute one, whatever is known of it."""
         size = len(code) + len(tests)
         if size > self.max_bytes:
             return Verdict("too_large", f"{size} bytes")

@@ -16,6 +16,7 @@ from corpus import lines, one_frame, prose, rows
 from recipes import Steps, changed, step, write
 
 from curate.store.files import Store
+from curate.store.kept import Kept
 
 SPLIT = ("--split-mb", 0.02)
 POINTS = (
@@ -150,6 +151,7 @@ def test_what_is_planted_goes(curate: Curate, mine: Path) -> None:
             f"{step_}/.out-0123456789ab/x.arrow",
             ".out.0123456789ab",
             "lease/.00000001.json.0123456789ab",
+            "kept/verdicts/0/.0.json.0123456789ab",
         ],
         "unnamed": [f"{step_}/map0-0123456789ab.arrow", f"{signals}/signals-0123456789ab.arrow", "pieces/ffff/x.zst"],
         "void": [f"{step_}/receipts/{'0' * 32}.json", f"{signals}/{'0' * 32}-long.json"],
@@ -157,6 +159,7 @@ def test_what_is_planted_goes(curate: Curate, mine: Path) -> None:
     for name in [n for found in planted.values() for n in found]:
         (store / name).parent.mkdir(parents=True, exist_ok=True)
         Store(store).replace_json(name, {"file": "steps/gone/gone/gone.arrow"})
+    Kept(Store(store)).put("verdicts", "", {bytes(16): "passed"})
     (mine / "precious").mkdir()
     (mine / "precious" / "data").write_text("mine")
     for name in ("notes.txt", "steps.bak", ".hidden", "damaged/x"):
@@ -196,7 +199,10 @@ def test_history_is_kept_unless_it_is_to_go(curate: Curate, mine: Path) -> None:
     older = next(p for p in newest.parent.iterdir() if p != newest)
     for folder in (newest, older):
         Store(store).put_if_absent(f"{folder.relative_to(store)}/receipts/{'1' * 32}.kills.json", [])
+    Kept(Store(store)).put("verdicts", "", {bytes(16): "passed"})
+    assert collect(curate, store, "--yes")["files"] == {}
     said = collect(curate, store, "--newest", "--yes")
+    assert not (store / "kept").exists()
     assert (newest / "receipts" / f"{'1' * 32}.kills.json").exists() and not older.exists()
     assert set(said["files"]) == {"older"} and said["links"] == ["more"]
     assert not (store / "more").is_symlink() and (store / "out").is_dir()

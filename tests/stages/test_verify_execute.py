@@ -9,9 +9,14 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import CurateError
+from curate.sandbox.exercise import Verdict
+from curate.stages import verify_execute
 from curate.stages.base import Context
 from curate.stages.registry import stage_class
 from curate.stages.verify_execute import VerifyExecute, sandbox
+from curate.store import kept as kept_files
+from curate.store.files import Store
+from curate.store.kept import Kept
 from curate.text.batch import Batch
 
 GOOD = "def add(a, b):\n    return a + b\nassert add(1, 2) == 3\nassert add(2, 2) == 4\n"
@@ -111,3 +116,54 @@ def test_it_is_registered_and_explains_its_reasons():
     with pytest.raises(ValueError, match="memory_mb"):
         VerifyExecute(memory_mb=1)
     assert issubclass(CurateError, Exception)
+
+
+def test_what_was_executed_is_not_executed_again(tmp_path, monkeypatch):
+    """Equal rows once; in another step, run or process of the same store not at all; other settings are something else."""
+    executed = []
+    real = verify_execute.verify
+    monkeypatch.setattr(verify_execute, "verify", lambda *a, **k: executed.append(a[1]) or real(*a, **k))
+    kept = Kept(Store(tmp_path))
+    docs = batch([GOOD, *ROWS, GOOD])
+    first = VerifyExecute().measure(docs, Context("proof", 1, kept=kept))
+    assert executed.count(GOOD) == 1
+    count = len(executed)
+    kept_files._read.clear()  # as in another process
+    again = VerifyExecute(mutants_killed=1.0, column="text").measure(docs, Context("other", 2, kept=kept))
+    assert len(executed) == count
+    assert all(first[name].equals(again[name]) for name in first)
+    assert all(first[name].equals(VerifyExecute().measure(docs, CONTEXT)[name]) for name in first)
+    executed.clear()
+    solution, tests = GOOD[: GOOD.index("assert")], GOOD[GOOD.index("assert") :]
+    programs = [(GOOD.encode(), b""), (solution.encode(), tests.encode()), (GOOD.encode(), b"")]
+    for stage in (VerifyExecute(), VerifyExecute(mutants=2), VerifyExecute(imports=["math"])):
+        assert [v.reason for v in stage.verdicts(programs, Context("x", 1, kept=kept))] == ["passed"] * 3
+    assert len(executed) == 5
+    monkeypatch.setattr(verify_execute, "_WHICH", "another Python")
+    VerifyExecute().measure(batch([GOOD]), Context("proof", 1, kept=kept))
+    assert len(executed) == 6
+
+
+def test_what_says_nothing_about_the_program_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify_execute, "verify", lambda *a, **k: Verdict("stalled"))
+    VerifyExecute().measure(batch([GOOD]), Context("proof", 1, kept=Kept(Store(tmp_path))))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_share_of_mutants_is_a_threshold():
+    """What was measured is used again with another share."""
+    easy = "def f(n):\n    return 's' if 0 <= n < 10 else 'm' if n < 100 else 'l'\nassert f(5) == 's'\nassert f(6) != 'l'\n"
+    signals = VerifyExecute().measure(batch([GOOD, easy]), CONTEXT)
+    assert signals["verdict"].to_pylist() == ["passed", "passed"]
+    assert signals["mutants"][1].as_py() > signals["killed"][1].as_py() > 0
+    assert VerifyExecute().decide(signals).to_pylist() == [None, "mutants_survive"]
+    assert VerifyExecute(mutants_killed=0).decide(signals).to_pylist() == [None, None]
+    assert VerifyExecute(mutants_killed=0).measure_fingerprint() == VerifyExecute().measure_fingerprint()
+
+
+def test_modules_are_of_the_standard_library():
+    with pytest.raises(ValueError, match="'numpy' is no module of the standard library"):
+        VerifyExecute(imports=["math", "numpy"])
+    code = "import math\ndef f(n):\n    return math.floor(n)\nassert f(1.5) == 1\nassert f(-1.5) == -2\n"
+    assert reasons(VerifyExecute(imports=["math"]), batch([code])) == [None]
+    assert reasons(VerifyExecute(imports=["json"]), batch([code])) == ["import_not_allowed"]
