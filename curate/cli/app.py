@@ -72,6 +72,7 @@ def commands() -> None:
         explain,
         gc,
         inspect,
+        ledger,
         plan,
         run,
         score,

@@ -1,40 +1,44 @@
 """Steps that ask a model: choose requests, ask in rounds through the journal, publish closed rounds, accept answers.
 
 A closed round is published to the store as a file that is never changed. From then on it is what the step is made
-of: later runs read it there and ask nobody, whatever became of the journal.
+of: later runs read it there and ask nobody, whatever became of the journal. Where what comes next depends on what came
+(``Written``), each closed round is judged, and a conductor says which is asked next.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from curate.fingerprint import fingerprint
-from curate.llm.ask import Asker, Closed, Progress, Round
+from curate.llm.ask import Asker, Progress, Round
 from curate.llm.model import Model
-from curate.llm.request import Answer
+from curate.llm.request import Answer, Request
 from curate.recipe.plan import Plan, PlannedStep
 from curate.recipe.recipe import Recipe
-from curate.run import learn
+from curate.run import accept
 from curate.run.journal_copies import JournalCopies
-from curate.stages.base import Generator, Stage
+from curate.stages.base import NO_ANSWER, Context, Generator, Stage
+from curate.stages.conductor import Asked, Conductor
+from curate.stages.written import Written
 from curate.store.files import crash_point
-from curate.store.records import Counts, Part, StepRecord
+from curate.store.records import Counts, Part, StepRecord, rounds_of
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
 
 _NOTE_SECONDS = 10.0
 """How often a download says how far it is."""
+_MOST_UNDER_WAY = 10_000
+"""Requests that wait in memory to be sent: who sends more at once does not exist."""
 
 
 def identity(stage: Generator, recipe: Recipe) -> str:
-    """What of the model bears on results: its declared id and the terms of its outputs, never where it runs."""
-    model = recipe.models[stage.model]
-    return fingerprint(model.model, model.licence)
+    """What of the models bears on results: their declared ids and the terms of their outputs, never where they run."""
+    return fingerprint(*((recipe.models[name].model, recipe.models[name].licence) for name in stage.models()))
 
 
 def limits(stage: Stage, plan: Plan) -> Any:
@@ -46,51 +50,100 @@ def limits(stage: Stage, plan: Plan) -> Any:
     return {**plan.recipe.budget.model_dump(mode="json"), **taken}
 
 
+class _Rounds(Protocol):
+    """What says which round comes next, and what is told of all in the end."""
+
+    def next(self) -> Asked | None: ...
+
+    def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None: ...
+
+    def end(self) -> list[accept.Closed]: ...
+
+    def report(self) -> dict[str, Any]: ...
+
+
+class _Planned:
+    """The rounds of the plan, one after the other."""
+
+    def __init__(self, stage: Generator, plan: list[list[Request]]) -> None:
+        self._model, self._plan = stage.model, plan
+        self._next = 0
+        self._closed: list[accept.Closed] = []
+
+    def next(self) -> Asked | None:
+        if self._next == len(self._plan):
+            return None
+        requests = tuple(self._plan[self._next])
+        self._next += 1
+        return Asked(self._model, requests, requests)
+
+    def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
+        self._closed.append(accept.Closed(asked.requests, answers))
+
+    def end(self) -> list[accept.Closed]:
+        return self._closed
+
+    def report(self) -> dict[str, Any]:
+        return {"rounds": {"planned": len(self._plan), "closed": len(self._closed)}}
+
+
+class _Conducted:
+    """Rounds that depend on what became of those before: each is judged as it closes."""
+
+    def __init__(
+        self, engine: Engine, folder: str, key: str, stage: Written, ctx: Context, plan: list[list[Request]]
+    ) -> None:
+        self._engine, self._folder, self._key, self._stage, self._ctx = engine, folder, key, stage, ctx
+        self._planned = len(plan)
+        self._conductor = Conductor(stage, plan, ctx)
+        self._closed: list[accept.Closed] = []
+
+    def next(self) -> Asked | None:
+        return self._conductor.next()
+
+    def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
+        what = fingerprint(
+            self._key, number, [asdict(r) for r in asked.requests], [asdict(a) if a else None for a in answers]
+        )
+        task = accept.JudgeTask(self._engine.store, self._folder, what, self._stage, self._ctx, asked.requests, answers)
+        for _, receipt in self._engine.runner.run([task]):
+            self._conductor.judged(accept.load_judged(receipt))
+        self._closed.append(accept.Closed(asked.requests, answers, task.receipt))
+
+    def end(self) -> list[accept.Closed]:
+        self._conductor.end()
+        return [
+            dataclasses.replace(closed, repeats=repeats)
+            for closed, repeats in zip(self._closed, self._conductor.repeats, strict=True)
+        ]
+
+    def report(self) -> dict[str, Any]:
+        rounds = {"planned": self._planned, "closed": len(self._closed)}
+        return {"rounds": rounds, "families": self._conductor.report()}
+
+
 def run_generator(
     engine: Engine, step: PlannedStep, stage: Generator, identity_: str, folder: str, parts: list[Part]
 ) -> StepRecord:
     """Run a Generator step; returns its record."""
     ctx = engine.context(step)
     key = fingerprint(identity_, [p.key for p in parts])
-    read = tuple(parts)  # none where the step starts from an asset
-    chosen = learn.RequestsTask(engine.store, folder, key, stage, ctx, read)
-    rounds = learn.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
-    answers = _published(engine, folder, key, len(rounds))
-    stopped = ""
-    if len(answers) < len(rounds):
-        model = engine.plan.recipe.models[stage.model]
-        engine.reporter.step(
-            (step.id,), f"asking {model.model}", 0, sum(len(r) for r in rounds), sum(len(r) for r in answers)
-        )
-        with JournalCopies(engine.store, [len(r) for r in rounds[len(answers) :]]) as journal:
-            if engine.store.remote:
-                engine.reporter.note(f"{step.id}: what is asked and answered is written to {journal.path}")
-            asker = Asker(
-                engine.plan.recipe.models,
-                budget=engine.plan.recipe.budget,
-                journal=journal.path,
-                published=lambda: _all_published(engine, step.id),
-                progress=_progress(engine, step.id, journal),
-                local_log=engine.store.state("local-model.log"),
-                leave=lambda: engine.runner.stop.asked,
-            )
-            closed = _ask(asker, [Round(stage.model, tuple(requests)) for requests in rounds[len(answers) :]])
-        stopped = asker.stopped
-        _state_rate(engine, step.id, asker, model)
-        for round_ in closed:
-            answers.append(_publish(engine, folder, key, len(answers), round_.answers))
-        if engine.runner.stop.asked and len(answers) < len(rounds) and not stopped:
-            engine.runner.stop.leave()
-    digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
-    accept = learn.AcceptTask(
-        engine.store, folder, fingerprint(identity_, digest), stage, ctx, read, rounds[: len(answers)], answers
+    read = tuple(parts)
+    chosen = accept.RequestsTask(engine.store, folder, key, stage, ctx, read)
+    plan = accept.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
+    rounds: _Rounds = (
+        _Conducted(engine, folder, key, stage, ctx, plan) if isinstance(stage, Written) else _Planned(stage, plan)
     )
-    receipt = engine.tasks((step.id,), "accepting answers", [accept])[accept.key]
+    asking = _Asking(engine, step.id, stage, rounds_of(step.id, identity_, parts), rounds, sum(len(r) for r in plan))
+    answers = asking.run()
+    digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
     made = fingerprint(identity_, digest)
-    if taken := learn.taken_down(engine.store, receipt, engine.plan.removals):
+    task = accept.AcceptTask(engine.store, folder, made, stage, ctx, read, rounds.end())
+    receipt = engine.tasks((step.id,), "accepting answers", [task])[task.key]
+    if taken := accept.taken_down(engine.store, receipt, engine.plan.removals):
         made = fingerprint(made, sorted(taken))
-        accept = dataclasses.replace(accept, key=made, taken=taken)
-        receipt = engine.tasks((step.id,), "accepting answers", [accept])[accept.key]
+        task = dataclasses.replace(task, key=made, taken=taken)
+        receipt = engine.tasks((step.id,), "accepting answers", [task])[task.key]
     record = StepRecord(step.id, stage.name, identity_, made, Counts.load(receipt["counts"]))
     record.parts = [Part.load(receipt["part"])]
     record.dropped = [receipt["dropped"]] if receipt["dropped"] else []
@@ -98,34 +151,116 @@ def run_generator(
     record.report = {
         **receipt["report"],
         "model": engine.plan.recipe.models[stage.model].model,
-        "rounds": {"planned": len(rounds), "closed": len(answers)},
+        **rounds.report(),
         "prompt_tokens": sum(a.prompt_tokens for a in flat),
         "completion_tokens": sum(a.completion_tokens for a in flat),
     }
-    if stopped:
-        record.report["stopped"] = stopped
-        engine.reporter.note(f"{step.id}: stopped by the {stopped} after {len(answers)} of {len(rounds)} rounds")
+    if asking.stopped:
+        record.report["stopped"] = asking.stopped
+        told = record.report["rounds"]
+        engine.reporter.note(
+            f"{step.id}: stopped by the {asking.stopped} after {told['closed']} of {told['planned']} rounds"
+        )
     return record
 
 
-def _ask(asker: Asker, rounds: list[Round]) -> list[Closed]:
-    closed = []
-    with asker:
-        for round_ in rounds:
-            asker.put(round_)
-        while (taken := asker.take()) is not None:
-            closed.append(taken)
-    return closed
+class _Asking:
+    """The rounds of a step, closed one after the other: those that were published before, then those that are asked now."""
 
+    def __init__(self, engine: Engine, step: str, stage: Generator, files: str, rounds: _Rounds, planned: int) -> None:
+        self._engine, self._step, self._stage = engine, step, stage
+        self._files, self._rounds, self._planned = files, rounds, planned
+        self._next: Asked | None = None
+        self._answers: list[list[Answer | None]] = []
+        self._published = 0
+        self.stopped = ""
 
-def _published(engine: Engine, folder: str, key: str, rounds: int) -> list[list[Answer | None]]:
-    found: list[list[Answer | None]] = []
-    for number in range(rounds):
-        value = engine.store.read_json(f"{folder}/rounds/{key[:16]}-{number:06d}.json")
-        if value is None:
-            break
-        found.append([Answer(**a) if a else None for a in value])
-    return found
+    def run(self) -> list[list[Answer | None]]:
+        """Answers by round."""
+        self._read_published()
+        if self._next is not None:
+            self._ask()
+        return self._answers
+
+    def _read_published(self) -> None:
+        """Go through the rounds that are closed already; ``_next`` is the first that is not."""
+        while (asked := self._rounds.next()) is not None:
+            value = self._engine.store.read_json(self._place(self._published))
+            if value is None:
+                self._next = asked
+                return
+            self._close(asked, [Answer(**a) if a else None for a in value])
+
+    def _place(self, number: int) -> str:
+        return f"{self._files}{number:06d}.json"
+
+    def _close(self, asked: Asked, answers: list[Answer | None]) -> None:
+        self._rounds.closed(self._published, asked, answers)
+        self._answers.append(answers)
+        self._published += 1
+
+    def _ask(self) -> None:
+        engine, recipe = self._engine, self._engine.plan.recipe
+        models = {name: recipe.models[name] for name in self._stage.models()}
+        done = sum(len(r) for r in self._answers)
+        names = ", ".join(model.model for model in models.values())
+        engine.reporter.step((self._step,), f"asking {names}", 0, self._planned, done)
+        with JournalCopies(engine.store) as journal:
+            if engine.store.remote:
+                engine.reporter.note(f"{self._step}: what is asked and answered is written to {journal.path}")
+            with Asker(
+                models,
+                budget=recipe.budget,
+                journal=journal.path,
+                published=lambda: _all_published(engine, self._step),
+                progress=_progress(engine, self._step),
+                local_log=engine.store.state("local-model.log"),
+                leave=lambda: engine.runner.stop.asked,
+            ) as asker:
+                self._ask_rounds(asker, journal)
+        self.stopped = asker.stopped
+        _state_rate(engine, self._step, asker, models)
+        if engine.runner.stop.asked and self._next is not None and not self.stopped:
+            engine.runner.stop.leave()
+
+    def _ask_rounds(self, asker: Asker, journal: JournalCopies) -> None:
+        """Put rounds while there are any and few enough wait; publish and judge each as it closes.
+
+        When the run is to stop, what closes is still published, but no more is judged: the next run does that.
+        """
+        under_way: list[Asked] = []
+        asked, self._next = self._next, None
+        while True:
+            while asked is not None and sum(len(one.requests) for one in under_way) < _MOST_UNDER_WAY:
+                asker.put(Round(asked.model, asked.requests))
+                under_way.append(asked)
+                asked = self._rounds.next()
+            closed = asker.take() if under_way else None
+            if closed is None:
+                self._next = under_way[0] if under_way else asked
+                return
+            answers = self._publish(closed.answers)
+            journal.closed()
+            if self._engine.runner.stop.asked:
+                self._leave(asker)
+            self._close(under_way.pop(0), answers)
+            asked = asked or self._rounds.next()
+
+    def _leave(self, asker: Asker) -> NoReturn:
+        """Publish what still closes, and go."""
+        self._published += 1
+        while (closed := asker.take()) is not None:
+            self._publish(closed.answers)
+            self._published += 1
+        self._engine.runner.stop.leave()
+
+    def _publish(self, answers: list[Answer | None]) -> list[Answer | None]:
+        crash_point("round.before-publish")
+        value: list[Mapping[str, Any] | None] = self._engine.store.put_if_absent(
+            self._place(self._published), [asdict(a) if a else None for a in answers]
+        )
+        crash_point("round.after-publish")
+        return [Answer(**a) if a else None for a in value]
 
 
 def _all_published(engine: Engine, step: str) -> dict[str, Answer]:
@@ -138,32 +273,21 @@ def _all_published(engine: Engine, step: str) -> dict[str, Answer]:
     return found
 
 
-def _publish(engine: Engine, folder: str, key: str, number: int, round_: list[Answer | None]) -> list[Answer | None]:
-    crash_point("round.before-publish")
-    value: list[Mapping[str, Any] | None] = engine.store.put_if_absent(
-        f"{folder}/rounds/{key[:16]}-{number:06d}.json", [asdict(a) if a else None for a in round_]
-    )
-    crash_point("round.after-publish")
-    return [Answer(**a) if a else None for a in value]
-
-
-def _state_rate(engine: Engine, step: str, asked: Asker, model: Model) -> None:
-    """How fast the endpoint was, and what the whole run has cost so far. A note: times are no part of any result."""
-    if not asked.bought:
+def _state_rate(engine: Engine, step: str, asker: Asker, models: Mapping[str, Model]) -> None:
+    """How fast the endpoints were, and what the whole run has cost so far. A note: times are no part of any result."""
+    if not asker.bought:
         return
-    rate = asked.bought / max(asked.seconds, 1e-3)
+    rate = asker.bought / max(asker.seconds, 1e-3)
     speed = f"{rate:,.1f}" if rate >= 10 else f"{rate:.2g}"
-    cost = (
-        f", ${asked.accounts['dollars']:.4f} spent by the run so far"
-        if model.prompt_price or model.completion_price
-        else ""
-    )
+    priced = any(model.prompt_price or model.completion_price for model in models.values())
+    cost = f", ${asker.accounts['dollars']:.4f} spent by the run so far" if priced else ""
+    names = ", ".join(model.model for model in models.values())
     engine.reporter.note(
-        f"{step}: {asked.bought:,} answers of {model.model} in {asked.seconds:.1f} s, {speed} a second{cost}"
+        f"{step}: {asker.bought:,} answers of {names} in {asker.seconds:.1f} s, {speed} a second{cost}"
     )
 
 
-def _progress(engine: Engine, step: str, journal: JournalCopies) -> Any:
+def _progress(engine: Engine, step: str) -> Callable[[Progress], None]:
     before, failed, noted = 0, 0, -_NOTE_SECONDS
 
     def tell(now: Progress) -> None:
@@ -171,8 +295,7 @@ def _progress(engine: Engine, step: str, journal: JournalCopies) -> Any:
         if now.note and time.monotonic() - noted >= _NOTE_SECONDS:
             noted = time.monotonic()
             engine.reporter.note(f"{step}: {now.note}")
-        journal.answered(now.done)
-        lost = {"no_answer": now.failed - failed} if now.failed > failed else {}
+        lost = {NO_ANSWER: now.failed - failed} if now.failed > failed else {}
         engine.reporter.advance(0, {step: Counts(rows_in=now.done - before, reasons=lost)})
         before, failed = now.done, now.failed
 

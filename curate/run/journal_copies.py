@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
+from curate.llm.journal import JOURNAL
 from curate.llm.journal_copy import copy_journal, take_up
 from curate.store.files import Store
-
-KEY: Final = "journal.sqlite"
 
 
 class JournalCopies:
     """Context manager around asking a model.
 
-    At its beginning the journal has what the store's copy has; a copy goes there when so many requests are answered as
-    a round has, in a thread of its own, and at the end. So another machine goes on from about the last closed round,
-    and this one from the last answer. A store that is a folder has the journal in it: nothing is copied.
-
-    Args:
-        store: the run's.
-        rounds: requests of each round that is asked, in order.
+    At its beginning the journal has what the store's copy has; a copy goes there as rounds close, in a thread of its own,
+    and at the end. So another machine goes on from about the last closed round, and this one from the last answer. A
+    store that is a folder has the journal in it: nothing is copied.
     """
 
-    def __init__(self, store: Store, rounds: list[int]) -> None:
-        self.path = store.state(KEY)
-        self._store, self._left = store, list(rounds)
-        self._next = 0
+    def __init__(self, store: Store) -> None:
+        self.path = store.state(JOURNAL)
+        self._store = store
         self._wanted, self._ended = threading.Event(), False
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -35,21 +29,18 @@ class JournalCopies:
     def __enter__(self) -> Self:
         if not self._store.remote:
             return self
-        if self._store.exists(KEY):
-            with self._store.reading(KEY) as copy:
+        if self._store.exists(JOURNAL):
+            with self._store.reading(JOURNAL) as copy:
                 take_up(self.path, copy)
-        self._next = self._left.pop(0) if self._left else 0
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
         return self
 
-    def answered(self, done: int) -> None:
-        """So many requests are done; raises what the last copy raised."""
+    def closed(self) -> None:
+        """A round is closed; raises what the last copy raised."""
         if self._error is not None:
             raise self._error
-        while self._next and done >= self._next:
-            self._next = self._next + self._left.pop(0) if self._left else 0
-            self._wanted.set()
+        self._wanted.set()
 
     def _copy(self) -> None:
         ended = False
@@ -59,7 +50,7 @@ class JournalCopies:
             ended = self._ended
             try:
                 if self.path.exists():
-                    with self._store.writing(KEY) as out:
+                    with self._store.writing(JOURNAL) as out:
                         copy_journal(self.path, out)
                 self._error = None
             except Exception as error:  # noqa: BLE001 - whoever asks the model is told, whatever it is

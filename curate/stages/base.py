@@ -418,8 +418,8 @@ class Generator(Stage):
         ``accept`` needs later. A round counts only as a whole. The rows may be gone through more than once."""
         raise NotImplementedError
 
-    def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
-        """The document that an answer becomes, or why it becomes none."""
+    def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected | list[Accepted]:
+        """The document that an answer becomes (or several), or why it becomes none."""
         raise NotImplementedError
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from curate.fingerprint import fingerprint
+
 KeptBy = dict[str, dict[str, list[int]] | None]
 """By column and value: rows before and after a step, bytes of text before and after. None: more than MOST_VALUES."""
 MOST_VALUES: Final = 1_000
@@ -39,6 +41,12 @@ class Part:
     def load(value: Mapping[str, Any]) -> Part:
         """From JSON."""
         return Part(**{**value, "overlays": tuple(value["overlays"])})
+
+
+def rounds_of(step: str, identity: str, parts: Iterable[Part]) -> str:
+    """What the keys of a step's closed rounds begin with: their number in six digits and ``.json`` come after it."""
+    read = fingerprint(identity, [part.key for part in parts])
+    return f"steps/{step}/{identity[:16]}/rounds/{read[:16]}-"
 
 
 @dataclass

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from curate.llm.journal import Journal, Reserve
+from curate.llm.journal import JOURNAL, Journal, Reserve
 from curate.llm.journal_copy import copy_journal, take_up
 from curate.run import journal_copies
 from curate.run.journal_copies import JournalCopies
@@ -152,14 +152,14 @@ def test_a_copy_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise ZeroDivisionError
 
     monkeypatch.setattr(journal_copies, "copy_journal", fail)
-    copies = JournalCopies(store, [1])
+    copies = JournalCopies(store)
     with Journal(copies.path) as book:
         book.send("a", "f", "m", 50, RESERVE)
     with pytest.raises(ZeroDivisionError), copies:
         pass
     failed.clear()
-    with JournalCopies(store, [1]) as copies:
-        copies.answered(1)
+    with JournalCopies(store) as copies:
+        copies.closed()
         assert failed.wait(60)
         monkeypatch.setattr(journal_copies, "copy_journal", copy_journal)
-    assert store.exists(journal_copies.KEY)
+    assert store.exists(JOURNAL)

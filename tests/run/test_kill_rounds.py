@@ -61,14 +61,14 @@ def whole(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.mark.parametrize("point", ["round.before-publish", "round.after-publish", "train.before-receipt"])
 def test_killed_at(curate: Curate, teacher: Teacher, whole: dict[str, str], tmp_path: Path, point: str) -> None:
-    """Killed beside the publication of a round: every request was asked once, and only once."""
+    """Killed beside the publication of a round: only what is on its way then, of later rounds, is asked again."""
     path, store = recipe(tmp_path, teacher), tmp_path / "run"
     (tmp_path / "token").touch()
     env = {"CURATE_CRASH_AT": f"{point}={tmp_path / 'token'}"}
     assert curate.run(path, store, env=env).code == -signal.SIGKILL
     curate.run(path, store).ok()
-    assert set(teacher.received.values()) == {1}
     assert len(teacher.received) == 20
+    assert sum(teacher.received.values()) <= 20 + IN_FLIGHT
     assert results(store) == whole
 
 

@@ -41,16 +41,19 @@ def test_another_machine_goes_on(curate: Curate, s3: Proxy, tmp_path: Path) -> N
 
         token = tmp_path / "token"
         token.touch()
-        killed = run("one", CURATE_CRASH_AT=f"round.before-publish={token}")
+        killed = run("one", CURATE_CRASH_AT=f"round.after-publish={token}")
         assert killed.code == -signal.SIGKILL
         received = sum(teacher.received.values())
-        assert received == 16
-        store = Store(address)
-        assert store.exists("journal.sqlite")
+        assert 4 <= received < 16
         done = run("two").ok()
         assert "written to" in done.out
-        # Everything had been copied when the last round was closed: nothing is bought again.
-        assert sum(teacher.received.values()) == received
+        store = Store(address)
+        assert store.exists("journal.sqlite")
+        # The round that was published is not asked again; of the rest the other machine may know nothing.
+        assert len(teacher.received) == 16
+        assert list(teacher.received.values()).count(1) >= 4
+        received = sum(teacher.received.values())
+        assert received <= 16 + 12
         run("one").ok()
         assert sum(teacher.received.values()) == received
         assert any(entry.key.endswith(".arrow") for entry in store.list(latest(store, "out")))
