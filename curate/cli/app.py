@@ -69,6 +69,7 @@ def commands() -> None:
         check,
         copy,
         diff,
+        diversity,
         explain,
         gc,
         inspect,

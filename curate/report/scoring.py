@@ -25,7 +25,7 @@ from curate.stages.source import SPLIT_BYTES, SetAside, Source, Split
 from curate.store.files import storage_errors
 from curate.text.batch import Batch
 
-_FORMATS: Final = (
+FORMATS: Final = (
     ("read.jsonl", (".jsonl", ".ndjson", ".json")),
     ("read.parquet", (".parquet",)),
     ("read.arrow", (".arrow", ".feather")),
@@ -109,8 +109,8 @@ def _use(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
     if path.is_dir():
         names = [p.name.lower().removesuffix(".gz").removesuffix(".zst") for p in path.rglob("*") if p.is_file()]
-        return next((use for use, ends in _FORMATS if any(n.endswith(ends) for n in names)), "read.jsonl")
-    for use, ends in _FORMATS:
+        return next((use for use, ends in FORMATS if any(n.endswith(ends) for n in names)), "read.jsonl")
+    for use, ends in FORMATS:
         if name.endswith(ends):
             return use
     raise InputError(
