@@ -1,7 +1,8 @@
 """What a model's answer must be cleaned of before it can be text, shared by the stages that generate.
 
-Small chat models open with "Sure! Here is ...", wrap the whole answer in a fence, close with "I hope this helps!", stop
-in the middle of a sentence at the limit, refuse, or repeat themselves. Each is either cut off or a reason to reject.
+Chat models think aloud, open with "Sure! Here is ...", wrap the whole answer in a fence, close with "I hope this helps!",
+stop in the middle of a sentence at the limit, refuse, or repeat themselves. Each is either cut off or a reason to reject.
+The phrases are in ``phrases``, in several languages; the forms (blocks of code, JSON, lists) in ``forms``.
 """
 
 from __future__ import annotations
@@ -9,58 +10,123 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from curate.stages.forms import code_blocks
+from curate.stages.phrases import LANGUAGES
+
+__all__ = [
+    "REFUSED",
+    "TRUNCATED",
+    "code_blocks",
+    "excerpt",
+    "plain",
+    "refused",
+    "unique_words",
+    "unwrap",
+    "whole_sentences",
+]
+
 REFUSED: Final = "the model declined, or a content filter stopped it"
 TRUNCATED: Final = "the answer was cut at max_tokens and too little of it is whole"
 
-_OPENINGS: Final = (
-    re.compile(
-        r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|great(?: question)?|got it)[ ]?"
-        r"(?:[.!:]+[ \t]*\n*|,[ \t]+(?=here\b|below\b|i\b|let me\b))",
-        re.IGNORECASE,
-    ),
-    re.compile(r"(?:here(?:'s|’s| is| are)|below (?:is|are))\b[^\n]{0,200}:[ \t]*(?:\n+|$)", re.IGNORECASE),
-    re.compile(r"(?:here(?:'s|’s| is)|below is)\b[^\n]{0,40}\b(?:section|passage|exercise|text|version)\b[^\n]{0,120}[.!][ \t]*\n+", re.IGNORECASE),
-)  # fmt: skip
-_CLOSING: Final = re.compile(
-    r"\n+(?:i hope|hope this|let me know|feel free|please let me|if you have any|happy coding)\b[^\n]*\s*\Z",
-    re.IGNORECASE,
+_HARDLY_MORE: Final = 80
+"""Bytes of UTF-8: an answer that begins with a regret and is no longer has nothing but the regret."""
+_LOOKED_AT: Final = 400
+"""Characters of an answer in which it is told how it begins."""
+
+
+def _any(part: str) -> str:
+    return "|".join(f"(?:{getattr(phrases, part)})" for phrases in LANGUAGES.values())
+
+
+_BUT: Final = r"(?:but|however|aber|doch|mais|pero|ma|però|mas|porém|но|однако|但是?|不过|ですが|が|하지만)"
+_REGRET: Final = re.compile(rf"\W{{0,4}}(?:{_any('regrets')})")
+_DECLINE: Final = re.compile(
+    # "Unfortunately", an apology (with what it is for) and "but" may stand before it.
+    rf"\W{{0,4}}(?:(?:{_any('regrets')}|unfortunately|regrettably|leider|malheureusement|lamentablemente|desafortunadamente"
+    rf"|purtroppo|infelizmente|к сожалению)[^.!?\n。！？]{{0,60}}?[\s,.!;:。，！、–—-]{{0,3}}(?:{_BUT}[\s,，、]{{0,2}})?(?:that |dass )?)?"
+    rf"(?<!\w)(?:{_any('declines')})"
 )
-_REFUSAL: Final = re.compile(
-    r"\W*(?:i(?:'|’)?m (?:really |very )?sorry|sorry,|i apologi[sz]e|i (?:can(?:no|')?t|can’t|am unable|am not able|won't)\b"
-    r"|i'm (?:unable|not able)|as an ai\b|unfortunately, i\b)",
-    re.IGNORECASE,
+_SPEECH: Final = re.compile(
+    r"(?:said|says|asked|asks|cried|whispered|replied|answered|murmured|shouted|sighed|sobbed|told|thought|sagte|fragte|rief|dit|dit-il"
+    r"|dit-elle|répondit|murmura|dijo|respondió|susurró|disse|rispose|respondeu|сказал|сказала|ответил|прошептал)\b|[说說道问問][，,：:]|と(?:言|い)"
 )
-_WRAPPED: Final = re.compile(r"```(?:markdown|md|text)[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
+"""Who speaks: an answer that tells it at its beginning is a story's."""
+_QUOTES: Final = tuple("\"'“”„«»‚‘’「『")
+_AGREES: Final = re.compile(
+    rf"[¡\W]{{0,2}}(?:{_any('agrees')})[ ]?(?:[.!:。！：~]+[ \t]*\n*|[,，、](?:[ \t]+|(?<=[，、]))(?=(?:{_any('presents')})|here\b|below\b|i\b|let me\b))"
+)
+_PRESENTS: Final = re.compile(rf"(?:{_any('presents')})[^\n]{{0,200}}[:：][ \t*_]*(?:\n+|$)")
+_SENTENCE: Final = re.compile(
+    r"(?:here(?:'s| is)|below is)\b[^\n]{0,40}\b(?:section|passage|exercise|text|version)\b[^\n]{0,120}[.!][ \t]*\n+"
+    rf"|(?:{_any('presents')})[^\n:：]{{0,60}}?(?:{_any('remakes')})[^\n:：]{{0,120}}?[.!。！][ \t]*\n+"
+)
+_REMAKES: Final = re.compile(
+    rf"(?:{_any('presents')})[^\n:：]{{0,80}}?(?:{_any('remakes')})[^\n:：]{{0,120}}[:：][ \t*_]*\n*"
+)
+_LABEL: Final = re.compile(
+    rf"[#*_ \t]{{0,6}}(?:the )?(?:{_any('remakes')})(?: (?:text|version|passage|document|extract|texte|texto|testo|fassung))?[ \t]?[*_]{{0,3}}[:：][ \t*_]*\n*"
+)
+_CLOSES: Final = re.compile(rf"\n+[*_(\[]{{0,3}}(?:{_any('closes')})[^\n]*\s*\Z")
+_THOUGHT: Final = re.compile(r"\s*<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_WRAPPED: Final = re.compile(r"(`{3,})(?:markdown|md|text|txt|plaintext)[ \t]*\n(.*?)\n?\1\s*\Z", re.DOTALL)
 _WORD: Final = re.compile(r"\w+")
-_SENTENCE_END: Final = re.compile(r"[.!?][\"')\]*_`]{0,3}(?=\s|\Z)")
-_BLOCK: Final = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_OPEN_BLOCK: Final = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*)\Z", re.DOTALL | re.MULTILINE)
+_SENTENCE_END: Final = re.compile(r"[.!?][\"')\]*_`»”]{0,3}(?=\s|\Z)|[。！？][」』”]?")
+_CURLY: Final = str.maketrans("’‘´`", "''''")
 
 
 def plain(text: str) -> str:
-    """Valid UTF-8 with LF line ends: lone surrogates and NUL are replaced, outer white space goes."""
+    """Valid UTF-8 with LF line ends, without what the model thought aloud before it: lone surrogates and NUL are replaced,
+    outer white space goes."""
     text = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    thought = _THOUGHT.match(text)
+    return text[thought.end() if thought else 0 :].strip()
 
 
 def refused(text: str, finish_reason: str) -> bool:
-    """Whether the answer is a refusal: by its first words (openings stripped), or by the server's own word."""
-    return finish_reason in {"content_filter", "refusal"} or _REFUSAL.match(text) is not None
+    """Whether the answer is a refusal: by how it begins (openings stripped), or by the server's own word."""
+    if finish_reason in {"content_filter", "refusal"}:
+        return True
+    start = _lower(text[:_LOOKED_AT])
+    if text.startswith(_QUOTES):
+        return False
+    # A story's speech has its speaker in the sentence, or behind the closing mark.
+    if _SPEECH.search(start[:160]):
+        return False
+    if _DECLINE.match(start):
+        return True
+    return len(text.encode()) <= _HARDLY_MORE and _REGRET.match(start) is not None and not _says_more(text)
+
+
+def _says_more(text: str) -> bool:
+    """Whether a short text goes on after its first line, as a poem does."""
+    return len([line for line in text.split("\n") if line.strip()]) > 2
+
+
+def _lower(text: str) -> str:
+    # Lower case of the same length, so that places in it are places in the text.
+    lower = text.lower()
+    return (
+        lower if len(lower) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    ).translate(_CURLY)
 
 
 def unwrap(text: str) -> str:
     """The answer without a fence around all of it, without boilerplate at its start and end."""
-    for _ in range(3):
+    for _ in range(4):
         before = text
         if match := _WRAPPED.match(text):
-            text = match[1]
-        for opening in _OPENINGS:
-            if match := opening.match(text):
+            text = match[2]
+        for opening in (_AGREES, _PRESENTS, _SENTENCE, _REMAKES, _LABEL):
+            if match := opening.match(_lower(text[:_LOOKED_AT])):
                 text = text[match.end() :]
         text = text.strip("\n")
         if text == before:
             break
-    return _CLOSING.sub("", text).strip()
+    for _ in range(2):
+        if match := _CLOSES.search(_lower(text[-_LOOKED_AT:])):
+            text = text[: max(len(text) - _LOOKED_AT, 0) + match.start()]
+    return re.sub(r"\n+(?:-{3,}|\*{3,})\s*\Z", "", text).strip()
 
 
 def whole_sentences(text: str) -> str:
@@ -82,14 +148,6 @@ def unique_words(text: str) -> float:
     """Distinct words over words, lower case; 1.0 for a text without words."""
     words = _WORD.findall(text.lower())
     return len(set(words)) / len(words) if words else 1.0
-
-
-def code_blocks(text: str) -> tuple[list[str], str | None]:
-    """The contents of the closed fenced blocks, and of one that was still open at the end, if any."""
-    closed = [m[2] for m in _BLOCK.finditer(text) if m[1].lower() in {"", "python", "py", "python3"}]
-    rest = _BLOCK.sub("", text)
-    match = _OPEN_BLOCK.search(rest)
-    return closed, match[2] if match else None
 
 
 def excerpt(text: str, limit: int = 80) -> str:

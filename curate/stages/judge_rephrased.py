@@ -70,6 +70,7 @@ class JudgeRephrased(Benchmarked, Generator):
     machine, which an index of hashes does not replace.
     """
 
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
         "same_problem": "the model says that a passage is an item of a benchmark in other words; it is named",
         "refused": answers.REFUSED,

@@ -72,7 +72,7 @@ class LabelLLM(Generator):
     comes of that is in the step's report and in no row.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     reasons: ClassVar[Mapping[str, str]] = {
         "second_look": "an answer to `repeats` or `bias`: it is in the step's report, and no label",
         "refused": answers.REFUSED,

@@ -311,6 +311,8 @@ def exercise(text, finish="stop", **settings):
     f"```python\n{CODE}```",
     f"Sure! Here it is:\n\n```python\n{CODE}```\n\nThis doubles.",
     f"```\n{CODE}```",
+    f"```javascript\n{CODE}```",
+    f"````markdown\n# Double\n\n```python\n{CODE}```\n````",
     "```python\r\n" + CODE.replace("\n", "\r\n") + "```",
 ])  # fmt: skip
 def test_the_code_becomes_a_document(text):
@@ -345,7 +347,7 @@ def test_a_cut_block_keeps_its_whole_lines():
     ("", "stop", "no_code_block"),
     ("Let me think about", "length", "truncated"),
     (f"```python\n{CODE.replace('double', 'triple')}```", "stop", "wrong_name"),
-    (f"```javascript\n{CODE}```", "stop", "no_code_block"),
+    ("```javascript\nfunction double(n) { return 2 * n }\n```", "stop", "no_code_block"),
     ("```python\n# double(numbers)\ndef other(): pass\n```", "stop", "wrong_name"),
     (f"```python\n{CODE.replace(chr(34) * 3, '#')}```", "stop", "no_docstring"),
     (f"```python\n{CODE.split('assert', maxsplit=1)[0]}```", "stop", "too_few_asserts"),
