@@ -53,7 +53,8 @@ def blocks(text: str) -> list[Block]:
     or text opens one within it; inside any other block it says that the block before was never closed.
     """
     found: list[Block] = []
-    fence, tag, lines, depth = "", "", [], 0
+    fence, tag, depth = "", "", 0
+    lines: list[str] = []
 
     def close(*, whole: bool) -> None:
         found.append(Block(tag, "".join(lines), whole))

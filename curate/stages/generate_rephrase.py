@@ -1,0 +1,247 @@
+"""generate.rephrase: documents said again, as a textbook, questions with answers, a table, a lesson."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from curate.errors import InputError
+from curate.llm.request import Answer, Request
+from curate.quality.sample import Smallest
+from curate.stages import answers, forms
+from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.material import quoted, terms_of, whole
+from curate.stages.prompted import Prompted, in_turns
+from curate.stages.registry import register
+from curate.stages.screened import CONTAMINATED
+from curate.stages.topics import draws
+from curate.text.batch import Batch
+
+GIVES: Final = ("extract",)
+_BREAKS: Final = re.compile(r"\n[ \t]*\n|\n(?=#{1,6} )")
+_LEAKED: Final = re.compile(r"</?document [0-9a-f]{6}>")
+_RUN: Final = 8
+"""Words in a row that count as copied."""
+_WORDS: Final = re.compile(r"\w+")
+_STEP: Final = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]*)?[*_]*(?:step|schritt|étape|paso|passo|passaggio|шаг|第)?[ \t]*\d{1,2}[.):：步]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PROBLEM: Final = re.compile(r"\b(?:problem|aufgabe|problème|problema|задача)\b|问题|問題", re.IGNORECASE)
+_SOLUTION: Final = re.compile(
+    r"\b(?:solution|lösung|solución|soluzione|solução|решение)\b|解答|解法|答案", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A piece of a document that is said again: the document's hex id, number of the piece, text, terms."""
+
+    document: str
+    number: int
+    text: str
+    terms: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.document}/{self.number}"
+
+
+@register("generate.rephrase")
+class GenerateRephrase(Prompted):
+    """Ask for documents in another form; each prompt is a form and a family (after WRAP, Nemotron-CC and FinePhrase).
+
+    Documents are cut at paragraphs into chunks of ``min_chars`` to ``max_chars`` characters (about 512 to 2,000 tokens), and
+    each chunk is shown to ``forms`` of the prompts, drawn by keyed hash. What comes back names its document in
+    ``meta.made_from`` and stands under the strictest of its terms and the model's. The document is data to the model, as in
+    ``label.llm``. Openings such as "Here is a paraphrase" go; what lacks the form that the prompt expects, or copies the
+    document word for word, is rejected.
+
+    Good and poor pages want other forms: let two steps read two halves (``select.where`` on a score), the poor one with
+    ``prompts/rephrase-wikipedia``, the good one with questions, distillates, knowledge and lists.
+    """
+
+    revision: ClassVar[int] = 1
+    reasons: ClassVar[Mapping[str, str]] = {
+        "refused": answers.REFUSED,
+        "truncated": answers.TRUNCATED,
+        "too_short": "fewer than min_answer_chars characters",
+        "wrong_form": "the answer has not the form that the prompt expects",
+        "copied": "more than max_copied of its runs of eight words are the document's",
+        "repetitive": "the share of distinct words is below min_unique_words",
+        "leaked": "marks of the quotation are in the answer",
+        "contaminated": CONTAMINATED,
+    }
+    ledger: ClassVar[Mapping[str, str]] = {
+        "refused": "refused",
+        "truncated": "truncated",
+        "too_short": "wrong_format",
+        "wrong_form": "wrong_format",
+        "copied": "low_score",
+        "repetitive": "low_score",
+        "leaked": "wrong_format",
+        "contaminated": "contaminated",
+    }
+    reads_documents: ClassVar[bool] = True
+
+    prompts: list[str] = Field(
+        ["prompts/rephrase-textbook", "prompts/rephrase-faq", "prompts/rephrase-qa", "prompts/rephrase-distil"],
+        min_length=1,
+        description="forms to ask for, each a family: files in data/, or your own by their path",
+    )
+    documents: int = Field(500, ge=1, description="at most so many documents, drawn by keyed hash of their ids")
+    forms: int = Field(1, ge=1, description="of how many of the prompts each chunk is shown to")
+    chunks: int = Field(4, ge=1, description="chunks of a document at most, from its beginning")
+    min_chars: int = Field(2_000, ge=50, description="shorter chunks join their neighbours; shorter documents are one")
+    max_chars: int = Field(8_000, ge=100, description="longest chunk")
+    least_chars: int = Field(200, ge=1, description="shorter documents are passed over")
+    min_answer_chars: int = Field(120, ge=1, description="shorter answers are rejected")
+    max_copied: float = Field(0.5, ge=0, le=1, description="share of runs of eight words that may be the document's")
+    min_unique_words: float = Field(0.2, ge=0, le=1, description="least share of distinct words, from 50 words on")
+
+    @model_validator(mode="after")
+    def _sizes(self) -> GenerateRephrase:
+        if self.min_chars > self.max_chars:
+            raise ValueError("min_chars is greater than max_chars")
+        if self.forms > len(self.prompts):
+            raise ValueError("forms is greater than the number of prompts")
+        return self
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+        """One request a chunk and form; families take turns."""
+        families = self.families(ctx, GIVES)
+        asked: dict[str, list[Request]] = {prompt.name: [] for prompt in families}
+        by_name = {prompt.name: prompt for prompt in families}
+        key, mark = ctx.key(ctx.step, "form"), ctx.key(ctx.step, "mark")
+        for chunk in self._chunks(docs, ctx):
+            salted = [f"{chunk.name}\x1f{name}" for name in asked]
+            for at, _ in draws(salted, self.forms, key):
+                prompt = families[at]
+                values = {"extract": quoted(chunk.text, chunk.document, mark)}
+                facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text), "chunk_text": chunk.text}
+                asked[prompt.name].append(
+                    self.ask(by_name[prompt.name], values, 0, facts, seeds={chunk.document: chunk.terms})
+                )
+        if not any(asked.values()):
+            raise InputError(
+                f"step '{ctx.step}': no documents to rephrase",
+                cure="look at what the steps before it drop, and least_chars",
+            )
+        return in_turns(list(asked.values()), self.round)
+
+    def _chunks(self, docs: Iterable[Batch], ctx: Context) -> Iterator[_Chunk]:
+        """Chunks of the chosen documents, those without an item of a benchmark."""
+        from curate.text.hashing import keyed_hash
+
+        key = ctx.key(ctx.step, "documents")
+        sample = Smallest(rows=self.documents)
+        for batch in docs:
+            rows = pa.table({name: batch.column(name) for name in ("id", "meta")})
+            text = pc.utf8_slice_codeunits(batch.text, 0, self.max_chars * self.chunks)
+            rows = rows.append_column("text", text)
+            rows = rows.filter(pc.greater_equal(pc.utf8_length(text), self.least_chars))
+            if rows.num_rows:
+                sample.add(rows, keyed_hash(rows.column("id").combine_chunks(), key))
+        found = sample.rows()
+        drawn = found.to_pylist() if found is not None else []
+        kept = self.unknown([row["text"] for row in drawn], ctx, place=None) if drawn else []
+        for row, keep in zip(drawn, kept, strict=True):
+            terms = terms_of(orjson.loads(row["meta"])) if keep else ""
+            pieces = cut(row["text"], self.min_chars, self.max_chars)[: self.chunks] if keep else []
+            for number, piece in enumerate(pieces):
+                yield _Chunk(row["id"].hex(), number, piece, terms)
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
+        """The text in its new form, or why there is none."""
+        given = answers.plain(answer.text)
+        if self.refused(given, answer.finish_reason):
+            return Rejected("refused", answers.excerpt(given))
+        was_cut = answer.finish_reason == "length"
+        text = answers.unwrap(given)
+        text = answers.whole_sentences(text) if was_cut else text
+        if _LEAKED.search(text):
+            return Rejected("leaked", answers.excerpt(text))
+        if len(text) < self.min_answer_chars:
+            return Rejected("truncated" if was_cut else "too_short", f"{len(text)} characters: {answers.excerpt(text)}")
+        expects = str(request.subject.get("expects", ""))
+        if fault := lacks(text, expects):
+            return Rejected("truncated" if was_cut else "wrong_form", f"{fault}: {answers.excerpt(text)}")
+        unique = answers.unique_words(text)
+        if len(text.split()) >= 50 and unique < self.min_unique_words:
+            return Rejected("repetitive", f"{unique:.2f} of the words are distinct")
+        subject = dict(request.subject)
+        share = copied(text, str(subject.pop("chunk_text", "")))
+        if share > self.max_copied:
+            return Rejected("copied", f"{share:.2f} of the runs of {_RUN} words")
+        if item := self.held(text, ctx):
+            return Rejected("contaminated", item)
+        checks = [*([f"form:{expects}"] if expects else []), "not_copied", "distinct_words"]
+        meta = self.record(request, answer, checks, copied=round(share, 3))
+        meta.pop("chunk_text", None)
+        return Accepted(text + "\n", meta)
+
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
+        """Texts by family."""
+        families = [orjson.loads(m).get("family", "") for m in docs.column("meta").to_pylist()]
+        return {"texts": docs.num_rows, "by_family": {f: families.count(f) for f in sorted(set(families))}}
+
+
+def cut(text: str, least: int, most: int) -> list[str]:
+    """A document in chunks of ``least`` to ``most`` characters, at paragraphs where that can be, else at sentences.
+
+    Together they are the text but for white space between them; only a document shorter than ``least`` gives a shorter one.
+    """
+    paragraphs: list[str] = []
+    for paragraph in _BREAKS.split(text):
+        rest = paragraph.strip("\n")
+        while len(rest) > most:
+            head = whole(rest[:most], cut=True)
+            paragraphs.append(head)
+            rest = rest[len(rest) - len(rest.lstrip()) + len(head) :].strip()
+        if rest.strip():
+            paragraphs.append(rest)
+    found: list[str] = []
+    for paragraph in paragraphs:
+        joined = f"{found[-1]}\n\n{paragraph}" if found else ""
+        if found and len(joined) <= most and (len(found[-1]) < least or len(paragraph) < least):
+            found[-1] = joined
+        else:
+            found.append(paragraph)
+    # What is left at the end and is too short for itself.
+    if len(found) > 1 and len(found[-1]) < least and len(found[-2]) + len(found[-1]) + 2 <= most:
+        found[-2:] = [f"{found[-2]}\n\n{found[-1]}"]
+    return found
+
+
+def copied(text: str, document: str) -> float:
+    """Share of the text's runs of eight words that are in the document, too; 0.0 for a shorter text."""
+    words, others = ([w.lower() for w in _WORDS.findall(t)] for t in (text, document))
+    runs = {tuple(others[i : i + _RUN]) for i in range(len(others) - _RUN + 1)}
+    own = [tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)]
+    return sum(run in runs for run in own) / len(own) if own else 0.0
+
+
+def lacks(text: str, form: str) -> str:
+    """What a text lacks of the form that a prompt expects; empty where it has it, or where the form is none of these."""
+    if form == "qa" and len(forms.pairs(text)) < 2:
+        return "fewer than two questions with answers"
+    if form == "table" and forms.table_rows(text) < 2:
+        return "no table with two rows"
+    if form == "steps" and len(_STEP.findall(text)) < 2:
+        return "fewer than two numbered steps"
+    if form == "list" and len(forms.entries(text)) < 3:
+        return "fewer than three entries"
+    if form == "problem" and not (_PROBLEM.search(text) and _SOLUTION.search(text)):
+        return "no problem with a solution"
+    return ""
