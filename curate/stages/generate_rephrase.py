@@ -27,6 +27,7 @@ from curate.text.batch import Batch
 GIVES: Final = ("extract",)
 _BREAKS: Final = re.compile(r"\n[ \t]*\n|\n(?=#{1,6} )")
 _LEAKED: Final = re.compile(r"</?document [0-9a-f]{6}>")
+_SHOWN: Final = re.compile(r"<document ([0-9a-f]{6})>\n(.*)\n</document \1>", re.DOTALL)
 _RUN: Final = 8
 """Words in a row that count as copied."""
 _WORDS: Final = re.compile(r"\w+")
@@ -127,7 +128,7 @@ class GenerateRephrase(Prompted):
             for at, _ in draws(salted, self.forms, key):
                 prompt = families[at]
                 values = {"extract": quoted(chunk.text, chunk.document, mark)}
-                facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text), "chunk_text": chunk.text}
+                facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text)}
                 asked[prompt.name].append(
                     self.ask(by_name[prompt.name], values, 0, facts, seeds={chunk.document: chunk.terms})
                 )
@@ -180,21 +181,24 @@ class GenerateRephrase(Prompted):
         unique = answers.unique_words(text)
         if len(text.split()) >= 50 and unique < self.min_unique_words:
             return Rejected("repetitive", f"{unique:.2f} of the words are distinct")
-        subject = dict(request.subject)
-        share = copied(text, str(subject.pop("chunk_text", "")))
+        share = copied(text, _shown(request))
         if share > self.max_copied:
             return Rejected("copied", f"{share:.2f} of the runs of {_RUN} words")
         if item := self.held(text, ctx):
             return Rejected("contaminated", item)
         checks = [*([f"form:{expects}"] if expects else []), "not_copied", "distinct_words"]
-        meta = self.record(request, answer, checks, copied=round(share, 3))
-        meta.pop("chunk_text", None)
-        return Accepted(text + "\n", meta)
+        return Accepted(text + "\n", self.record(request, answer, checks, copied=round(share, 3)))
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Texts by family."""
         families = [orjson.loads(m).get("family", "") for m in docs.column("meta").to_pylist()]
         return {"texts": docs.num_rows, "by_family": {f: families.count(f) for f in sorted(set(families))}}
+
+
+def _shown(request: Request) -> str:
+    """The document as the request shows it."""
+    match = _SHOWN.search(request.messages[int(request.subject["asked"])]["content"])
+    return match[2] if match else ""
 
 
 def cut(text: str, least: int, most: int) -> list[str]:

@@ -51,6 +51,10 @@ class Prompted(Screened):
     structured: bool = Field(
         False, description="the endpoint keeps to a JSON schema: it is sent where the prompt has one"
     )
+    keep_prompts: bool = Field(
+        True,
+        description="records keep the prompt as it was sent; without it they keep its family, version and request key",
+    )
     round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
 
     def families(self, ctx: Context, gives: Sequence[str]) -> list[Prompt]:
@@ -140,8 +144,8 @@ class Prompted(Screened):
             "draw": request.draw,
             "answer": answer.key,
             "sampling": {**request.sampling, "max_tokens": request.max_tokens},
-            "prompt": request.messages[at]["content"],
-            **({"system": system[0]} if system else {}),
+            **({"prompt": request.messages[at]["content"]} if self.keep_prompts else {}),
+            **({"system": system[0]} if system and self.keep_prompts else {}),
             **({"prompt_shown": shown} if shown else {}),
             **({"seed_terms": seed_terms} if seed_terms else {}),
             **({"corrections": corrections} if corrections else {}),
