@@ -202,7 +202,7 @@ class Conductor:
         if self._grown is not None:
             documents = [one for some in judged.accepted for one in some]
             left = [i for i in range(len(documents)) if i not in repeats]
-            stay, more = self._grown.add([documents[i] for i in left])
+            stay, more = self._grown.add([documents[i] for i in left], len(judged.reasons))
             repeats |= {i: (-1, -1) for i, stays in zip(left, stay, strict=True) if not stays}
             for request in more:
                 self._wait(request.family, self._stage.model, 1, request, request)

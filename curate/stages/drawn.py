@@ -62,7 +62,7 @@ class Drawn(Prompted):
         families = self.families(ctx, self.gives())
         seeded = [prompt for prompt in families if "extract" in prompt.variables]
         shares = share(count, len(families))
-        most = max((n for prompt, n in zip(families, shares, strict=True) if prompt in seeded), default=0)
+        most = sum(n for prompt, n in zip(families, shares, strict=True) if prompt in seeded)
         material = read_material(docs, most, ctx.key(ctx.step, "seeds"))
         if seeded and not material.seeds:
             raise InputError(
@@ -71,24 +71,36 @@ class Drawn(Prompted):
                 cure="name the step with the documents in 'from:', or ask with another prompt",
             )
         seeds = self._clean(material.seeds, ctx)
-        return in_turns(
-            [self._family(p, n, topics, material, seeds, ctx) for p, n in zip(families, shares, strict=True)],
-            self.round,
-        )
+        asked = []
+        for prompt, n in zip(families, shares, strict=True):
+            mine = self._seeds(seeds, n, seeded.index(prompt), len(seeded)) if prompt in seeded else [None] * n
+            asked.append(self._family(prompt, mine, topics, material, ctx))
+        return in_turns(asked, self.round)
+
+    def _seeds(self, seeds: Sequence[Seed], count: int, first: int, step: int) -> list[tuple[Seed, int] | None]:
+        """Seeds for the requests of one of ``step`` families, each with how often it was shown before: families take turns, and
+        none is shown again before all were."""
+        places = [first + n * step for n in range(count)]
+        return [(seeds[at % len(seeds)], at // len(seeds)) for at in places]
 
     def _family(
-        self, prompt: Prompt, count: int, topics: Topics, material: Material, seeds: Sequence[Seed], ctx: Context
+        self,
+        prompt: Prompt,
+        seeds: Sequence[tuple[Seed, int] | None],
+        topics: Topics,
+        material: Material,
+        ctx: Context,
     ) -> list[Request]:
         subjects = self._subjects(prompt, topics, material, ctx)
-        shown = draws([s.id for s in seeds], count, ctx.key(ctx.step, prompt.name, "seeds"))
         key = ctx.key(ctx.step, prompt.name)
         if not subjects:  # about its seed alone
-            return [self._request(prompt, _Subject(None, "", ""), n, (seeds[i], n), ctx) for i, n in shown]
-        chosen = self._allowed(subjects, count, key, ctx)
-        with_seeds: list[tuple[Seed, int] | None] = [(seeds[i], n) for i, n in shown] or [None] * count
+            return [
+                self._request(prompt, _Subject(None, "", ""), seed[1] if seed else n, seed, ctx)
+                for n, seed in enumerate(seeds)
+            ]
+        chosen = self._allowed(subjects, len(seeds), key, ctx)
         return [
-            self._request(prompt, subject, draw, seed, ctx)
-            for (subject, draw), seed in zip(chosen, with_seeds, strict=True)
+            self._request(prompt, subject, draw, seed, ctx) for (subject, draw), seed in zip(chosen, seeds, strict=True)
         ]
 
     def _subjects(self, prompt: Prompt, topics: Topics, material: Material, ctx: Context) -> list[_Subject]:

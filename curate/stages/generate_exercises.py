@@ -15,11 +15,13 @@ from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
 from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.material import read_material
 from curate.stages.prompted import Prompted, in_turns, pick, share
 from curate.stages.prompts import Prompt
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.topics import Exercise, Topics, draws, load_topics
+from curate.stages.written import Written
 from curate.text.batch import Batch
 
 GIVES: Final = ("name", "topic", "task", "words", "audience")
@@ -32,7 +34,8 @@ class GenerateExercises(Prompted):
 
     Constraining the name and forcing words are what kept phi-1's exercises apart (arXiv 2306.11644); the prompts are
     ours: files in data/prompts, each of them, or each level of one, a family of its own. Names are listed in the file of
-    topics, or composed of its verbs and nouns, thousands of them. Functions that a benchmark in ``against`` asks for are
+    topics, or composed of its verbs and nouns, thousands of them, about its concepts or the topics of a step of
+    ``generate.topics`` in ``from``. Functions that a benchmark in ``against`` asks for are
     never asked for, and an answer that holds one of its items, by words or as code that does the same step by step, is
     rejected. Text checks only: run the code with ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines
     if enough assertions are left.
@@ -40,6 +43,7 @@ class GenerateExercises(Prompted):
 
     revision: ClassVar[int] = 5
     reasons: ClassVar[Mapping[str, str]] = {
+        **Written.reasons,
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
         "no_code_block": "no fenced block of Python in the answer",
@@ -49,6 +53,7 @@ class GenerateExercises(Prompted):
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
+        **Written.ledger,
         "refused": "refused",
         "truncated": "truncated",
         "no_code_block": "unparsable",
@@ -57,6 +62,7 @@ class GenerateExercises(Prompted):
         "too_few_asserts": "wrong_format",
         "contaminated": "contaminated",
     }
+    may_read: ClassVar[bool] = True
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Prompted.asset_settings, "topics": "data"}
 
     prompts: list[str] = Field(
@@ -78,28 +84,32 @@ class GenerateExercises(Prompted):
         """One request an exercise and solution; the exercises of each family in an order of its own."""
         topics = load_topics(ctx.assets["topics"])
         families = self.families(ctx, GIVES)
+        concepts = {told.topic: told.made_from for told in read_material(docs, 0, 0).topics}
         asked = []
         for prompt, count in zip(families, share(self.exercises, len(families)), strict=True):
-            chosen = self._chosen(topics, count, ctx.key(ctx.step, prompt.name), ctx)
+            chosen = self._chosen(topics, tuple(concepts), count, ctx.key(ctx.step, prompt.name), ctx)
             asked.append(
                 [
-                    self._request(prompt, exercise, draw, solution, topics, ctx)
+                    self._request(prompt, exercise, draw, solution, topics, concepts, ctx)
                     for exercise, draw in chosen
                     for solution in range(self.solutions)
                 ]
             )
         return in_turns(asked, self.round)
 
-    def _chosen(self, topics: Topics, count: int, key: int, ctx: Context) -> list[tuple[Exercise, int]]:
+    def _chosen(
+        self, topics: Topics, concepts: Sequence[str], count: int, key: int, ctx: Context
+    ) -> list[tuple[Exercise, int]]:
         """So many exercises with their draws: without replacement, then again; none that a benchmark asks for."""
         if not count:
             return []
         place = str(ctx.assets["topics"])
         wanted: list[Exercise] = []
-        there = _Pool(topics, key)
+        there = _Pool(topics, concepts, key)
         for at in range(0, len(there), _SCREENED_AT_ONCE):
             some = there.some(at, _SCREENED_AT_ONCE)
-            kept = self.unknown([told for _, told in some], ctx, [e.name for e, _ in some], place=place)
+            names = [e.name for e, _ in some]
+            kept = self.unknown([told for _, told in some], ctx, names, place=None if concepts else place)
             wanted += [e for (e, _), keep in zip(some, kept, strict=True) if keep]
             if len(wanted) >= count:
                 break
@@ -109,7 +119,14 @@ class GenerateExercises(Prompted):
         return [(wanted[n % len(wanted)], n // len(wanted)) for n in range(count)]
 
     def _request(
-        self, prompt: Prompt, exercise: Exercise, draw: int, solution: int, topics: Topics, ctx: Context
+        self,
+        prompt: Prompt,
+        exercise: Exercise,
+        draw: int,
+        solution: int,
+        topics: Topics,
+        concepts: Mapping[str, Mapping[str, str]],
+        ctx: Context,
     ) -> Request:
         key = ctx.key(ctx.step, exercise.name, draw)
         words = [exercise.words[i] for i, _ in draws(exercise.words, len(exercise.words), key)[: self.words]]
@@ -124,7 +141,8 @@ class GenerateExercises(Prompted):
             subject["audience"] = values["audience"] = pick(topics.audiences, key, "audience")
         if self.solutions > 1:
             subject["solution"] = solution
-        return self.ask(prompt, values, draw * self.solutions + solution, subject)
+        seeds = concepts.get(exercise.topic)
+        return self.ask(prompt, values, draw * self.solutions + solution, subject, seeds=seeds)
 
     # -- answers -----------------------------------------------------------------------------------------------
 
@@ -187,15 +205,17 @@ def _counts(names: Sequence[str]) -> dict[str, int]:
 
 class _Pool:
     """The exercises of a file in the order in which a family draws them: those that it lists, else those that it composes,
-    each verb with each noun about a concept that is drawn for the name."""
+    each verb with each noun about a concept that is drawn for the name; ``concepts``: those of an earlier step."""
 
-    def __init__(self, topics: Topics, key: int) -> None:
+    def __init__(self, topics: Topics, concepts: Sequence[str], key: int) -> None:
         self._listed, self._parts, self._key = topics.exercises, topics.composed, key
         composed = self._parts if self._parts is not None and not self._listed else None
         self._names = [e.name for e in self._listed]
         if composed is not None:
             self._names = [f"{verb}_{noun}" for verb in composed.verbs for noun in composed.nouns]
-            self._concepts = composed.concepts or tuple(p.topic for p in topics.passages) or ("Python",)
+            self._concepts = (
+                tuple(concepts) or composed.concepts or tuple(p.topic for p in topics.passages) or ("Python",)
+            )
         self._order = [i for i, _ in draws(self._names, len(self._names), key)]
 
     def __len__(self) -> int:

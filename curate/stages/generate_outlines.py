@@ -17,6 +17,7 @@ from curate.stages.material import GENERATED
 from curate.stages.prompts import Prompt
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
+from curate.stages.written import Written
 from curate.text.batch import Batch
 
 _TITLE: Final = re.compile(
@@ -41,6 +42,7 @@ class GenerateOutlines(Drawn):
 
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = {
+        **Written.reasons,
         "refused": answers.REFUSED,
         "truncated": "the answer was cut at max_tokens before min_sections sections were whole",
         "no_sections": "fewer than min_sections sections can be read in the answer",
@@ -48,6 +50,7 @@ class GenerateOutlines(Drawn):
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
+        **Written.ledger,
         "refused": "refused",
         "truncated": "truncated",
         "no_sections": "unparsable",

@@ -22,6 +22,7 @@ from curate.stages.prompted import Prompted, in_turns
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.topics import draws
+from curate.stages.written import Written
 from curate.text.batch import Batch
 
 GIVES: Final = ("extract",)
@@ -71,6 +72,7 @@ class GenerateRephrase(Prompted):
 
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = {
+        **Written.reasons,
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
         "too_short": "fewer than min_answer_chars characters",
@@ -81,6 +83,7 @@ class GenerateRephrase(Prompted):
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
+        **Written.ledger,
         "refused": "refused",
         "truncated": "truncated",
         "too_short": "wrong_format",

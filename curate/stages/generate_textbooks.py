@@ -15,6 +15,7 @@ from curate.stages.base import Accepted, Context, Rejected
 from curate.stages.drawn import Drawn
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
+from curate.stages.written import Written
 from curate.text.batch import Batch
 
 _MIN_WORDS_TO_JUDGE: Final = 50
@@ -34,6 +35,7 @@ class GenerateTextbooks(Drawn):
 
     revision: ClassVar[int] = 5
     reasons: ClassVar[Mapping[str, str]] = {
+        **Written.reasons,
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
         "too_short": "fewer than min_chars characters",
@@ -41,6 +43,7 @@ class GenerateTextbooks(Drawn):
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
+        **Written.ledger,
         "refused": "refused",
         "truncated": "truncated",
         "too_short": "wrong_format",

@@ -22,6 +22,7 @@ from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.topic_tree import Alike, TopicTree
 from curate.stages.topics import Root, load_topics
+from curate.stages.written import Written
 from curate.text.batch import Batch
 
 GIVES: Final = ("topic", "path", "children")
@@ -43,12 +44,14 @@ class GenerateTopics(Prompted):
 
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = {
+        **Written.reasons,
         "refused": answers.REFUSED,
         "truncated": "the answer was cut at max_tokens before two topics were whole",
         "no_topics": "fewer than two topics can be read in the answer",
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
+        **Written.ledger,
         "refused": "refused",
         "truncated": "truncated",
         "no_topics": "unparsable",
@@ -60,6 +63,9 @@ class GenerateTopics(Prompted):
         ["prompts/topic"],
         min_length=1,
         description="prompts to ask with, each a family: files in data/, or your own by their path",
+    )
+    drop_duplicates: bool = Field(
+        False, description="drop topics of nearly the same words, too: `alike` tells them finer"
     )
     roots: str = Field("topics/everyday", description="file of topics in data/ with roots")
     topics: int = Field(1_000, ge=1, description="how many topics to grow to; those of roots don't count")

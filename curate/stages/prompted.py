@@ -16,6 +16,7 @@ from curate.stages.base import Context
 from curate.stages.prompts import Prompt, read_prompt
 from curate.stages.screened import Screened
 from curate.stages.terms import strictest
+from curate.stages.written import Written
 
 SAMPLING: Final = frozenset(
     {
@@ -34,7 +35,7 @@ SAMPLING: Final = frozenset(
 _DEFAULT_TOKENS: Final = 400
 
 
-class Prompted(Screened):
+class Prompted(Screened, Written):
     """Settings of such a generator; its families: one for each prompt file, and for each level of a file that has some."""
 
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Screened.asset_settings, "prompts": "data"}
@@ -55,7 +56,6 @@ class Prompted(Screened):
         True,
         description="records keep the prompt as it was sent; without it they keep its family, version and request key",
     )
-    round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
 
     def families(self, ctx: Context, gives: Sequence[str]) -> list[Prompt]:
         """The prompts, one for each family, in the order of the settings; ``gives``: variables that it has values for.
@@ -151,7 +151,7 @@ class Prompted(Screened):
             **({"corrections": corrections} if corrections else {}),
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
-            "dollars": getattr(answer, "dollars", 0.0),
+            "dollars": answer.dollars,
             "checks": passed,
             "trimmed": answer.finish_reason == "length",
             **subject,

@@ -14,10 +14,10 @@ from curate.stages.base import Accepted
 
 Alike = Literal["words", "embeddings"]
 
-_SMALL: Final = frozenset(
-    ("a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "is", "of", "on", "or", "the", "to", "vs", "with", "how")
-    + ("what", "why", "its", "their", "about", "using", "introduction", "basics", "overview")
-)
+_SMALL: Final = frozenset({
+    "a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "is", "of", "on", "or", "the", "to", "vs", "with", "how", "what",
+    "why", "its", "their", "about", "using", "introduction", "basics", "overview",
+})  # fmt: skip
 """Words that tell no topics apart."""
 _BLOCK: Final = 512
 
@@ -116,7 +116,8 @@ class TopicTree:
     def add(self, accepted: Sequence[Accepted], answers: int) -> tuple[list[bool], list[Request]]:
         """Which topics of a round of so many answers stay, and what is asked because of them."""
         self._answered += answers
-        self._out -= answers
+        # Other tries of a request that failed are answers, too.
+        self._out = max(0, self._out - answers)
         stay = self._new(accepted)
         for one, new in zip(accepted, stay, strict=True):
             if new and int(one.meta["level"]) < self._depth:

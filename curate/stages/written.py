@@ -21,8 +21,8 @@ MENDABLE: Final = frozenset({"refused", "truncated", "unparsable", "wrong_format
 class Grown(Protocol):
     """What a generator makes of all that it accepted so far: a fold over closed rounds, in their order."""
 
-    def add(self, accepted: Sequence[Accepted]) -> tuple[list[bool], list[Request]]:
-        """Which of the documents of one round stay, and what else is to be asked because of them."""
+    def add(self, accepted: Sequence[Accepted], answers: int) -> tuple[list[bool], list[Request]]:
+        """Which of the documents of one round, of so many requests, stay, and what else is to be asked because of them."""
 
 
 class Written(Generator):

@@ -154,7 +154,7 @@ def test_what_grows_is_asked():
     """More requests because of what was accepted, in their order; documents that the fold turns down are duplicates."""
 
     class Tree:
-        def add(self, accepted):
+        def add(self, accepted, answers):
             stay = [len(a.text) < 30 for a in accepted]
             return stay, [
                 request(f"{a.text} child {i}", "plain") for a in accepted for i in range(2) if "child" not in a.text
