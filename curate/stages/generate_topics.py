@@ -124,7 +124,7 @@ class GenerateTopics(Prompted):
         }
         return self.ask(prompt, values, draw, {"path": [*path, topic], "level": len(path) + 1})
 
-    def accept(self, request: Request, answer: Answer, ctx: Context) -> list[Accepted] | Rejected:  # type: ignore[override]
+    def accept(self, request: Request, answer: Answer, ctx: Context) -> list[Accepted] | Rejected:
         """The topics of a list, or why there are none."""
         given = answers.plain(answer.text)
         if self.refused(given, answer.finish_reason):
