@@ -55,3 +55,5 @@ def plan(
         caps = {k: v for k, v in loaded.budget.model_dump().items() if v is not None}
         said = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in caps.items()) or "no cap: set 'budget:'"
         out.print(f"\nat most: {said}")
+        for name, price in loaded.prices.items():
+            out.print(f"{name}: {one_line(price, 400)}", soft_wrap=True)

@@ -111,7 +111,7 @@ def run(
     with (
         choose_view(as_json=as_json) as view,
         Lease(place, "curate run", wait=wait, note=view.note) as lease,
-        Session(place, sys.argv, loaded.path) as session,
+        Session(place, sys.argv, loaded.path, loaded.prices) as session,
     ):
         view.begin(loaded, place)
         with (

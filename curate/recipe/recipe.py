@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -13,6 +14,7 @@ from curate.environment import withhold
 from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
+from curate.recipe.prices import Priced, priced, tables_of
 from curate.stages import load_all
 from curate.stages.base import Filter, Generator, Global, Stage
 from curate.stages.plugins import Plugin, load_plugin, plugin_of
@@ -63,11 +65,12 @@ class _Recipe(BaseModel):
     seed: int = Field(0, ge=0, lt=1 << 63)
     plugins: list[str] = Field(default_factory=list)
     models: dict[str, Model] = Field(default_factory=dict)
+    prices: list[str] = Field(default_factory=list)
     budget: Budget = Field(default_factory=Budget)
     takedown: list[str] = Field(default_factory=list)
     steps: list[dict[str, Any]] = Field(min_length=1)
 
-    @field_validator("takedown", mode="before")
+    @field_validator("takedown", "prices", mode="before")
     @classmethod
     def _one_list(cls, given: Any) -> Any:
         return [given] if isinstance(given, str) else given
@@ -95,14 +98,17 @@ class Recipe:
     Attributes:
         name, about, seed: as written.
         path: the file it came from; relative paths in it start from its folder.
-        models, budget: what an LLM step may use.
+        models, budget: what an LLM step may use; the models with the prices they are counted at.
+        prices: of each model what it is counted at and where that is from, for people.
         takedown: paths of removal lists.
         steps: in the order of the file.
     """
 
-    def __init__(self, head: _Recipe, path: Path, steps: list[Step]) -> None:
+    def __init__(self, head: _Recipe, path: Path, steps: list[Step], models: Mapping[str, Priced]) -> None:
         self.name, self.about, self.seed, self.path = head.recipe, head.about, head.seed, path
-        self.models, self.budget, self.steps = head.models, head.budget, steps
+        self.models = {name: one.model for name, one in models.items()}
+        self.prices = {name: one.told for name, one in models.items()}
+        self.budget, self.steps = head.budget, steps
         self.takedown = tuple(head.takedown)
 
     @property
@@ -142,14 +148,15 @@ def load_recipe(path: Path, *, plugins: bool = True) -> Recipe:
     head = validated(_Recipe, source.values, source, (), "a recipe")
     if not NAME.fullmatch(head.recipe):
         raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
-    _priced(head, source)
+    # Who looks at what a run left spends nothing.
+    models = _priced(head, source) if plugins else {name: Priced(model, "") for name, model in head.models.items()}
     for number, name in enumerate(head.plugins if plugins else ()):
         _load_plugin(name, source.place(("plugins", number)))
     withhold(model.key_env for model in head.models.values() if model.key_env)
     steps: list[Step] = []
     for index, values in enumerate(source.values["steps"]):
         steps.append(_step(values, source, index, [s.id for s in steps]))
-    return Recipe(head, path, steps)
+    return Recipe(head, path, steps, models)
 
 
 def _load_plugin(name: str, place: str) -> None:
@@ -159,16 +166,10 @@ def _load_plugin(name: str, place: str) -> None:
         raise RecipeError(error.cause, place=place, cure=error.cure) from None
 
 
-def _priced(head: _Recipe, source: Source) -> None:
-    """A cap in dollars needs prices: without them every answer would count as free, and the cap would hold nothing."""
-    prices = {"prompt_price", "completion_price"}
-    for name, model in head.models.items():
-        if head.budget.dollars is not None and model.base_url and not prices <= model.model_fields_set:
-            raise RecipeError(
-                f"budget: dollars can't be counted, model '{name}' states no price",
-                place=source.place(("models", name)),
-                cure="give it prompt_price and completion_price, dollars per million tokens (0 where it is free)",
-            )
+def _priced(head: _Recipe, source: Source) -> dict[str, Priced]:
+    """The models with their prices: without one every answer would count as free, and the budget would hold nothing."""
+    tables = tables_of(head.prices, source) if head.models else []
+    return {name: priced(name, model, tables, source) for name, model in head.models.items()}
 
 
 def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:

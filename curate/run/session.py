@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,9 +24,16 @@ class Session:
         store: the run's folder.
         argv: the command line.
         recipe: the recipe's file: reports read text back through it.
+        prices: of each model what it is counted at and where that is from.
     """
 
-    def __init__(self, store: Store, argv: Sequence[str], recipe: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        argv: Sequence[str],
+        recipe: Path | None = None,
+        prices: Mapping[str, str] | None = None,
+    ) -> None:
         self._store = store
         self._facts: dict[str, Any] = {
             "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -38,6 +45,8 @@ class Session:
         }
         if recipe is not None:
             self._facts["recipe"] = str(recipe.absolute())
+        if prices:
+            self._facts["prices"] = dict(prices)
 
     def __enter__(self) -> Self:
         return self

@@ -154,10 +154,20 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
         3,
         ("base_url", "key_env"),
     ),
-    "dollars without prices": (
-        HEAD + "budget: {dollars: 5}\nmodels: {mine: {}, writer: {model: x, base_url: 'http://h/v1'}}\n" + GOOD,
+    "model without a price": (
+        HEAD + "models: {mine: {}, writer: {model: x, base_url: 'http://h/v1'}}\n" + GOOD,
+        3,
+        ("'writer' states no price", "prompt_price: 0"),
+    ),
+    "half a price": (
+        HEAD + "models: {writer: {model: x, base_url: 'http://h/v1', prompt_price: 2}}\n" + GOOD,
+        3,
+        ("a prompt_price and no completion_price",),
+    ),
+    "no price table there": (
+        HEAD + "models: {mine: {}}\nprices: nowhere.yaml\n" + GOOD,
         4,
-        ("'writer' states no price", "prompt_price"),
+        ("no price table 'nowhere.yaml'",),
     ),
     "guard": (
         HEAD + GOOD.replace("  - id: rules\n", "  - id: rules\n    guard: {max_drops: 0.5}\n"),

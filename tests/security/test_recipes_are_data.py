@@ -58,8 +58,8 @@ def test_who_is_asked_and_with_which_key_is_said_first(curate: Curate, tmp_path:
     """Before anything is sent: who gets prompts, and the name of the key. A model that no step uses is not mentioned."""
     (tmp_path / "docs.jsonl").write_text(json.dumps({"text": prose(1)}) + "\n")
     models = {
-        "judge": {"model": "gpt", "base_url": "https://api.example.org/v1", "key_env": "MY_KEY"},
-        "other": {"model": "gpt", "base_url": "https://unused.example.org/v1"},
+        "judge": {"model": "gpt", "base_url": "https://api.example.org/v1", "key_env": "MY_KEY", "prompt_price": 0},
+        "other": {"model": "gpt", "base_url": "https://unused.example.org/v1", "prompt_price": 0},
     }
     steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("labels", "label.llm", model="judge")]
     out = curate("plan", write(tmp_path / "r.yaml", steps, models=models)).ok().out
