@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from curate.report.dataset_folder import Sample
     from curate.report.inspect import Distribution, Overview
+    from curate.report.run_folder import RunFolder
 
 
 @app.command(
@@ -93,6 +94,7 @@ def inspect(
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _counts(out, found)
+    _families(out, opened, step)
     _kept(out, found, step, run)
     _most_cut(out, found, step, run)
     _distributions(out, found.distributions, step, run)
@@ -143,6 +145,30 @@ def _counts(out: Console, found: Overview) -> None:
         for said in edited_line(step):
             row("", "", "", "", "", "", Text(said, style="dim"))
     out.print(made)
+
+
+def _families(out: Console, run: RunFolder, only: str | None) -> None:
+    """What prompt families gave, and how much of it was new."""
+    from rich.text import Text
+
+    from curate.cli.tables import table
+    from curate.report.families import families_of, family_table
+
+    for step in run.steps.values():
+        families = families_of(step) if only in (None, step.id) else []
+        if not families:
+            continue
+        head, *lines = family_table(families)
+        right = head[1:-1]
+        made = table("family", *right, right=right)
+        made.title, made.title_style, made.title_justify = f"prompt families of {step.id}", "bold", "left"
+        for line in lines:
+            made.add_row(*line[:-1])
+        out.print()
+        out.print(made)
+        for line in lines:
+            if line[-1]:
+                out.print(Text(f"{line[0]}: {line[-1]}", style="yellow"), soft_wrap=True)
 
 
 def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:

@@ -16,8 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.report.explain import json_object
+from curate.report.families import curves_of, families_of, family_section
 from curate.report.judge import second_looks
 from curate.report.kept import kept_by, label
+from curate.report.markdown import line as _line
+from curate.report.markdown import table as _table
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
@@ -57,8 +60,11 @@ class Origin:
 
 
 def write_card(store: Store) -> None:
-    """Write ``README.md`` in a finished run's folder."""
-    store.replace("README.md", card(finished_run(store)).encode())
+    """Write ``README.md`` in a finished run's folder, and the curves of prompt families that it shows."""
+    run = finished_run(store)
+    for name, svg in curves_of(run).items():
+        store.replace(name, svg.encode())
+    store.replace("README.md", card(run).encode())
 
 
 def card(run: RunFolder) -> str:
@@ -172,19 +178,6 @@ def _quoted(value: object) -> str:
 # -- sections ------------------------------------------------------------------------------------------------
 
 
-def _line(value: object, most: int = 400) -> str:
-    """Text of others as one line of Markdown that is only text: no HTML, no link, no cell's end."""
-    shown = one_line(value, most)
-    for mark in "\\`*[]|":
-        shown = shown.replace(mark, f"\\{mark}")
-    return shown.replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
-    rule = ["---:" if h in right else "---" for h in head]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
-
-
 def _contents(run: RunFolder, writers: Sequence[Step]) -> str:
     if not writers:
         return "## What it is\n\nThe recipe has no `write.*` step: the rows lie in the store only."
@@ -280,7 +273,8 @@ def _models(run: RunFolder) -> str:
             ]
         )
     head = ["step", "stage", "model", "licence of its outputs", "answers", "accepted"]
-    return "## Models that were asked\n\n" + _table(head, rows, ("answers", "accepted"))
+    text = "## Models that were asked\n\n" + _table(head, rows, ("answers", "accepted"))
+    return "\n\n".join([text, *(family_section(step) for step in asked if families_of(step))])
 
 
 def _quality(run: RunFolder) -> str:

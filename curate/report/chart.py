@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-__all__ = ["Curve", "chart"]
+__all__ = ["Curve", "chart", "panels"]
 
+_SMALL: Final = 'fill="#666" font-size="9"'
 Curve = Sequence[tuple[float, float]]
 """Points (x, y), x ascending."""
 
@@ -91,7 +92,21 @@ def chart(
     return "\n".join([*parts, "</svg>\n"])
 
 
-_SMALL: Final = 'fill="#666" font-size="9"'
+def panels(title: str, charts: Sequence[str]) -> str:
+    """Charts beside and below each other, two in a row, as one SVG."""
+    # A chart is an SVG of its own; inside of another one it has a place and a size.
+    heights = [int(each.partition(f'viewBox="0 0 {_WIDTH} ')[2].partition('"')[0]) for each in charts]
+    tall = max(heights, default=0)
+    whole = 30 + tall * math.ceil(len(charts) / 2)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * _WIDTH} {whole}" font-family="sans-serif" font-size="18">',
+        f'<rect width="{2 * _WIDTH}" height="{whole}" fill="white"/>',
+        f'<text x="{_LEFT}" y="22">{escape(title)}</text>',
+    ]
+    for i, (each, height) in enumerate(zip(charts, heights, strict=True)):
+        place = f'x="{_WIDTH * (i % 2)}" y="{30 + tall * (i // 2)}" width="{_WIDTH}" height="{height}"'
+        parts.append(each.replace("<svg ", f"<svg {place} ", 1))
+    return "\n".join([*parts, "</svg>\n"])
 
 
 def _short(name: str) -> str:

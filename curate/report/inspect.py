@@ -99,7 +99,7 @@ class Overview:
 
     Attributes:
         steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed, ``kept_by`` (see Counts), and
-            what a global step reports.
+            what a global step reports, what a generator says of its prompt families.
         matching: how many rows ``Wanted`` matches, of which some are shown.
         crowded: by step, how many columns it adds, where they are too many to be among ``distributions``.
     """
@@ -161,6 +161,7 @@ def _step(step: Step) -> dict[str, Any]:
         "removed": counts.removed,
         "kept_by": counts.kept_by,
         "report": step.record.report if step.is_a(Global) else {},
+        "families": step.record.report.get("families", {}),
     }
 
 
