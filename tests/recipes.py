@@ -40,7 +40,7 @@ def write(path: Path, steps: Steps, *, name: str = "test", seed: int = 7, **more
 def small_classifier() -> dict[str, Any]:
     """The step "value", which learns from the step "labels": the least that still tells documents apart."""
     fasttext = {"dim": 4, "epoch": 2, "bucket": 1000}
-    return step("value", "train.classifier", label="labels.label", min_per_class=2, fasttext=fasttext)
+    return step("value", "train.classifier", label="labels.label", min_per_class=2, folds=2, fasttext=fasttext)
 
 
 def everything(folder: Path | str = "in") -> Steps:

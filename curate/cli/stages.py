@@ -103,10 +103,14 @@ def _first_line(stage: type[Any]) -> str:
 
 
 def _facts(stage: type[Any]) -> dict[str, Any]:
+    from pydantic_core import to_jsonable_python
+
     settings = {
         name: {
             "required": field.is_required(),
-            "default": None if field.is_required() else field.get_default(call_default_factory=True),
+            "default": None
+            if field.is_required()
+            else to_jsonable_python(field.get_default(call_default_factory=True)),
             "about": field.description or "",
         }
         for name, field in stage.model_fields.items()

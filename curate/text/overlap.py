@@ -326,7 +326,8 @@ def _hits(rows, hashes, least, matches, grams, units):
 
 
 def _looked_up(words: Words, index: Index) -> Ints:
-    return np.asarray(
+    # What a kernel has cut off is contiguous only now and then; what takes it would be compiled for both.
+    return np.ascontiguousarray(
         _matches(words.rows, words.hashes, index.keys, index.directory, index.lengths, index.sieve, index.short_sieve)
     )
 

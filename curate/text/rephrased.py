@@ -337,7 +337,8 @@ def rephrased(docs: Batch, index: RephraseIndex, least: float = 0.0) -> Rephrasi
     places, proposed = np.zeros(0, np.int32), np.zeros((3, 0), np.int64)
     if len(index.item):
         places = _places(hashes, index.stems, index.directory)
-        proposed = _propose(seen.rows, places, index.weights, *index.postings)
+        # As in overlap.py: one layout, so that what takes it is compiled once.
+        proposed = np.ascontiguousarray(_propose(seen.rows, places, index.weights, *index.postings))
     count = proposed.shape[1]
     features, windows = np.zeros((count, len(FEATURES)), np.float32), np.zeros((count, 2), np.int64)
     _measure(

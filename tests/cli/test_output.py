@@ -32,6 +32,8 @@ ESCAPE = "\x1b"
         ("run", "RECIPE", "--workers", 0),
         ("stages",),
         ("stages", "dedup.near"),
+        ("stages", "train.classifier"),
+        ("stages", "--json"),
         ("check", "RECIPE"),
         ("check",),
     ],

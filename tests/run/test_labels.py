@@ -146,7 +146,7 @@ def test_the_same_bytes_from_smaller_splits(curate: Curate, labelled: tuple[Path
     folder, _ = labelled
     (tmp_path / "run").mkdir()
     shutil.copy(folder / "run" / "journal.sqlite", tmp_path / "run")
-    curate.run(folder / "r.yaml", tmp_path / "run", "--split-mb", 0.001, workers=1).ok()
+    curate.run(folder / "r.yaml", tmp_path / "run", "--split-mb", 0.001).ok()
     assert results(tmp_path / "run") == results(folder / "run")
 
 

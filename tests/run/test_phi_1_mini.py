@@ -207,7 +207,7 @@ def test_elsewhere_the_same_answers_give_the_same_bytes(curate: Curate, finished
     (tmp_path / "run").mkdir()
     shutil.copy(finished.store / "journal.sqlite", tmp_path / "run")
     asked = finished.teacher.received.total()
-    curate.run(finished.recipe, tmp_path / "run", *SAMPLE, "--split-mb", 1, workers=1).ok()
+    curate.run(finished.recipe, tmp_path / "run", *SAMPLE, "--split-mb", 1).ok()
     assert finished.teacher.received.total() == asked
     mine, first = manifest(tmp_path / "run")["steps"], manifest(finished.store)["steps"]
     assert [s["sha256"] for s in mine["dataset"]["shards"]] == [s["sha256"] for s in first["dataset"]["shards"]]

@@ -41,7 +41,7 @@ def flat(lines, limit):
             position += len(line) + 1
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(TEXT, CUTS, st.integers(0, 50), st.booleans(), st.none() | st.integers(0, 150), st.integers(1, 30))
 def test_lines_are_those_of_the_obvious_reader(text, cuts, start, first, stop, limit):
     """Whatever the blocks, the range and the limit: the same lines at the same positions."""
