@@ -9,7 +9,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from curate.stages import generate_exercises
 from tests.peers.environment import SAMPLES, texts
 
 KINDS: Final = ("code file", "Markdown page", "web text", "exercise")
@@ -34,6 +33,19 @@ def _statements(text: str) -> list[str]:
     return ["\n".join(lines[a - 1 : b - 1]).rstrip("\n") for a, b in pairwise([1, *starts[1:], len(lines) + 1])]
 
 
+EXERCISE: Final = '''
+def letters_in(text: str) -> int:
+    """Return how many characters of the text are letters."""
+    return sum(1 for c in text if c.isalpha())
+
+
+assert letters_in("a1b2") == 2
+assert letters_in("42") == 0
+assert letters_in("") == 0
+'''
+"""What generate.exercises gives."""
+
+
 def _suited(found: Iterable[str], split: Callable[[str], list[str]], count: int = 16) -> list[list[str]]:
     """Parts of the first documents of fit length that have several."""
     parts = (split(text) for text in found if 500 <= len(text) <= LONGEST)
@@ -44,12 +56,11 @@ def _suited(found: Iterable[str], split: Callable[[str], list[str]], count: int 
 def documents() -> dict[str, list[list[str]]]:
     """Parts of the documents of each kind, from the project's samples."""
     web = [text for text in texts(SAMPLES[0]) if "def " not in text]
-    exercise = generate_exercises._EXAMPLE[1].removeprefix("```python\n").removesuffix("```")
     return {
         "code file": _suited(texts(SAMPLES[1]), _statements),
         "Markdown page": _suited((text for text in web if "\n## " in text), _paragraphs),
         "web text": _suited((text for text in web if "\n#" not in text), _paragraphs),
-        "exercise": [["from typing import *", exercise.strip("\n")]],
+        "exercise": [["from typing import *", EXERCISE.strip("\n")]],
     }
 
 
