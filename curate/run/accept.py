@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pyarrow as pa
@@ -24,13 +25,19 @@ from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.stages.written import DUPLICATE, Written
 from curate.store.files import Store
-from curate.store.parts import columns_of
+from curate.store.parts import columns_of, common_schema
 from curate.store.records import Counts, Part
-from curate.store.tables import new_table, one_batch
+from curate.store.tables import new_table, one_batch, open_table
 from curate.text.hashing import content_hash, hash128
 
 Outcome = Rejected | list[Accepted]
 """What an answer becomes."""
+
+
+PLAN: Final = pa.schema([pa.field("round", pa.uint32()), pa.field("request", pa.large_binary())])
+"""A table of requests, each as JSON, in the order of their rounds."""
+_PLAN_BYTES: Final = 8 << 20
+"""Of requests in a batch of it."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +53,69 @@ class RequestsTask(Task):
         """Prefix of its crash points."""
         return "reduce"
 
-    def work(self) -> list[list[dict[str, Any]]]:
-        """The rounds, as plain values."""
-        docs = Rows(self.store, self.parts)
-        return [[asdict(request) for request in round_] for round_ in self.stage.requests(docs, self.ctx)]
+    def work(self) -> dict[str, Any]:
+        """Write the plan; the receipt says how many rounds and requests it has."""
+        key = self.store.fresh(self.folder, "plan", ".arrow")
+        rounds = requests = size = 0
+        rows: list[tuple[int, bytes]] = []
+        with new_table(self.store, key, PLAN) as out:
+            for round_ in self.stage.requests(Rows(self.store, self.parts), self.ctx):
+                rows += [(rounds, orjson.dumps(asdict(request))) for request in round_]
+                size += sum(len(request) for _, request in rows[-len(round_) :])
+                rounds, requests = rounds + 1, requests + len(round_)
+                if size >= _PLAN_BYTES:
+                    out.write(_plan_rows(rows))
+                    rows, size = [], 0
+            if rows:
+                out.write(_plan_rows(rows))
+        return {"data": key, "rounds": rounds, "requests": requests}
 
 
-def load_request(value: Mapping[str, Any]) -> Request:
-    """From plain values."""
+def _plan_rows(rows: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
+    numbers, requests = zip(*rows, strict=True)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(numbers, pa.uint32()), pa.array(requests, pa.large_binary())], schema=PLAN
+    )
+
+
+@dataclass(frozen=True)
+class RoundsOfPlan:
+    """The rounds of a plan in order, read anew each time; a batch is in memory at a time.
+
+    Attributes:
+        data: key of the table.
+        rounds, requests: how many there are.
+    """
+
+    store: Store
+    data: str
+    rounds: int
+    requests: int
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        return self.between(0, self.rounds)
+
+    def between(self, start: int, stop: int) -> Iterator[list[Request]]:
+        """Those from one number up to another."""
+        for _, rows in itertools.groupby(self._rows(start, stop), key=lambda row: row[0]):
+            yield [_load_request(orjson.loads(request)) for _, request in rows]
+
+    def _rows(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+        with open_table(self.store.data(self.data)) as reader:
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                rounds = batch.column("round")
+                if rounds[-1].as_py() < start:
+                    continue
+                if rounds[0].as_py() >= stop:
+                    return
+                for round_, request in zip(rounds.to_pylist(), batch.column("request").to_pylist(), strict=True):
+                    if start <= round_ < stop:
+                        yield round_, request
+
+
+def _load_request(value: Mapping[str, Any]) -> Request:
     return Request(**{**value, "messages": tuple(value["messages"])})
-
-
-def load_requests(value: list[list[dict[str, Any]]]) -> list[list[Request]]:
-    """Rounds from a RequestsTask's receipt."""
-    return [[load_request(request) for request in round_] for round_ in value]
 
 
 def _outcomes(
@@ -79,6 +135,7 @@ class JudgeTask(Task):
 
     stage: Written
     ctx: Context
+    number: int
     requests: tuple[Request, ...]
     answers: list[Answer | None]
 
@@ -92,6 +149,8 @@ class JudgeTask(Task):
         outcomes = list(_outcomes(self.stage, self.ctx, self.requests, self.answers))
         texts = [one.text for outcome in outcomes if not isinstance(outcome, Rejected) for one in outcome]
         return {
+            "places": [f"{r.family}#{self.number}.{n}" for n, r in enumerate(self.requests)],
+            "bytes": _size(self.answers),
             "outcomes": [asdict(o) if isinstance(o, Rejected) else [asdict(one) for one in o] for o in outcomes],
             "another": [self._again(*one) for one in zip(self.requests, self.answers, outcomes, strict=True)],
             "seen": seen_of(pa.array(texts, pa.large_string())).dump(),
@@ -109,7 +168,7 @@ def load_judged(receipt: Mapping[str, Any]) -> Judged:
     outcomes = _load_outcomes(receipt)
     return Judged(
         [outcome.reason if isinstance(outcome, Rejected) else "" for outcome in outcomes],
-        [None if again is None else load_request(again) for again in receipt["another"]],
+        [None if again is None else _load_request(again) for again in receipt["another"]],
         [[] if isinstance(outcome, Rejected) else outcome for outcome in outcomes],
         Seen.load(receipt["seen"]),
     )
@@ -119,34 +178,35 @@ def _load_outcomes(receipt: Mapping[str, Any]) -> list[Outcome]:
     return [Rejected(**o) if isinstance(o, dict) else [Accepted(**one) for one in o] for o in receipt["outcomes"]]
 
 
-@dataclass(frozen=True)
-class Closed:
-    """A closed round as its answers are made documents of.
-
-    Attributes:
-        judged: key of the receipt of its JudgeTask, where it was judged.
-        repeats: by the number of a document in it, the round and number of the one it nearly repeats.
-    """
-
-    requests: tuple[Request, ...]
-    answers: list[Answer | None]
-    judged: str = ""
-    repeats: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+def _size(answers: Iterable[Answer | None]) -> int:
+    return sum(len(answer.text.encode("utf-8", "replace")) for answer in answers if answer is not None)
 
 
 @dataclass(frozen=True)
 class AcceptTask(Task):
-    """Turns the answers of closed rounds into one part of documents.
+    """Turns the answers of some closed rounds into one part of documents.
 
     A document's id is hashed from (step, family, round, number in the round): a pure function of what was asked. ``parts``
-    are read again for the texts of documents that were shown. ``taken`` has, by hex id, the entry of a removal list that
-    names one of these documents: it is dropped.
+    are read again for the texts of documents that were shown.
+
+    Attributes:
+        files: what the keys of closed rounds begin with.
+        start, stop: numbers of the first round, and of the one after the last.
+        plan: whose rounds they are, where they were not judged.
+        judged: else the receipts' keys of their JudgeTasks, and ``repeats`` for each by the number of a document in it the
+            place of the one it nearly repeats.
+        taken: by hex id, the entry of a removal list that names one of these documents: it is dropped.
     """
 
     stage: Generator
     ctx: Context
     parts: tuple[Part, ...]
-    rounds: list[Closed]
+    files: str
+    start: int
+    stop: int
+    plan: RoundsOfPlan | None = None
+    judged: tuple[str, ...] = ()
+    repeats: tuple[Mapping[int, str], ...] = ()
     taken: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -155,22 +215,19 @@ class AcceptTask(Task):
         return "train"
 
     def work(self) -> dict[str, Any]:
-        """Accept or reject every answer; the receipt has the part, counts by reason, and the stage's report."""
+        """Accept or reject every answer; the receipt has the part, counts by reason, and what was noted."""
         rows: list[tuple[str, Accepted]] = []
         lost: list[tuple[str, str, str]] = []
         noted: list[Mapping[str, Any]] = []
         counts = Counts()
-        origins: dict[tuple[int, int], str] = {}
-        for number, closed in enumerate(self.rounds):
-            counts.bytes_in += sum(len(a.text.encode("utf-8", "replace")) for a in closed.answers if a is not None)
-            for origin, result in self._of_round(number, closed, origins):
-                counts.rows_in += 1
-                if isinstance(result, Rejected):
-                    counts.reasons[result.reason] = counts.reasons.get(result.reason, 0) + 1
-                    lost.append((origin, result.reason, result.detail))
-                    noted += [result.facts] if result.facts else []
-                else:
-                    rows.append((origin, result))
+        for origin, result in self._judged(counts) if self.plan is None else self._planned(self.plan, counts):
+            counts.rows_in += 1
+            if isinstance(result, Rejected):
+                counts.reasons[result.reason] = counts.reasons.get(result.reason, 0) + 1
+                lost.append((origin, result.reason, result.detail))
+                noted += [result.facts] if result.facts else []
+            else:
+                rows.append((origin, result))
         table = self._without_taken(self._documents(rows), rows, lost, counts)
         counts.rows_out, counts.bytes_out = table.num_rows, text_bytes(table)
         data = self.store.fresh(self.folder, "part", ".arrow")
@@ -182,43 +239,45 @@ class AcceptTask(Task):
             "part": {**vars(part), "overlays": []},
             "counts": vars(counts),
             "dropped": self._dropped(lost),
-            "report": dict(self.stage.report(pa.Table.from_batches([table]), noted)),
+            "noted": noted,
         }
 
-    def _of_round(
-        self, number: int, closed: Closed, origins: dict[tuple[int, int], str]
-    ) -> Iterator[tuple[str, Accepted | Rejected]]:
-        """What became of each request, or of each document of an answer that became several, by origin; ``origins`` gets
-        those of documents by their round and number."""
-        outcomes: Iterable[Outcome]
-        if closed.judged:
-            outcomes = _load_outcomes(self._receipt(closed.judged))
-        else:
-            outcomes = _outcomes(self.stage, self.ctx, closed.requests, closed.answers)
-        document = 0
-        for n, (request, outcome) in enumerate(zip(closed.requests, outcomes, strict=True)):
-            origin = f"{self.ctx.step}/{request.family}#{number}.{n}"
-            if isinstance(outcome, Rejected):
-                yield origin, outcome
-                continue
-            for i, one in enumerate(outcome):
-                told = origins[number, document] = f"{origin}.{i}" if len(outcome) > 1 else origin
-                place = closed.repeats.get(document)
-                yield told, one if place is None else self._repeats(origins.get(place))
-                document += 1
+    def _planned(self, plan: RoundsOfPlan, counts: Counts) -> Iterator[tuple[str, Accepted | Rejected]]:
+        for number, requests in enumerate(plan.between(self.start, self.stop), self.start):
+            answers = [Answer(**a) if a else None for a in self._committed(f"{self.files}{number:06d}.json")]
+            counts.bytes_in += _size(answers)
+            for n, outcome in enumerate(_outcomes(self.stage, self.ctx, requests, answers)):
+                yield from self._of_request(f"{requests[n].family}#{number}.{n}", outcome)
 
-    def _receipt(self, key: str) -> Mapping[str, Any]:
+    def _judged(self, counts: Counts) -> Iterator[tuple[str, Accepted | Rejected]]:
+        for key, repeats in zip(self.judged, self.repeats, strict=True):
+            receipt = self._committed(key)
+            counts.bytes_in += receipt["bytes"]
+            document = 0
+            for place, outcome in zip(receipt["places"], _load_outcomes(receipt), strict=True):
+                for origin, result in self._of_request(place, outcome):
+                    stays = isinstance(result, Rejected) or document not in repeats
+                    yield origin, result if stays else self._repeats(repeats[document])
+                    document += not isinstance(result, Rejected)
+
+    def _of_request(self, place: str, outcome: Outcome) -> Iterator[tuple[str, Accepted | Rejected]]:
+        """What became of a request, or each document of an answer that became several, by origin."""
+        results: Sequence[Accepted | Rejected] = [outcome] if isinstance(outcome, Rejected) else outcome
+        for i, result in enumerate(results):
+            yield f"{self.ctx.step}/{place}" + (f".{i}" if len(results) > 1 else ""), result
+
+    def _committed(self, key: str) -> Any:
         value = self.store.read_json(key)
         if value is None:
             place = self.store.name(key)
             raise DamagedError("a committed file is missing", place=place, cure="run again to make it anew")
-        return dict(value)
+        return value
 
-    def _repeats(self, origin: str | None) -> Rejected:
-        """Why a document that repeats another goes, in the form in which all duplicates are told."""
-        if origin is None:
+    def _repeats(self, place: str) -> Rejected:
+        """Why a document that repeats the one at a place goes, in the form in which all duplicates are told."""
+        if not place:
             return Rejected(DUPLICATE, "the step has it already")
-        (kept,) = self._ids(pa.array([origin])).to_pylist()
+        (kept,) = self._ids(pa.array([f"{self.ctx.step}/{place}"])).to_pylist()
         return Rejected(DUPLICATE, orjson.dumps({"kept": kept.hex()}).decode())
 
     def _without_taken(
@@ -288,6 +347,33 @@ class AcceptTask(Task):
         with new_table(self.store, key, schema.DROPPED) as out:
             out.write(one_batch(pa.Table.from_arrays(columns, schema=schema.DROPPED)))
         return key
+
+
+@dataclass(frozen=True)
+class ReportTask(Task):
+    """What a generator says of all documents it made, ``parts``, and of what was noted of other answers."""
+
+    stage: Generator
+    ctx: Context
+    parts: tuple[Part, ...]
+    noted: list[Mapping[str, Any]]
+
+    @property
+    def point(self) -> str:
+        """Prefix of its crash points."""
+        return "train"
+
+    def work(self) -> dict[str, Any]:
+        """The report."""
+        whole = common_schema(self.store, self.parts)
+        batches = [_without_text(batch.rows) for batch in batches_of(self.store, self.parts)]
+        empty = _without_text(pa.RecordBatch.from_pylist([], schema=whole))
+        return dict(self.stage.report(pa.Table.from_batches(batches or [empty]), self.noted))
+
+
+def _without_text(rows: pa.RecordBatch) -> pa.RecordBatch:
+    chars = pc.cast(pc.utf8_length(rows.column("text")), pa.int64())
+    return rows.set_column(rows.schema.names.index("text"), "chars", chars)
 
 
 def taken_down(store: Store, receipt: Mapping[str, Any], removals: Removals | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ of: later runs read it there and ask nobody, whatever became of the journal. Whe
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from curate.fingerprint import fingerprint
 from curate.llm.ask import Asker, Progress, Round
 from curate.llm.model import Model
-from curate.llm.request import Answer, Request
+from curate.llm.request import Answer
 from curate.recipe.plan import Plan, PlannedStep
 from curate.recipe.recipe import Recipe
 from curate.run import accept
@@ -25,13 +26,15 @@ from curate.stages.base import NO_ANSWER, Context, Generator, Stage
 from curate.stages.conductor import Asked, Conductor
 from curate.stages.written import Written
 from curate.store.files import crash_point
-from curate.store.records import Counts, Part, StepRecord, rounds_of
+from curate.store.records import Counts, Part, StepRecord, rounds_of, total
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
 
 _NOTE_SECONDS = 10.0
 """How often a download says how far it is."""
+_PART_BYTES = 64 << 20
+"""Characters of answers that a part of documents is made of."""
 _MOST_UNDER_WAY = 10_000
 """Requests that wait in memory to be sent: who sends more at once does not exist."""
 
@@ -53,73 +56,82 @@ def limits(stage: Stage, plan: Plan) -> Any:
 class _Rounds(Protocol):
     """What says which round comes next, and what is told of all in the end."""
 
-    def next(self) -> Asked | None: ...
+    def next(self) -> Asked | None:
+        """The next round, if one can be told by now."""
 
-    def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None: ...
+    def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
+        """A round has its answers."""
 
-    def end(self) -> list[accept.Closed]: ...
+    def end(self) -> None:
+        """There will be no more."""
 
-    def report(self) -> dict[str, Any]: ...
+    def accepting(self, start: int, stop: int) -> dict[str, Any]:
+        """What an AcceptTask needs to know about rounds from one number up to another."""
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
 
 
 class _Planned:
     """The rounds of the plan, one after the other."""
 
-    def __init__(self, stage: Generator, plan: list[list[Request]]) -> None:
-        self._model, self._plan = stage.model, plan
-        self._next = 0
-        self._closed: list[accept.Closed] = []
+    def __init__(self, stage: Generator, plan: accept.RoundsOfPlan) -> None:
+        self._model, self._plan, self._rounds = stage.model, plan, iter(plan)
 
     def next(self) -> Asked | None:
-        if self._next == len(self._plan):
-            return None
-        requests = tuple(self._plan[self._next])
-        self._next += 1
-        return Asked(self._model, requests, requests)
+        requests = tuple(next(self._rounds, ()))
+        return Asked(self._model, requests, requests) if requests else None
 
     def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
-        self._closed.append(accept.Closed(asked.requests, answers))
+        pass
 
-    def end(self) -> list[accept.Closed]:
-        return self._closed
+    def end(self) -> None:
+        pass
+
+    def accepting(self, start: int, stop: int) -> dict[str, Any]:
+        return {"plan": self._plan}
 
     def report(self) -> dict[str, Any]:
-        return {"rounds": {"planned": len(self._plan), "closed": len(self._closed)}}
+        return {}
 
 
 class _Conducted:
     """Rounds that depend on what became of those before: each is judged as it closes."""
 
     def __init__(
-        self, engine: Engine, folder: str, key: str, stage: Written, ctx: Context, plan: list[list[Request]]
+        self, engine: Engine, folder: str, key: str, stage: Written, ctx: Context, plan: accept.RoundsOfPlan
     ) -> None:
         self._engine, self._folder, self._key, self._stage, self._ctx = engine, folder, key, stage, ctx
-        self._planned = len(plan)
         self._conductor = Conductor(stage, plan, ctx)
-        self._closed: list[accept.Closed] = []
+        self._judged: list[str] = []
 
     def next(self) -> Asked | None:
         return self._conductor.next()
 
     def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
-        what = fingerprint(
-            self._key, number, [asdict(r) for r in asked.requests], [asdict(a) if a else None for a in answers]
+        what = fingerprint(self._key, number, [asdict(r) for r in asked.requests], _plain(answers))
+        task = accept.JudgeTask(
+            self._engine.store, self._folder, what, self._stage, self._ctx, number, asked.requests, answers
         )
-        task = accept.JudgeTask(self._engine.store, self._folder, what, self._stage, self._ctx, asked.requests, answers)
         for _, receipt in self._engine.runner.run([task]):
             self._conductor.judged(accept.load_judged(receipt))
-        self._closed.append(accept.Closed(asked.requests, answers, task.receipt))
+        self._judged.append(task.receipt)
 
-    def end(self) -> list[accept.Closed]:
+    def end(self) -> None:
         self._conductor.end()
-        return [
-            dataclasses.replace(closed, repeats=repeats)
-            for closed, repeats in zip(self._closed, self._conductor.repeats, strict=True)
-        ]
+
+    def accepting(self, start: int, stop: int) -> dict[str, Any]:
+        return {
+            "judged": tuple(self._judged[start:stop]),
+            "repeats": tuple(self._conductor.repeats[start:stop]),
+        }
 
     def report(self) -> dict[str, Any]:
-        rounds = {"planned": self._planned, "closed": len(self._closed)}
-        return {"rounds": rounds, "families": self._conductor.report()}
+        return {"families": self._conductor.report()}
+
+
+def _plain(answers: list[Answer | None]) -> list[dict[str, Any] | None]:
+    return [asdict(answer) if answer else None for answer in answers]
 
 
 def run_generator(
@@ -128,59 +140,98 @@ def run_generator(
     """Run a Generator step; returns its record."""
     ctx = engine.context(step)
     key = fingerprint(identity_, [p.key for p in parts])
-    read = tuple(parts)
-    chosen = accept.RequestsTask(engine.store, folder, key, stage, ctx, read)
-    plan = accept.load_requests(engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
+    chosen = accept.RequestsTask(engine.store, folder, key, stage, ctx, tuple(parts))
+    plan = accept.RoundsOfPlan(engine.store, **engine.tasks((step.id,), "choosing what to ask", [chosen])[key])
     rounds: _Rounds = (
         _Conducted(engine, folder, key, stage, ctx, plan) if isinstance(stage, Written) else _Planned(stage, plan)
     )
-    asking = _Asking(engine, step.id, stage, rounds_of(step.id, identity_, parts), rounds, sum(len(r) for r in plan))
-    answers = asking.run()
-    digest = fingerprint([[asdict(a) if a else None for a in round_] for round_ in answers])
-    made = fingerprint(identity_, digest)
-    task = accept.AcceptTask(engine.store, folder, made, stage, ctx, read, rounds.end())
-    receipt = engine.tasks((step.id,), "accepting answers", [task])[task.key]
-    if taken := accept.taken_down(engine.store, receipt, engine.plan.removals):
-        made = fingerprint(made, sorted(taken))
-        task = dataclasses.replace(task, key=made, taken=taken)
-        receipt = engine.tasks((step.id,), "accepting answers", [task])[task.key]
-    record = StepRecord(step.id, stage.name, identity_, made, Counts.load(receipt["counts"]))
-    record.parts = [Part.load(receipt["part"])]
-    record.dropped = [receipt["dropped"]] if receipt["dropped"] else []
-    flat = [a for round_ in answers for a in round_ if a is not None]
+    files = rounds_of(step.id, identity_, parts)
+    asking = _Asking(engine, step.id, stage, files, rounds, plan.requests)
+    asking.run()
+    rounds.end()
+    made = fingerprint(identity_, asking.digests)
+    tasks = [
+        accept.AcceptTask(
+            engine.store, folder, fingerprint(made, a), stage, ctx, tuple(parts), files, a, b, **rounds.accepting(a, b)
+        )
+        for a, b in itertools.pairwise(asking.cuts())
+    ]
+    receipts, made = _accepted(engine, step.id, tasks, made)
+    counts = total(Counts.load(receipt["counts"]) for receipt in receipts)
+    record = StepRecord(step.id, stage.name, identity_, made, counts)
+    record.parts = [Part.load(receipt["part"]) for receipt in receipts]
+    record.dropped = [receipt["dropped"] for receipt in receipts if receipt["dropped"]]
+    noted = [one for receipt in receipts for one in receipt["noted"]]
+    report = accept.ReportTask(
+        engine.store, folder, fingerprint(made, "report"), stage, ctx, tuple(record.parts), noted
+    )
     record.report = {
-        **receipt["report"],
+        **engine.tasks((step.id,), "telling of it", [report])[report.key],
         "model": engine.plan.recipe.models[stage.model].model,
+        "rounds": {"planned": plan.rounds, "closed": len(asking.digests)},
         **rounds.report(),
-        "prompt_tokens": sum(a.prompt_tokens for a in flat),
-        "completion_tokens": sum(a.completion_tokens for a in flat),
+        "prompt_tokens": asking.prompt_tokens,
+        "completion_tokens": asking.completion_tokens,
     }
     if asking.stopped:
         record.report["stopped"] = asking.stopped
-        told = record.report["rounds"]
         engine.reporter.note(
-            f"{step.id}: stopped by the {asking.stopped} after {told['closed']} of {told['planned']} rounds"
+            f"{step.id}: stopped by the {asking.stopped} after {len(asking.digests)} of {plan.rounds} rounds"
         )
     return record
 
 
+def _accepted(engine: Engine, step: str, tasks: list[accept.AcceptTask], made: str) -> tuple[list[dict[str, Any]], str]:
+    """Receipts, and the identity of what they are: without the documents that a removal list names."""
+    what = "accepting answers"
+    found = engine.tasks((step,), what, tasks)
+    receipts = [found[task.key] for task in tasks]
+    taken = [accept.taken_down(engine.store, receipt, engine.plan.removals) for receipt in receipts]
+    if any(taken):
+        made = fingerprint(made, sorted(one for some in taken for one in some))
+        tasks = [
+            dataclasses.replace(task, key=fingerprint(task.key, sorted(some)), taken=some) if some else task
+            for task, some in zip(tasks, taken, strict=True)
+        ]
+        found = engine.tasks((step,), what, tasks)
+        receipts = [found[task.key] for task in tasks]
+    return receipts, made
+
+
 class _Asking:
-    """The rounds of a step, closed one after the other: those that were published before, then those that are asked now."""
+    """The rounds of a step, closed one after the other: those that were published before, then those that are asked now.
+
+    Attributes:
+        digests: of the answers of each closed round.
+        prompt_tokens, completion_tokens: of all of them.
+        stopped: ``budget`` where the cap ended it.
+    """
 
     def __init__(self, engine: Engine, step: str, stage: Generator, files: str, rounds: _Rounds, planned: int) -> None:
         self._engine, self._step, self._stage = engine, step, stage
         self._files, self._rounds, self._planned = files, rounds, planned
         self._next: Asked | None = None
-        self._answers: list[list[Answer | None]] = []
-        self._published = 0
+        self._published = self._requests = 0
+        self._sizes: list[int] = []
+        self.digests: list[str] = []
+        self.prompt_tokens = self.completion_tokens = 0
         self.stopped = ""
 
-    def run(self) -> list[list[Answer | None]]:
-        """Answers by round."""
+    def run(self) -> None:
+        """Close all rounds that can be."""
         self._read_published()
         if self._next is not None:
             self._ask()
-        return self._answers
+
+    def cuts(self) -> list[int]:
+        """Numbers of the rounds with which parts begin, and of the one after the last; one part at least."""
+        cuts, size = [0], 0
+        for number, each in enumerate(self._sizes):
+            if size and size + each > _PART_BYTES:
+                cuts.append(number)
+                size = 0
+            size += each
+        return [*cuts, len(self._sizes)]
 
     def _read_published(self) -> None:
         """Go through the rounds that are closed already; ``_next`` is the first that is not."""
@@ -196,15 +247,18 @@ class _Asking:
 
     def _close(self, asked: Asked, answers: list[Answer | None]) -> None:
         self._rounds.closed(self._published, asked, answers)
-        self._answers.append(answers)
         self._published += 1
+        self._requests += len(answers)
+        self._sizes.append(sum(len(a.text) for a in answers if a is not None))
+        self.digests.append(fingerprint(_plain(answers)))
+        self.prompt_tokens += sum(a.prompt_tokens for a in answers if a is not None)
+        self.completion_tokens += sum(a.completion_tokens for a in answers if a is not None)
 
     def _ask(self) -> None:
         engine, recipe = self._engine, self._engine.plan.recipe
         models = {name: recipe.models[name] for name in self._stage.models()}
-        done = sum(len(r) for r in self._answers)
         names = ", ".join(model.model for model in models.values())
-        engine.reporter.step((self._step,), f"asking {names}", 0, self._planned, done)
+        engine.reporter.step((self._step,), f"asking {names}", 0, self._planned, self._requests)
         with JournalCopies(engine.store) as journal:
             if engine.store.remote:
                 engine.reporter.note(f"{self._step}: what is asked and answered is written to {journal.path}")
@@ -257,7 +311,7 @@ class _Asking:
     def _publish(self, answers: list[Answer | None]) -> list[Answer | None]:
         crash_point("round.before-publish")
         value: list[Mapping[str, Any] | None] = self._engine.store.put_if_absent(
-            self._place(self._published), [asdict(a) if a else None for a in answers]
+            self._place(self._published), _plain(answers)
         )
         crash_point("round.after-publish")
         return [Answer(**a) if a else None for a in value]

@@ -423,5 +423,8 @@ class Generator(Stage):
         raise NotImplementedError
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
-        """Plain values for the manifest about the accepted documents, and what was noted (``facts``) of other answers."""
+        """Plain values for the manifest about the accepted documents, and what was noted (``facts``) of other answers.
+
+        ``docs`` has ``chars`` (int64) in place of ``text``.
+        """
         return {}

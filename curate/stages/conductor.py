@@ -88,8 +88,8 @@ class Conductor:
         plan: all rounds that may be asked, each of one family.
 
     Attributes:
-        repeats: for each judged round, by the number of a document in it, the (round, number) of the one it nearly repeats;
-            (-1, -1) for one that the stage turned down for what it has already.
+        repeats: for each judged round, by the number of a document in it, the place (``family#round.number``) of the one it
+            nearly repeats; empty for one that the stage turns down for what it has already.
     """
 
     def __init__(self, stage: Written, plan: Iterable[Sequence[Request]], ctx: Context) -> None:
@@ -100,11 +100,11 @@ class Conductor:
         self._judged: deque[Judged] = deque()
         self._absorbed = 0
         self._families: dict[str, Family] = {}
-        self._places: dict[str, list[tuple[int, int]]] = {}
+        self._places: dict[str, list[str]] = {}
         self._credit: dict[str, float] = {}
         self._grown = stage.grown(ctx)
         self.told: dict[str, Told] = {}
-        self.repeats: list[dict[int, tuple[int, int]]] = []
+        self.repeats: list[dict[int, str]] = []
 
     # -- what comes next ---------------------------------------------------------------------------------------
 
@@ -193,17 +193,23 @@ class Conductor:
         self._asked[number] = Asked(round_.model, round_.requests[:1], (), round_.tries)
         return True
 
-    def _repeats(self, number: int, name: str, judged: Judged) -> dict[int, tuple[int, int]]:
+    def _repeats(self, number: int, name: str, judged: Judged) -> dict[int, str]:
         family = self._families.setdefault(name, Family())
         places = self._places.setdefault(name, [])
         earlier = family.add(judged.seen, len(judged.reasons))
-        places += [(number, i) for i in range(len(earlier))]
-        repeats = {i: places[one] for i, one in enumerate(earlier) if one >= 0} if self._stage.drop_duplicates else {}
+        for n, documents in enumerate(judged.accepted):
+            several = len(documents) > 1
+            places += [f"{number}.{n}.{i}" if several else f"{number}.{n}" for i in range(len(documents))]
+        repeats = (
+            {i: f"{name}#{places[one]}" for i, one in enumerate(earlier) if one >= 0}
+            if self._stage.drop_duplicates
+            else {}
+        )
         if self._grown is not None:
             documents = [one for some in judged.accepted for one in some]
             left = [i for i in range(len(documents)) if i not in repeats]
             stay, more = self._grown.add([documents[i] for i in left], len(judged.reasons))
-            repeats |= {i: (-1, -1) for i, stays in zip(left, stay, strict=True) if not stays}
+            repeats |= {i: "" for i, stays in zip(left, stay, strict=True) if not stays}
             for request in more:
                 self._wait(request.family, self._stage.model, 1, request, request)
         return repeats

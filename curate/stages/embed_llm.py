@@ -129,7 +129,7 @@ class EmbedLLM(Generator):
                 f"the endpoint gave vectors of {', '.join(map(str, lengths[:4]))} numbers",
                 cure="one step needs one model: remove the run's journal and rounds, or declare another model id",
             )
-        chars = np.asarray(pc.utf8_length(docs.column("text")), dtype=np.int64)
+        chars = np.asarray(docs.column("chars"), dtype=np.int64)
         return {
             "dimensions": lengths[0] if lengths else None,
             "documents": docs.num_rows,

@@ -25,14 +25,14 @@ Ints = npt.NDArray[np.int8]
 
 
 def report(docs: pa.Table, noted: Sequence[Mapping[str, Any]], *, compared: bool) -> dict[str, Any]:
-    """Plain values about accepted labels (``score``, ``label``, ``meta``, ``text``) and noted second looks."""
+    """Plain values about accepted labels (``score``, ``label``, ``meta``, ``chars``) and noted second looks."""
     scores = _column(docs, "score")
     metas = [json.loads(meta) for meta in docs.column("meta").to_pylist()] if "meta" in docs.column_names else []
     result: dict[str, Any] = {"scores": {str(s): int((scores == s).sum()) for s in range(SCALE + 1)}}
     if compared and docs.num_rows:
         result["label"] = _against(scores, _column(docs, "label"))
     if metas:
-        lengths = pc.utf8_length(docs.column("text")).to_numpy()
+        lengths = docs.column("chars").to_numpy()
         result["length"] = {"documents": len(scores), "spearman": evaluate.spearman(lengths, scores)}
         masked = [int(meta.get("masked", 0)) for meta in metas]
         result["masked"] = {"documents": sum(m > 0 for m in masked), "sentences": sum(masked)}

@@ -31,7 +31,13 @@ def step_with(families: dict) -> Step:
 
 def test_table_and_curves() -> None:
     """A line and a curve for each family, the one with the most answers first; why one was stopped."""
-    step = step_with({"collapsed|<b>": family(30, 40, 1), "healthy": family(10**9, 30, 2), "not asked": {"points": [], "stopped": ""}})
+    step = step_with(
+        {
+            "collapsed|<b>": family(30, 40, 1),
+            "healthy": family(10**9, 30, 2),
+            "not asked": {"points": [], "stopped": ""},
+        }
+    )
     assert [each.name for each in families_of(step)] == ["collapsed|<b>", "healthy"]
     head, first, second = family_table(families_of(step))
     assert dict(zip(head, first, strict=True))["answers"] == "480"

@@ -144,10 +144,10 @@ def test_a_family_that_repeats_itself_is_stopped():
 
 
 def test_repeats_name_the_first():
-    """By round and number of the document, across rounds and within one."""
+    """By its place, across rounds and within one."""
     texts = {"r0 n1 x0": "same", "r1 n0 x0": "same", "r1 n1 x0": "same"}
     conductor, _ = conduct(Writes(), plan(2, 2), texts=texts)
-    assert conductor.repeats == [{}, {0: (0, 1), 1: (0, 1)}]
+    assert conductor.repeats == [{}, dict.fromkeys((0, 1), "family 0#0.1")]
 
 
 def test_what_grows_is_asked():
@@ -169,7 +169,7 @@ def test_what_grows_is_asked():
         ["a x0 child 0 x0", "a x0 child 1 x0", f"{'b' * 40} x0 child 0 x0"],
         [f"{'b' * 40} x0 child 1 x0"],
     ]
-    assert conductor.repeats[0] == {1: (-1, -1)}
+    assert conductor.repeats[0] == {1: ""}
 
 
 def test_the_second_model_is_another():
