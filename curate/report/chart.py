@@ -22,7 +22,7 @@ _NAME: Final = 24
 _LEGEND: Final = 150
 """Room for the name of a line; four stand in a row."""
 COLOURS: Final = (
-    "#1f77b4", "#17a2a2", "#2ca02c", "#d62728", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22",
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#17a2a2", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22",
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def chart(
             f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{said}</text>',
         ]
     for tick in _ticks(low, high, log=log):
-        said = f"{tick:,.0f}" if log else f"{tick:.3g}"
+        said = f"{tick:,.0f}" if log or abs(tick) >= 100 else f"{tick:.3g}"
         parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{said}</text>')
     named = -math.inf
     for value, said in sorted(marks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -84,7 +85,8 @@ def family_curves(step: Step) -> str:
     if not found:
         return ""
     limits = Limits.model_validate(step.settings.get("limits") or {})
-    top = max([limits.max_compression, *(p["compression"] or 0 for each in found for p in each.points)]) * 1.1
+    ratios = [p["compression"] or 0.0 for each in found for p in each.points]
+    top = float(math.ceil(max([limits.max_compression, *ratios])))
     drawn = [
         _drawn(f"near duplicates of the last {WINDOW}", found, "recent", limits.max_duplicates),
         _drawn("unseen mass (Good-Turing)", found, "unseen", limits.min_unseen),

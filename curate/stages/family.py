@@ -229,10 +229,10 @@ def _verdict(point: Point, limits: Limits) -> tuple[float, str]:
     unseen, most = limits.min_unseen, limits.max_compression
     found = [
         (_weight(point.recent, limits.max_duplicates, 0.5),
-         f"near duplicates {point.recent or 0:.2f} of the last {WINDOW}, limit {limits.max_duplicates:g}"),
+         f"near duplicates {point.recent or 0:.2f} of the last {min(point.accepted, WINDOW)}, limit {limits.max_duplicates:g}"),
         (_weight(seen, 1 - unseen, 0.5), f"unseen mass {point.unseen or 0:.2f}, limit {unseen:g}"),
         (_weight(template, limits.max_template, 0.5),
-         f'"{point.opening}" begins {template or 0:.2f} of the last {WINDOW}, limit {limits.max_template:g}'),
+         f'"{point.opening}" begins {template or 0:.2f} of the last {min(point.distinct, WINDOW)}, limit {limits.max_template:g}'),
         (_weight(point.compression, most, 0.85), f"compression ratio {point.compression or 0:.2f}, limit {most:g}"),
     ]  # fmt: skip
     weight, why = min(found, key=lambda each: each[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import pyarrow as pa
-import zstandard
 
 from curate.text.arrow import buffers
 from curate.text.batch import Batch
@@ -50,6 +49,6 @@ def packed(texts: pa.Array, size: int) -> tuple[int, int]:
     offsets, data = buffers(texts)
     ends = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
     whole = b"".join(line for start, stop in ends for line in (data[start:stop].tobytes(), b"\n"))
-    tool = zstandard.ZstdCompressor(level=LEVEL)
+    tool = pa.Codec("zstd", compression_level=LEVEL)
     starts = range(0, len(whole) - size + 1, size)
-    return size * len(starts), sum(len(tool.compress(whole[at : at + size])) for at in starts)
+    return size * len(starts), sum(len(tool.compress(whole[at : at + size], asbytes=True)) for at in starts)

@@ -150,7 +150,7 @@ def test_a_stop_is_for_ever():
     family.add(keyed([1] * 150), 150)
     weight, why = family.verdict(Limits())
     assert weight == 0
-    assert why == "near duplicates 0.99 of the last 200, limit 0.5"
+    assert why == "near duplicates 0.99 of the last 150, limit 0.5"
     family.add(keyed(list(range(2, 3000))), 3000)
     assert family.verdict(Limits()) == (0, why)
     assert family.verdict(Limits(least=2000)) == (1.0, "")
@@ -225,7 +225,7 @@ def test_templates_and_forms_stop_a_family():
             f"def {a}_{b}_{c}(items):\n    total = 0\n    for item in items:\n        if item % {c} == 0:\n            total += item\n"
             f"    return total\n\nassert {a}_{b}_{c}([{c}, 1, 2]) == {c}\nassert {a}_{b}_{c}([]) == 0\n" for a, b, c in made
         ])), 12)  # fmt: skip
-    assert opened.verdict(Limits()) == (0, '"in this section we will" begins 1.00 of the last 200, limit 0.5')
+    assert opened.verdict(Limits()) == (0, '"in this section we will" begins 1.00 of the last 104, limit 0.5')
     weight, why = formed.verdict(Limits())
     assert weight == 0
     assert why.startswith("compression ratio")
