@@ -113,22 +113,19 @@ class Cascade:
 
 def cascades(run: RunFolder, lines: list[Line]) -> list[Cascade]:
     """One for each step that asked a second model."""
+    declared = run.manifest.get("models", {})
     found = []
     for step in run.steps.values():
-        names = [
-            run.manifest.get("models", {}).get(step.settings.get(key), {}).get("model") for key in ("model", "then")
-        ]
-        own = [line.answers for line in lines if line.step == step.id]
-        many, dollars = zip(
-            *([sum(one.get(name, (0, 0.0))[i] for one in own) for name in names] for i in (0, 1)), strict=True
-        )
-        if names[1] is None or not many[1]:
+        if not step.settings.get("then"):
             continue
-        told = step.record.report.get("families", {}).values()
-        began = sum(one["asked"] - one["again"] - one["then"] for one in told)
-        found.append(
-            Cascade(step.id, names[0], names[1], (many[0], many[1]), sum(dollars), dollars[1] / many[1] * began)
-        )
+        first, then = (declared[step.settings[setting]]["model"] for setting in ("model", "then"))
+        own = [line.answers for line in lines if line.step == step.id]
+        many = [sum(one[name][0] for one in own if name in one) for name in (first, then)]
+        cost = [sum(one[name][1] for one in own if name in one) for name in (first, then)]
+        if many[1]:
+            told = step.record.report["families"].values()
+            began = sum(one["asked"] - one["again"] - one["then"] for one in told)
+            found.append(Cascade(step.id, first, then, (many[0], many[1]), sum(cost), cost[1] / many[1] * began))
     return found
 
 

@@ -173,6 +173,11 @@ def run_generator(
         "prompt_tokens": asking.prompt_tokens,
         "completion_tokens": asking.completion_tokens,
     }
+    for name, told in record.report.get("families", {}).items():
+        if told["skipped"]:
+            engine.reporter.note(
+                f"{step.id}: {name} repeats itself ({told['stopped']}): {told['skipped']:,} requests of it were not sent"
+            )
     if asking.stopped:
         record.report["stopped"] = asking.stopped
         engine.reporter.note(
