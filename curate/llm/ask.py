@@ -39,6 +39,7 @@ class Progress:
         prompt_tokens, completion_tokens, dollars: charged to the whole run so far, reserves included.
         tokens_per_second: completion tokens of this asker over its time.
         note: what happens before anything is sent (a download with its MB), else empty.
+        notes: what a user should know and what is no error, each said once: an endpoint that is left out.
     """
 
     total: int = 0
@@ -53,6 +54,7 @@ class Progress:
     dollars: float = 0.0
     tokens_per_second: float = 0.0
     note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Asker:
@@ -97,6 +99,7 @@ class Asker:
         self._tell, self._local_log, self._leave = progress, local_log, leave
         self.accounts: dict[str, Any] = {}
         self._note, self._shown = "", 0.0
+        self._notes: deque[str] = deque()
         self._put = self._taken = self._requests = 0
         # Of the two threads: everything below is changed with this held.
         self._changed = threading.Condition()
@@ -193,7 +196,8 @@ class Asker:
         if self._tell is None or sender is None or (not last and now - self._shown < _PROGRESS_SECONDS):
             return
         self._shown = now
-        limiters = [lane.limiter for lane in sender.lanes.values() if lane.limiter is not None]
+        notes = tuple(self._notes.popleft() for _ in range(len(self._notes)))
+        limiters = [endpoint.limiter for lane in sender.lanes.values() for endpoint in lane.endpoints or ()]
         spent, rounds = sender.spent, sender.rounds
         self._tell(
             Progress(
@@ -209,6 +213,7 @@ class Asker:
                 dollars=spent.dollars,
                 tokens_per_second=sender.completion_tokens / max(1e-3, now - (sender.first_sent or now)),
                 note="" if sender.first_sent else self._note,
+                notes=notes,
             )
         )
 
@@ -241,7 +246,7 @@ class Asker:
         with Journal(self._journal) as book:
             rounds = Rounds(self._models, book, self._published)
             lanes = {
-                name: Lane(name, model, log=self._local_log, download=self._downloaded)
+                name: Lane(name, model, log=self._local_log, download=self._downloaded, note=self._notes.append)
                 for name, model in self._models.items()
             }
             sender = Sender(

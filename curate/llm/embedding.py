@@ -41,7 +41,7 @@ def vector_of(data: object) -> Vector | Failure:
     if not isinstance(data, list) or len(data) != 1:
         count = len(data) if isinstance(data, list) else "no"
         return Failure(BAD_VECTOR, f"{count} vectors for one text")
-    value: Any = getattr(data[0], "embedding", None)
+    value: Any = data[0].get("embedding") if isinstance(data[0], dict) else None
     try:
         with np.errstate(over="ignore"):
             vector = decode(value) if isinstance(value, str) else _numbers(value)

@@ -10,20 +10,23 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from curate.errors import EndpointError
+from curate.llm.endpoint import Endpoint
 from curate.llm.limiter import PAUSE_CAP, Limiter, limiter_of
 from curate.llm.local import SLOTS, KeptServer, LocalServer
 from curate.llm.model import Model
-from curate.llm.outcome import BAD_VECTOR, ENDPOINT, THROTTLES, Failure, Reply
-from curate.llm.request import Request
+from curate.llm.outcome import BAD_VECTOR, ENDPOINT, THROTTLES, Failure
 from curate.llm.rounds import Job
 
-__all__ = ["Lane", "Transport"]
+__all__ = ["Lane"]
 
 _THROTTLED_TRIES: Final = 20
 """429s and 503s that one request may meet before it counts as failed: they say *later*, not *no*."""
+
+_SILENT: Final = 3
+"""Attempts that may find nobody before an endpoint counts as one that can't be reached."""
 
 _BACKOFF: Final = 0.25
 _BACKOFF_CAP: Final = 30.0
@@ -35,13 +38,6 @@ _CURES: Final = {
 }
 
 
-class Transport(Protocol):
-    """What carries one attempt to a model: HTTP today, a batch of them another day."""
-
-    async def send(self, request: Request, max_tokens: int, key: str) -> Reply | Failure:
-        """One attempt, and what came of it; raises nothing that an endpoint can cause."""
-
-
 class Lane:
     """State of asking one model.
 
@@ -50,21 +46,33 @@ class Lane:
         in_flight: attempts noted as sent whose outcome is not noted.
         failed_in_a_row: requests given up since the last usable answer.
         replies: answers that came.
+        endpoints: where it is asked; None until something must be sent.
         place: where it is, for messages.
+
+    Args:
+        note: told in words what a user should know and what is no error.
     """
 
-    def __init__(self, name: str, model: Model, *, log: Path, download: Callable[[int, int, str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        *,
+        log: Path,
+        download: Callable[[int, int, str], None],
+        note: Callable[[str], None],
+    ) -> None:
         self.name, self.model = name, model
         self.fresh: deque[Job] = deque()
         self._retries: list[tuple[float, tuple[int, int], Job]] = []  # by the time at which they are ready
         self._ready: list[tuple[tuple[int, int], Job]] = []  # by their place in the order
         self.in_flight = self.failed_in_a_row = self.replies = 0
-        self.place = model.base_url or ""
-        self.transport: Transport | None = None
-        self.limiter: Limiter | None = None
-        self._log, self._download = log, download
-        self._heard = False
+        self.endpoints: list[Endpoint] | None = None
+        self.place = ", ".join(model.endpoints)
+        self._log, self._download, self._note = log, download, note
+        self._over = False
         self._opening: asyncio.Task[None] | None = None
+        self._told = False
         self._stack = AsyncExitStack()
 
     # -- order ---------------------------------------------------------------------------------------------------
@@ -101,11 +109,10 @@ class Lane:
     def wait(self, now: float) -> float:
         """Seconds until something may leave that may not leave now, if nothing comes back before; infinite if nothing
         will."""
-        if self.limiter is not None and (pause := self.limiter.pause(now)):
-            return pause
-        if self.limiter is not None and not self.limiter.room(now):
+        if self.endpoints is None or not (self.fresh or self._ready or self._retries):
             return math.inf
-        return self._retries[0][0] - now if self._retries else math.inf
+        room = min(endpoint.wait(now) for endpoint in self.endpoints)
+        return room if self.fresh or self._ready else max(room, self._retries[0][0] - now)
 
     # -- reaching the model --------------------------------------------------------------------------------------
 
@@ -119,22 +126,36 @@ class Lane:
     async def _open(self, *, embeddings: bool) -> None:
         from curate.llm.client import Client  # openai takes a second to import: only who sends pays for it
 
-        model = self.model
-        if model.base_url is not None:
-            base_url, limiter = model.base_url, limiter_of(model.base_url, model.model, model.concurrency)
-        else:
+        model, found = self.model, []
+        for url in model.endpoints:
+            paces = (model.requests_per_minute, model.tokens_per_minute)
+            found.append((url, limiter_of(url, model.model, model.concurrency, *paces)))
+        if not found:
             server = LocalServer(model, log=self._log, progress=self._download, embeddings=embeddings)
-            base_url = await self._stack.enter_async_context(KeptServer(server))
+            url = await self._stack.enter_async_context(KeptServer(server))
             # More than its slots would only wait inside it, with their time-outs running.
-            limiter = Limiter(min(model.concurrency, SLOTS))
-        self.place = base_url
-        self.transport = await self._stack.enter_async_context(Client(model, base_url))
-        self.limiter = limiter
+            found.append((url, Limiter(min(model.concurrency, SLOTS))))
+            self.place = url
+        self.endpoints = [
+            Endpoint(url, limiter, await self._stack.enter_async_context(Client(model, url))) for url, limiter in found
+        ]
 
     def check(self) -> None:
-        """Raise what opening the way raised."""
-        if self._opening is not None and self._opening.done() and not self._opening.cancelled():
+        """Raise what opening the way raised, once."""
+        if self._opening is not None and self._opening.done() and self.endpoints is None and not self._told:
+            self._told = True
             self._opening.result()
+
+    def free(self, now: float, job: Job) -> Endpoint | None:
+        """The endpoint with the most room; for what failed at one, rather another."""
+        best: Endpoint | None = None
+        most = (False, 0)
+        for endpoint in self.endpoints or ():
+            if room := endpoint.room(now):
+                rank = (endpoint is not job.endpoint, room)
+                if best is None or rank > most:
+                    best, most = endpoint, rank
+        return best
 
     async def close(self) -> None:
         """Give everything up that was opened."""
@@ -145,49 +166,78 @@ class Lane:
 
     # -- patience ------------------------------------------------------------------------------------------------
 
-    def replied(self) -> None:
+    def replied(self, job: Job, completion_tokens: int) -> None:
         """A usable answer came."""
+        assert job.endpoint is not None
+        job.endpoint.replied()
         self.replies += 1
-        self._heard = True
         self.failed_in_a_row = 0
+        if completion_tokens > job.max_tokens and not self._over:
+            self._over = True
+            self._note(
+                f"{self.model.model} at {job.endpoint.url} counts {completion_tokens:,} tokens of an answer for which"
+                f" {job.max_tokens:,} were allowed: they are charged, and a cap may be passed by so much;"
+                " set `limit_field` or `reasoning_tokens` of the model"
+            )
 
     def decide(self, job: Job, failure: Failure) -> bool:
         """Whether the job is tried again (it waits here, then) or given up. Raises EndpointError when no request will do
-        better."""
+        better, and no other endpoint is there."""
+        endpoint, now = job.endpoint, time.monotonic()
+        assert endpoint is not None
         if failure.kind in ENDPOINT:
             cure = _CURES[failure.kind].format(key=self.model.key_env or "key_env", model=self.model.model)
-            raise EndpointError(f"the endpoint refuses: {failure.detail}", place=self.place, cure=cure)
+            error = EndpointError(f"the endpoint refuses: {failure.detail}", place=endpoint.url, cure=cure)
+            self._leave_out(endpoint, now, error, for_good=True)
+            self.again(job, now)
+            return True
         if failure.kind == "refused_request":
-            self._heard = True
+            endpoint.heard = True
             return False
+        others = self._others(endpoint, now)
         if failure.kind in THROTTLES:
             job.throttles += 1
             again = job.throttles < _THROTTLED_TRIES
             delay = 0.0  # the limiter's pause holds everybody
         else:
             job.tries += 1
+            endpoint.failures += 1
             # The same text gets the same vector again, at the same price.
             again = job.tries < self.model.attempts and failure.kind != BAD_VECTOR
             # Spread by the key: the same in every run, different for requests that failed together.
             spread = 0.5 + int(job.key[:4], 16) / 0x10000
             delay = min(_BACKOFF_CAP, _BACKOFF * 2.0 ** (job.tries - 1) * spread)
             delay = max(delay, min(failure.retry_after or 0.0, PAUSE_CAP))
-        self._heard = self._heard or failure.kind != "connect"
-        if not self._heard and job.tries >= min(3, self.model.attempts):
-            raise self._gone("can't be reached", failure)
+        endpoint.heard = endpoint.heard or failure.kind != "connect"
+        if others and endpoint.failures >= (_SILENT if failure.kind == "connect" else 2 * self.model.concurrency):
+            self._leave_out(endpoint, now, self._gone(endpoint, "gives no usable answers", failure), for_good=False)
+            delay = 0.0
+        elif not endpoint.heard and not self.replies and job.tries >= min(_SILENT, self.model.attempts):
+            raise self._gone(endpoint, "can't be reached", failure)
         if again:
-            self.again(job, time.monotonic() + delay)
+            self.again(job, now + (0.0 if others and failure.kind == "connect" else delay))
             return True
         self.failed_in_a_row += 1
         # Who was put off so often and heard nothing else would wait for hours at the next requests.
         put_off = failure.kind in THROTTLES and not self.replies
         if put_off or self.failed_in_a_row >= max(8, 2 * self.model.concurrency):
-            raise self._gone("gives no usable answers any more", failure)
+            raise self._gone(endpoint, "gives no usable answers any more", failure)
         return False
 
-    def _gone(self, what: str, failure: Failure) -> EndpointError:
+    def _others(self, endpoint: Endpoint, now: float) -> bool:
+        return any(other is not endpoint and now >= other.rests_until for other in self.endpoints or ())
+
+    def _leave_out(self, endpoint: Endpoint, now: float, error: EndpointError, *, for_good: bool) -> None:
+        """Go on with the others, and say so; raise the error when there are none."""
+        if not self._others(endpoint, now):
+            raise error
+        if now >= endpoint.rests_until:
+            endpoint.leave_out(now, for_good=for_good)
+            self._note(f"{endpoint.url} is left out{'' if for_good else ' for a while'}: {error.cause}")
+
+    def _gone(self, endpoint: Endpoint, what: str, failure: Failure) -> EndpointError:
         return EndpointError(
             f"the endpoint {what} ({failure.kind}: {failure.detail})",
-            place=self.place,
+            place=endpoint.url,
             cure="check base_url and the network, then run again: nothing received is bought twice",
         )

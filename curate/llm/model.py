@@ -19,6 +19,15 @@ LOCAL_MODEL: Final = "qwen2.5-coder-0.5b-instruct-q4_k_m"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def _url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("base_url must look like https://host/v1")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("base_url must not carry a key; put it into an environment variable and name it in key_env")
+    return url.rstrip("/")
+
+
 class Model(BaseModel):
     """A model and how to reach it.
 
@@ -29,8 +38,10 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(LOCAL_MODEL, min_length=1, description="declared id, sent as the request's `model`")
-    base_url: str | None = Field(
-        None, description="OpenAI-compatible endpoint with its /v1; null = the embedded server"
+    base_url: str | tuple[str, ...] | None = Field(
+        None,
+        description="OpenAI-compatible endpoint with its /v1, or a list of those that serve the same model; null = the"
+        " embedded server",
     )
     key_env: str | None = Field(
         None,
@@ -39,7 +50,19 @@ class Model(BaseModel):
     licence: str = Field("", description="terms of the model's outputs; the local Qwen's are Apache-2.0")
     prompt_price: float = Field(0.0, ge=0, description="US dollars per million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="US dollars per million completion tokens")
-    concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most")
+    concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most, at each endpoint")
+    requests_per_minute: float | None = Field(
+        None, gt=0, description="what each endpoint allows; null = learn it from its headers and refusals"
+    )
+    tokens_per_minute: float | None = Field(
+        None, gt=0, description="the same of tokens: a request counts its limit and a quarter of its bytes"
+    )
+    reasoning_tokens: int = Field(
+        0,
+        ge=0,
+        description="what the model may think before it answers, if that counts as output: added to each limit of an"
+        " answer, and to its reserve",
+    )
     timeout_seconds: float = Field(300.0, gt=0, description="limit of one attempt")
     attempts: int = Field(5, ge=1, description="tries of one request before it counts as failed")
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
@@ -63,17 +86,13 @@ class Model(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("base_url must look like https://host/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "base_url must not carry a key; put it into an environment variable and name it in key_env"
-            )
-        return url.rstrip("/")
+    def _urls(cls, urls: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(urls, tuple):
+            if not urls:
+                raise ValueError("base_url names no endpoint")
+            found = tuple(dict.fromkeys(_url(url) for url in urls))
+            return found if len(found) > 1 else found[0]
+        return None if urls is None else _url(urls)
 
     @field_validator("key_env")
     @classmethod
@@ -94,6 +113,11 @@ class Model(BaseModel):
         if self.base_url is None and self.model != LOCAL_MODEL and self.weights is None:
             raise ValueError(f"'{self.model}' needs a base_url, or weights for the embedded server")
         return self
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where it is served; empty: by the embedded server."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
 
     def dollars(self, prompt_tokens: int, completion_tokens: int) -> float:
         """What that many tokens cost, US dollars."""

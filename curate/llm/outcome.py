@@ -5,6 +5,7 @@ Failure kinds, and what the asker does:
 - ``rate_limited`` (429), ``unavailable`` (503): pause everybody, try again
 - ``connect``: the endpoint was never reached: try again; nothing was spent
 - ``timeout``, ``dropped``, ``bad_reply``: no usable reply, though it may have been made and billed: try again
+- ``no_content``: a reply whose content is null, with nothing that says why: the same
 - ``bad_vector``: a reply to a request for an embedding without one usable vector: final, and stays charged
 - ``server_error`` (other 5xx, 408, 409): try again
 - ``refused_request`` (400, 413, 422 and other 4xx): the request itself is wrong: its failure is final
@@ -13,8 +14,11 @@ Failure kinds, and what the asker does:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
+
+from curate.llm.pace import Quota
 
 __all__ = ["BAD_VECTOR", "ENDPOINT", "FREE", "THROTTLES", "Failure", "Reply"]
 
@@ -28,12 +32,13 @@ and stay charged at their reserve."""
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. Token counts are None when the server gave none."""
+    """An answer. Token counts are None when the server gave none; ``quotas``: what its headers say of the limits."""
 
     text: str
     finish_reason: str
     prompt_tokens: int | None
     completion_tokens: int | None
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,4 @@ class Failure:
     kind: str
     detail: str
     retry_after: float | None = None
+    quotas: Mapping[str, Quota] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from curate.llm.endpoint import Endpoint
 from curate.llm.journal import Journal, Reserve, Stored, request_key, reserve_of
 from curate.llm.model import Model
 from curate.llm.request import Answer, Request
@@ -71,11 +72,13 @@ class OpenRound:
         self.failures: dict[int, tuple[str, str]] = {}
         self.left = len(self.keys)
         self.tried = False
-        # Equal requests of one round are asked once, with the largest limit that one of them has.
+        # Equal requests of one round are asked once, with the largest limit that one of them has. A limit is the server's:
+        # what the model may think counts.
         self.limits: dict[str, int] = {}
         self.places: dict[str, list[int]] = {}
         for index, (key, request) in enumerate(zip(self.keys, round_.requests, strict=True)):
-            self.limits[key] = max(self.limits.get(key, 0), request.max_tokens)
+            thought = model.reasoning_tokens if request.kind == "chat" else 0
+            self.limits[key] = max(self.limits.get(key, 0), request.max_tokens + thought)
             self.places.setdefault(key, []).append(index)
 
     @property
@@ -123,6 +126,7 @@ class Job:
         rounds: those that wait for it.
         later: rounds that ask the same with a larger limit: for them it may have to be asked again.
         outcome: the answer, or (kind, detail) of the failure.
+        endpoint: where it was sent last.
     """
 
     position: tuple[int, int]
@@ -139,6 +143,7 @@ class Job:
     ready_at: float = 0.0
     sent_at: float = 0.0
     attempt: int = 0
+    endpoint: Endpoint | None = None
 
 
 class Rounds:

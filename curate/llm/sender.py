@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from curate.errors import EndpointError
+from curate.llm.endpoint import Endpoint
 from curate.llm.journal import Journal, Reserve, Stored, Totals
 from curate.llm.lane import Lane
 from curate.llm.model import Budget
@@ -156,9 +157,8 @@ class Sender:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         late = [job for _, job in self._outcomes]
         for job in [*self._tasks.values(), *late, *self._saving.sent, *self._turn.sent]:
-            limiter = self.lanes[job.model].limiter
-            if limiter is not None:
-                limiter.failed()
+            assert job.endpoint is not None
+            job.endpoint.limiter.failed()
         if self._sync is not None:
             await asyncio.gather(self._sync, return_exceptions=True)
         self._flusher.shutdown()
@@ -223,20 +223,21 @@ class Sender:
         now, wait = time.monotonic(), _LOOK_SECONDS
         refused: list[Job] = []
         for lane in self.lanes.values():
-            room = lane.limiter.room(now) if lane.limiter else 1
-            while room > 0:
+            while True:
                 job, again = lane.first(now)
                 if job is None:
+                    break
+                endpoint = lane.free(now, job)
+                if endpoint is None and lane.endpoints is not None:
                     break
                 if not self._fits(job, again=again):
                     refused.append(job)
                     break
-                if lane.limiter is None:
+                if endpoint is None:
                     lane.begin(job, self._wake.set)
                     break
                 lane.pop()
-                self._send(lane, job, now)
-                room -= 1
+                self._send(lane, endpoint, job, now)
             wait = min(wait, max(0.001, lane.wait(now)))
         if refused and not any(lane.in_flight for lane in self.lanes.values()):
             first = min(job.position for job in refused)
@@ -265,12 +266,11 @@ class Sender:
             spent.dollars + sum(job.reserve.dollars for job in jobs),
         )
 
-    def _send(self, lane: Lane, job: Job, now: float) -> None:
-        assert lane.limiter is not None
+    def _send(self, lane: Lane, endpoint: Endpoint, job: Job, now: float) -> None:
         job.attempt = self._book.send(job.key, job.request.family, lane.model.model, job.max_tokens, job.reserve)
-        job.sent_at = now
+        job.sent_at, job.endpoint = now, endpoint
         lane.in_flight += 1
-        lane.limiter.sent()
+        endpoint.limiter.sent(now, _tokens(job))
         self._turn.sent.append(job)
 
     # -- the journal -------------------------------------------------------------------------------------------------
@@ -301,10 +301,9 @@ class Sender:
             self._give(closed)
         now = time.monotonic()
         for job in turn.sent:
-            transport = self.lanes[job.model].transport
-            assert transport is not None
+            assert job.endpoint is not None
             self.first_sent = self.first_sent or now
-            task = asyncio.create_task(transport.send(job.request, job.max_tokens, job.key))
+            task = asyncio.create_task(job.endpoint.transport.send(job.request, job.max_tokens, job.key))
             self._tasks[task] = job
             task.add_done_callback(self._came)
 
@@ -337,29 +336,36 @@ class Sender:
         self._enqueue(self.rounds.settle(job, outcome))
 
     def _received(self, lane: Lane, job: Job, reply: Reply) -> None:
-        assert lane.limiter is not None
-        lane.limiter.answered()
+        assert job.endpoint is not None
+        job.endpoint.limiter.answered(_tokens(job))
+        job.endpoint.limiter.learn(job.sent_at, reply.quotas)
         counted = reply.prompt_tokens is not None and reply.completion_tokens is not None
-        # Upper bounds where the server does not count: a token is at least one byte.
-        prompt = reply.prompt_tokens if reply.prompt_tokens is not None else job.reserve.prompt_tokens
-        completion = reply.completion_tokens
-        if completion is None:
-            completion = min(job.max_tokens, len(reply.text.encode()))
+        # What the server does not count is charged at the reserve.
+        prompt = job.reserve.prompt_tokens if reply.prompt_tokens is None else reply.prompt_tokens
+        completion = job.reserve.completion_tokens if reply.completion_tokens is None else reply.completion_tokens
         cost = Reserve(prompt, completion, lane.model.dollars(prompt, completion))
         self._book.answer(job.attempt, reply.text, reply.finish_reason, cost, job.reserve, counted=counted)
         self.bought += 1
         self.completion_tokens += completion
         self.last_answer = time.monotonic()
-        lane.replied()
+        lane.replied(job, completion)
         counts = (prompt, completion, job.max_tokens)
         self._settled(job, Stored(reply.text, reply.finish_reason, *counts, cost.dollars))
 
     def _note_failure(self, lane: Lane, job: Job, failure: Failure) -> None:
-        assert lane.limiter is not None
+        assert job.endpoint is not None
         self._book.fail(job.attempt, failure.kind, failure.detail, job.reserve, free=failure.kind in FREE)
+        limiter, now = job.endpoint.limiter, time.monotonic()
+        limiter.learn(job.sent_at, failure.quotas)
         if failure.kind in THROTTLES:
-            lane.limiter.throttled(time.monotonic(), job.sent_at, failure.retry_after)
+            limiter.throttled(now, job.sent_at, failure.retry_after, busy=failure.kind == "unavailable")
         elif failure.kind == "refused_request":
-            lane.limiter.answered()
+            limiter.answered(_tokens(job))
         else:
-            lane.limiter.failed()
+            limiter.failed()
+
+
+def _tokens(job: Job) -> float:
+    """What a request is thought to count against a limit of tokens: its own limit, and four bytes a token of its text, as
+    OpenAI counts before it answers."""
+    return job.reserve.completion_tokens + job.reserve.prompt_tokens / 4

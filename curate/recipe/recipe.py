@@ -124,7 +124,7 @@ class Recipe:
         for name, model in sorted(self.models.items()):
             if name in asked and model.base_url is not None:
                 key = f" with the key in {model.key_env}" if model.key_env else ""
-                lines.append(f"asks {model.model} at {model.base_url}{key}")
+                lines.append(f"asks {model.model} at {', '.join(model.endpoints)}{key}")
         return lines
 
 

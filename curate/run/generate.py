@@ -354,6 +354,8 @@ def _progress(engine: Engine, step: str) -> Callable[[Progress], None]:
         if now.note and time.monotonic() - noted >= _NOTE_SECONDS:
             noted = time.monotonic()
             engine.reporter.note(f"{step}: {now.note}")
+        for said in now.notes:
+            engine.reporter.note(f"{step}: {said}")
         lost = {NO_ANSWER: now.failed - failed} if now.failed > failed else {}
         engine.reporter.advance(0, {step: Counts(rows_in=now.done - before, reasons=lost)})
         before, failed = now.done, now.failed

@@ -35,6 +35,7 @@ from tests.bench import running
 from tests.bench.contamination import decontaminate
 from tests.bench.diversity import diversity
 from tests.bench.inputs import inputs
+from tests.bench.llm import llm
 from tests.bench.measure import (
     ROOT,
     Row,
@@ -275,7 +276,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, compiling, peers, score, near, spans, diversity, decontaminate, encode, shuffle, engine, loader, sandbox, pipeline, train50k, inputs,
+        physical, rules, compiling, peers, score, near, spans, diversity, decontaminate, encode, shuffle, engine, loader, llm, sandbox, pipeline, train50k, inputs,
     )
 }  # fmt: skip
 

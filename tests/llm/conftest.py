@@ -62,7 +62,7 @@ def request_of() -> Callable[..., Request]:
 def ask_at(tmp_path: Path) -> Ask:
     """ask(rounds, base_url, budget={...}, progress=..., **model settings) with one journal per test."""
 
-    def call(rounds: Any, base_url: str | None, *, budget: Any = None, progress: Any = None, **settings: Any) -> Asked:
+    def call(rounds: Any, base_url: Any, *, budget: Any = None, progress: Any = None, **settings: Any) -> Asked:
         model = Model(**{"model": "teacher", "base_url": base_url, "timeout_seconds": 5.0, **settings})
         return ask(
             rounds,

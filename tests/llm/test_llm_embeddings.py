@@ -120,11 +120,7 @@ def test_what_is_no_vector_is_one_kind_of_failure(ask_at, vectors, says, wanted)
 )
 def test_strange_embeddings_are_no_vectors(value):
     """Of any type: a failure, never an exception."""
-
-    class Item:
-        embedding = value
-
-    outcome = vector_of([Item()])
+    outcome = vector_of([{"embedding": value}])
     assert isinstance(outcome, Failure)
     assert outcome.kind == "bad_vector"
     assert "\n" not in outcome.detail

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from curate.errors import EndpointError
+from curate.llm.journal import reserve_of
 from curate.llm.teacher import Call, Say, Teacher
 
 
@@ -198,7 +199,7 @@ def test_counts_that_no_server_can_mean_are_no_counts(ask_at, request_of):
             asked = ask_at([[request_of("a", draw)]], teacher.base_url)
         assert asked.rounds[0][0].text == "abc"
         assert asked.accounts["uncounted"] == draw + 1
-        assert asked.accounts["completion_tokens"] == 3 * (draw + 1)
+        assert asked.accounts["completion_tokens"] == 50 * (draw + 1)
 
 
 def test_an_endpoint_that_goes_away_stops_the_run_and_keeps_what_came(ask_at, request_of):
@@ -238,9 +239,82 @@ def test_the_proxy_of_the_environment_is_not_for_this_machine(ask_at, request_of
         assert all(ask_at([[request_of("a")]], teacher.base_url).rounds[0])
 
 
-def test_a_server_that_does_not_count_is_charged_an_upper_bound(ask_at, request_of):
-    """Without usage an answer is charged its reserve for the prompt and its bytes, or its limit, for the text."""
+def test_a_server_that_does_not_count_is_charged_the_reserve(ask_at, request_of):
+    """Without usage an answer is charged what was reserved for it, prompt and text."""
+    request = request_of("a")
     with Teacher(lambda _: Say("abc", usage=False)) as teacher:
-        accounts = ask_at([[request_of("a")]], teacher.base_url).accounts
-    assert (accounts["uncounted"], accounts["completion_tokens"]) == (1, 3)
-    assert accounts["prompt_tokens"] >= len("a")
+        accounts = ask_at([[request]], teacher.base_url).accounts
+    reserve = reserve_of(request, 50, (0.0, 0.0))
+    assert (accounts["uncounted"], accounts["completion_tokens"]) == (1, 50)
+    assert accounts["prompt_tokens"] == reserve.prompt_tokens
+
+
+def test_a_null_content_is_an_answer_only_where_the_reply_says_why(ask_at, request_of):
+    """finish_reason decides: cut while it still thought, or filtered, is an answer; anything else is a failure that is
+    tried again and stays charged."""
+
+    def reply(finish, *, content=None):
+        choice = {"message": {"content": content}, "finish_reason": finish}
+        usage = {"prompt_tokens": 1, "completion_tokens": 2}
+        return json.dumps({"object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+
+    for draw, finish in enumerate(("length", "content_filter", "stop", "tool_calls", None)):
+        script = lambda call, f=finish: Say(raw=reply(f) if call.nth == 0 else reply("stop", content="abc"))  # noqa: E731
+        with Teacher(script) as teacher:
+            asked = ask_at([[request_of("a", draw)]], teacher.base_url)
+        empty = finish in ("length", "content_filter")
+        (answer,) = asked.rounds[0]
+        assert (answer.text, answer.finish_reason) == (("", finish) if empty else ("abc", "stop"))
+    assert asked.accounts["errors"] == {"no_content": 3}
+    assert asked.accounts["completion_tokens"] == 5 * 2 + 3 * 50
+
+
+def test_more_tokens_than_were_allowed_are_counted_and_said_once(ask_at, request_of):
+    """A server that does not count thoughts as output, or ignores the limit; with `reasoning_tokens` both are reserved."""
+    notes: list[str] = []
+    usage = {"prompt_tokens": 1, "completion_tokens": 75}
+    reply = {"choices": [{"message": {"content": "abc"}, "finish_reason": "stop"}], "usage": usage}
+    with Teacher(lambda _: Say(raw=json.dumps(reply).encode())) as teacher:
+        progress = lambda now: notes.extend(now.notes)  # noqa: E731
+        rounds = [[request_of("a"), request_of("b")]]
+        accounts = ask_at(rounds, teacher.base_url, progress=progress).accounts
+        assert accounts["completion_tokens"] == 150
+        assert len(notes) == 1 and "counts 75 tokens of an answer for which 50 were allowed" in notes[0]
+        more = ask_at([[request_of("c")]], teacher.base_url, progress=progress, reasoning_tokens=30,
+                      budget={"completion_tokens": 150 + 79})  # fmt: skip
+        assert more.stopped == "budget"
+        ask_at([[request_of("c")]], teacher.base_url, progress=progress, reasoning_tokens=30)
+        assert teacher.calls[-1].max_tokens == 80
+    assert len(notes) == 1
+
+
+def test_one_endpoint_of_several_that_refuses_or_dies_is_left_out(ask_at, request_of):
+    """All answers come from the other, which is said; the request that met it is not failed for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    notes: list[str] = []
+    progress = lambda now: notes.extend(now.notes)  # noqa: E731
+    with Teacher(echo) as good, Teacher(lambda _: Say("no such model", status=404)) as other:
+        for draw, (url, words) in enumerate(
+            ((nobody, "for a while: the endpoint gives no"), (other.base_url, "refuses"))
+        ):
+            rounds = [[request_of(f"r{i}", draw) for i in range(30)]]
+            asked = ask_at(rounds, [url, good.base_url], progress=progress, attempts=4)
+            assert [a.text for a in asked.rounds[0]] == [f"answer to r{i}" for i in range(30)]
+            assert len(notes) == draw + 1 and url in notes[draw] and words in notes[draw]
+        assert asked.failed == []
+        with pytest.raises(EndpointError, match="refuses"):
+            ask_at([[request_of("x")]], [other.base_url, other.base_url], attempts=4)
+
+
+def test_requests_go_to_the_endpoint_with_the_most_room(ask_at, request_of):
+    """A slow one gets fewer of them; a key knows nothing of where it was asked."""
+    quick, slow = Teacher(lambda _: Say("yes", latency=0.01)), Teacher(lambda _: Say("yes", latency=0.1))
+    rounds = [[request_of(f"r{i}") for i in range(100)]]
+    with quick, slow:
+        first = ask_at(rounds, [quick.base_url, slow.base_url])
+        counts = quick.received.total(), slow.received.total()
+        assert ask_at(rounds, quick.base_url).rounds == first.rounds
+        assert sum(counts) == quick.received.total() + slow.received.total() == 100
+    assert counts[0] > 2 * counts[1] > 0
