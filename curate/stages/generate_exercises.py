@@ -13,6 +13,7 @@ from pydantic import Field
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
+from curate.sandbox.exercise import Verdict
 from curate.stages import answers
 from curate.stages.base import Accepted, Context, Rejected
 from curate.stages.material import read_material
@@ -21,11 +22,14 @@ from curate.stages.prompts import Prompt
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.topics import Exercise, Topics, draws, load_topics
+from curate.stages.verify_execute import VerifyExecute
 from curate.stages.written import Written
 from curate.text.batch import Batch
 
 GIVES: Final = ("name", "topic", "task", "words", "audience")
 _SCREENED_AT_ONCE: Final = 256
+VERDICTS: Final = VerifyExecute.reasons
+"""Why code that was run is turned down."""
 
 
 @register("generate.exercises")
@@ -37,8 +41,9 @@ class GenerateExercises(Prompted):
     topics, or composed of its verbs and nouns, thousands of them, about its concepts or the topics of a step of
     ``generate.topics`` in ``from``. Functions that a benchmark in ``against`` asks for are
     never asked for, and an answer that holds one of its items, by words or as code that does the same step by step, is
-    rejected. Text checks only: run the code with ``verify.execute``. An answer cut at ``max_tokens`` keeps its whole lines
-    if enough assertions are left.
+    rejected. With ``verify: true`` the code is run as ``verify.execute`` does, in the sandbox, and ``tries`` shows the model
+    what went wrong; without, these are text checks only: put ``verify.execute`` behind it. An answer cut at ``max_tokens``
+    keeps its whole lines if enough assertions are left.
     """
 
     revision: ClassVar[int] = 5
@@ -51,6 +56,7 @@ class GenerateExercises(Prompted):
         "no_docstring": "the function has no docstring",
         "too_few_asserts": "fewer than min_asserts assertions call the function",
         "contaminated": CONTAMINATED,
+        **{reason: why for reason, why in VERDICTS.items() if reason != "too_few_asserts"},
     }
     ledger: ClassVar[Mapping[str, str]] = {
         **Written.ledger,
@@ -61,6 +67,7 @@ class GenerateExercises(Prompted):
         "no_docstring": "wrong_format",
         "too_few_asserts": "wrong_format",
         "contaminated": "contaminated",
+        **{reason: "failed_execution" for reason in VERDICTS if reason != "too_few_asserts"},
     }
     may_read: ClassVar[bool] = True
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Prompted.asset_settings, "topics": "data"}
@@ -77,6 +84,11 @@ class GenerateExercises(Prompted):
     )
     words: int = Field(3, ge=0, description="at most so many of the exercise's words are forced")
     min_asserts: int = Field(2, ge=0, description="least number of assertions that call the function")
+    verify: bool = Field(False, description="run the code in the sandbox: what does not hold, or proves nothing, goes")
+
+    def concrete(self) -> GenerateExercises:
+        """Where code is run the running Python bears on what is accepted."""
+        return Verifying.model_validate(self.model_dump()) if self.verify else self
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -165,7 +177,19 @@ class GenerateExercises(Prompted):
             return Rejected(reason, answers.excerpt(code or blocks[0]))
         if item := self.held(code, ctx):
             return Rejected("contaminated", item)
-        return Accepted(code, self.record(request, answer, ["docstring", "asserts"], trimmed=rest is not None))
+        checks, proof = ["docstring", "asserts"], {}
+        if self.verify:
+            verdict = self._run(code)
+            if not verdict.passed:
+                return Rejected(verdict.reason, verdict.detail)
+            checks.append("executed")
+            proof = {"executed": {"asserts": verdict.asserts, "mutants": verdict.mutants, "killed": verdict.killed}}
+        return Accepted(code, self.record(request, answer, checks, trimmed=rest is not None, **proof))
+
+    def _run(self, code: str) -> Verdict:
+        """What ``verify.execute`` says with its own settings."""
+        gate = VerifyExecute(min_asserts=max(1, self.min_asserts))
+        return gate.verdict(code.encode()).held_to(gate.mutants_killed)
 
     def _join(self, blocks: list[str], name: str) -> str:
         """The block that defines the function, with what later blocks assert about it; empty if none defines it."""
@@ -197,6 +221,16 @@ class GenerateExercises(Prompted):
         topics, families = ([str(m.get(name, "")) for m in meta] for name in ("topic", "family"))
         found: dict[str, Any] = {"exercises": docs.num_rows, "by_topic": _counts(topics)}
         return {**found, "by_family": _counts(families)} if len(set(families)) > 1 else found
+
+
+class Verifying(GenerateExercises):
+    """The same, with code that is run."""
+
+    needs_python: ClassVar[bool] = True
+
+    def concrete(self) -> GenerateExercises:
+        """Itself."""
+        return self
 
 
 def _counts(names: Sequence[str]) -> dict[str, int]:

@@ -340,6 +340,23 @@ def test_a_cut_block_keeps_its_whole_lines():
     assert isinstance(exercise("```python\n" + CODE.rstrip()), Accepted)
 
 
+def test_code_is_run_where_that_is_wanted():
+    """What holds is kept with the proof; what does not goes with the line that failed, which the next try shows the model."""
+    kept = exercise(f"```python\n{CODE}```", verify=True, against=[])
+    assert kept.meta["checks"][-1] == "executed" and kept.meta["executed"]["asserts"] == 3
+    wrong = CODE.replace("== [2]", "== [3]")
+    gone = exercise(f"```python\n{wrong}```", verify=True, against=[])
+    assert gone.reason == "wrong" and "double([1]) == [3]" in gone.detail
+    stage = GenerateExercises(verify=True, tries=2, against=[]).concrete()
+    request = flat(asked(stage))[0]
+    again = stage.again(request, answer(wrong), gone, context("ex"))
+    assert again.messages[:-2] == request.messages
+    assert gone.detail in again.messages[-1]["content"]
+    record = stage.record(again, answer(CODE), [])
+    assert record["prompt"] == request.messages[-1]["content"] and record["corrections"] == 1
+    assert stage.needs_python and not GenerateExercises().concrete().needs_python
+
+
 @pytest.mark.parametrize(("text", "finish", "reason"), [
     ("I cannot help with that.", "stop", "refused"),
     (f"```python\n{CODE}```", "content_filter", "refused"),
