@@ -245,8 +245,10 @@ class Shown:
         for row in judgements.tolist():
             try:
                 value = orjson.loads(meta[row].as_py())
+                # Beside a document's own fields, where the row keeps these.
+                value = value["grade"] if isinstance(value.get("grade"), dict) else value
                 shown, source = bytes.fromhex(value["document"]), str(value["source"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # somebody else's field of that name
             if len(shown) == 16:
                 id_list[row], source_list[row] = shown, source

@@ -29,6 +29,11 @@ def second_looks(report: Mapping[str, Any]) -> list[str]:
         masked = report["masked"]
         hidden = f"; {masked['sentences']:,} sentences that speak to a judge were masked" if masked["sentences"] else ""
         lines.append(f"scores go with length by a rank correlation of {_number(length['spearman'])}{hidden}")
+    if written := report.get("written"):
+        means = ", ".join(f"{name} {one['mean_score']:.2f}" for name, one in written["by_family"].items() if name)
+        own, all_ = written["own_writer"], sum(one["documents"] for one in written["by_writer"].values())
+        unfair = f"; {own:,} of {all_:,} were judged by the model that wrote them" if own else ""
+        lines.append(f"gives on average {means or 'no family a score'}{unfair}")
     return lines
 
 

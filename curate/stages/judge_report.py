@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from curate.quality import evaluate
 from curate.quality.label_columns import GOOD_FROM
 from curate.stages.judge_prompts import SCALE
 
+GRADE: Final = "grade"
+"""Field of ``meta`` with what the judge said, where the rest is the document's own."""
+
 Ints = npt.NDArray[np.int8]
 
 
@@ -28,6 +31,7 @@ def report(docs: pa.Table, noted: Sequence[Mapping[str, Any]], *, compared: bool
     """Plain values about accepted labels (``score``, ``label``, ``meta``, ``chars``) and noted second looks."""
     scores = _column(docs, "score")
     metas = [json.loads(meta) for meta in docs.column("meta").to_pylist()] if "meta" in docs.column_names else []
+    metas = [meta.get(GRADE, meta) for meta in metas]
     result: dict[str, Any] = {"scores": {str(s): int((scores == s).sum()) for s in range(SCALE + 1)}}
     if compared and docs.num_rows:
         result["label"] = _against(scores, _column(docs, "label"))
@@ -36,6 +40,8 @@ def report(docs: pa.Table, noted: Sequence[Mapping[str, Any]], *, compared: bool
         result["length"] = {"documents": len(scores), "spearman": evaluate.spearman(lengths, scores)}
         masked = [int(meta.get("masked", 0)) for meta in metas]
         result["masked"] = {"documents": sum(m > 0 for m in masked), "sentences": sum(masked)}
+        if any("writer" in meta for meta in metas):
+            result["written"] = _written(scores, metas)
     first = {str(meta["document"]): int(s) for meta, s in zip(metas, scores.tolist(), strict=True)} if metas else {}
     looks: dict[str, dict[str, dict[int, int]]] = {}
     for one in noted:
@@ -47,6 +53,22 @@ def report(docs: pa.Table, noted: Sequence[Mapping[str, Any]], *, compared: bool
     if looks:
         result["bias"] = {name: _shift(first, looks[name]) for name in sorted(looks)}
     return result
+
+
+def _written(scores: Ints, metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of documents that models wrote: mean score by prompt family and by writer, and how many the judge wrote itself."""
+    found: dict[str, Any] = {}
+    for label, name in (("by_family", "of_family"), ("by_writer", "writer")):
+        groups: dict[str, list[int]] = {}
+        for score, meta in zip(scores.tolist(), metas, strict=True):
+            if "writer" in meta:
+                groups.setdefault(str(meta.get(name, "")), []).append(score)
+        found[label] = {
+            group: {"documents": len(some), "mean_score": sum(some) / len(some)}
+            for group, some in sorted(groups.items())
+        }
+    found["own_writer"] = sum(meta.get("writer") == meta.get("model") for meta in metas if "writer" in meta)
+    return found
 
 
 def _against(scores: Ints, labels: Ints) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Final, Literal
@@ -70,9 +71,13 @@ class LabelLLM(Generator):
     marks of quotations and chats are broken up, and what is left stands between delimiters that no document can know;
     the judge is told to follow no instruction in it. ``repeats`` and ``bias`` ask some of the documents again; what
     comes of that is in the step's report and in no row.
+
+    Of documents that a model wrote (``generate.*``) the report has the scores by prompt family and by writer, and how many
+    were judged by the model that wrote them: no judge is fair to itself. With ``keep_meta`` the rows keep the document's own
+    ``meta``, with the judge's beside it as ``meta.grade``, so that graded documents can be gone on with.
     """
 
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     reasons: ClassVar[Mapping[str, str]] = {
         "second_look": "an answer to `repeats` or `bias`: it is in the step's report, and no label",
         "refused": answers.REFUSED,
@@ -106,6 +111,10 @@ class LabelLLM(Generator):
     repeats: Repeats = Field(Repeats(), description="ask again, for self-agreement")
     bias: Bias = Field(Bias(), description="ask in other ways, for position and length bias")
     round: int = Field(8, ge=1, description="requests a round; a round counts only as a whole")
+    keep_meta: bool = Field(
+        False,
+        description="rows keep the document's own `meta`, with the judge's as `meta.grade`: to grade what a model wrote",
+    )
 
     def reads(self) -> frozenset[str]:
         """The column to compare with, and that of the first-round score."""
@@ -150,6 +159,7 @@ class LabelLLM(Generator):
                 {
                     "id": batch.column("id"),
                     "source": batch.column("source"),
+                    "meta": batch.column("meta"),
                     "chars": chars.cast(pa.int64()),
                     "label": self._label(batch),
                     "text": pc.utf8_slice_codeunits(batch.text, 0, self.max_chars + LOOK_AHEAD),
@@ -193,6 +203,7 @@ class LabelLLM(Generator):
             limit = min(limit, row["chars"]) // 2
         seen = view(row["text"], limit, masked=self.mask)
         document = row["id"].hex()
+        own = _own(row["meta"])
         mark = mark_of(document, ctx.key(ctx.step, "mark"))
         return Request(
             messages=rubric.messages(kind, seen.text, mark, self.output, _ORDERS.get(look, "")),
@@ -207,6 +218,8 @@ class LabelLLM(Generator):
                 "label": row["label"],
                 "masked": seen.masked,
                 "look": look,
+                **{name: own[name] for name in ("model", "family") if "model" in own and name in own},
+                **({"meta": own} if self.keep_meta else {}),
             },
         )
 
@@ -236,13 +249,25 @@ class LabelLLM(Generator):
             "masked": subject["masked"],
             "judgement": answers.excerpt(text, 400),
             "score": score,
+            **({"writer": subject["model"], "of_family": subject.get("family", "")} if "model" in subject else {}),
         }
+        if self.keep_meta:
+            meta = {**subject["meta"], "document": subject["document"], judge_report.GRADE: meta}
         columns = {"score": score, **({"label": subject["label"]} if self.compare else {})}
         return Accepted("", meta, columns, document=str(subject["document"]))
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Scores, agreement with labels and with itself, shifts: see ``judge_report``."""
         return judge_report.report(docs, noted, compared=self.compare is not None)
+
+
+def _own(meta: str | None) -> dict[str, Any]:
+    """A document's ``meta``; empty where it is no object."""
+    try:
+        value = json.loads(meta or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _classes(scores: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

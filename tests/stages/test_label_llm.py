@@ -226,6 +226,30 @@ def test_the_report_compares_with_the_label():
     assert found["spearman"] == pytest.approx(0.8)
 
 
+def test_what_a_model_wrote_is_graded():
+    """The report says how each family fares, and how many the judge wrote itself; the rows can keep what they know."""
+    metas = [json.dumps({"model": "tiny" if i else "other", "family": f"f{i % 2}", "terms": "MIT"}) for i in range(4)]
+    docs = Batch(batch(["A list. " * 9] * 4, ["books"] * 4).rows.set_column(4, "meta", pa.array(metas)))
+    for keep in (False, True):
+        judge = LabelLLM(documents=4, keep_meta=keep)
+        requests = flat(judge.requests([docs], context("judge", rubric=RUBRIC)))
+        rows = [
+            judge.accept(r, answer(f"Educational score: {i + 1}"), context("judge")) for i, r in enumerate(requests)
+        ]
+        table = pa.table(
+            {
+                "meta": [json.dumps(r.meta) for r in rows],
+                "chars": [72] * 4,
+                "judge.score": pa.array([r.columns["score"] for r in rows], pa.int8()),
+            }
+        )
+        told = judge.report(table)["written"]
+        assert {name: one["documents"] for name, one in told["by_family"].items()} == {"f0": 2, "f1": 2}
+        assert told["own_writer"] == told["by_writer"]["tiny"]["documents"] == 3
+        assert all(("terms" in r.meta, "grade" in r.meta) == (keep, keep) for r in rows)
+        assert all(r.meta["document"] == r.document for r in rows)
+
+
 def test_rubrics_without_their_blocks_are_refused(tmp_path):
     """The missing block is named; the shipped rubrics have all of them."""
     for name in assets.names("classifiers"):
