@@ -27,9 +27,11 @@ def plan(
     from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.run.foresight import foresee
+    from curate.run.terms import check_teachers
 
     loaded = load_recipe(find_recipe(recipe))
     made = make_plan(loaded, options(sample, limit))
+    check_teachers(made)
     states = foresee(made, store_of(store, loaded.name))
     if as_json:
         print(json.dumps([vars(s) for s in states], indent=1))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from curate import assets
 from curate.environment import withhold
@@ -19,6 +19,7 @@ from curate.stages import load_all
 from curate.stages.base import Filter, Generator, Global, Stage
 from curate.stages.plugins import Plugin, load_plugin, plugin_of
 from curate.stages.registry import stage_class
+from curate.stages.terms import USES
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED: Final = ("pieces", "signals", "steps")
@@ -68,12 +69,28 @@ class _Recipe(BaseModel):
     prices: list[str] = Field(default_factory=list)
     budget: Budget = Field(default_factory=Budget)
     takedown: list[str] = Field(default_factory=list)
+    use: str | None = None
+    allow_terms: list[str] = Field(default_factory=list)
     steps: list[dict[str, Any]] = Field(min_length=1)
 
-    @field_validator("takedown", "prices", mode="before")
+    @field_validator("takedown", "prices", "allow_terms", mode="before")
     @classmethod
     def _one_list(cls, given: Any) -> Any:
         return [given] if isinstance(given, str) else given
+
+    @field_validator("use")
+    @classmethod
+    def _one_of_uses(cls, use: str | None) -> str | None:
+        if use is not None and use not in USES:
+            raise ValueError(f"there are {', '.join(USES)}")
+        return use
+
+    @field_validator("allow_terms")
+    @classmethod
+    def _for_a_use(cls, allowed: list[str], info: ValidationInfo) -> list[str]:
+        if allowed and info.data.get("use") is None:
+            raise ValueError("without 'use:' no terms are refused; declare the use, or remove it")
+        return allowed
 
 
 class Step:
@@ -101,6 +118,8 @@ class Recipe:
         models, budget: what an LLM step may use; the models with the prices they are counted at.
         prices: of each model what it is counted at and where that is from, for people.
         takedown: paths of removal lists.
+        use: what the data is for, a key of stages.terms.USES; None: not declared, and no terms are refused.
+        allow_terms: terms that are let pass although they conflict with it.
         steps: in the order of the file.
     """
 
@@ -110,6 +129,7 @@ class Recipe:
         self.prices = {name: one.told for name, one in models.items()}
         self.budget, self.steps = head.budget, steps
         self.takedown = tuple(head.takedown)
+        self.use, self.allow_terms = head.use, tuple(head.allow_terms)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:

@@ -9,24 +9,20 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from curate.report.explain import json_object
 from curate.report.families import curves_of, families_of, family_section
 from curate.report.judge import second_looks
 from curate.report.kept import kept_by, label
 from curate.report.markdown import line as _line
 from curate.report.markdown import table as _table
+from curate.report.origins import UNSTATED, Origin, count_origins
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
 from curate.stages.base import Generator
 from curate.stages.source import Source
-from curate.stages.strata import string_fields
+from curate.stages.terms import USES, conflicts, demands
 from curate.stages.writer import Writer
 from curate.store.files import Store
 from curate.store.records import Counts
@@ -43,20 +39,6 @@ _SIZES: Final = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (1
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
 _MOST_SOURCES: Final = 200
 _MOST_STRATA: Final = 40
-UNSTATED: Final = "not stated"
-_STATED: Final = ("license", "licence", "lang", "language")
-"""Fields of ``meta``."""
-
-
-@dataclass
-class Origin:
-    """What the final rows of one source are: how many, of how many bytes, under which licences, made by a model or not."""
-
-    rows: int = 0
-    bytes: int = 0
-    generated: bool = False
-    licences: Counter[str] = field(default_factory=Counter)
-    languages: set[str] = field(default_factory=set)
 
 
 def write_card(store: Store) -> None:
@@ -77,6 +59,7 @@ def card(run: RunFolder) -> str:
         f"# {name}\n\n{_line(run.manifest.get('about', '')) or 'A dataset made with curate.'}",
         _contents(run, writers),
         _sources(origins),
+        _terms(run, origins),
         _models(run),
         _quality(run),
         _selected(run),
@@ -86,49 +69,6 @@ def card(run: RunFolder) -> str:
         _again(run),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
-
-
-def count_origins(run: RunFolder) -> dict[str, Origin]:
-    """The final rows by source; one pass over their ``source``, ``meta`` and ``text`` columns."""
-    found: dict[str, Origin] = {}
-    makers = run.makers()
-    parts = {part.key: part for step in run.ends() for part in step.record.parts}
-    for part in parts.values():
-        maker = makers.get(part.data)
-        generated = maker is not None and _writes(run.steps[maker])
-        for batch in run.visible(part, ["source", "meta", "text"]):
-            for row in _counted(batch).to_pylist():
-                origin = found.setdefault(row["source"], Origin())
-                origin.rows += row["size_count"]
-                origin.bytes += row["size_sum"] or 0
-                origin.generated |= generated
-                origin.licences[row["licence"]] += row["size_count"]
-                if row["language"] is not None:
-                    origin.languages.add(row["language"])
-    return found
-
-
-def _counted(batch: pa.RecordBatch) -> pa.Table:
-    """Rows and bytes of a batch by source, licence and language."""
-    metas = batch.column("meta")
-    fields = string_fields(metas, _STATED)
-    if fields is None:
-        objects = [json_object(meta) for meta in metas.to_pylist()]
-        said = [[o.get(name) for o in objects] for name in _STATED]
-        fields = [pa.array([v if isinstance(v, str) else None for v in values], pa.string()) for values in said]
-    american, british, short, long = (pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in fields)
-    columns = {
-        "source": batch.column("source"),
-        "licence": pc.fill_null(pc.coalesce(american, british), UNSTATED),
-        "language": pc.utf8_lower(pc.coalesce(short, long)),
-        "size": pc.binary_length(batch.column("text")),
-    }
-    return pa.table(columns).group_by(["source", "licence", "language"]).aggregate([("size", "sum"), ("size", "count")])
-
-
-def _writes(step: Step) -> bool:
-    """Whether the texts of a step are a model's own: one that is shown documents (a judge, an embedder) gives theirs."""
-    return step.stage is not None and issubclass(step.stage, Generator) and not step.stage.reads_documents
 
 
 # -- front matter --------------------------------------------------------------------------------------------
@@ -251,6 +191,30 @@ def _licences(origin: Origin) -> str:
     ordered = sorted(origin.licences.items(), key=lambda item: (-item[1], item[0]))
     shown = [_line(name, 80) + (f" {rows / origin.rows:.0%}" if len(ordered) > 1 else "") for name, rows in ordered[:6]]
     return ", ".join(shown) + (f", {len(ordered) - 6} more" if len(ordered) > 6 else "")
+
+
+def _terms(run: RunFolder, origins: dict[str, Origin]) -> str:
+    """Under which terms the rows stand, what those ask for, and how they go with the use that was declared."""
+    if not origins:
+        return ""
+    rows: Counter[str] = Counter()
+    for origin in origins.values():
+        rows.update(origin.licences)
+    use, allowed = run.manifest.get("use"), run.manifest.get("allow_terms", [])
+    table = []
+    for name, count in sorted(rows.items(), key=lambda item: (-item[1], item[0]))[:_MOST_SOURCES]:
+        terms = "" if name == UNSTATED else name
+        asked = conflicts(terms, use) if use in USES else frozenset()
+        passed = f"**{', '.join(sorted(asked))}**: let pass by allow_terms" if asked else ""
+        table.append([_line(name, 80), f"{count:,}", ", ".join(sorted(demands(terms))) or "nothing", passed])
+    head = ["terms", "documents", "they ask for", "against the use"]
+    if use in USES:
+        said = f"Declared use: `{use}` ({USES[use].about})."
+        said += f" Let pass aloud: {', '.join(_line(name, 80) for name in allowed)}." if allowed else ""
+    else:
+        said, head = "No use was declared: nothing was refused for its terms.", head[:-1]
+        table = [row[:-1] for row in table]
+    return "\n\n".join(["## Terms", said, _table(head, table, ("documents",))])
 
 
 def _models(run: RunFolder) -> str:

@@ -27,6 +27,7 @@ from curate.run.row_step import RowStep
 from curate.run.segment import SegmentTask
 from curate.run.source import Reading
 from curate.run.task import Task
+from curate.run.terms import check_teachers, check_terms
 from curate.run.trained import Assets
 from curate.run.versions import check_versions
 from curate.stages.base import Context, Filter, Generator, Global, Trainer
@@ -141,6 +142,7 @@ class Engine:
 
         Damaged files of the store are set aside and made anew (see run/mend.py).
         """
+        check_teachers(self.plan)
         if self.settings.verify:
             check_store(self.store, self.reporter.note)
         while True:
@@ -304,10 +306,12 @@ class Engine:
         identity = self.fingerprint(step)
         parts = self.input_parts(step)
         key = self.input_key(step)
+        folder = self.folder(step.id, identity)
+        if isinstance(step.stage, Writer):
+            check_terms(self, step, folder, parts)
         if self._reuse(step, identity, key):
             self._publish(step.id)
             return True
-        folder = self.folder(step.id, identity)
         check_versions(self.store, folder, step)
         stage = step.stage
         if isinstance(stage, Global):

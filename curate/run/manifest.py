@@ -52,6 +52,7 @@ def manifest(engine: Engine) -> dict[str, Any]:
         "versions": library_versions(),
         "models": models,
         "budget": budget,
+        **({"use": recipe.use, "allow_terms": list(recipe.allow_terms)} if recipe.use is not None else {}),
         **({"takedown": _takedown(engine)} if taken is not None else {}),
         "inputs": dict(sorted(engine.inputs.items())),
         "steps": steps,

@@ -48,8 +48,16 @@ def strata(docs: Batch, within: str) -> pa.StringArray:
 
 def _field(metas: pa.Array, field: str) -> pa.StringArray:
     """One field of JSON objects, as strings; null where it is missing or null."""
-    found = string_fields(metas, (field,))
-    return found[0] if found is not None else pa.array([_said(m, field) for m in metas.to_pylist()], pa.string())
+    return fields_of(metas, (field,))[0]
+
+
+def fields_of(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray]:
+    """Fields of JSON objects, as strings (of what is no string, its JSON); null where one is missing or null."""
+    found = string_fields(metas, fields)
+    if found is None:
+        given = metas.to_pylist()
+        found = [pa.array([_said(meta, field) for meta in given], pa.string()) for field in fields]
+    return found
 
 
 def string_fields(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray] | None:

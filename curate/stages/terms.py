@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ATTRIBUTION", "KNOWN", "UNKNOWN", "UNSTATED", "demands", "strictest"]
+__all__ = ["ATTRIBUTION", "KNOWN", "UNKNOWN", "UNSTATED", "USES", "Use", "conflicts", "demands", "strictest"]
 
 UNSTATED: Final = "unstated"
 """What a record says whose terms nobody stated."""
@@ -102,25 +103,80 @@ def _known(name: str) -> str | None:
     return _FOLDED.get(folded) or _ALIASES.get(folded)
 
 
+@dataclass(frozen=True)
+class Use:
+    """What texts are for.
+
+    Attributes:
+        about: in a few words.
+        meets: demands that who uses them so can meet; any other is a conflict.
+    """
+
+    about: str
+    meets: frozenset[str]
+
+
+_DUTIES: Final = _BY | {SHARE_ALIKE, NAMING}
+"""What who gives texts or weights on can do: say where they are from, under which licence and name."""
+
+USES: Final[dict[str, Use]] = {
+    "train-open": Use("models whose weights anybody may use for anything", _DUTIES),
+    "train-closed": Use("models of one's own that earn money and are not given away", _DUTIES | {USE_RULES}),
+    "research": Use(
+        "models of non-commercial research that are neither given away nor sold",
+        _DUTIES | {USE_RULES, NON_COMMERCIAL, NO_COMPETING_MODELS},
+    ),
+    "evaluate": Use(
+        "measuring models; no model is trained on them, and they are not given on",
+        _DUTIES | {USE_RULES, NON_COMMERCIAL, NO_DERIVATIVES, NO_COMPETING_MODELS, NO_OTHER_MODELS},
+    ),
+}
+"""Uses that a recipe can declare (``use:``). None of them meets UNKNOWN."""
+
+
 def demands(terms: str) -> frozenset[str]:
     """What terms ask for: of ``A AND B`` what either asks for, of ``A OR B`` what the milder one does.
 
     Nothing, an unknown name and anything more complicated than that ask for UNKNOWN.
     """
+    # The mildest: nothing unknown before anything known, then the fewest demands, then the order in which they stand.
+    return min(_choices(terms), key=lambda asked: (UNKNOWN in asked, len(asked)))
+
+
+def conflicts(terms: str, use: str, allowed: Iterable[str] = ()) -> frozenset[str]:
+    """What terms ask for that a use (of USES) does not meet; of ``A OR B`` the choice that leaves least. Empty: no conflict.
+
+    ``allowed`` names terms that are let pass whatever they ask for, alone or as a part of ``A AND B``.
+    """
+    passed = frozenset(map(_name, allowed))
+    if _name(terms) in passed:
+        return frozenset()
+    return min(
+        (asked - USES[use].meets for asked in _choices(terms, passed)), key=lambda left: (UNKNOWN in left, len(left))
+    )
+
+
+def _name(terms: str) -> str:
+    one = terms.strip() or UNSTATED
+    return _known(one) or one
+
+
+def _choices(terms: str, passed: frozenset[str] = frozenset()) -> list[frozenset[str]]:
+    """What each choice of ``A OR B`` asks for."""
     if "(" in terms and not terms.strip().startswith("("):
-        return frozenset({UNKNOWN})
+        return [frozenset({UNKNOWN})]
     text = terms.strip().removeprefix("(").removesuffix(")")
     if "(" in text or ")" in text:
-        return frozenset({UNKNOWN})
+        return [frozenset({UNKNOWN})]
     choices = []
     for choice in re.split(r"\s+OR\s+", text):
         asked: frozenset[str] = frozenset()
         for one in re.split(r"\s+AND\s+", choice):
             known = _known(re.split(r"\s+WITH\s+", one)[0])
-            asked |= KNOWN[known] if known is not None else {UNKNOWN}
+            if _name(one) not in passed:
+                asked |= KNOWN[known] if known is not None else {UNKNOWN}
         choices.append(asked)
-    # The mildest: nothing unknown before anything known, then the fewest demands, then the order in which they stand.
-    return min(choices, key=lambda asked: (UNKNOWN in asked, len(asked)))
+    return choices
 
 
 def strictest(terms: Iterable[str]) -> str:

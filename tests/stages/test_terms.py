@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.stages.terms import ATTRIBUTION, KNOWN, NO_COMPETING_MODELS, NON_COMMERCIAL, UNKNOWN, demands, strictest
+from curate.stages.terms import (
+    ATTRIBUTION,
+    KNOWN,
+    NO_COMPETING_MODELS,
+    NO_OTHER_MODELS,
+    NON_COMMERCIAL,
+    UNKNOWN,
+    USE_RULES,
+    USES,
+    conflicts,
+    demands,
+    strictest,
+)
 
 
 @pytest.mark.parametrize(("terms", "strict"), [
@@ -44,3 +56,36 @@ def test_demands():
     assert demands("CC-BY-NC-4.0 AND OpenAI terms") == {ATTRIBUTION, NON_COMMERCIAL, NO_COMPETING_MODELS}
     assert demands("Apache-2.0 WITH LLVM-exception") == {ATTRIBUTION}
     assert demands("") == demands("(MIT) OR (ISC)") == {UNKNOWN}
+
+
+@pytest.mark.parametrize(("terms", "use", "left"), [
+    ("MIT", "train-open", set()),
+    ("CC-BY-SA-4.0 AND Llama-3.1", "train-open", {USE_RULES}),
+    ("Llama-3.1", "train-closed", set()),
+    ("OpenAI terms", "train-open", {NO_COMPETING_MODELS}),
+    ("OpenAI terms", "train-closed", {NO_COMPETING_MODELS}),
+    ("OpenAI terms AND CC-BY-NC-4.0", "research", set()),
+    ("CC-BY-NC-4.0", "train-closed", {NON_COMMERCIAL}),
+    ("Llama-2", "research", {NO_OTHER_MODELS}),
+    ("Llama-2", "evaluate", set()),
+    ("CC-BY-NC-4.0 OR Llama-2", "research", set()),
+    ("CC-BY-NC-4.0 OR Acme", "train-open", {NON_COMMERCIAL}),
+])  # fmt: skip
+def test_conflicts(terms, use, left):
+    """What a use can not meet; of a choice the one that leaves least."""
+    assert conflicts(terms, use) == left
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("terms", ["", "unstated", "Acme", "MIT AND Acme", "(MIT) OR (ISC)"])
+def test_what_is_unknown_conflicts_with_every_use(terms, use):
+    assert UNKNOWN in conflicts(terms, use)
+
+
+def test_terms_are_let_pass_by_name():
+    """Alone or as a part, in any spelling of a known name, and nothing beside them."""
+    assert conflicts("OpenAI terms", "train-open", ["openai"]) == set()
+    assert conflicts("OpenAI terms AND CC-BY-NC-4.0", "train-open", ["OpenAI terms"]) == {NON_COMMERCIAL}
+    assert conflicts("MIT AND Acme", "train-open", ["Acme"]) == set()
+    assert conflicts("", "train-open", ["unstated"]) == conflicts("(x)(y)", "research", ["(x)(y)"]) == set()
+    assert conflicts("Acme", "train-open", ["unstated", "acme "]) == {UNKNOWN}
