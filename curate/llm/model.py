@@ -119,6 +119,11 @@ class Model(BaseModel):
         """Where it is served; empty: by the embedded server."""
         return (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Names of the hosts that serve it."""
+        return frozenset(urlsplit(url).hostname or "" for url in self.endpoints)
+
     def dollars(self, prompt_tokens: int, completion_tokens: int) -> float:
         """What that many tokens cost, US dollars."""
         return (prompt_tokens * self.prompt_price + completion_tokens * self.completion_price) / 1e6

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,8 +54,7 @@ class PriceTable(BaseModel):
 
     def find(self, model: Model) -> Price | None:
         """The price of a model at its endpoint, if the table has it."""
-        host = urlsplit(model.base_url or "").hostname
-        if self.hosts and host not in self.hosts:
+        if self.hosts and not (model.hosts and model.hosts <= set(self.hosts)):
             return None
         if model.model in self.models:
             return self.models[model.model]
@@ -125,7 +123,7 @@ def priced(name: str, model: Model, tables: Sequence[PriceTable], source: Source
             found = _with(model, stated.get("prompt_price", prompt), stated.get("completion_price", completion))
             day = f" of {price.since}" if price.since else f" of {table.date}"
             return Priced(found, f"table {table.prices} {table.version}, price{day}")
-    if urlsplit(model.base_url).hostname in LOOPBACK and not stated:
+    if model.hosts <= LOOPBACK and not stated:
         return Priced(model, "on this machine")
     cause = f"model '{name}' states no price, and no price table has '{model.model}' at {_host(model)}"
     if stated:
@@ -143,4 +141,4 @@ def _with(model: Model, prompt: float, completion: float) -> Model:
 
 
 def _host(model: Model) -> str:
-    return urlsplit(model.base_url or "").hostname or ""
+    return ", ".join(sorted(model.hosts))
