@@ -34,21 +34,45 @@ _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
     ast.In: lambda a, b: operator.contains(b, a),
     ast.NotIn: lambda a, b: not operator.contains(b, a),
 }
+# Tuples, made once: a union made at each look writes to every type in it, and a forked child copies what is written to.
+_VALUE: Final = (ast.Call, ast.Name, ast.Attribute, ast.Subscript)
+_ACT: Final = (ast.NamedExpr, ast.Await, ast.Yield)
+_LITERAL: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.unaryop, ast.expr_context)
 _OPERATORS: Final = tuple(_COMPARE.values())
 _NUMBER: Final = {kind: number for number, kind in enumerate(_COMPARE)}
+
+
+def _short() -> reprlib.Repr:
+    made = reprlib.Repr()
+    for name, most in (("maxlevel", 4), ("maxstring", 50), ("maxother", 50), ("maxlong", 40)):
+        setattr(made, name, most)
+    for name in ("maxlist", "maxtuple", "maxset", "maxfrozenset", "maxdeque", "maxdict", "maxarray"):
+        setattr(made, name, 8)
+    return made
+
+
+_SHORT: Final = _short()
+
+
+LOAD: Final = ast.Load()
+
+
+def place(node: ast.expr | ast.stmt) -> dict[str, Any]:
+    """Where new parts of a tree say they are: where that one is."""
+    return {
+        "lineno": node.lineno,
+        "col_offset": node.col_offset,
+        "end_lineno": node.end_lineno,
+        "end_col_offset": node.end_col_offset,
+    }
 
 
 class Seen:
     """The values of the assert that was tried last, and what its condition looks like."""
 
     def __init__(self) -> None:
-        self._conditions: list[tuple[str, bool, bool, range]] = []
+        self._conditions: list[tuple[ast.expr, ast.expr, ast.expr | None, range]] = []
         self._last: tuple[int, tuple[Any, ...]] | None = None
-        self._short = reprlib.Repr()
-        for name, most in (("maxlevel", 4), ("maxstring", 50), ("maxother", 50), ("maxlong", 40)):
-            setattr(self._short, name, most)
-        for name in ("maxlist", "maxtuple", "maxset", "maxfrozenset", "maxdeque", "maxdict", "maxarray"):
-            setattr(self._short, name, 8)
 
     def watch(self, node: ast.Assert, hook: str) -> None:
         """Rewrite an assert to hand its values to ``keep``, which the program finds under the name ``hook``."""
@@ -59,16 +83,15 @@ class Seen:
             left, right, number = test.left, test.comparators[0], _NUMBER[type(test.ops[0])]
         elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             left, number = test.operand, -2
-        elif isinstance(test, ast.Call | ast.Name | ast.Attribute | ast.Subscript):
+        elif isinstance(test, _VALUE):
             left = test
-        if left is None or any(isinstance(n, ast.NamedExpr | ast.Await | ast.Yield) for n in ast.walk(test)):
+        if left is None or any(isinstance(n, _ACT) for n in ast.walk(test)):
             return
-        shown = (not _is_literal(left), right is not None and not _is_literal(right))
         lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-        self._conditions.append((_cut(ast.unparse(test), _CONDITION_CHARS), *shown, lines))
-        values = [ast.Constant(len(self._conditions) - 1), ast.Constant(number), left, *([right] if right else [])]
-        node.test = ast.copy_location(ast.Call(ast.Name(hook, ast.Load()), values, []), test)
-        ast.fix_missing_locations(node)
+        self._conditions.append((test, left, right, lines))
+        known = (ast.Constant(len(self._conditions) - 1, **place(test)), ast.Constant(number, **place(test)))
+        values = [*known, left, *([right] if right else [])]
+        node.test = ast.Call(ast.Name(hook, LOAD, **place(test)), values, [], **place(test))
 
     def keep(self, condition: int, number: int, *values: Any) -> Any:
         """What the condition is worth: its values are in the order in which Python evaluates them."""
@@ -86,13 +109,15 @@ class Seen:
         if self._last is None:
             return ""
         condition, values = self._last
-        text, left, right, lines = self._conditions[condition]
+        test, left, right, lines = self._conditions[condition]
         if line not in lines:
             return ""
+        text = _cut(ast.unparse(test), _CONDITION_CHARS)
+        open_left, open_right = (side is not None and not _is_literal(side) for side in (left, right))
         shown = [self._show(v) for v in values]
-        if left and right and len(shown) == 2:
+        if open_left and open_right:
             got = f"left {shown[0]}, right {shown[1]}"
-        elif right and len(shown) == 2:
+        elif open_right:
             got = f"got {shown[1]}"
         else:
             got = f"got {shown[0]}"
@@ -100,18 +125,13 @@ class Seen:
 
     def _show(self, value: Any) -> str:
         try:
-            return _cut(self._short.repr(value), _VALUE_CHARS)
+            return _cut(_SHORT.repr(value), _VALUE_CHARS)
         except BaseException:  # noqa: BLE001  a program's own __repr__ may raise anything
             return f"<{type(value).__name__}>"
 
 
 def _is_literal(node: ast.expr) -> bool:
-    return all(
-        isinstance(
-            n, ast.Constant | ast.List | ast.Tuple | ast.Set | ast.Dict | ast.UnaryOp | ast.unaryop | ast.expr_context
-        )
-        for n in ast.walk(node)
-    )
+    return all(isinstance(n, _LITERAL) for n in ast.walk(node))
 
 
 def _cut(text: str, most: int) -> str:

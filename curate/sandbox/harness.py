@@ -20,9 +20,9 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from curate.sandbox.failures import Seen, describe
+from curate.sandbox.failures import LOAD, Seen, describe, place
 from curate.sandbox.mutants import chosen, mutations
 from curate.sandbox.parts import MODULE, Function, Parts, involved, is_trivial, parameters, parse, take_apart, to_call
 
@@ -32,6 +32,7 @@ STUBS: Final = ("none", "zero", "true", "empty_string", "empty_list", "first_arg
 FAILED: Final = ("assertion", "exception", "import", "forbidden", "unlisted", "timeout", "memory", "crashed")
 """Ways in which the tests of a variant do not pass."""
 
+_GO_ON: Final = (ast.For, ast.While, ast.AsyncFor, ast.FunctionDef, ast.AsyncFunctionDef)
 _CONSTANT_STUBS: Final = {"none": "None", "zero": "0", "true": "True", "empty_string": "''", "empty_list": "[]"}
 
 
@@ -83,39 +84,46 @@ class Counts:
         return self.most is not None and self.steps > self.most
 
 
-class _Rewriter(ast.NodeTransformer):
+class _Hooks:
     """Puts calls of hooks behind each assert that involves the solution, and where loops and functions begin."""
 
     def __init__(self, order: Order, names: set[str], seen: Seen) -> None:
-        self.on_assert, self.on_call, self.on_step, self.keep = order.names
-        self.steps, self.names, self.seen, self.in_tests = order.steps is not None, names, seen, False
+        self._on_assert, self._on_call, self._on_step, self._keep = order.names
+        self._steps, self._names, self._seen = order.steps is not None, names, seen
 
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
-        if not self.in_tests or not any(isinstance(n, ast.Name) and n.id in self.names for n in ast.walk(node.test)):
-            return node
-        self.seen.watch(node, self.keep)
-        return [node, call(self.on_assert, node)]
+    def put(self, body: list[ast.stmt], *, tests: bool) -> None:
+        """Into a list of statements and all below; ``tests``: whether asserts there may count."""
+        for at in range(len(body) - 1, -1, -1):
+            statement = body[at]
+            if isinstance(statement, ast.Assert):
+                if tests and self._involved(statement):
+                    self._seen.watch(statement, self._keep)
+                    body.insert(at + 1, call(self._on_assert, statement))
+                continue
+            for name in ("body", "orelse", "finalbody"):
+                self.put(getattr(statement, name, ()), tests=tests)  # type: ignore[arg-type]
+            for name in ("handlers", "cases"):
+                for part in getattr(statement, name, ()):
+                    self.put(part.body, tests=tests)
+            if self._steps and isinstance(statement, _GO_ON):
+                keep = 1 if isinstance(statement, Function) and ast.get_docstring(statement, clean=False) else 0
+                statement.body.insert(keep, call(self._on_step, statement.body[0]))
 
-    def visit(self, node: ast.AST) -> Any:
-        if not self.steps or not isinstance(node, ast.For | ast.While | ast.AsyncFor | Function):
-            return super().visit(node)
-        self.generic_visit(node)
-        keep = 1 if isinstance(node, Function) and ast.get_docstring(node, clean=False) is not None else 0
-        node.body.insert(keep, call(self.on_step, node.body[0]))
-        return node
+    def _involved(self, node: ast.Assert) -> bool:
+        return any(isinstance(n, ast.Name) and n.id in self._names for n in ast.walk(node.test))
 
-    def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
-        self.generic_visit(node)
-        if self.steps:
-            step = ast.Call(ast.Name(self.on_step, ast.Load()), [], [])
-            node.ifs.insert(0, ast.fix_missing_locations(ast.copy_location(step, node.iter)))
-        return node
+    def comprehensions(self, tree: ast.Module) -> None:
+        """Steps of comprehensions are counted in a condition of theirs."""
+        for node in ast.walk(tree) if self._steps else ():
+            if isinstance(node, ast.comprehension):
+                at = place(node.iter)
+                node.ifs.insert(0, ast.Call(ast.Name(self._on_step, LOAD, **at), [], [], **at))
 
 
 def call(name: str, where: ast.stmt) -> ast.stmt:
     """A statement that calls a hook."""
-    made = ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
-    return ast.fix_missing_locations(ast.copy_location(made, where))
+    at = place(where)
+    return ast.Expr(ast.Call(ast.Name(name, LOAD, **at), [], [], **at), **at)
 
 
 def instrument(parts: Parts, order: Order, stub: str, stubbed: list[Function], seen: Seen) -> None:
@@ -130,13 +138,13 @@ def instrument(parts: Parts, order: Order, stub: str, stubbed: list[Function], s
     for function in parts.functions:
         keep = 1 if ast.get_docstring(function, clean=False) is not None else 0
         function.body.insert(keep, call(order.names[1], function.body[0]))
-    rewriter = _Rewriter(order, names, seen)
-    body: list[ast.stmt] = []
-    for statement in parts.tree.body:
-        rewriter.in_tests = id(statement) in tests
-        changed = rewriter.visit(statement) if rewriter.in_tests or rewriter.steps else statement
-        body += changed if isinstance(changed, list) else [changed]
-    parts.tree.body = body
+    hooks = _Hooks(order, names, seen)
+    hooks.comprehensions(parts.tree)
+    for at in range(len(parts.tree.body) - 1, -1, -1):
+        one = parts.tree.body[at : at + 1]
+        if order.steps is not None or id(one[0]) in tests:
+            hooks.put(one, tests=id(one[0]) in tests)
+            parts.tree.body[at : at + 1] = one
 
 
 def _stub_value(function: Function, stub: str) -> ast.expr:
@@ -260,7 +268,8 @@ class Run:
     def _attempt(self, taken: Parts | str, stub: str = "", last: int = 0) -> tuple[str, str]:
         """How one variant went, and a line about it; ``last``: stub just so many functions, the last ones."""
         self._counts = counts = Counts(most=self._order.steps or None)
-        self._restore(self._state)
+        if self._state:
+            self._restore(self._state)
         seen = Seen()
         try:
             outcome = self._execute(taken, stub, last, seen)
@@ -282,7 +291,7 @@ class Run:
         order, counts = self._order, self._counts
         if order.needs_tests and not (self._facts[1] and self._facts[2]):
             return "ok", ""
-        if forbidden := unlisted(taken.tree, order.imports):
+        if "import" in order.code + order.tests and (forbidden := unlisted(taken.tree, order.imports)):
             return "unlisted", forbidden
         tests_to_call = to_call(taken)
         try:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 _TEST_NAMES: Final = ("check", "verify", "assert", "run_test", "_test")
@@ -26,6 +26,14 @@ _PYTHON: Final = {"python", "py", "python3"}
 
 MODULE: Final = "exercise"
 """The name under which programs run."""
+
+_NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_ASSIGNS: Final = (ast.AnnAssign, ast.AugAssign, ast.NamedExpr)
+_REPEATS: Final = (ast.For, ast.AsyncFor, ast.comprehension)
+_CARRIES: Final = (
+    ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension, ast.withitem, ast.Call,
+)  # fmt: skip
+"""What hands a value on."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -40,12 +48,14 @@ class Parts:
     helpers: dict[str, Function] = field(default_factory=dict)
     loose: list[ast.stmt] = field(default_factory=list)
 
-    def test_nodes(self) -> Iterator[ast.AST]:
-        for part in (*self.loose, *self.helpers.values()):
-            yield from ast.walk(part)
+    @cached_property
+    def test_nodes(self) -> list[ast.AST]:
+        """Of the tests, before anything is rewritten."""
+        return [node for part in (*self.loose, *self.helpers.values()) for node in ast.walk(part)]
 
     def asserts(self) -> list[ast.Assert]:
-        return [n for n in self.test_nodes() if isinstance(n, ast.Assert)]
+        """Of the tests."""
+        return [n for n in self.test_nodes if isinstance(n, ast.Assert)]
 
 
 def parse(text: str) -> ast.Module:
@@ -82,7 +92,7 @@ def take_apart(tree: ast.Module) -> Parts:
     defined = [n for n in tree.body if isinstance(n, Function)]
     asserted = set()  # functions called by an assert that is not inside them
     for statement in tree.body:
-        own = statement.name if isinstance(statement, Function | ast.ClassDef) else ""
+        own = statement.name if isinstance(statement, _NAMED) else ""
         for node in ast.walk(statement):
             if isinstance(node, ast.Assert):
                 called = {n.func.id for n in ast.walk(node.test) if _calls_name(n)}  # type: ignore[attr-defined]
@@ -127,6 +137,7 @@ def inline_main_guard(parts: Parts) -> None:
         guard.test = ast.copy_location(ast.Constant(not outside), guard.test)
         if outside:
             guard.body = [ast.copy_location(ast.Pass(), guard)]
+            parts.__dict__.pop("test_nodes", None)
 
 
 def is_trivial(function: Function) -> bool:
@@ -154,15 +165,15 @@ def involved(parts: Parts) -> set[str]:
     def named(*targets: ast.AST | None) -> set[str]:
         return {n.id for t in targets if t for n in ast.walk(t) if isinstance(n, ast.Name)}
 
-    nodes = list(parts.test_nodes())
+    nodes = [n for n in parts.test_nodes if isinstance(n, _CARRIES)]
     for _ in range(8):  # a chain of assignments against the order of the text is seldom longer
         before = len(names)
         for node in nodes:
             if isinstance(node, ast.Assign) and mentions(node.value):
                 names |= named(*node.targets)
-            elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr):
+            elif isinstance(node, _ASSIGNS):
                 names |= named(node.target) if mentions(node.value) else set()
-            elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension) and mentions(node.iter):
+            elif isinstance(node, _REPEATS) and mentions(node.iter):
                 names |= named(node.target)
             elif isinstance(node, ast.withitem) and mentions(node.context_expr):
                 names |= named(node.optional_vars)

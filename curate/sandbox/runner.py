@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
@@ -29,7 +29,8 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, cast, get_args
 
 from curate.errors import CurateError
-from curate.sandbox.harness import FIELDS
+from curate.sandbox import wire
+from curate.sandbox.harness import FIELDS, Order
 from curate.sandbox.turns import Turns
 from curate.sandbox.zygote import OUT_OF_MEMORY, PIECE_BYTES, SEAL_BYTES
 
@@ -151,6 +152,9 @@ class Outcome:
     cpu: float = 0.0
 
 
+_ORDERED: Final = tuple(field for field in fields(Program) if field.name != "seed")
+
+
 class _Gone(Exception):  # noqa: N818  a state of a process, not an error of the caller
     """The zygote died or does not answer."""
 
@@ -159,7 +163,7 @@ class _Zygote:
     """One process that forks children; all programs with one seed."""
 
     def __init__(self, limits: Limits, modules: tuple[str, ...], seed: int) -> None:
-        options = {**asdict(limits), "memory": limits.memory_mb << 20, "modules": modules}
+        options = {**asdict(limits), "memory": limits.memory_mb << 20, "modules": modules, "seed": seed}
         root = str(Path(__file__).resolve().parents[2])
         # -s -S -P: neither site nor user nor current folder; with an empty environment that is -I, which would also
         # ignore PYTHONHASHSEED. Its own session: Ctrl-C is for the caller.
@@ -180,7 +184,9 @@ class _Zygote:
         """Wait for its word about the walls; raises CurateError when they don't stand."""
         cure = "the sandbox needs Linux on x86_64 or aarch64 with seccomp (and does without landlock); run it there"
         try:
-            self.ready = self.receive(_START_SECONDS)
+            deadline = time.monotonic() + _START_SECONDS
+            (size,) = struct.unpack("=I", self._read(4, deadline))
+            self.ready = json.loads(self._read(size, deadline))
         except _Gone:
             self.process.kill()
             said = self.process.stderr.read(4096) if self.process.stderr else b""
@@ -191,20 +197,19 @@ class _Zygote:
             self.kill()
             raise CurateError(f"the sandbox has holes here: {self.ready['why']}", cure=cure)
 
-    def send(self, message: dict[str, Any]) -> None:
-        data = json.dumps(message).encode()
+    def send(self, request: bytes) -> None:
         assert self.process.stdin
-        view = memoryview(b"\0" + struct.pack("=I", len(data)) + data)
+        view = memoryview(b"\0" + request)
         try:
             while view:
                 view = view[self.process.stdin.write(view) or 0 :]
         except OSError:
             raise _Gone from None
 
-    def receive(self, seconds: float) -> dict[str, Any]:
+    def receive(self, seconds: float) -> wire.Reply:
         deadline = time.monotonic() + seconds
-        (size,) = struct.unpack("=I", self._read(4, deadline))
-        return cast("dict[str, Any]", json.loads(self._read(size, deadline)))
+        status, stalled, cpu, result, output = wire.decode_head(self._read(wire.REPLY_BYTES, deadline))
+        return wire.Reply(status, stalled, cpu, self._read(result, deadline), self._read(output, deadline))
 
     def _read(self, size: int, deadline: float) -> bytes:
         assert self.process.stdout
@@ -291,10 +296,10 @@ class Sandbox:
         return zygote
 
     def _ask(self, zygote: _Zygote, program: Program, cpu_seconds: int) -> Outcome:
-        key, status = secrets.token_bytes(32), 64 + secrets.randbelow(128)
-        names = [f"_{secrets.token_hex(8)}" for _ in range(4)]
-        said = {**asdict(program), "key": key.hex(), "exit": status, "names": names, "cpu_seconds": cpu_seconds}
-        zygote.send(said)
+        key, status = secrets.token_bytes(wire.KEY_BYTES), 64 + secrets.randbelow(128)
+        asked = {field.name: getattr(program, field.name) for field in _ORDERED}
+        order = Order(**asked, names=tuple(f"_{secrets.token_hex(8)}" for _ in range(4)))
+        zygote.send(wire.encode_request(key, status, cpu_seconds, order))
         reply = zygote.receive(self.limits.wall_seconds + _START_SECONDS)
         outcome = self._judge(reply, key, status, cpu_seconds)
         if outcome.status == "stalled":
@@ -303,14 +308,14 @@ class Sandbox:
             self._zygotes.pop(program.seed).kill()
         return outcome
 
-    def _judge(self, reply: dict[str, Any], key: bytes, status: int, cpu_seconds: int) -> Outcome:
-        ended, cpu = reply["status"], float(reply["cpu"])
-        said, whole = _pieces(bytes.fromhex(reply["result"]), key)
+    def _judge(self, reply: wire.Reply, key: bytes, status: int, cpu_seconds: int) -> Outcome:
+        ended, cpu = reply.status, reply.cpu
+        said, whole = _pieces(reply.result, key)
         variants = _variants(said)
-        rest: dict[str, Any] = {"output": bytes.fromhex(reply["output"]), "cpu": cpu, "variants": variants}
+        rest: dict[str, Any] = {"output": reply.output, "cpu": cpu, "variants": variants}
         if ended == -signal.SIGXCPU or (ended == -signal.SIGKILL and cpu >= cpu_seconds):
             return Outcome("timeout", f"more than {cpu_seconds} CPU seconds", **rest)
-        if reply["stalled"]:
+        if reply.stalled:
             return Outcome("stalled", f"waited for {self.limits.wall_seconds:g} seconds", **rest)
         if ended == -signal.SIGKILL:
             return Outcome("stalled", "killed from outside", **rest)

@@ -4,8 +4,8 @@ It is single threaded and imports what programs may import, once, before the wal
 where starting Python is 10. It never reads a program: the child does, so no program sees traces of an earlier one,
 and the addresses of objects depend on the program alone.
 
-stdin   a byte per program, then (read by the child) 4 bytes of length and the request in JSON
-stdout  4 bytes of length and a reply in JSON: first about the walls, then one per program
+stdin   a byte per program, then (read by the child) the request, see ``wire``
+stdout  4 bytes of length and JSON about the walls; then a reply per program, see ``wire``
 
 A child's file descriptors: 0 /dev/null, 1 and 2 a pipe of which the first bytes are kept, 3 the result.
 
@@ -33,7 +33,7 @@ from hashlib import blake2b
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-from curate.sandbox import harness, walls
+from curate.sandbox import harness, walls, wire
 from curate.sandbox.parts import MODULE
 
 OUT_OF_MEMORY: Final = 251
@@ -45,11 +45,15 @@ PIECE_BYTES: Final = 2
 _REQUESTS, _REPLIES = 0, 1
 
 
-def send(message: dict[str, Any]) -> None:
-    data = json.dumps(message).encode()
-    view = memoryview(struct.pack("=I", len(data)) + data)
+def send(data: bytes) -> None:
+    view = memoryview(data)
     while view:
         view = view[os.write(_REPLIES, view) :]
+
+
+def greet(message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode()
+    send(struct.pack("=I", len(data)) + data)
 
 
 def receive_exactly(file: int, size: int) -> bytes:
@@ -89,16 +93,17 @@ def main() -> None:
         # Without limits first: no descriptor or process left to open would hide that nothing forbids it.
         found = canary(walls.Walls(program, None), options) or canary(walls.Walls(program, options["memory"]), options)
     except OSError as error:
-        send({"ok": False, "why": str(error)})
+        greet({"ok": False, "why": str(error)})
         return
-    send({"ok": not found, "why": ", ".join(found), "landlock": abi})
+    greet({"ok": not found, "why": ", ".join(found), "landlock": abi})
     ready = walls.Walls(program, options["memory"])
     warm_up(options["imports"])
+    random.seed(options["seed"])
     hidden = purge(options["modules"])
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page it visits in every child
     while os.read(_REQUESTS, 1):
-        send(serve(ready, null, options))
+        send(serve(ready, null, options).encode())
     del hidden
 
 
@@ -135,7 +140,7 @@ def canary(ready: walls.Walls, options: dict[str, Any]) -> list[str]:
     return list(json.loads(said)) if said else ["not survive its own walls"]
 
 
-def serve(ready: walls.Walls, null: int, options: dict[str, Any]) -> dict[str, Any]:
+def serve(ready: walls.Walls, null: int, options: dict[str, Any]) -> wire.Reply:
     """Fork a child, collect what it writes until it has ended, or end it; how it went, unjudged."""
     result, result_in = os.pipe()
     output, output_in = os.pipe()
@@ -152,13 +157,8 @@ def serve(ready: walls.Walls, null: int, options: dict[str, Any]) -> dict[str, A
         os.close(result)
         os.close(output)
     _, status, usage = os.wait4(pid, 0)
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "stalled": stalled,
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "result": b"".join(kept[result]).hex(),
-        "output": b"".join(kept[output]).hex(),
-    }
+    cpu = usage.ru_utime + usage.ru_stime
+    return wire.Reply(os.waitstatus_to_exitcode(status), stalled, cpu, b"".join(kept[result]), b"".join(kept[output]))
 
 
 def collect(pid: int, room: dict[int, int], kept: dict[int, list[bytes]], deadline: float) -> bool:
@@ -196,16 +196,16 @@ def child(ready: walls.Walls, null: int, output: int, result: int, options: dict
     leave, write = os._exit, os.write
     try:
         ready.die_with_parent()
-        (size,) = struct.unpack("=I", receive_exactly(_REQUESTS, 4))
-        request = json.loads(receive_exactly(_REQUESTS, size))
+        key, exit_status, cpu_seconds, fields, code, tests = wire.decode_request(
+            receive_exactly(_REQUESTS, wire.REQUEST_BYTES)
+        )
+        texts = [receive_exactly(_REQUESTS, size).decode("utf-8", "surrogatepass") for size in (code, tests)]
         for source, target in ((result, 9), (output, 1), (output, 2), (null, 0), (9, 3)):
             os.dup2(source, target)
         os.closerange(4, 64)
-        seal = blake2b(key=bytes.fromhex(request.pop("key")), digest_size=SEAL_BYTES)
-        exit_status, cpu_seconds, seed = request.pop("exit"), request.pop("cpu_seconds"), request.pop("seed")
-        random.seed(seed)
-        order = harness.Order(**request, imports=options["imports"])
-        del request
+        seal = blake2b(key=key, digest_size=SEAL_BYTES)
+        del key
+        order = harness.Order(texts[0], texts[1], **fields, imports=options["imports"])
         pieces = harness.Run(order).pieces()
         ready.close(cpu_seconds)
         for said in pieces:

@@ -47,6 +47,7 @@ from tests.bench.measure import (
     on_batch,
 )
 from tests.bench.rules import compiling, peers, rules
+from tests.bench.sandboxed import sandbox
 from tests.bench.scoring import score
 from tests.bench.spans import spans
 from tests.bench.train import train50k
@@ -247,23 +248,6 @@ def loader() -> Iterator[Row]:
         column = pa.ipc.open_stream(pa.memory_map(str(file))).read_all().column("text")
         bare = ("pyarrow, text only", count, lambda: [column[i].as_py() for i in wanted])
         yield counted("random rows (datasets)", count, lambda: [data[i] for i in wanted], bare)
-
-
-def sandbox() -> Iterator[Row]:
-    """Programs a second; a whole exercise is several of them. The reference starts a bare interpreter each time."""
-    from curate.sandbox.exercise import verify
-    from curate.sandbox.runner import Program, Sandbox
-
-    code = 'def add(a, b):\n    """Sum."""\n    return a + b\n\nassert add(1, 2) == 3\nassert add(-1, 1) == 0\n'
-
-    def bare() -> None:
-        for _ in range(10):
-            subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
-
-    with Sandbox() as box:
-        one = lambda: [box.run(Program(code)) for _ in range(50)]  # noqa: E731
-        yield counted("executions", 50, one, ("python -I -S, no walls", 10, bare))
-        yield counted("exercises (verify)", 20, lambda: [verify(box, code) for _ in range(20)])
 
 
 def pipeline() -> Iterator[Row]:
