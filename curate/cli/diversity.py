@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.cli.app import JSON, app, examples
+from curate.errors import StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +60,9 @@ def diversity(
     from curate.report.diversity_page import curve, page
     from curate.report.texts import open_texts
 
+    for place in (plot, html):
+        if place is not None and not place.parent.is_dir():
+            raise StorageError("there is no such folder", place=str(place.parent), cure="make it, or give another one")
     found = _measure([open_texts(name, text, by) for name in datasets], by, sample, quiet=as_json)
     if plot is not None:
         plot.write_text(curve(found), encoding="utf-8")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import InputError
+from curate.errors import InputError, RecipeError
 from curate.report.plain import one_line
 from curate.report.texts import Texts
 from curate.stages.strata import META, NONE, strata
@@ -124,7 +124,7 @@ class Progress:
 def measure(texts: Texts, by: str, sample: int = SAMPLE, progress: Progress | None = None) -> Measured:
     """All measures of a dataset, and of its families, which ``by`` tells apart (a column, or ``meta.FIELD``).
 
-    Raises InputError where there is no text, and what reading it raises.
+    Raises InputError where there is no text, RecipeError where there is no such column, and what reading it raises.
     """
     progress = progress or Progress()
     index = _Index.of(texts, by, progress)
@@ -188,6 +188,10 @@ class _Index:
 
 def _families(batch: pa.RecordBatch, by: str) -> pa.StringArray:
     """The family of each row. A field of ``meta`` may also lie in a record's own field ``meta``, as in what a run wrote."""
+    if not by.startswith(META) and by not in batch.schema.names:
+        raise RecipeError(
+            f"there is no column '{by}'", place="--by", cure=f"name one of a run's, or a field of meta, as meta.{by}"
+        )
     said = strata(Batch(batch), by)
     if by.startswith(META) and pc.all(pc.equal(said, NONE)).as_py():
         inner = pa.RecordBatch.from_pydict({"meta": strata(Batch(batch), f"{META}meta")})

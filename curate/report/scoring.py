@@ -107,6 +107,8 @@ def source_for(paths: Sequence[str], text: str) -> Source:
 
 def _use(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    if (path / "dataset_info.json").is_file():
+        return "read.arrow"  # what a run, or Hugging Face's `datasets`, wrote: its other JSON files are no documents either
     if path.is_dir():
         names = [p.name.lower().removesuffix(".gz").removesuffix(".zst") for p in path.rglob("*") if p.is_file()]
         return next((use for use, ends in FORMATS if any(n.endswith(ends) for n in names)), "read.jsonl")

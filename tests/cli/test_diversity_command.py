@@ -82,6 +82,10 @@ def test_of_a_run(small_run: Path) -> None:
     assert sum(each.texts for each in found.families) == 125
     with pytest.raises(CurateError, match="the run has no step 'nope'"):
         open_texts(f"{small_run}:nope", "text", "source")
+    with pytest.raises(CurateError, match="there is no column 'nope'"):
+        measure(open_texts(f"{small_run}:rules", "text", "nope"), "nope")
+    shards = measure(open_texts(f"{small_run}/pages", "text", "meta.family"), "meta.family")
+    assert shards.whole.texts > 100
 
 
 def test_nothing_to_measure(tmp_path: Path) -> None:
