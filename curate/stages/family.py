@@ -114,13 +114,22 @@ class Limits(BaseModel):
 
     least: int = Field(100, ge=1, description="nothing is said of a family before so many accepted answers")
     max_duplicates: float = Field(
-        0.5, gt=0, le=1, description=f"share of near duplicates among the last {WINDOW} accepted at which it stops"
+        0.5,
+        gt=0,
+        le=1,
+        description=f"share of near duplicates among the last {WINDOW} accepted at which it stops; 1: never",
     )
     min_unseen: float = Field(
-        0.4, ge=0, lt=1, description="estimated probability (Good-Turing) of something new, below which it stops"
+        0.4,
+        ge=0,
+        lt=1,
+        description="estimated probability (Good-Turing) of something new, below which it stops; 0: never",
     )
     max_template: float = Field(
-        0.5, gt=0, le=1, description=f"share of one opening among the last {WINDOW} distinct answers at which it stops"
+        0.5,
+        gt=0,
+        le=1,
+        description=f"share of one opening among the last {WINDOW} distinct answers at which it stops; 1: never",
     )
     max_compression: float = Field(
         3.5, gt=1, description=f"compression ratio (zstd, slices of {SLICE >> 10} KiB) at which it stops"
@@ -240,7 +249,7 @@ def _verdict(point: Point, limits: Limits) -> tuple[float, str]:
 
 
 def _weight(value: float | None, limit: float, from_: float) -> float:
-    """1 up to a share of the limit, then falling to 0 at the limit."""
-    if value is None:
+    """1 up to a share of the limit, then falling to 0 at the limit; a limit of 1, which all shares are within, is none."""
+    if value is None or limit == 1:
         return 1.0
     return min(max((limit - value) / (limit * (1 - from_)), 0.0), 1.0)

@@ -154,6 +154,7 @@ def test_a_stop_is_for_ever():
     family.add(keyed(list(range(2, 3000))), 3000)
     assert family.verdict(Limits()) == (0, why)
     assert family.verdict(Limits(least=2000)) == (1.0, "")
+    assert family.verdict(Limits(max_duplicates=1, min_unseen=0)) == (1.0, "")
 
 
 def test_real_texts_are_never_stopped():
@@ -226,6 +227,7 @@ def test_templates_and_forms_stop_a_family():
             f"    return total\n\nassert {a}_{b}_{c}([{c}, 1, 2]) == {c}\nassert {a}_{b}_{c}([]) == 0\n" for a, b, c in made
         ])), 12)  # fmt: skip
     assert opened.verdict(Limits()) == (0, '"in this section we will" begins 1.00 of the last 104, limit 0.5')
+    assert opened.verdict(Limits(max_template=1))[0] == 1
     weight, why = formed.verdict(Limits())
     assert weight == 0
     assert why.startswith("compression ratio")
