@@ -18,92 +18,69 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from curate.fingerprint import fingerprint
 from curate.llm.embedding import encode
+from curate.llm.script import Call, Say, Script, default_script, repeating, troubled
 
-__all__ = ["DIMENSIONS", "Call", "Say", "Script", "Teacher", "bag_of_words", "default_script"]
+__all__ = [
+    "DIMENSIONS", "Allowance", "Call", "Say", "Script", "Teacher", "bag_of_words", "default_script", "repeating", "troubled",
+]  # fmt: skip
 
 DIMENSIONS: Final = 64
 """Length of its embeddings where a request does not name one."""
 
-Fault = Literal["", "drop", "cut_body", "drip", "html", "garbage", "no_choices"]
-
 
 @dataclass(frozen=True)
-class Call:
-    """A request as the server sees it.
+class Allowance:
+    """What a server takes a minute; None: any number.
 
     Attributes:
-        key: the X-Client-Request-Id that curate sends (its journal's key), else 32 hex digits of the body without
-            its limit: equal for a retry.
-        nth: how many requests with this key came before.
-        body: the JSON body.
-        embeddings: whether it was sent to ``/v1/embeddings``.
-        authorization: the header, to test that keys go where they should, and nowhere else.
+        window: seconds of the windows in which it counts; 0: a bucket that fills evenly.
+        bucket: seconds' worth that a bucket holds.
+        silent: whether it keeps the headers to itself that say what is left (``x-ratelimit-...``).
     """
 
-    key: str
-    nth: int
-    body: Mapping[str, Any]
-    authorization: str
-    embeddings: bool = False
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts to embed."""
-        given = self.body.get("input", "")
-        return [str(text) for text in given] if isinstance(given, list) else [str(given)]
-
-    @property
-    def prompt(self) -> str:
-        if self.embeddings:
-            return "\n".join(self.texts)
-        return "\n".join(str(m.get("content", "")) for m in self.body.get("messages", []))
-
-    @property
-    def max_tokens(self) -> int:
-        return int(self.body.get("max_tokens") or self.body.get("max_completion_tokens") or 1024)
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    window: float = 0.0
+    bucket: float = 60.0
+    silent: bool = False
 
 
-@dataclass(frozen=True)
-class Say:
-    """What to answer. Words stand for tokens: an answer is cut after ``max_tokens`` of them.
+class _Meter:
+    """One limit of an Allowance, as time goes by."""
 
-    To a request for embeddings the answer is a vector of each text (see ``bag_of_words``), whatever ``text`` is.
+    def __init__(self, per_minute: float, window: float, bucket: float) -> None:
+        self.rate, self.window = per_minute / 60.0, window
+        self.most = self.rate * (window or bucket)
+        self.left, self._at = self.most, 0.0
 
-    Attributes:
-        status: of HTTP; other than 200 it comes with ``text`` as the error's message.
-        latency: seconds before anything is sent.
-        fault: ``drop`` resets the connection, ``cut_body`` ends it early, ``drip`` sends a byte every tenth of a second,
-            ``html`` is a page with status 200, ``garbage`` is no JSON, ``no_choices`` is JSON of another shape.
-        raw: a body to send as it is, with status 200.
-        vectors: in place of those that the texts would get.
-    """
+    def fill(self, now: float) -> None:
+        if not self.window:
+            self.left = min(self.most, self.left + self.rate * (now - self._at))
+        elif now // self.window > self._at // self.window:
+            self.left = self.most
+        self._at = now
 
-    text: str = ""
-    finish_reason: str = "stop"
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    latency: float = 0.0
-    fault: Fault = ""
-    raw: bytes = b""
-    code: str | None = None
-    usage: bool = True
-    refusal: bool = False
-    vectors: Sequence[Sequence[float]] | None = None
+    def reset(self, now: float) -> float:
+        """Seconds until all of it is there again."""
+        return self.window - now % self.window if self.window else (self.most - self.left) / self.rate
 
-
-Script = Callable[[Call], Say]
+    def wait(self, now: float, cost: float) -> float:
+        """Seconds until there is so much; 0 if there is."""
+        if self.left >= min(cost, self.most):
+            return 0.0
+        return self.reset(now) if self.window else (min(cost, self.most) - self.left) / self.rate
 
 
 class Teacher:
-    """Context manager: serves on loopback from a thread.
+    """Context manager: serves on loopback from a thread; with an ``allowance`` it answers 429 to what is more.
 
     Attributes:
         base_url: ``http://127.0.0.1:PORT/v1``.
@@ -112,8 +89,14 @@ class Teacher:
         peak: most requests served at one moment.
     """
 
-    def __init__(self, script: Script | None = None, *, port: int = 0) -> None:
+    def __init__(self, script: Script | None = None, *, port: int = 0, allowance: Allowance | None = None) -> None:
         self.script = script or default_script
+        allowed = allowance or Allowance()
+        limits = {"requests": allowed.requests_per_minute, "tokens": allowed.tokens_per_minute}
+        self._meters = {
+            name: _Meter(limit, allowed.window, allowed.bucket) for name, limit in limits.items() if limit is not None
+        }
+        self._silent = allowed.silent
         self.received: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.calls: list[Call] = []
@@ -147,6 +130,23 @@ class Teacher:
             self._active += 1
             self.peak = max(self.peak, self._active)
         return call
+
+    def admit(self, call: Call) -> tuple[float, dict[str, str]]:
+        """Seconds for which a request is put off, 0 if it is let through, and the headers that say so."""
+        costs = {"requests": 1.0, "tokens": call.max_tokens + len(call.prompt) / 4}
+        headers: dict[str, str] = {}
+        with self._mutex:
+            now = time.monotonic()
+            for meter in self._meters.values():
+                meter.fill(now)
+            wait = max((meter.wait(now, costs[name]) for name, meter in self._meters.items()), default=0.0)
+            for name, meter in self._meters.items():
+                meter.left -= 0.0 if wait else min(costs[name], meter.most)
+                headers[f"x-ratelimit-limit-{name}"] = f"{meter.rate * 60:.0f}"
+                headers[f"x-ratelimit-remaining-{name}"] = f"{meter.left:.0f}"
+                headers[f"x-ratelimit-reset-{name}"] = f"{meter.reset(now) * 1000:.0f}ms"
+        headers = {} if self._silent else headers
+        return wait, headers | ({"retry-after-ms": f"{wait * 1000:.0f}"} if wait else {})
 
     def left(self, call: Call, *, answered: bool) -> None:
         with self._mutex:
@@ -186,7 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         )
         answered = False
         try:
-            say = teacher.script(call)
+            wait, headers = teacher.admit(call)
+            say = Say("too many", status=429) if wait else teacher.script(call)
+            say = replace(say, headers={**say.headers, **headers}) if headers else say
             time.sleep(say.latency)
             self._say(call, say)
             answered = say.status == 200 and not say.fault
@@ -299,76 +301,33 @@ def _cut(text: str, words: int) -> tuple[str, str]:
     return text, ""
 
 
-# -- the default script ------------------------------------------------------------------------------------------
-
-# (name, signature, docstring, body, a body that is wrong, asserts)
-_EXERCISES: Sequence[tuple[str, str, str, str, str, Sequence[str]]] = (
-    ("count_over", "numbers, limit", "how many of `numbers` are greater than `limit`",
-     "return sum(1 for number in numbers if number > limit)", "return len(numbers)",
-     ("{f}([1, 5, 9], 4) == 2", "{f}([], {n}) == 0", "{f}([{n}], {n}) == 0")),
-    ("shift_all", "numbers", "a list with {n} added to each of `numbers`",
-     "return [number + {n} for number in numbers]", "return [number + {n} + 1 for number in numbers]",
-     ("{f}([0, 1]) == [{n}, {n} + 1]", "{f}([]) == []")),
-    ("every_other", "text", "every second character of `text`, from the first",
-     "return text[::2]", "return text[1::2]",
-     ("{f}('abcde') == 'ace'", "{f}('') == ''", "{f}('x') == 'x'")),
-    ("longest_word", "sentence", "the longest word of `sentence`, the first of equals",
-     "return max(sentence.split(), key=len, default='')", "return min(sentence.split(), key=len, default='')",
-     ("{f}('a bird sings') == 'sings'", "{f}('') == ''", "{f}('one two') == 'one'")),
-)  # fmt: skip
-
-
-def default_script(call: Call) -> Say:
-    """Plausible answers by what the prompt asks for: a score, an exercise, else a passage."""
-    if call.embeddings:
-        return Say()
-    prompt = call.prompt.lower()
-    # The key, not the prompt: draws of one prompt get different answers, as they would from a model.
-    dice = int(fingerprint(call.key)[:12], 16)
-    if "score" in prompt or "rate " in prompt:
-        return Say(f"The extract was read with a student in mind.\n\nEducational score: {dice % 6}")
-    if dice % 23 == 0:
-        return Say("I'm sorry, but I can't help with that.", refusal=dice % 2 == 0)
-    if "exercise" in prompt or "function" in prompt:
-        asked = re.findall(r"function `(\w+)`", call.prompt)
-        return _exercise(dice, asked[-1] if asked else "")
-    return Say(_passage(call.prompt, dice))
-
-
-def _exercise(dice: int, asked: str) -> Say:
-    base, arguments, what, right, wrong, asserts = _EXERCISES[dice % len(_EXERCISES)]
-    number = 2 + dice // 7 % 90
-    name, variant = asked or f"{base}_{number}", dice // 11 % 10
-    code = f'def {name}({arguments}):\n    """Return {what}."""\n    {wrong if variant == 0 else right}\n\n'
-    code += "assert True\n" if variant == 1 else "".join(f"assert {line}\n" for line in asserts)
-    # {f} and {n} only: other braces in the templates would be Python's own.
-    code = code.replace("{f}", name).replace("{n}", str(number))
-    if variant == 2:
-        return Say(f"```python\n{code[: len(code) // 2]}", finish_reason="length")
-    return Say(f"{'Sure! Here it is.' if variant == 3 else ''}\n```python\n{code}```\n".lstrip())
-
-
-def _passage(prompt: str, dice: int) -> str:
-    words = [w.strip(".,:;!?\"'`") for w in prompt.split() if len(w) > 4] or ["programming"]
-    topic = words[dice % len(words)]
-    name = f"value_{dice % 97}"
-    return (
-        f"# About {topic}\n\nA program is easier to read when each part has one task. Take {topic} as an example: we "
-        f"give the idea a name, say what goes in and what comes out, and only then write it down.\n\n"
-        f"```python\n{name} = [n * {dice % 9 + 2} for n in range({dice % 5 + 3})]\nprint({name})\n```\n\n"
-        f"The list above is built in one line. Change the factor, predict the result, then run it: a wrong guess about "
-        f"{topic} teaches more than a right one.\n"
-    )
-
-
 def main() -> None:
     """Serve the default script until interrupted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--port", type=int, default=8080, help="0: a free one")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--trouble", action="append", default=[], metavar="NAME=SHARE", help="drop=0.02, ...")
+    parser.add_argument("--distinct", type=int, help="so many different answers to each prompt")
+    parser.add_argument("--requests-per-minute", type=float, help="more are answered with 429")
+    parser.add_argument("--tokens-per-minute", type=float, help="the same of tokens, counted as a request comes in")
+    parser.add_argument("--window", type=float, default=0.0, help="count in windows of so many seconds")
+    parser.add_argument("--bucket", type=float, default=60.0, help="else a bucket, which holds so many seconds' worth")
+    parser.add_argument("--silent", action="store_true", help="no headers that tell what is left")
     args = parser.parse_args()
-    with Teacher(port=args.port) as teacher, contextlib.suppress(KeyboardInterrupt):
+    script = repeating(default_script, args.distinct) if args.distinct else default_script
+    script = troubled(script, {name: float(share) for name, _, share in (t.partition("=") for t in args.trouble)})
+    late = args.latency
+    allowance = Allowance(
+        args.requests_per_minute, args.tokens_per_minute, args.window, args.bucket, silent=args.silent
+    )
+    served = Teacher(lambda call: _later(script(call), late), port=args.port, allowance=allowance)
+    with served as teacher, contextlib.suppress(KeyboardInterrupt):
         print(f"base_url: {teacher.base_url}", flush=True)  # noqa: T201  # a command of its own
         teacher.wait()
+
+
+def _later(say: Say, seconds: float) -> Say:
+    return replace(say, latency=say.latency + seconds) if seconds else say
 
 
 if __name__ == "__main__":

@@ -245,7 +245,7 @@ def _short(i: int) -> Request:
 
 def limits() -> Iterator[Row]:
     seconds, rate = float(os.environ.get("BENCH_SECONDS", "40")), 1200.0
-    for form, options in (("bucket", ()), ("windows", ("--window", "5"))):
+    for form, options in (("bucket", ("--bucket", "5")), ("windows", ("--window", "5"))):
         for how in ("declared", "headers", "refusals"):
             argv = ["--port", "0", "--requests-per-minute", str(rate), "--latency", "0.2", *options]
             argv += ["--silent"] if how == "refusals" else []
