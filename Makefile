@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak peers duplicates contamination scores s3 quality docs clean
+.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates contamination scores s3 quality docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -40,6 +40,9 @@ memory: $(VENV)/ready-dev  ## workers' peaks: a document of 500 MB, a million ti
 
 soak: $(VENV)/ready-dev  ## 200 kills and every other fault, each held against an undisturbed run; SOAK="--kills 20" fewer
 	$(BIN)/python -m tests.soak $(SOAK)
+
+escapes: $(VENV)/ready-dev  ## every attempt to get out of the sandbox, and what came of it
+	$(BIN)/python -m tests.sandbox.escape
 
 peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove and dolma; PEERS="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.words $(PEERS)
