@@ -68,7 +68,9 @@ class GenerateTopics(Prompted):
         False, description="drop topics of nearly the same words, too: `alike` tells them finer"
     )
     roots: str = Field("topics/everyday", description="file of topics in data/ with roots")
-    topics: int = Field(1_000, ge=1, description="how many topics to grow to; those of roots don't count")
+    topics: int = Field(
+        1_000, ge=1, description="how many topics to grow to: nothing is asked once so many are there or on their way"
+    )
     children: int = Field(10, ge=2, le=100, description="narrower topics that a request asks for")
     depth: int = Field(4, ge=1, le=20, description="levels below the roots")
     draws: int = Field(1, ge=1, le=20, description="how often each topic's narrower ones are asked for")

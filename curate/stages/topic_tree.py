@@ -80,8 +80,8 @@ class TopicTree:
 
     Topics are taken in the order of their answers. One that says what an earlier one says, by its folded words or by the cosine
     of their embeddings, does not stay. Those that stay wait to be asked for narrower ones, breadth first, the ones above
-    ``depth`` only, and only as many as are still needed: topics that stay, and what the requests that are out will probably
-    bring, at the rate so far, never count to more than ``most``.
+    ``depth`` only, and only as many as are still needed: none once the topics that stay, with what the requests that are out
+    will probably bring, at the rate so far, are ``most``.
 
     Args:
         roots: topics that are there from the beginning.
@@ -129,7 +129,7 @@ class TopicTree:
         stay = []
         for i, one in enumerate(accepted):
             words = folded(one.text)
-            new = self._kept < self._most and words not in self._known
+            new = words not in self._known
             if new and vectors is not None and self._vectors is not None:
                 new = float(self._vectors.nearest(vectors[i : i + 1])[0]) < self._similarity
                 if new:
