@@ -179,17 +179,17 @@ class GenerateExercises(Prompted):
             return Rejected("contaminated", item)
         checks, proof = ["docstring", "asserts"], {}
         if self.verify:
-            verdict = self._run(code)
+            verdict = self._run(code, ctx)
             if not verdict.passed:
                 return Rejected(verdict.reason, verdict.detail)
             checks.append("executed")
             proof = {"executed": {"asserts": verdict.asserts, "mutants": verdict.mutants, "killed": verdict.killed}}
         return Accepted(code, self.record(request, answer, checks, trimmed=rest is not None, **proof))
 
-    def _run(self, code: str) -> Verdict:
-        """What ``verify.execute`` says with its own settings."""
+    def _run(self, code: str, ctx: Context) -> Verdict:
+        """What ``verify.execute`` says with its own settings; where the store has it already, nothing is run."""
         gate = VerifyExecute(min_asserts=max(1, self.min_asserts))
-        return gate.verdict(code.encode()).held_to(gate.mutants_killed)
+        return gate.verdicts([(code.encode(), b"")], ctx)[0].held_to(gate.mutants_killed)
 
     def _join(self, blocks: list[str], name: str) -> str:
         """The block that defines the function, with what later blocks assert about it; empty if none defines it."""
