@@ -32,24 +32,28 @@ class Foreseen:
     why: str
 
 
-def foresee(plan: Plan, store: Store) -> list[Foreseen]:
-    """State of every step, in the recipe's order; raises what a run would raise for inputs that can't be read."""
+def foresee(plan: Plan, store: Store, engine: Engine | None = None) -> list[Foreseen]:
+    """State of every step, in the recipe's order; raises what a run would raise for inputs that can't be read.
+
+    An ``engine`` that is given has the records of all steps that are done afterwards.
+    """
+    if engine is None:
+        with Runner(0) as runner:
+            return foresee(plan, store, Engine(plan, store, runner, Silent()))
     found: dict[str, Foreseen] = {}
-    with Runner(0) as runner:
-        engine = Engine(plan, store, runner, Silent())
-        for segment in plan.segments:
-            key: str | None = None
-            for number, name in enumerate(segment):
-                step = plan.steps[name]
-                needs = [*step.inputs, *step.uses.values()]
-                waits = [n for n in needs if found[n].state != "done"]
-                if waits:
-                    found[name] = Foreseen(name, step.stage.name, step.inputs, *_later(engine, step, waits))
-                    continue
-                if number == 0:
-                    key = _key(engine, step)
-                assert key is not None
-                found[name] = Foreseen(name, step.stage.name, step.inputs, *_state(engine, step, key))
+    for segment in plan.segments:
+        key: str | None = None
+        for number, name in enumerate(segment):
+            step = plan.steps[name]
+            needs = [*step.inputs, *step.uses.values()]
+            waits = [n for n in needs if found[n].state != "done"]
+            if waits:
+                found[name] = Foreseen(name, step.stage.name, step.inputs, *_later(engine, step, waits))
+                continue
+            if number == 0:
+                key = _key(engine, step)
+            assert key is not None
+            found[name] = Foreseen(name, step.stage.name, step.inputs, *_state(engine, step, key))
     return [found[name] for name in plan.steps]
 
 

@@ -271,7 +271,7 @@ class _Asking:
                 models,
                 budget=recipe.budget,
                 journal=journal.path,
-                published=lambda: _all_published(engine, self._step),
+                published=lambda: published_answers(engine, self._step),
                 progress=_progress(engine, self._step),
                 local_log=engine.store.state("local-model.log"),
                 leave=lambda: engine.runner.stop.asked,
@@ -322,7 +322,7 @@ class _Asking:
         return [Answer(**a) if a else None for a in value]
 
 
-def _all_published(engine: Engine, step: str) -> dict[str, Answer]:
+def published_answers(engine: Engine, step: str) -> dict[str, Answer]:
     """Answers of all rounds that a step ever closed, under whatever settings and inputs, by their keys."""
     found: dict[str, Answer] = {}
     for entry in engine.store.list(f"steps/{step}"):
