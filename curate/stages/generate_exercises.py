@@ -178,6 +178,8 @@ class GenerateExercises(Prompted):
         if item := self.held(code, ctx):
             return Rejected("contaminated", item)
         checks, proof = ["docstring", "asserts"], {}
+        if all(word.lower() in code.lower() for word in request.subject["words"]):
+            checks.append("words")
         if self.verify:
             verdict = self._run(code, ctx)
             if not verdict.passed:
@@ -220,6 +222,8 @@ class GenerateExercises(Prompted):
         meta = [json.loads(m) for m in docs.column("meta").to_pylist()]
         topics, families = ([str(m.get(name, "")) for m in meta] for name in ("topic", "family"))
         found: dict[str, Any] = {"exercises": docs.num_rows, "by_topic": _counts(topics)}
+        if any(m.get("words") for m in meta):
+            found["used_their_words"] = sum("words" in m.get("checks", ()) for m in meta)
         return {**found, "by_family": _counts(families)} if len(set(families)) > 1 else found
 
 

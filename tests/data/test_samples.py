@@ -127,3 +127,19 @@ def test_topics_are_whole_and_keep_clear_of_the_benchmark(items):
     assert not set(names) & {item["entry_point"] for item in items}
     assert {e["topic"] for e in topics["exercises"]} <= {p["topic"] for p in topics["passages"]}
     assert all(set(p) == {"topic", "chapter", "about"} for p in topics["passages"])
+
+
+def test_topics_of_everyday_life_have_roots_audiences_and_styles():
+    """Audiences x styles as Cosmopedia has them; each passage belongs to a root."""
+    topics = yaml.safe_load((DATA / "topics/everyday.yaml").read_text())
+    assert (len(topics["audiences"]), len(topics["styles"]), len(topics["roots"])) == (4, 3, 20)
+    assert {p["chapter"] for p in topics["passages"]} == {r["topic"] for r in topics["roots"]}
+
+
+def test_exercises_can_be_composed_by_the_thousand():
+    """Distinct parts, so that no name comes twice."""
+    parts = yaml.safe_load((DATA / "topics/python-composed.yaml").read_text())["composed"]
+    assert all(len(set(some)) == len(some) for some in parts.values())
+    names = {f"{verb}_{noun}" for verb in parts["verbs"] for noun in parts["nouns"]}
+    assert len(names) == len(parts["verbs"]) * len(parts["nouns"]) > 4_000
+    assert all(name.isidentifier() for name in names)

@@ -134,7 +134,9 @@ def test_a_record_keeps_what_made_it():
     assert meta["prompt_shown"].startswith(f"Write a Python function `{name}`") and len(meta["prompt_shown"]) < 90
     assert meta["sampling"] == {"temperature": 0.7, "top_p": 0.95, "max_tokens": 500}
     assert (meta["answer"], meta["dollars"], meta["prompt_tokens"]) == ("ab" * 16, 0.25, 100)
-    assert meta["checks"] == ["docstring", "asserts"]
+    assert meta["checks"] == ["docstring", "asserts"], "none of its words is in it"
+    told = code.replace("Say x", "Say " + " ".join(request.subject["words"]))
+    assert stage.accept(request, answer(told), ctx_of(stage)).meta["checks"] == ["docstring", "asserts", "words"]
     assert (meta["licence"], meta["terms"], "seed_terms" in meta) == ("OpenAI terms", "OpenAI terms", False)
     bare = stage.model_copy(update={"keep_prompts": False})
     assert "prompt" not in bare.accept(request, answer(code), ctx_of(stage)).meta
