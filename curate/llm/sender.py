@@ -73,6 +73,7 @@ class Sender:
         self._give, self._waiting, self._leave = give, waiting, leave
         self._put: deque[tuple[int, Round]] = deque()
         self._pending = dict.fromkeys(lanes, 0)
+        self._known: dict[str, bool] = {}  # whether a model answered in an earlier run
         self._outcomes: deque[tuple[asyncio.Task[Reply | Failure], Job]] = deque()
         self._tasks: dict[asyncio.Task[Reply | Failure], Job] = {}
         self._turn, self._saving = _Turn(), _Turn()
@@ -195,10 +196,10 @@ class Sender:
     def _held(self, opened: OpenRound) -> bool:
         """Whether a round's failures may be the endpoint's end, which is told once that is certain.
 
-        Raises EndpointError if nothing was ever answered and all of the round failed: the set-up is wrong, and a round
-        full of None would be closed for ever."""
+        If nothing was ever answered and all of the round failed, the set-up is wrong, and a round full of None would be
+        closed for ever: it ends with EndpointError."""
         lane = self.lanes[opened.round.model]
-        unheard = opened.failed_altogether and not lane.replies and not self._book.knows(lane.model.model)
+        unheard = opened.failed_altogether and not lane.replies and not self._knows(lane.model.model)
         if not unheard and not lane.failed_in_a_row:
             return False
         if self._error is not None or (not self.stopped and (lane.open_jobs or self._end_by is not None)):
@@ -212,6 +213,11 @@ class Sender:
             )
             self.end()
         return unheard
+
+    def _knows(self, model: str) -> bool:
+        if model not in self._known:
+            self._known[model] = self._book.knows(model)
+        return self._known[model]
 
     # -- leaving -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from curate.errors import DamagedError, StorageError
-from curate.llm.journal import Journal, Reserve, request_key
+from curate.llm.ask import Asker, Round
+from curate.llm.journal import Journal, Reserve, request_key, reserve_of
+from curate.llm.model import Budget, Model
 from curate.llm.teacher import Call, Say, Teacher
 
 RESERVE = Reserve(10, 50, 0.5)
@@ -92,6 +94,33 @@ def test_killed_at_random_moments_nothing_received_is_bought_twice(journal_path)
     db.close()
     assert not twice
     assert set(again) <= lost_keys
+
+
+def test_written_before_it_leaves_and_before_it_is_handed_on(journal_path, request_of):
+    """Seen from another process's place: as a request arrives its row is there, sent; as a round comes out, answered."""
+    seen = []
+
+    def states_of(keys):
+        db = sqlite3.connect(f"file:{journal_path}?mode=ro", uri=True, timeout=30)
+        marks = ", ".join("?" * len(keys))
+        rows = db.execute(f"SELECT state, prompt_tokens FROM attempts WHERE key IN ({marks})", keys).fetchall()
+        db.close()
+        return rows
+
+    def script(call: Call) -> Say:
+        seen.extend(states_of([call.key]))
+        return Say("yes")
+
+    with Teacher(script) as teacher:
+        model = Model(model="m", base_url=teacher.base_url, concurrency=16)
+        with Asker({"m": model}, budget=Budget(), journal=journal_path, local_log=journal_path) as asker:
+            for r in range(5):
+                asker.put(Round("m", tuple(request_of(f"r{r}-{i}") for i in range(20))))
+            for closed in iter(asker.take, None):
+                assert [state for state, _ in states_of([a.key for a in closed.answers])] == ["answered"] * 20
+    reserve = reserve_of(request_of("r0-00"), 50, (0, 0)).prompt_tokens
+    assert len(seen) == 100
+    assert all(state == "sent" and reserve - 1 <= tokens <= reserve for state, tokens in seen)
 
 
 def test_what_was_lost_stays_charged(journal_path):
