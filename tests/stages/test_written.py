@@ -13,6 +13,7 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer
 from curate.stages.base import LEDGER, Accepted, Rejected
+from curate.stages.family import Family, seen_of
 from curate.stages.generate_exercises import GenerateExercises
 from curate.stages.generate_outlines import GenerateOutlines, read_outline
 from curate.stages.generate_rephrase import GenerateRephrase, copied, cut, lacks
@@ -157,6 +158,27 @@ def test_exercises_are_composed_by_the_thousand():
         assert (first.draw, second.draw) == (0, 1)
         assert (first.subject["solution"], second.subject["solution"]) == (0, 1)
     assert asked(stage.model_copy(update={"exercises": 40}))[:80] == requests[:80]
+
+
+def test_solutions_that_differ_stay():
+    """Under one docstring, with the same assertions; the same solution once more goes."""
+    head = 'def over(numbers: list[int], limit: int) -> int:\n    """Return how many of the numbers are greater than the limit."""\n'
+    tests = "\n\nassert over([1, 5, 9], 4) == 2\nassert over([], 3) == 0\nassert over([3], 3) == 0\n"
+    bodies = [
+        "    return sum(1 for n in numbers if n > limit)",
+        "    count = 0\n    for number in numbers:\n        if number > limit:\n            count += 1\n    return count",
+        "    return len(list(filter(lambda n: n > limit, numbers)))",
+        "    return sum(1 for n in numbers if n > limit)",
+    ]
+    texts = pa.array([head + body + tests for body in bodies], pa.large_string())
+    assert Family().add(seen_of(texts), 4) == [-1, -1, -1, 0]
+
+
+def test_a_schema_is_sent_where_the_endpoint_keeps_to_one():
+    """Of prompts that have one."""
+    request = asked(GenerateOutlines(outlines=1, topics="topics/everyday", structured=True))[0]
+    assert request.sampling["response_format"]["json_schema"]["schema"]["required"] == ["title", "sections"]
+    assert "response_format" not in asked(GenerateOutlines(outlines=1, topics="topics/everyday"))[0].sampling
 
 
 def test_topics_of_an_earlier_step_are_concepts():
