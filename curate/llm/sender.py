@@ -244,7 +244,8 @@ class Sender:
                     break
                 lane.pop()
                 self._send(lane, endpoint, job, now)
-            wait = min(wait, max(0.001, lane.wait(now)))
+            if not refused or refused[-1].model != lane.name:  # else it waits for the budget, not for a time
+                wait = min(wait, max(0.001, lane.wait(now)))
         if refused and not any(lane.in_flight for lane in self.lanes.values()):
             first = min(job.position for job in refused)
             waiting = [job.position for lane in self.lanes.values() for job in [*lane.retries(), *lane.fresh]]
