@@ -106,7 +106,7 @@ def _sandbox() -> Finding:
             "note",
             "sandbox",
             f"no walls: {error}",
-            "verify.execute refuses to run; use Linux >= 4.14 with seccomp, x86-64 or arm64",
+            "verify.execute refuses to run; use Linux >= 5.3 with seccomp, x86-64 or arm64, or its 'sandbox: wasm'",
         )
     if outcome.status != "ok":
         return Finding("bad", "sandbox", f"a program that works is judged '{outcome.status}'", "please report this")

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from curate.sandbox.runner import Outcome, Program, Sandbox, Variant
+from curate.sandbox.runner import Box, Outcome, Program, Variant
 
 REVISION: Final = 1
 """Bumped by hand when the same program begins to get another verdict: kept verdicts of other revisions are not used."""
@@ -116,7 +116,7 @@ class Verdict:
 
 
 def verify(
-    sandbox: Sandbox,
+    sandbox: Box,
     code: str,
     tests: str = "",
     *,
@@ -155,7 +155,7 @@ def verify(
     return _tried(sandbox, asked, passed).held_to(mutants_killed)
 
 
-def _run(sandbox: Sandbox, program: Program) -> Outcome:
+def _run(sandbox: Box, program: Program) -> Outcome:
     outcome = sandbox.run(program)
     if outcome.status == "stalled":
         outcome = sandbox.run(program)
@@ -181,7 +181,7 @@ def _observed(outcome: Outcome) -> tuple[object, ...]:
     return outcome.status, outcome.asserts, outcome.output
 
 
-def _tried(sandbox: Sandbox, program: Program, passed: Verdict) -> Verdict:
+def _tried(sandbox: Box, program: Program, passed: Verdict) -> Verdict:
     """The verdict after stubs and mutants; where a variant takes the process with it, another goes on behind it."""
     tried: list[Variant] = []
     for death in range(_DEATHS + 1):

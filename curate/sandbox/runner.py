@@ -21,12 +21,12 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast, get_args
+from typing import Any, Final, Literal, Protocol, Self, cast, get_args
 
 from curate.errors import CurateError
 from curate.sandbox import wire
@@ -155,6 +155,18 @@ class Outcome:
 _ORDERED: Final = tuple(field for field in fields(Program) if field.name != "seed")
 
 
+class Box(Protocol):
+    """What runs programs: ``Sandbox``, or ``wasm.WasmSandbox``."""
+
+    def run(self, program: Program, *, alone: bool = False) -> Outcome:
+        """Run a program to its end, or to the end of its limits."""
+        ...
+
+    def close(self) -> None:
+        """End what it started."""
+        ...
+
+
 class _Gone(Exception):  # noqa: N818  a state of a process, not an error of the caller
     """The zygote died or does not answer."""
 
@@ -182,7 +194,10 @@ class _Zygote:
 
     def greet(self) -> None:
         """Wait for its word about the walls; raises CurateError when they don't stand."""
-        cure = "the sandbox needs Linux on x86_64 or aarch64 with seccomp (and does without landlock); run it there"
+        cure = (
+            "the sandbox needs Linux on x86_64 or aarch64 with seccomp (and does without landlock); "
+            "run it there, or use 'sandbox: wasm' (pip install 'phi-curate[wasm]')"
+        )
         try:
             deadline = time.monotonic() + _START_SECONDS
             (size,) = struct.unpack("=I", self._read(4, deadline))
@@ -310,24 +325,31 @@ class Sandbox:
 
     def _judge(self, reply: wire.Reply, key: bytes, status: int, cpu_seconds: int) -> Outcome:
         ended, cpu = reply.status, reply.cpu
-        said, whole = _pieces(reply.result, key)
-        variants = _variants(said)
-        rest: dict[str, Any] = {"output": reply.output, "cpu": cpu, "variants": variants}
+        rest: dict[str, Any] = {"output": reply.output, "cpu": cpu}
+        variants = _variants(_pieces(reply.result, key)[0])
         if ended == -signal.SIGXCPU or (ended == -signal.SIGKILL and cpu >= cpu_seconds):
-            return Outcome("timeout", f"more than {cpu_seconds} CPU seconds", **rest)
+            return Outcome("timeout", f"more than {cpu_seconds} CPU seconds", variants=variants, **rest)
         if reply.stalled:
             return Outcome("stalled", f"waited for {self.limits.wall_seconds:g} seconds", **rest)
         if ended == -signal.SIGKILL:
             return Outcome("stalled", "killed from outside", **rest)
         if ended < 0:
-            return Outcome("crashed", f"ended by {signal.Signals(-ended).name}", **rest)
-        last = said[-1] if said else []
-        if ended == OUT_OF_MEMORY and len(last) < _LAST_FIELDS:
-            return Outcome("memory", f"more than {self.limits.memory_mb} MB", **rest)
-        if ended != status or not whole or len(last) != _LAST_FIELDS or last[0] not in _OWN_WORD:
-            return Outcome("crashed", "ended before its tests did", **rest)
-        asserts, calls, functions, real, tests, steps = map(int, last[2:])
-        return Outcome(cast("Status", last[0]), last[1], asserts, calls, functions, real, tests, steps, **rest)
+            return Outcome("crashed", f"ended by {signal.Signals(-ended).name}", variants=variants, **rest)
+        outcome = judged(ended == status, reply.result, key, rest)
+        if ended == OUT_OF_MEMORY and outcome.status == "crashed":
+            return replace(outcome, status="memory", detail=f"more than {self.limits.memory_mb} MB")
+        return outcome
+
+
+def judged(came_to_end: bool, result: bytes, key: bytes, rest: dict[str, Any]) -> Outcome:
+    """The outcome that a child's sealed result tells, when it left as it was told to; else ``crashed``."""
+    said, whole = _pieces(result, key)
+    rest = {**rest, "variants": _variants(said)}
+    last = said[-1] if said else []
+    if not came_to_end or not whole or len(last) != _LAST_FIELDS or last[0] not in _OWN_WORD:
+        return Outcome("crashed", "ended before its tests did", **rest)
+    asserts, calls, functions, real, tests, steps = map(int, last[2:])
+    return Outcome(cast("Status", last[0]), last[1], asserts, calls, functions, real, tests, steps, **rest)
 
 
 def _pieces(data: bytes, key: bytes) -> tuple[list[list[str]], bool]:

