@@ -19,6 +19,8 @@ def command(request: dict) -> int:
     os.setsid()
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
+    # As an interpreter does when it starts.
+    sys.path[:0] = filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))
     for number, path in ((1, request["out"]), (2, request["err"])):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY, 0o644)
         os.dup2(handle, number)

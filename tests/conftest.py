@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, and compiles a kernel the first time.
-settings.register_profile("any machine", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("any machine", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 # Some hundred processes are started: each would compile all modules of curate anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

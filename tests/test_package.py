@@ -136,7 +136,7 @@ def test_the_shipped_recipe_runs(installed: Path, away: Path) -> None:
             assert old in text
             text = text.replace(old, new)
         mine.write_text(text)
-        argv = ("run", "mine.yaml", "--sample", "0.05", "--workers", "1")
+        argv = ("run", "mine.yaml", "--sample", "0.05", "--workers", "0")
         shell(installed / "curate", *argv, cwd=away).ok()
         assert teacher.received.total() > 40
     found = manifest(away / "runs" / "phi-1-mini")

@@ -146,7 +146,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=40)
 @given(LINES, st.booleans(), st.integers(0, 4), st.sampled_from([(0, 0), (1, 1), (2, 3), (1, 6), (3, 2)]),
        st.sampled_from([1, 2, 64, 100, 1000, 65_537]), st.sampled_from([1, 3]), st.booleans())  # fmt: skip
 def test_features_are_what_the_slow_twin_says(lines, own, ngrams, subwords, bucket, width, pruned):

@@ -180,21 +180,22 @@ def test_what_is_loaded_is_what_was_trained(trained):
 
 
 def test_the_same_rows_give_the_same_bytes(trained, tmp_path):
-    """Whatever their order, and in another process with another hash seed."""
+    """Whatever their order, and, of the kind with most chance in it, in another process with another hash seed."""
     folder, head, vectors, labels = trained
     order = np.random.default_rng(2).permutation(len(vectors))
     train_head(head.kind, vectors[order], labels[order], HeadSettings(trees=20), tmp_path / "again")
-    code = f"""
+    if head.kind == "forest":
+        code = f"""
 import sys; sys.path.insert(0, {str(__file__.rsplit("/", 1)[0])!r})
 from test_heads import problem, HeadSettings, train_head
 from pathlib import Path
 vectors, labels = problem(400)
 train_head({head.kind!r}, vectors, labels, HeadSettings(trees=20), Path({str(tmp_path / "other")!r}))
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"})
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"})
     digests = {
         hashlib.sha256((f / "model.npz").read_bytes() + (f / "settings.json").read_bytes()).hexdigest()
-        for f in (folder, tmp_path / "again", tmp_path / "other")
+        for f in (folder, *tmp_path.iterdir())
     }
     assert len(digests) == 1
 
@@ -338,15 +339,18 @@ def test_what_can_not_be_learnt_is_said(tmp_path, kind, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_scoring_needs_no_scikit_learn(trained):
-    """A process that can't import it scores."""
-    folder, head, vectors, _ = trained
+def test_scoring_needs_no_scikit_learn(tmp_path):
+    """A process that can't import it scores, with each kind."""
+    vectors, labels = problem(100)
+    heads = [train_head(kind, vectors, labels, HeadSettings(trees=5), tmp_path / kind) for kind in KINDS]
     code = f"""
 import sys; sys.modules["sklearn"] = sys.modules["joblib"] = None
 from pathlib import Path
 import numpy as np
 from curate.quality.heads import Head
-print(Head.load(Path({str(folder)!r})).predict(np.array({[vectors[0].tolist()]}, np.float32))[0])
+for kind in {KINDS!r}:
+    print(Head.load(Path({str(tmp_path)!r}, kind)).predict(np.array({[vectors[0].tolist()]}, np.float32))[0])
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert np.float32(done.stdout) == pytest.approx(head.predict(vectors[:1])[0], rel=1e-6)
+    found = np.array(done.stdout.split(), np.float32)
+    assert found == pytest.approx([head.predict(vectors[:1])[0] for head in heads], rel=1e-6)

@@ -50,7 +50,7 @@ def slow_line(text: str, form: TextForm) -> bytes:
     return b" ".join(w for w in slow_words(raw) if not w.startswith(b"__label__") and w != b"</s>")
 
 
-@settings(max_examples=120)
+@settings(max_examples=40)
 @given(TEXTS, st.sampled_from([None, 64, 70, 81]), st.sampled_from(["keep", "lower"]), st.integers(0, 3))
 def test_lines_are_what_the_slow_twin_says(values, limit, case, skip):
     """Cut, case, separators, labels and end words; of slices of an array, too."""

@@ -67,7 +67,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=66)
 @given(st.lists(st.lists(WORDS, max_size=30).map(" ".join), max_size=6))
 def test_scores_equal_the_twin(folder, texts):
     """In batches as alone, repeated words counting once."""

@@ -221,7 +221,7 @@ def test_first_is_what_a_run_drops(curate: Curate, tmp_path: Path) -> None:
         assert each["arrived"] == made[each["step"]]["rows_in"]
 
 
-def test_workers_and_cuts_change_nothing(curate: Curate, tmp_path: Path) -> None:
+def test_workers_change_nothing(curate: Curate, tmp_path: Path) -> None:
     """On Dask as in one process; and no file is left behind, beside the recipe or in a run's folder."""
     write_documents(tmp_path)
     recipe = write(tmp_path / "r.yaml", branched())

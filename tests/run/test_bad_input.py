@@ -81,15 +81,12 @@ def test_bad_rows(curate: Curate, home: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-@pytest.mark.parametrize("split", [64, 0.001])
-def test_bad_file(
-    curate: Curate, home: Path, name: str, content: bytes | None, words: tuple[str, ...], split: float
-) -> None:
+def test_bad_file(curate: Curate, home: Path, name: str, content: bytes | None, words: tuple[str, ...]) -> None:
     """A file that is not what it says stops the run with exit code 3 and one line that names it."""
     if content is not None:
         (home / name).write_bytes(content)
     write(home / "r.yaml", steps(name))
-    done = curate.run(home / "r.yaml", home / "run", "--split-mb", split)
+    done = curate.run(home / "r.yaml", home / "run", "--split-mb", 0.001)
     assert done.code == 3, done.out + done.err
     assert name.split("*", maxsplit=1)[0] in done.line
     for word in words:
@@ -139,9 +136,9 @@ def committed(store: Path, name: str) -> Path:
     return found[0]
 
 
-@pytest.mark.parametrize("how", ["cut", "flipped", "removed"])
+@pytest.mark.parametrize("how", ["flipped", "removed"])
 def test_damaged_part(curate: Curate, home: Path, how: str) -> None:
-    """A committed file that is cut short or altered is named and set aside, a removed one is missed: made anew."""
+    """A committed file that is altered is named and set aside, a removed one is missed: made anew."""
     store = home / "run"
     curate.run(home / "r.yaml", store).ok()
     before = results(store)
@@ -149,8 +146,6 @@ def test_damaged_part(curate: Curate, home: Path, how: str) -> None:
     data = part.read_bytes()
     if how == "removed":
         part.unlink()
-    elif how == "cut":
-        part.write_bytes(data[: len(data) // 2])
     else:
         part.write_bytes(data[:2000] + bytes(255 - b for b in data[2000:3000]) + data[3000:])
     changed = steps("good.jsonl")
@@ -176,13 +171,12 @@ def test_damaged_receipt(curate: Curate, home: Path) -> None:
     assert results(store) == before
 
 
-@pytest.mark.parametrize("step_id", ["rules", "unique", "out"])
-def test_removed_step(curate: Curate, home: Path, step_id: str) -> None:
+def test_removed_step(curate: Curate, home: Path) -> None:
     """A step's whole folder may be removed: it is made anew, and so is what was built on it."""
     store = home / "run"
     curate.run(home / "r.yaml", store).ok()
     before = results(store)
-    shutil.rmtree(store / "steps" / step_id)
+    shutil.rmtree(store / "steps" / "unique")
     curate.run(home / "r.yaml", store).ok()
     assert results(store) == before
     assert dataset(store)
@@ -245,14 +239,14 @@ def test_colliding_ids(curate: Curate, home: Path) -> None:
         assert "step out" in done.line
 
 
-@pytest.mark.parametrize(("workers", "how"), [(0, "in place"), (0, "replaced"), (2, "replaced")])
-def test_input_that_changes_while_it_is_read(curate: Curate, home: Path, how: str, workers: int) -> None:
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+def test_input_that_changes_while_it_is_read(curate: Curate, home: Path, how: str) -> None:
     """What was read of other bytes than those of the digest is not committed: the run stops, and goes on when run again.
 
     Neither size nor mtime give it away, as after ``cp -p``.
     """
     path, store, split = home / "good.jsonl", home / "run", ("--split-mb", 0.003)
-    path.write_bytes(lines(rows(prose(200), "a")))
+    path.write_bytes(lines(rows(prose(80), "a")))
     stamp, changed = path.stat(), path.read_bytes().replace(b" the ", b" THE ")
 
     def change(_: int) -> None:
@@ -266,12 +260,12 @@ def test_input_that_changes_while_it_is_read(curate: Curate, home: Path, how: st
         if how == "replaced":
             target.replace(path)
 
-    done = curate.run(home / "r.yaml", store, *split, workers=workers, meanwhile=change)
+    done = curate.run(home / "r.yaml", store, *split, meanwhile=change)
     assert done.code == 3, done.out
     assert "good.jsonl: the file was changed while it was being read" in done.line
     assert not (store / "manifest.json").exists()
     before = len(list(store.glob("steps/rules/*/receipts/*.json")))
-    assert 1 <= before < 200
+    assert 1 <= before < 80
     curate.run(home / "r.yaml", store, *split).ok()
     curate.run(home / "r.yaml", home / "fresh").ok()
     assert results(store) == results(home / "fresh")

@@ -67,10 +67,7 @@ def break_(path: Path, how: str) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize(
-    ("kind", "how"),
-    [("gz", "cut"), ("gz", "flip"), ("zst", "cut"), ("parquet", "cut"), ("parquet", "flip"), ("arrow", "cut")],
-)
+@pytest.mark.parametrize(("kind", "how"), [("gz", "flip"), ("zst", "cut"), ("parquet", "flip")])
 def test_goes_as_a_whole(curate: Curate, tmp_path: Path, kind: str, how: str) -> None:
     """The same rows as if the file had not been there, however the input is split; it is named and counted."""
     folder = inputs(tmp_path / "in", kind)

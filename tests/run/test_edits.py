@@ -117,22 +117,21 @@ def test_parts(home: Path) -> None:
         assert row["late.length"] == len(row["text"])
 
 
-@pytest.mark.parametrize(("workers", "split_mb", "partitions"), [(0, 64, 1), (2, 0.02, 5)])
-def test_same_bytes(curate: Curate, home: Path, tmp_path: Path, workers: int, split_mb: float, partitions: int) -> None:
-    """Neither workers nor splits nor partitions can be seen in the results."""
+@pytest.mark.parametrize(("split_mb", "partitions"), [(64, 1), (0.02, 5)])
+def test_same_bytes(curate: Curate, home: Path, tmp_path: Path, split_mb: float, partitions: int) -> None:
+    """Neither splits nor partitions can be seen in the results."""
     how = ("--split-mb", split_mb, "--partitions", partitions)
-    curate.run(home / "r.yaml", tmp_path / "run", *how, workers=workers).ok()
+    curate.run(home / "r.yaml", tmp_path / "run", *how).ok()
     assert results(tmp_path / "run") == results(home / "run")
 
 
-@pytest.mark.parametrize("point", ["segment.before-data", "segment.before-receipt", "segment.after-receipt"])
-def test_killed(curate: Curate, home: Path, tmp_path: Path, point: str) -> None:
+def test_killed(curate: Curate, home: Path, tmp_path: Path) -> None:
     """Killed at every second commit of a segment until it gets through: the same bytes."""
     store, kills = tmp_path / "run", 0
     for turn in range(60):
         token = tmp_path / f"token{turn}"
         token.touch()
-        env = {"CURATE_CRASH_AT": f"{point}={token}"} if turn < 3 else {}
+        env = {"CURATE_CRASH_AT": f"segment.before-receipt={token}"} if turn < 3 else {}
         done = curate.run(home / "r.yaml", store, *SPLIT, env=env)
         if done.code == 0:
             break

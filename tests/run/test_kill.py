@@ -1,8 +1,12 @@
-"""Promise 2: kill -9 any process at any moment; the same command goes on from there and gives the same bytes."""
+"""Promise 2: kill -9 any process at any moment; the same command goes on from there and gives the same bytes.
+
+Here is one kill of each kind. ``make soak`` kills at every crash point (the only process, and workers), and any process
+at random moments some 200 times; ``make bigfile`` kills inside a file of each format, ``make s3`` at every point of a run on
+an object store.
+"""
 
 from __future__ import annotations
 
-import gzip
 import os
 import random
 import signal
@@ -13,46 +17,18 @@ from pathlib import Path
 
 import pytest
 from command import Curate, descendants, gone, manifest, results
-from corpus import code, lines, many_frames, one_frame, prose, rows
+from corpus import code, lines, one_frame, prose, rows
 from recipes import Steps, small_classifier, step, write
 
 from curate.store.files import CRASH_POINTS
 
-WORKER = (
-    "segment.before-data",
-    "segment.after-receipt",
-    "map.before-receipt",
-    "reduce.after-receipt",
-    "train.before-receipt",
-    "shard.before-receipt",
-)
-"""Points in tasks: on Dask they kill a worker. Before data, before a receipt and after one; ``make soak`` has them all."""
-DRIVER = (
-    "step.before-done",
-    "step.after-done",
-    "publish.before-link",
-    "publish.before-manifest",
-    "publish.after-manifest",
-)
-"""Points in the driver."""
-ROUNDS = ("round.before-publish", "round.after-publish")
-"""Points of steps that ask a model: see test_kill_rounds.py, which reaches both."""
-PAIRS = (
-    ("segment.before-receipt", "segment.after-receipt"),
-    ("map.before-receipt", "map.after-receipt"),
-    ("reduce.before-receipt", "reduce.after-receipt"),
-    ("shard.before-receipt", "shard.after-receipt"),
-)
-"""Points before and after one commit: killed at both in turn, a run still gets on by one commit each time."""
-SINGLE = (
-    "segment.before-data",
-    "apply.before-receipt",
-    "index.before-receipt",
-    "train.before-receipt",
-    "cut.after-piece",
-    *DRIVER,
-)
-"""Points that are not in PAIRS."""
+WORKER = ("reduce.after-receipt", "shard.before-receipt")
+"""Points in tasks: on Dask they kill a worker."""
+POINTS = ("cut.after-piece", "publish.before-manifest")
+"""Inside of a task, and in the driver while it publishes."""
+PAIRS = (("segment.before-receipt", "segment.after-receipt"), ("map.before-receipt", "map.after-receipt"))
+"""Points before and after one commit, of a segment and inside an exchange: killed at both in turn, a run still gets on by
+one commit each time."""
 SPLIT = ("--split-mb", 0.03)
 
 
@@ -101,13 +77,12 @@ def tokens(folder: Path, points: tuple[str, ...]) -> dict[str, str]:
     return {"CURATE_CRASH_AT": ",".join(f"{p}={folder / p}" for p in points)}
 
 
-def test_every_point_is_tested() -> None:
-    """A new crash point must be put into a group above."""
-    assert {*SINGLE, *(p for pair in PAIRS for p in pair), *ROUNDS} == set(CRASH_POINTS)
-    assert {*WORKER} <= {*CRASH_POINTS} - {*DRIVER, *ROUNDS}
+def test_the_points_are_known() -> None:
+    """A point that was renamed kills nobody."""
+    assert {*WORKER, *POINTS, *(p for pair in PAIRS for p in pair)} <= set(CRASH_POINTS)
 
 
-@pytest.mark.parametrize("point", SINGLE)
+@pytest.mark.parametrize("point", POINTS)
 def test_killed_at(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path, point: str) -> None:
     """The only process is killed at a point, once; the same command then finishes with the same bytes."""
     store = tmp_path / "run"
@@ -136,19 +111,14 @@ def test_killed_at_every_commit(
     assert results(store) == whole
 
 
-@pytest.mark.parametrize("file", ["plain.jsonl", "frames.jsonl.zst", "one.jsonl.zst", "file.jsonl.gz"])
-def test_resumes_inside_a_file(curate: Curate, tmp_path: Path, file: str) -> None:
-    """One file in each format, killed behind its second commit: that work stays, and the bytes are the same."""
-    records = rows(prose(60), "a")
-    plain = lines(records)
-    written = {
-        "plain.jsonl": plain,
-        "frames.jsonl.zst": many_frames(records),
-        "one.jsonl.zst": one_frame(plain),
-        "file.jsonl.gz": gzip.compress(plain, mtime=0),
-    }
-    (tmp_path / file).write_bytes(written[file])
-    read = [step("read", "read.jsonl", paths=[file]), step("rules", "filter.fineweb"), step("text", "write.text")]
+def test_resumes_inside_a_file(curate: Curate, tmp_path: Path) -> None:
+    """One file in one zst frame, killed behind its second commit: that work stays, and the bytes are the same."""
+    (tmp_path / "one.jsonl.zst").write_bytes(one_frame(lines(rows(prose(60), "a"))))
+    read = [
+        step("read", "read.jsonl", paths=["one.jsonl.zst"]),
+        step("rules", "filter.fineweb"),
+        step("text", "write.text"),
+    ]
     recipe = write(tmp_path / "one.yaml", read)
     curate.run(recipe, tmp_path / "whole", *SPLIT).ok()
     store = tmp_path / "run"
@@ -164,18 +134,9 @@ def test_resumes_inside_a_file(curate: Curate, tmp_path: Path, file: str) -> Non
     assert len(list(store.glob("steps/*/*/receipts/*.json"))) > len(kept)
 
 
-def test_workers_die(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path) -> None:
-    """A worker dies at each of these points; Dask runs its task again, and the driver comes to its end at once."""
-    store = tmp_path / "run"
-    curate.run(recipe, store, *SPLIT, workers=2, env=tokens(tmp_path, WORKER)).ok()
-    assert [p for p in WORKER if (tmp_path / p).exists()] == [], "points that were not reached"
-    assert results(store) == whole
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_driver_dies_any_time(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path, seed: int) -> None:
+def test_driver_dies_any_time(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path) -> None:
     """kill -9 of the driver at random moments, again and again, until a run gets to its end."""
-    rng, store = random.Random(seed), tmp_path / "run"
+    rng, store = random.Random(0), tmp_path / "run"
 
     def kill(pid: int) -> None:
         # A moment drawn from the files that a run leaves, not from the clock: fast machines would be done by then.
@@ -190,8 +151,8 @@ def test_driver_dies_any_time(curate: Curate, recipe: Path, whole: dict[str, str
     assert results(store) == whole
 
 
-def test_no_worker_stays_behind(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path) -> None:
-    """When the driver is killed its workers end by themselves; a worker killed from outside is replaced."""
+def test_workers_die(curate: Curate, recipe: Path, whole: dict[str, str], tmp_path: Path) -> None:
+    """The driver is killed: its workers end by themselves. The next one's workers die: Dask runs their tasks again."""
     store, seen = tmp_path / "run", list[int]()
 
     def kill_driver(pid: int) -> None:
@@ -205,14 +166,8 @@ def test_no_worker_stays_behind(curate: Curate, recipe: Path, whole: dict[str, s
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
-
-    def kill_worker(pid: int) -> None:
-        before = len(list(store.glob("steps/*/*/receipts/*.json")))
-        wait_for(lambda: len(list(store.glob("steps/*/*/receipts/*.json"))) > before)
-        workers = [p for p in descendants(pid) if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
-        os.kill(random.Random(3).choice(workers), signal.SIGKILL)
-
-    curate.run(recipe, store, *SPLIT, workers=2, meanwhile=kill_worker).ok()
+    curate.run(recipe, store, *SPLIT, workers=2, env=tokens(tmp_path, WORKER)).ok()
+    assert [p for p in WORKER if (tmp_path / p).exists()] == [], "points that were not reached"
     assert results(store) == whole
 
 
@@ -230,7 +185,7 @@ def test_worker_that_dask_gives_up_is_replaced(recipe: Path, whole: dict[str, st
     argv = ["run", recipe, "--store", tmp_path / "run", "--workers", 1, *SPLIT]
     env = {**os.environ, **tokens(tmp_path, ("segment.before-receipt",))}
     done = subprocess.run(
-        [sys.executable, "-c", _IMPATIENT, *map(str, argv)], env=env, capture_output=True, timeout=100, check=False
+        [sys.executable, "-c", _IMPATIENT, *map(str, argv)], env=env, capture_output=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "segment.before-receipt").exists()

@@ -129,7 +129,7 @@ def forget_signals(folder: Path) -> None:
 def test_every_kind_of_split(kind, tmp_path, monkeypatch):
     """A split of each kind, and parts with and without edits: what is left is what is left of the others."""
     texts = [prose(n, 60) for n in range(40)]
-    killers = {3, 20, 21, 39}
+    killers = {3, 20, 21, 39} if kind == "plain" else {20}
     rows = [{"id": f"d{n}", "text": text + " KILLER" * (n in killers)} for n, text in enumerate(texts)]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     name = {"gz": "docs.jsonl.gz", "frames": "docs.jsonl.zst", "parquet": "docs.parquet"}.get(kind, "docs.jsonl")

@@ -1,4 +1,4 @@
-"""Who goes, for whom and how similar: one table, however many workers there are and however the input is cut and shuffled."""
+"""Who goes, for whom and how similar: one table, however the input is cut and shuffled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def planted() -> list[dict[str, object]]:
     return rows(list(dict.fromkeys(texts)), "t")
 
 
-def table(curate: Curate, folder: Path, files: int, seed: int, *how: object, workers: int = 0) -> Table:
+def table(curate: Curate, folder: Path, files: int, seed: int, *how: object) -> Table:
     """The table of a run by the records' own ids, sorted; its input is shuffled and dealt out to files."""
     records = planted()
     random.Random(seed).shuffle(records)
@@ -38,7 +38,7 @@ def table(curate: Curate, folder: Path, files: int, seed: int, *how: object, wor
         (folder / "in" / f"{n:03}.jsonl").write_bytes(lines(records[n::files]))
     steps = [step("docs", "read.jsonl", paths=["in/*.jsonl"]), step("near", "dedup.near", keep=["longest"])]
     recipe = write(folder / "near.yaml", [*steps, step("out", "write.text")])
-    curate.run(recipe, folder / "run", *how, workers=workers).ok()
+    curate.run(recipe, folder / "run", *how).ok()
     store = Store(folder / "run")
     record = store.read_json(store.read_json("steps.json")["near"])
     dropped = [read_table(store.data(key)) for key in record["dropped"]]
@@ -54,13 +54,13 @@ def table(curate: Curate, folder: Path, files: int, seed: int, *how: object, wor
 
 
 def test_one_table(curate: Curate, tmp_path: Path) -> None:
-    """One file in one process; seven in another order and other partitions; 64 on a worker, in pieces as small as they get."""
+    """One file in one process; seven in another order and other partitions; 64 in pieces as small as they get."""
     one = table(curate, tmp_path / "one", 1, 1)
     assert len(one) > 80
     assert sum(similarity == 1 for *_, similarity in one) == 20
     assert len({similarity for *_, similarity in one}) > 30
     assert table(curate, tmp_path / "seven", 7, 2, "--partitions", 5) == one
-    assert table(curate, tmp_path / "many", 64, 3, "--split-mb", 0.01, workers=1) == one
+    assert table(curate, tmp_path / "many", 64, 3, "--split-mb", 0.01) == one
 
 
 def test_identical_ids_are_refused(curate: Curate, tmp_path: Path) -> None:

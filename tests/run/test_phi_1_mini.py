@@ -30,7 +30,7 @@ from curate.store.records import Part
 
 KEY = "sk-only-for-this-test-6b1f0e7d2c"
 STORE_KEY = "of-the-object-store-8d2f10ac"
-SAMPLE = ("--sample", 0.15)
+SAMPLE = ("--sample", 0.1)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def finished(curate: Curate, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("phi")
     with Teacher() as teacher:
         recipe = own_recipe(curate, folder, teacher.base_url)
-        command = [sys.executable, "-m", "curate", "run", recipe, "--store", folder / "run", "--workers", "2", *SAMPLE]
+        command = [sys.executable, "-m", "curate", "run", recipe, "--store", folder / "run", "--workers", "1", *SAMPLE]
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             keys = {"TEACHER_KEY": KEY, "GITHUB_TOKEN": KEY, "AWS_SECRET_ACCESS_KEY": STORE_KEY}
             environment = {**os.environ, **keys, "COLUMNS": "200"}
@@ -203,7 +203,7 @@ def test_again_asks_nobody(curate: Curate, finished: Finished) -> None:
 
 
 def test_elsewhere_the_same_answers_give_the_same_bytes(curate: Curate, finished: Finished, tmp_path: Path) -> None:
-    """One process instead of two, small splits, another folder: with the journal alone, no request and equal results."""
+    """Without a worker, small splits, another folder: with the journal alone, no request and equal results."""
     (tmp_path / "run").mkdir()
     shutil.copy(finished.store / "journal.sqlite", tmp_path / "run")
     asked = finished.teacher.received.total()

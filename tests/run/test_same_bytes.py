@@ -44,42 +44,34 @@ def test_the_recipe_reaches_everything(reference: Path) -> None:
     assert len(set(ids)) == len(ids) == 60
 
 
-@pytest.mark.parametrize(("split_mb", "partitions"), [(0.15, 3), (64, 8)], ids=str)
-def test_splits_and_partitions(
-    curate: Curate, recipe: Path, reference: Path, tmp_path: Path, split_mb: float, partitions: int
-) -> None:
+def test_splits_and_partitions(curate: Curate, recipe: Path, reference: Path, tmp_path: Path) -> None:
     """Neither how inputs are cut nor into how many partitions an exchange is cut can be seen in the results."""
-    curate.run(recipe, tmp_path / "run", "--split-mb", split_mb, "--partitions", partitions).ok()
+    curate.run(recipe, tmp_path / "run", "--split-mb", 0.15, "--partitions", 3).ok()
     assert results(tmp_path / "run") == results(reference)
-    if split_mb < 1:
-        assert len(list((tmp_path / "run").glob("pieces/*/receipts/*.0.json"))) == 2, "one-frame zst and gz are cut"
+    assert len(list((tmp_path / "run").glob("pieces/*/receipts/*.0.json"))) == 2, "one-frame zst and gz are cut"
 
 
 def test_workers(curate: Curate, recipe: Path, reference: Path, tmp_path: Path) -> None:
-    """On Dask, with three processes: the order in which tasks finish can not be seen in the results."""
-    curate.run(recipe, tmp_path / "run", "--split-mb", 0.5, "--partitions", 5, workers=3).ok()
+    """On Dask, with two processes: the order in which tasks finish can not be seen in the results."""
+    curate.run(recipe, tmp_path / "run", "--split-mb", 0.5, "--partitions", 5, workers=2).ok()
     assert results(tmp_path / "run") == results(reference)
 
 
-@pytest.mark.parametrize("seed", ["4242"])
-def test_hash_seed(recipe: Path, reference: Path, tmp_path: Path, seed: str) -> None:
+def test_hash_seed(recipe: Path, reference: Path, tmp_path: Path) -> None:
     """Python's own hashes differ from run to run, our results do not; in a fresh interpreter, as a user starts one."""
-    done = fresh("run", recipe, "--store", tmp_path / "run", "--workers", 0, env={"PYTHONHASHSEED": seed})
+    done = fresh("run", recipe, "--store", tmp_path / "run", "--workers", 0, env={"PYTHONHASHSEED": "4242"})
     done.ok()
     assert results(tmp_path / "run") == results(reference)
 
 
 def test_elsewhere(curate: Curate, corpus: Path, reference: Path, tmp_path: Path) -> None:
     """Inputs, recipe, store and working folder may lie anywhere: no absolute path is part of any result."""
-    for move in ("one", "another/deep below"):
-        home = tmp_path / move
-        shutil.copytree(corpus, home / "data")
-        recipe = write(home / "other name.yaml", everything(str(home / "data")))
-        curate.run(recipe, home / "store", cwd=home).ok()
-    found = results(tmp_path / "one" / "store")
-    assert found == results(tmp_path / "another/deep below" / "store")
+    home = tmp_path / "another/deep below"
+    shutil.copytree(corpus, home / "data")
+    recipe = write(home / "other name.yaml", everything(str(home / "data")))
+    curate.run(recipe, home / "store", cwd=home).ok()
     # The names of input files are relative to the source's root, so also equal to those of a relative recipe.
-    assert found == results(reference)
+    assert results(home / "store") == results(reference)
 
 
 def test_asset_elsewhere(curate: Curate, corpus: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def shards(store: Path) -> dict[str, str]:
 
 
 def test_a_run_from_a_store_that_throttles(curate: Curate, corpus: Path, s3: Proxy, tmp_path: Path) -> None:
-    """A worker reads from S3, which throttles and hangs up now and then: the dataset is that of the files on a disk.
+    """A run reads from S3, which throttles and hangs up now and then: the dataset is that of the files on a disk.
 
     Done again nothing is done; the manifest names files as their store does; what is missing is one line.
     """
@@ -47,7 +47,7 @@ def test_a_run_from_a_store_that_throttles(curate: Curate, corpus: Path, s3: Pro
     s3.add(Fault("drop_before", share=0.05, methods=("GET",)))
     recipe = write(tmp_path / "s3.yaml", steps(f"s3://{s3.bucket}/in"))
     environment = s3.environment()
-    curate.run(recipe, tmp_path / "s3", *split, workers=1, env=environment).ok()
+    curate.run(recipe, tmp_path / "s3", *split, env=environment).ok()
     assert any(r.faults for r in s3.requests)
     s3.heal()
     assert shards(tmp_path / "s3") == shards(tmp_path / "disk")

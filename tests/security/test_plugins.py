@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import Done
+from command import Curate, Done
 from recipes import step, write
 from small_run import prose
 
@@ -53,8 +52,8 @@ class Quiet(Filter):
 class Machine:
     """An interpreter's folder of packages, with curate run by it in processes of their own."""
 
-    def __init__(self, site: Path) -> None:
-        self.site = site
+    def __init__(self, site: Path, curate: Curate | None = None) -> None:
+        self.site, self._curate = site, curate
 
     def install(
         self, name: str = "curate-quiet", *, version: str = "1.2", code: str = STAGE, points: str | None = None
@@ -79,17 +78,14 @@ class Machine:
         return was
 
     def __call__(self, *argv: str | Path) -> Done:
-        path = os.pathsep.join([str(self.site), *sys.path])
-        command = [sys.executable, "-m", "curate", *map(str, argv)]
-        env = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=env)
-        return Done(done.returncode, done.stdout, done.stderr)
+        assert self._curate
+        return self._curate(*argv, env={"PYTHONPATH": str(self.site)})
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(curate: Curate, tmp_path: Path) -> Machine:
     """A machine on which one plugin is installed."""
-    made = Machine(tmp_path / "site")
+    made = Machine(tmp_path / "site", curate)
     made.install()
     return made
 

@@ -18,7 +18,7 @@ from curate.recipe.document import read_yaml
 YAML = st.text(alphabet="ab1 :-[]{}&*!|>?,#'\"%@`~\n\t.\\<=", max_size=60)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(YAML, st.binary(max_size=8))
 def test_whatever_stands_in_a_recipe_is_one_line_or_a_recipe(
     tmp_path_factory: pytest.TempPathFactory, text: str, raw: bytes

@@ -18,7 +18,8 @@ from command import Done, alive, descendants, gone
 from curate.store.files import CRASH_POINTS
 from tests.soak.ground import IN_FLIGHT, Ground, Row, wait_for
 
-TASK_POINTS = tuple(p for p in CRASH_POINTS if p.split(".")[0] in ("segment", "cut", "map", "reduce", "apply", "shard"))
+IN_TASKS = ("segment", "cut", "map", "reduce", "apply", "index", "train", "shard")
+TASK_POINTS = tuple(p for p in CRASH_POINTS if p.split(".")[0] in IN_TASKS)
 """Points that are passed in tasks: with workers they kill a worker."""
 
 

@@ -98,7 +98,7 @@ CORPUS = st.lists(st.lists(PIECES, max_size=30).map("".join), max_size=8)
 
 
 @given(CORPUS, st.integers(16, 24), st.booleans())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_bytes_by_brute_force(texts, length, many):
     """Every window that began before is cut and nothing else, also where all windows' hashes meet."""
     stage = DedupSubstring(least_bytes=length)
@@ -110,7 +110,7 @@ def test_bytes_by_brute_force(texts, length, many):
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "B", "b,", "c. ", "中", "(d)"]), max_size=40).map(" ".join), max_size=6))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_words_by_brute_force(texts):
     """The same of words: signs, case and white space between them don't count."""
     stage = DedupSubstring(least_tokens=5)

@@ -111,15 +111,17 @@ def test_a_folder_that_datasets_can_not_read(tmp_path):
         everything(ReadDataset(path="d"), tmp_path)
 
 
-def asked(endpoint: str, home: Path, commit: str = COMMIT, name: str = "owner/name") -> str:
-    """What a process that has this hub prints: a line for each row, or the error. The hub is settled at import."""
+def asked(endpoint: str, home: Path, *datasets: tuple[str, str]) -> list[str]:
+    """What a process that has this hub prints for each name and commit: a line for each row, or the error. The hub is
+    settled at import."""
     code = (
         "import pathlib\nfrom reading_cases import everything\nfrom curate.errors import CurateError\n"
         "from curate.stages.read_dataset import ReadDataset\n"
-        f"stage = ReadDataset(path={name!r}, commit={commit!r})\n"
-        "try:\n    rows, asides = everything(stage, pathlib.Path('.'))\n"
-        "    print(*(r['origin'] + ' ' + r['text'] for r in rows), *(a.reason for a in asides), sep='\\n')\n"
-        "except CurateError as error:\n    print(type(error).__name__, error)\n"
+        f"for name, commit in {datasets!r}:\n"
+        "    try:\n        rows, asides = everything(ReadDataset(path=name, commit=commit), pathlib.Path('.'))\n"
+        "        print(*(r['origin'] + ' ' + r['text'] for r in rows), *(a.reason for a in asides), sep='\\n')\n"
+        "    except CurateError as error:\n        print(type(error).__name__, error)\n"
+        "    print('\\0', end='')\n"
     )
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and k != "HF_TOKEN"}
     env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
@@ -133,7 +135,7 @@ def asked(endpoint: str, home: Path, commit: str = COMMIT, name: str = "owner/na
         check=True,
         timeout=60,
     )
-    return found.stdout
+    return found.stdout.split("\0")[:-1]
 
 
 def test_a_hub_that_does_not_answer(tmp_path):
@@ -142,7 +144,7 @@ def test_a_hub_that_does_not_answer(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     began = time.monotonic()
-    found = asked(f"http://127.0.0.1:{port}", tmp_path)
+    (found,) = asked(f"http://127.0.0.1:{port}", tmp_path, ("owner/name", COMMIT))
     assert found.startswith("EndpointError owner/name: the hub can't be reached") and "HF_ENDPOINT" in found
     assert time.monotonic() - began < 20
 
@@ -155,12 +157,22 @@ def test_a_dataset_on_the_hub_is_streamed(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     with Hub("owner/name", COMMIT, {**files, "README.md": b"---\nlicense: mit\n---\n"}) as hub:
-        found = asked(hub.url, home).split()
+        cases = (("owner/name", COMMIT), ("owner/name", "0" * 40), ("owner/other", COMMIT))
+        found, *wrong = asked(hub.url, home, *cases)
         first, second = files
-        assert found == [f"{first}#@0", "a", f"{first}#@1", "b", f"{second}#@0", "d", f"{second}#@1", "e", "no_text"]
+        assert found.split() == [
+            f"{first}#@0",
+            "a",
+            f"{first}#@1",
+            "b",
+            f"{second}#@0",
+            "d",
+            f"{second}#@1",
+            "e",
+            "no_text",
+        ]
         assert all(f"GET /datasets/owner/name/resolve/{COMMIT}/{name}" in hub.seen for name in files)
         stored = [p.read_bytes() for p in home.rglob("*") if p.is_file()]
         assert not any(b"PAR1" in data for data in stored)
-        for wrong in ({"commit": "0" * 40}, {"name": "owner/other"}):
-            told = asked(hub.url, home, **wrong)
+        for told in wrong:
             assert told.startswith("InputError ") and "the hub has no such dataset, or not this revision of it" in told

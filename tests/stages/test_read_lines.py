@@ -41,7 +41,7 @@ def flat(lines, limit):
             position += len(line) + 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=66)
 @given(TEXT, CUTS, st.integers(0, 50), st.booleans(), st.none() | st.integers(0, 150), st.integers(1, 30))
 def test_lines_are_those_of_the_obvious_reader(text, cuts, start, first, stop, limit):
     """Whatever the blocks, the range and the limit: the same lines at the same positions."""
@@ -50,7 +50,7 @@ def test_lines_are_those_of_the_obvious_reader(text, cuts, start, first, stop, l
     assert list(flat(lines, limit)) == twin(text, start, first, stop, limit)
 
 
-@settings(max_examples=200)
+@settings(max_examples=66)
 @given(TEXT, CUTS, CUTS, st.integers(1, 40), st.integers(1, 30))
 def test_pieces_hold_the_same_lines_whatever_the_blocks(text, cuts, others, goal, limit):
     """Pieces depend on the text alone, and give back its lines, those over the limit as filler."""
@@ -69,7 +69,7 @@ def test_pieces_hold_the_same_lines_whatever_the_blocks(text, cuts, others, goal
         assert made == cut(others)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=6), st.integers(1, 40), st.integers(1, 40))
 def test_gz_members_are_joined_whatever_the_blocks(tmp_path_factory, parts, chunk, block):
     """Members of any size, read in chunks and blocks of any size, give the whole text."""

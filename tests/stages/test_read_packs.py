@@ -160,7 +160,7 @@ def places(found: Sequence[Item] | Iterator[Item]) -> tuple[list[str], list[tupl
     return rows, asides
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 7), st.integers(0, 30)), max_size=12), st.integers(1, 20))
 def test_small_batches_are_gathered(files, most):
     """Whatever the batches: texts in order, rows set aside where they stood, no batch larger than it may be."""

@@ -173,7 +173,7 @@ _ENTRY = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(st.lists(_META, min_size=1, max_size=12), st.lists(_ENTRY, min_size=1, max_size=5), st.booleans())
 def test_what_is_looked_at_first_hides_nothing(
     tmp_path_factory: pytest.TempPathFactory, metas: list[dict], entries: list[str], escaped: bool

@@ -59,7 +59,7 @@ def test_settings_that_say_nothing_or_too_much(settings_):
     st.sampled_from([0.1, 0.3, 0.5, 1.0]),
     st.integers(0, 3),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_top_keeps_the_highest(values, top, seed):
     """ceil(top * rows with a value) rows stay, none lower than one that goes; no cut of the input changes which."""
     docs = documents(["x"] * len(values), {"s": pa.array(values, pa.float32())})
@@ -147,7 +147,7 @@ def twin(rows, *, top=None, tokens=None, within=None, floor=None, bytes_per_toke
     ),
     st.integers(0, 3),
 )
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_ranked_is_a_plain_sort(rows, how, seed):
     """Ties, null, NaN, infinities, strata, a budget, a floor: what goes is what a sort of all rows says, whatever the
     parts and partitions."""

@@ -25,7 +25,7 @@ def columns(rows: list[Row], age: int) -> tuple[np.ndarray, ...]:
 
 
 @given(SNAPSHOTS, st.integers(2, 5))
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_snapshots_in_a_row_are_all_at_once(snapshots, bound):
     """Of pairs with a new document, those with earlier ones that were kept, and those among the new ones, are the same."""
     kept = {f"{n}-{i}" for n, some in enumerate(snapshots) for i, (_, stays) in enumerate(some) if stays}

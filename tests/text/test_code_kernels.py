@@ -28,7 +28,7 @@ from curate.text.code_shape import code_shape
 from curate.text.python_bounds import DEEPEST, python_bounds
 from curate.text.python_outline import python_outline
 
-KERNELS = settings(max_examples=80)  # the first example compiles
+KERNELS = settings(max_examples=40)  # the first example compiles
 SAMPLES = Path(__file__).resolve().parents[2] / "data/samples/code.jsonl.zst"
 HTML = EXTENSIONS["html"]
 
@@ -277,7 +277,7 @@ def check_bounds(rows: list[bytes]) -> int:
     return parsed
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(PROGRAM)
 def test_bounds_hold(program):
     """Programs from a grammar."""

@@ -110,14 +110,14 @@ def check_shapes(rows: list[bytes], **asked: Any) -> None:
 
 @pytest.mark.parametrize("counting", ["paper", "datatrove", "dolma"])
 @given(rows=twins.ROWS, asked=st.sampled_from(VARIANTS))
-@settings(max_examples=120)
+@settings(max_examples=40)
 def test_c4(counting: str, rows: list[bytes], asked: dict[str, Any]) -> None:
     """Text that is left and every count are the twin's, whatever the bytes."""
     check_c4(rows, counting, **asked)
 
 
 @given(rows=twins.ROWS)
-@settings(max_examples=120)
+@settings(max_examples=40)
 def test_corrections(rows: list[bytes]) -> None:
     """RefinedWeb's corrections are the twin's."""
     check_corrected(rows)
@@ -125,7 +125,7 @@ def test_corrections(rows: list[bytes]) -> None:
 
 
 @given(rows=twins.ROWS)
-@settings(max_examples=120)
+@settings(max_examples=40)
 def test_shapes(rows: list[bytes]) -> None:
     """FineWeb's counts are the twin's."""
     check_shapes(rows)
@@ -136,7 +136,7 @@ def test_shapes(rows: list[bytes]) -> None:
     rows=twins.ROWS, entries=st.lists(st.sampled_from(["bad", "Bad word", "b\u00e4d", "e.g.", "...", "a", " ", "word"]))
 )
 @example(rows=[b"lorem\x80bad", b"\xc3\xa9\x80bad"], entries=["bad"])
-@settings(max_examples=120)
+@settings(max_examples=40)
 def test_bad_words(rows: list[bytes], entries: list[str]) -> None:
     """An entry is found where the twin's expression finds it."""
     found = holds(*buffers(beside(rows)), bad_words(entries))
@@ -178,7 +178,7 @@ def test_samples() -> None:
 
 
 @given(rows=twins.ROWS)
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_edits_settle(rows: list[bytes]) -> None:
     """What is left of what is left is the same, where no citation within a citation remains and no line is cut."""
     for counting in ("paper", "datatrove", "dolma"):

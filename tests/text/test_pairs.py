@@ -14,7 +14,7 @@ BUCKETS = st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=12), max_si
 
 
 @given(BUCKETS, st.integers(2, 6), st.integers(1, 20), st.integers(10, 60))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_candidates_are_each_row_with_the_first_ones(buckets, bound, most, block_size):
     """All pairs of a row and a bucket's first rows before it, once, whatever is given at once; blocks hold little."""
     keys = np.repeat(np.arange(len(buckets), dtype=np.uint64) * 7, [len(b) for b in buckets])
@@ -38,7 +38,7 @@ def test_candidates_are_each_row_with_the_first_ones(buckets, bound, most, block
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=40), st.randoms(use_true_random=False))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_located(nodes, rng):
     """Each end of a pair is found under its own key alone."""
     there = sorted(set(nodes))
@@ -73,7 +73,7 @@ def greedy(edges: list[tuple[int, int]], gone: set[int]) -> set[int]:
     st.sets(st.tuples(st.integers(0, 14), st.integers(0, 14)).filter(lambda e: e[0] < e[1]), max_size=50),
     st.sets(st.integers(0, 14), max_size=4),
 )
-@settings(max_examples=150)
+@settings(max_examples=50)
 def test_kept_edges_are_those_of_who_stays(edges, gone):
     """As one pass in order, also where some are known to be gone."""
     listed = list(edges)

@@ -222,7 +222,7 @@ def laid_out(source, how):
 BARE = [source for source in (ast.unparse(ast.parse(item.source)) + "\n" for item in ITEMS) if len(source) < 1500]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.sampled_from(range(len(BARE))), st.integers(0, 1 << 30))
 def test_layout_and_names_never_change_the_form(which, seed):
     """Nor does what is said in documentation strings and comments; so no verdict changes."""
@@ -378,7 +378,7 @@ def test_hostile_text_takes_linear_time(piece):
 MILD = (b" ", b"\n", b"\n    ", b"def f(a):\n    return 1\n", b"x = 1\n", b"class A:\n")
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @example([b"x:"])
 @given(st.lists(st.sampled_from((*NASTY, *MILD)), max_size=30))
 def test_any_bytes_are_read_in_bounds(pieces):
