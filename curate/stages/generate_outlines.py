@@ -27,7 +27,7 @@ _HEADING: Final = re.compile(r"#{1,3}[ \t]+(.+)")
 _NUMBERED: Final = re.compile(
     r"[ \t]*(?:#{1,6}[ \t]*)?(?:section[ \t]*)?[*_]*\(?\d{1,2}[.):][*_]*[ \t]+(.+)", re.IGNORECASE
 )
-_SPLIT: Final = re.compile(r"[*_ \t]*(?:[:：]|[ \t][–—-][ \t])[*_ \t]*")
+_SPLIT: Final = re.compile(r"[*_ \t]*(?:[:：]|[ \t][–—-][ \t]|(?<=[?？])[ \t])[*_ \t]*")
 _MOST_TITLE: Final = 160
 
 

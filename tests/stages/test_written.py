@@ -237,6 +237,7 @@ def test_outlines_are_read_generously():
     sections = [{"title": "a", "about": "b"}, {"title": "c", "about": "c"}]
     assert read_outline(f"Sure!\n```json\n{json.dumps(value)}\n```", "x", cut=False) == ("T", sections)
     assert read_outline("# T\n\n### 1. a: b\n### 2. c\n", "x", cut=False) == ("T", sections)
+    assert read_outline("1. Why? Because.\n2. a", "t", cut=False)[1][0] == {"title": "Why?", "about": "Because"}
     assert read_outline("1. a: b\n2. c: and so", "topic", cut=True) == ("topic", [{"title": "a", "about": "b"}])
 
 
