@@ -31,12 +31,15 @@ def test_verdicts_are_those_of_the_other_sandbox(box):
 
 
 @there
-def test_time_is_counted(box):
-    """Out of fuel at the same step, every time."""
-    code = "n = 0\nwhile True:\n    n += 1\n    if n % 1000 == 0:\n        print(n, flush=True)\n"
-    first, second = (box.run(Program(code)) for _ in range(2))
-    assert first.status == second.status == "timeout"
-    assert first.output == second.output
+def test_time_is_counted_and_memory_capped(box):
+    """Who loops is out of fuel, who sleeps is forbidden, who takes too much has no memory; the next one runs right."""
+    for code, status in (
+        ("while True: pass", "timeout"),
+        ("import time\ntime.sleep(1000)", "forbidden"),
+        ("x = []\nwhile True:\n    x.append('a' * 10**6)", "memory"),
+        ("print(6 * 7)", "ok"),
+    ):
+        assert box.run(Program(code)).status == status
 
 
 @there
