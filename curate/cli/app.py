@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from curate import __version__, environment
+from curate import __version__, environment, startup
 from curate.errors import CurateError, StorageError
 
 app = typer.Typer(
@@ -52,10 +52,8 @@ def root(
 ) -> None:
     """Textbook-quality data for small language models."""
     if plugin:
-        from curate.stages import load_all
         from curate.stages.plugins import load_plugin
 
-        load_all()
         for name in plugin:
             load_plugin(name)
 
@@ -93,6 +91,7 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and its exit code, never a traceback."""
     # Before anything else: what reads text of strangers, and every child process, finds no key in the environment.
     environment.withhold()
+    startup.prepare()
     sys.excepthook = _unexpected
     commands()
     # A character that this terminal or file has no bytes for is written as an escape: no reason to lose a run's end.

@@ -100,7 +100,9 @@ def run(
     from curate.run.mend import mended
     from curate.run.session import Session
     from curate.run.stop import Stop
+    from curate.startup import without_pandas
 
+    without_pandas()
     loaded = load_recipe(find_recipe(recipe))
     plan = make_plan(loaded, options(sample, limit))
     place = store_of(store, loaded.name)

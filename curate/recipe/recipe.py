@@ -15,7 +15,6 @@ from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
 from curate.recipe.prices import Priced, priced, tables_of
-from curate.stages import load_all
 from curate.stages.base import Filter, Generator, Global, Stage
 from curate.stages.plugins import Plugin, load_plugin, plugin_of
 from curate.stages.registry import stage_class
@@ -161,7 +160,6 @@ def load_recipe(path: Path, *, plugins: bool = True) -> Recipe:
     The keys that its models name leave the environment at once, whatever they are called. With ``plugins`` those that it
     names are loaded. A report does not: who looks at a run of somebody else's runs nothing of it.
     """
-    load_all()
     source = read_yaml(path)
     if not isinstance(source.values, dict):
         raise RecipeError("a recipe is a mapping with 'recipe:' and 'steps:'", place=source.place())

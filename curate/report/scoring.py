@@ -91,10 +91,8 @@ def _trained(name: str, step: str) -> Path:
 
 def source_for(paths: Sequence[str], text: str) -> Source:
     """The stage that reads these files, by their names."""
-    from curate.stages import load_all
     from curate.stages.registry import stage_class
 
-    load_all()
     uses = {_use(Path(p)) for p in paths}
     if len(uses) > 1:
         raise InputError(

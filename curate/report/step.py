@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,8 +19,6 @@ from curate.store.records import StepRecord
 
 def stage_of(use: str) -> type[Stage] | None:
     """A stage by name, or None when this version of curate does not have it any more."""
-    with suppress(ImportError):
-        importlib.import_module(f"curate.stages.{use.replace('.', '_')}")
     try:
         return stage_class(use)
     except CurateError:

@@ -21,6 +21,7 @@ from curate.run.quarantine import DIED
 from curate.run.stop import Stop
 from curate.run.task import Task
 from curate.stages.plugins import Plugin, load_same
+from curate.startup import ALLOCATOR, without_pandas
 from curate.store.files import Store
 
 _CONFIG = {
@@ -42,7 +43,7 @@ _CONFIG = {
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_TRIM_THRESHOLD_": "65536",
+        **ALLOCATOR,
     },
 }
 
@@ -337,8 +338,7 @@ def unmoved_by_clocks() -> None:
 
 
 def _our_worker() -> Any:
-    """What a worker process of ours is told once: not to hear signals to all, and which allocator Arrow takes."""
-    import pyarrow as pa
+    """What a worker process of ours is told once: not to hear signals to all, and not to load what it won't use."""
     from distributed import WorkerPlugin
 
     class OurWorker(WorkerPlugin):
@@ -348,9 +348,7 @@ def _our_worker() -> Any:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             unmoved_by_clocks()
-            # Arrow's default, mimalloc, keeps 30 to 40 MiB more of what a worker has freed; wheels for Linux have jemalloc.
-            if "jemalloc" in pa.supported_memory_backends():
-                pa.set_memory_pool(pa.jemalloc_memory_pool())
+            without_pandas()
 
     return OurWorker()
 
@@ -361,9 +359,6 @@ def _with_plugins(plugins: tuple[Plugin, ...]) -> Any:
 
     class WithPlugins(WorkerPlugin):
         def setup(self, worker: Any) -> None:
-            from curate.stages import load_all
-
-            load_all()
             load_same(plugins)
 
     return WithPlugins()

@@ -93,7 +93,7 @@ class MapTask(Task):
             out: TableWriter | None = None
             for rows in _runs(self._mapped(phase.reads[self.read]), phase.sort_by):
                 if out is None:
-                    out = stack.enter_context(new_table(self.store, file, rows.schema))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema, lasting=False))
                 write_partitions(out, rows, bounds, phase.group, entries)
                 total += rows.num_rows
                 samples += [] if phase.even else sample_keys(rows)
@@ -192,7 +192,7 @@ class CutTask(Task):
             for count in self.runs:
                 rows = pa.Table.from_batches(list(itertools.islice(batches, count)))
                 if out is None:
-                    out = stack.enter_context(new_table(self.store, file, rows.schema))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema, lasting=False))
                 write_partitions(out, rows, bounds, self.group, entries)
                 total += rows.num_rows
         return {"file": file, "rows": total, "index": entries.dump()}

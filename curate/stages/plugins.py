@@ -16,8 +16,10 @@ from typing import Final
 
 from curate.errors import RecipeError, VersionError
 from curate.fingerprint import fingerprint, tree_digest
+from curate.stages import load_all
 from curate.stages.base import Stage
 from curate.stages.registry import register, registered, remove
+from curate.startup import with_pandas
 
 GROUP: Final = "curate.stages"
 """The group of entry points that a plugin declares."""
@@ -62,6 +64,9 @@ def load_plugin(name: str) -> Plugin:
     points = sorted(found.entry_points.select(group=GROUP), key=lambda point: point.name)
     if not points:
         raise RecipeError(f"'{name}' is no plugin", cure=f"a plugin declares entry points of group '{GROUP}'")
+    load_all()
+    # Its rows may be pandas'.
+    with_pandas()
     _check_names(name, points)
     before = set(registered())
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from curate.errors import RecipeError
+from curate.stages import load, load_all
 from curate.stages.base import Stage
 
 S = TypeVar("S", bound=type[Stage])
@@ -39,8 +40,11 @@ def remove(name: str) -> None:
 def stage_class(name: str) -> type[Stage]:
     """A stage by name; raises RecipeError with the plugin that has it, or with the nearest name."""
     if name not in _registry:
+        load(name)
+    if name not in _registry:
         from curate.stages.plugins import offered_by
 
+        load_all()
         offers = offered_by(name)
         if offers:
             raise RecipeError(

@@ -10,7 +10,6 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from curate.errors import RecipeError
 from curate.fingerprint import fingerprint
-from curate.stages import load_all
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.bounds import Threshold
 from curate.stages.registry import register, stage_class
@@ -106,8 +105,6 @@ class SignalsText(Filter):
 
 def _filter(name: str, settings: Mapping[str, Any]) -> Filter:
     """A filter by name; raises ValueError, in a user's words, for what can't be measured here."""
-    # Whoever reads a run's folder has imported only the stages that it names.
-    load_all()
     try:
         stage = stage_class(name).model_validate(settings).concrete()
     except RecipeError as error:
