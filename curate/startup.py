@@ -17,7 +17,7 @@ from typing import Final
 
 YOUNG: Final = 50_000
 """Objects that come to life before the collector looks for cycles among them; Python's own 700 are for small programs."""
-KEPT_BYTES: Final = 64 << 20
+KEPT_BYTES: Final = 256 << 20
 """Free memory at the end of the heap that a process keeps: what it returns it gets back page by page, each one zeroed."""
 MAPPED_BYTES: Final = 32 << 20
 """Larger pieces are the kernel's own, returned at once: glibc's highest value."""
@@ -77,7 +77,7 @@ class _NoPandas:
 
 def without_blas() -> None:
     """Let numba take for granted, once, that scipy has a BLAS. A kernel that multiplies matrices still looks for it."""
-    import numba.np.linalg as linalg
+    from numba.np import linalg
 
     looked = getattr(linalg, "ensure_blas", None)
     if looked is None or "numba.np.arraymath" in sys.modules or importlib.util.find_spec("scipy") is None:

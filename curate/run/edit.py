@@ -81,7 +81,7 @@ class _Cutter:
         self.counts, self.most = Counts(), Most()
         self.rows = spans.column(ROW).to_numpy()
         self.spans_cut = 0
-        self.part = Output(task.store, task.folder, "part", stack)
+        self.part = Output(task.store, task.folder, "part", stack, texts=True)
         self.dropped = Output(task.store, task.folder, "dropped", stack, rows=SIDE_ROWS)
         self.signals = Output(task.store, task.folder, "signals", stack, rows=SIDE_ROWS)
 

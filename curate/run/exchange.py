@@ -26,7 +26,7 @@ from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_b
 
 PARTITION_BYTES: Final = 32 << 20
 """Bytes of input that a partition aims at: what bounds a reduce task's memory."""
-RUN_BYTES: Final = 32 << 20
+RUN_BYTES: Final = 24 << 20
 """Bytes of mapped rows that a map task sorts at once: what bounds its memory, whatever its input. Several such runs stand
 in its file one after the other, each with entries of its own in the index."""
 ROWS_PER_BATCH: Final = 4096
@@ -93,7 +93,7 @@ class MapTask(Task):
             out: TableWriter | None = None
             for rows in _runs(self._mapped(phase.reads[self.read]), phase.sort_by):
                 if out is None:
-                    out = stack.enter_context(new_table(self.store, file, rows.schema, lasting=False))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema, fast=True))
                 write_partitions(out, rows, bounds, phase.group, entries)
                 total += rows.num_rows
                 samples += [] if phase.even else sample_keys(rows)
@@ -192,7 +192,7 @@ class CutTask(Task):
             for count in self.runs:
                 rows = pa.Table.from_batches(list(itertools.islice(batches, count)))
                 if out is None:
-                    out = stack.enter_context(new_table(self.store, file, rows.schema, lasting=False))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema, fast=True))
                 write_partitions(out, rows, bounds, self.group, entries)
                 total += rows.num_rows
         return {"file": file, "rows": total, "index": entries.dump()}

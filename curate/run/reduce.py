@@ -193,7 +193,7 @@ class Output:
         if not rows.num_rows:
             return
         if self._out is None:
-            self._out = self._stack.enter_context(new_table(self._store, self._key, rows.schema, lasting=False))
+            self._out = self._stack.enter_context(new_table(self._store, self._key, rows.schema, fast=True))
         if self._by_part:
             _write_by_part(self._out, rows, self._entries)
         else:

@@ -42,6 +42,7 @@ class Output:
 
     Attributes:
         keeps: false where nothing is to be written at all.
+        texts: whether documents are written, and no columns beside them.
         rows, bytes: batches wait until they have so many rows, or so many bytes; by default none waits.
         key: of the file, once it has a batch; its schema then, too.
     """
@@ -51,6 +52,7 @@ class Output:
     name: str
     stack: ExitStack
     keeps: bool = True
+    texts: bool = False
     rows: float = 0
     bytes: float = math.inf
     key: str | None = None
@@ -66,7 +68,7 @@ class Output:
             return
         if self.schema is None:
             self.key, self.schema = self.store.fresh(self.folder, self.name, ".arrow"), batch.schema
-            self._writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema))
+            self._writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema, fast=self.texts))
             self.stack.push(self._close)
         self._waiting.append(as_schema(batch, self.schema))
         self._waiting_rows += batch.num_rows
@@ -101,10 +103,11 @@ class Stream:
         self.counts = {name: Counts() for name in names}
         # An overlay's batches lie beside those of the base file: none of them waits.
         rows = math.inf if task.writes_text else 0
-        self.data = Output(task.store, task.folder, "part", stack, keeps, rows, BATCH_BYTES // 2)
-        self.dropped = Output(task.store, task.folder, "dropped", stack, keeps, SIDE_ROWS)
+        texts = task.part is None or task.writes_text
+        self.data = Output(task.store, task.folder, "part", stack, keeps, texts, rows, BATCH_BYTES // 2)
+        self.dropped = Output(task.store, task.folder, "dropped", stack, keeps, rows=SIDE_ROWS)
         self.signals = {
-            s.id: Output(task.store, signals_folder(s.measure, task.root), "signals", stack, keeps, SIDE_ROWS)
+            s.id: Output(task.store, signals_folder(s.measure, task.root), "signals", stack, keeps, rows=SIDE_ROWS)
             for s in task.steps
         }
         self.known = {s.id: Known(task.store, s.measure, task.root) for s in task.steps}
