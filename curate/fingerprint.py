@@ -21,7 +21,15 @@ __all__ = ["canonical", "file_digest", "fingerprint", "tree_digest"]
 _CHUNK: Final = 1 << 20
 
 
+_AS_THEY_ARE: Final = frozenset({str, int, bool, type(None)})
+
+
 def _plain(value: object, where: str) -> object:
+    if type(value) in _AS_THEY_ARE:
+        return value
+    if type(value) is list or type(value) is tuple:
+        # Where they stand is said of those that have a form to be found: most are plain already.
+        return [v if type(v) in _AS_THEY_ARE else _plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

@@ -21,6 +21,9 @@ __all__ = ["UNSTATED", "Origin", "count_origins"]
 UNSTATED: Final = "not stated"
 _STATED: Final = ("terms", "license", "licence", "lang", "language")
 """Fields of ``meta``."""
+_HELD: Final = ["source", "meta", "size"]
+_AT_ONCE: Final = 4096
+"""Rows that are counted together: parts may be of one row each."""
 
 
 @dataclass
@@ -37,26 +40,40 @@ class Origin:
 def count_origins(run: RunFolder) -> dict[str, Origin]:
     """The final rows by source; one pass over their ``source``, ``meta`` and ``text`` columns."""
     found: dict[str, Origin] = {}
-    makers = run.makers()
+    held: dict[bool, list[pa.Table]] = {False: [], True: []}
+    rows, makers = 0, run.makers()
     parts = {part.key: part for step in run.ends() for part in step.record.parts}
     for part in parts.values():
         maker = makers.get(part.data)
         generated = maker is not None and _writes(run.steps[maker])
         for batch in run.visible(part, ["source", "meta", "text"]):
-            for row in _counted(batch).to_pylist():
-                origin = found.setdefault(row["source"], Origin())
-                origin.rows += row["size_count"]
-                origin.bytes += row["size_sum"] or 0
-                origin.generated |= generated
-                origin.licences[row["licence"]] += row["size_count"]
-                if row["language"] is not None:
-                    origin.languages.add(row["language"])
+            size = pc.binary_length(batch.column("text"))
+            held[generated].append(pa.table([batch.column("source"), batch.column("meta"), size], names=_HELD))
+            rows += batch.num_rows
+        if rows >= _AT_ONCE:
+            _count(held, found)
+            rows = 0
+    _count(held, found)
     return found
 
 
-def _counted(batch: pa.RecordBatch) -> pa.Table:
-    """Rows and bytes of a batch by source, licence and language."""
-    metas = batch.column("meta")
+def _count(held: dict[bool, list[pa.Table]], found: dict[str, Origin]) -> None:
+    """Add what is held to what was found, and hold it no longer."""
+    for generated, tables in held.items():
+        for row in _counted(pa.concat_tables(tables).combine_chunks()).to_pylist() if tables else ():
+            origin = found.setdefault(row["source"], Origin())
+            origin.rows += row["size_count"]
+            origin.bytes += row["size_sum"] or 0
+            origin.generated |= generated
+            origin.licences[row["licence"]] += row["size_count"]
+            if row["language"] is not None:
+                origin.languages.add(row["language"])
+        tables.clear()
+
+
+def _counted(rows: pa.Table) -> pa.Table:
+    """Rows and bytes by source, licence and language."""
+    metas = rows.column("meta").combine_chunks()
     fields = string_fields(metas, _STATED)
     if fields is None:
         objects = [json_object(meta) for meta in metas.to_pylist()]
@@ -66,12 +83,13 @@ def _counted(batch: pa.RecordBatch) -> pa.Table:
         pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in fields
     )
     columns = {
-        "source": batch.column("source"),
+        "source": rows.column("source"),
         "licence": pc.fill_null(pc.coalesce(terms, american, british), UNSTATED),
         "language": pc.utf8_lower(pc.coalesce(short, long)),
-        "size": pc.binary_length(batch.column("text")),
+        "size": rows.column("size"),
     }
-    return pa.table(columns).group_by(["source", "licence", "language"]).aggregate([("size", "sum"), ("size", "count")])
+    groups = pa.table(columns).group_by(["source", "licence", "language"], use_threads=False)
+    return groups.aggregate([("size", "sum"), ("size", "count")])
 
 
 def _writes(step: Step) -> bool:

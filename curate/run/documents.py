@@ -16,6 +16,8 @@ from curate.text.hashing import keyed_hash
 
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
+_NOTHING: Final = pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT)
+_NO_ENTRIES: Final = pa.nulls(0, pa.string())
 
 
 class Documents(NamedTuple):
@@ -46,8 +48,7 @@ def documents(
         limit: at most so many of them. What was set aside behind the last one was not read, however the input is cut.
     """
     left = limit
-    nothing = pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT)
-    nobody = nothing, pa.nulls(0, pa.string())
+    nobody = _NOTHING, _NO_ENTRIES
     aside: list[SetAside] = []
     for item in source.read(split, step):
         if isinstance(item, SetAside):
@@ -72,7 +73,7 @@ def documents(
         aside = []
         if left == 0:
             return
-    yield Documents(nothing, aside, *nobody)
+    yield Documents(_NOTHING, aside, *nobody)
 
 
 def _sampled(rows: pa.RecordBatch, share: float) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from curate.fingerprint import fingerprint
@@ -42,6 +43,10 @@ class Reading:
         assert isinstance(self.head.stage, Source)
         return self.head.stage
 
+    @cached_property
+    def _meaning(self) -> str:
+        return self.source.fingerprint()
+
     def task(self, split: Split, limit: int | None = None) -> SegmentTask:
         """The task that reads a split."""
         sample, identity = self.engine.plan.options.sample, split_identity(split)
@@ -50,7 +55,7 @@ class Reading:
             self.folder,
             fingerprint(self.chain, identity, limit),
             # Where the rows came from, whatever the thresholds: measurements are kept under it.
-            fingerprint(self.source.fingerprint(), self.head.id, identity, sample, limit),
+            fingerprint(self._meaning, self.head.id, identity, sample, limit),
             self.steps,
             self.source,
             split,
@@ -95,10 +100,10 @@ class Reading:
             seen[task.key] += len(pieces)
             return [self.task(task.split_of(piece)) for piece in pieces]
 
-        whole = [self.task(split) for split in splits if not split.sequential]
+        whole = {split.digest: self.task(split) for split in splits if not split.sequential}
         packed = sum(cut.split.bytes for cut in cuts.values())
-        found = self.engine.tasks(self.names, "reading", [*cuts.values(), *whole], follow, packed)
-        return [found[self.task(split).key] for split in _with_pieces(splits, cuts, found)]
+        found = self.engine.tasks(self.names, "reading", [*cuts.values(), *whole.values()], follow, packed)
+        return [found[(whole.get(split.digest) or self.task(split)).key] for split in _with_pieces(splits, cuts, found)]
 
     def _first(self, splits: list[Split], cuts: dict[str, CutTask], limit: int) -> list[Any]:
         """One after the other, until there are enough documents."""

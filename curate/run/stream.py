@@ -148,8 +148,9 @@ class Stream:
             counts.rows_out += rows.num_rows
             counts.bytes_in += size
             counts.bytes_out += size
-            survivors, _ = self._through(rows)
-            self._keep(survivors)
+            if rows.num_rows:
+                survivors, _ = self._through(rows)
+                self._keep(survivors)
 
     def _from_part(self, part: Part) -> None:
         for visible in read_part(self.task.store, part):

@@ -86,7 +86,9 @@ class ReadJsonl(FileSource):
             return whole_lines(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
         # A line that begins at `start` has its line feed one byte before: the range is moved by one.
         start, stop = max(split.start - 1, 0), split.stop - 1 if split.stop >= 0 else None
-        return whole_lines(plain_blocks(path, start, stamp), start, first=split.start == 0, limit=limit, stop=stop)
+        return whole_lines(
+            plain_blocks(path, start, stamp, stop), start, first=split.start == 0, limit=limit, stop=stop
+        )
 
 
 class _Pending:

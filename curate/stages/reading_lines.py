@@ -20,6 +20,8 @@ from curate.stages.reading_files import GZIP, ZSTD, is_skippable
 BLOCK: Final = 1 << 20
 """Bytes of plain text handled at once; 8 MB were measured slower, and are held three times over."""
 _CHUNK: Final = 1 << 17
+_OVER: Final = 1 << 14
+"""Bytes read at once behind a range, to find the end of its last line."""
 _WINDOW: Final = 1 << 31
 """Largest zstd window: what ``zstd --long=31`` writes; the format's usual limit, 128 MiB, refuses many dumps."""
 
@@ -35,11 +37,18 @@ def kind_of(start: bytes) -> Kind:
     return "zst" if start.startswith(ZSTD) or is_skippable(start) else "plain"
 
 
-def plain_blocks(path: str, start: int = 0, stamp: bytes = b"") -> Iterator[bytes]:
-    """Blocks of a plain file from a byte on."""
+def plain_blocks(path: str, start: int = 0, stamp: bytes = b"", stop: int | None = None) -> Iterator[bytes]:
+    """Blocks of a plain file from a byte on. Of one that is read to the line that goes over ``stop`` the last blocks are
+    small: what lies behind that line is another range's."""
     with remote.opened(path, stamp) as file:
         file.seek(start)
-        while block := file.read(BLOCK):
+        size = BLOCK
+        while True:
+            if stop is not None:
+                size = min(BLOCK, max(stop - start, 0) + _OVER)
+            if not (block := file.read(size)):
+                return
+            start += len(block)
             yield block
 
 

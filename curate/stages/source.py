@@ -6,7 +6,7 @@ import builtins
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -70,9 +70,12 @@ class Split:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Names of hundreds of neighbours say little: what goes to a worker stays small.
-        *fields, members, xxh3, stamps = astuple(self)
+        *fields, members, xxh3, stamps = (getattr(self, name) for name in _FIELDS)
         packed = zlib.compress("\0".join(members).encode("utf-8", "surrogateescape")), zlib.compress(stamps)
         return _unpacked, (*fields, len(members), packed[0], xxh3, packed[1])
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Split))
 
 
 def split_digest(content: str, name: str, start: int, stop: int) -> str:

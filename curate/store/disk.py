@@ -108,6 +108,10 @@ class Disk:
         except FileNotFoundError:
             return None
 
+    def read_many(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Each file's bytes, or None."""
+        return map(self.read, keys)
+
     def exists(self, key: str) -> bool:
         """Whether there is such a file or folder."""
         return (self.root / key).exists()

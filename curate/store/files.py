@@ -191,11 +191,9 @@ class Store:
         return value if len(self.present(files)) == len(files) else None
 
     def read_wholes(self, keys: Iterable[str]) -> dict[str, Any]:
-        """``read_whole`` of many: those that are there and whole. On an object store folders are listed, and receipts
-        read some at once."""
+        """``read_whole`` of many: those that are there and whole. Folders are listed once, and on an object store receipts
+        are read some at once."""
         keys = list(keys)
-        if isinstance(self.files, Disk):
-            return {key: value for key in keys if (value := self.read_whole(key)) is not None}
         there = self.present(keys)
         wanted = [key for key in keys if key in there]
         found = {key: self._parsed(key, raw) for key, raw in zip(wanted, self.files.read_many(wanted), strict=True)}

@@ -20,6 +20,7 @@ from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
 BATCH_BYTES: Final = 8 << 20
 """Text bytes that a batch in the store aims at: what bounds a worker's memory."""
 
+_SMALL_FILE: Final = 1 << 16
 _HEAD: Final = 8
 """Bytes before an IPC file's schema: its magic, padded."""
 
@@ -218,8 +219,15 @@ def open_table(path: Path | ObjectFile, columns: Iterable[str] | None = None) ->
         raise _missing(path) from error
     with source:
         mapped = source.read_buffer()
+        # Of a small file all is read sooner than its columns are told apart.
+        large = mapped.size > _SMALL_FILE
         yield TableReader(
-            str(path), path.name, mapped.size, lambda begin, end: mapped.slice(begin, end - begin), columns
+            str(path),
+            path.name,
+            mapped.size,
+            lambda begin, end: mapped.slice(begin, end - begin),
+            columns,
+            mapped=large,
         )
 
 
