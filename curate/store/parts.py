@@ -106,6 +106,8 @@ def scatter(values: pa.Array, position: np.ndarray, size: int) -> pa.Array:
 
 def conform(rows: pa.RecordBatch, whole: pa.Schema) -> pa.RecordBatch:
     """Rows in a schema: its order of columns, nulls for those that are not there."""
+    if rows.schema.names == whole.names and rows.schema.types == whole.types:
+        return rows
     there = set(rows.schema.names)
     columns = [rows.column(f.name).cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in whole]
     return pa.RecordBatch.from_arrays(columns, names=whole.names)

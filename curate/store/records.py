@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curate.fingerprint import fingerprint
@@ -156,7 +156,8 @@ class StepRecord:
 
     def dump(self) -> dict[str, Any]:
         """To JSON."""
-        return asdict(self)
+        # Not by asdict, which copies all that is in it: there may be a million parts.
+        return {**vars(self), "counts": vars(self.counts), "parts": [vars(part) for part in self.parts]}
 
     @staticmethod
     def load(value: Mapping[str, Any]) -> StepRecord:

@@ -25,12 +25,16 @@ _HEAD: Final = 8
 """Bytes before an IPC file's schema: its magic, padded."""
 
 
-def _options(codec: pa.Codec) -> pa.ipc.IpcWriteOptions:
+def _options(codec: pa.Codec | None) -> pa.ipc.IpcWriteOptions:
     """Without Arrow's threads: for batches of a few rows they cost more than the compression, and workers have a core each."""
     return pa.ipc.IpcWriteOptions(compression=codec, unify_dictionaries=False, use_threads=False)
 
 
 _SMALL: Final = _options(pa.Codec("zstd", compression_level=1))
+_AS_IT_IS: Final = _options(None)
+_TINY: Final = 4096
+"""A table that begins with a batch of fewer bytes is as large on a disk whatever one does, and a compressor for each of its
+columns costs more than all else."""
 _FAST: Final = _options(pa.Codec("lz4"))
 """For texts on a disk: web text takes 0.40 of its bytes there instead of 0.27, where the shards that come of it take 1.0;
 compressing it takes three quarters of the time, and reading it, which a deduplication does four times, two fifths."""
@@ -43,24 +47,32 @@ class TableWriter:
         self._path = path
         self._schema = schema
         self._ends: list[int] = []
+        self._options = _FAST if fast else _SMALL
         with storage_errors(str(path)):
             self._sink = pa.OSFile(str(path), "wb")
-            self._writer = pa.ipc.new_file(self._sink, schema, options=_FAST if fast else _SMALL)
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
         self.rows = 0
         self.batches = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append one batch as it is; the columns must be those of the schema."""
         with storage_errors(str(self._path)):
-            self._writer.write_batch(as_schema(batch, self._schema))
+            self._begun(batch.nbytes).write_batch(as_schema(batch, self._schema))
         self._ends.append(self._sink.tell())
         self.rows += batch.num_rows
         self.batches += 1
 
+    def _begun(self, size: int) -> pa.ipc.RecordBatchFileWriter:
+        """Arrow's writer; whether it compresses, the first batch decides."""
+        if self._writer is None:
+            options = self._options if size > _TINY else _AS_IT_IS
+            self._writer = pa.ipc.new_file(self._sink, self._schema, options=options)
+        return self._writer
+
     def close(self) -> None:
         """Finish and seal the file."""
         with storage_errors(str(self._path)):
-            self._writer.close()
+            self._begun(0).close()
             self._ends.append(self._sink.tell())
             self._sink.close()
             with self._path.open("r+b") as file:
