@@ -77,6 +77,8 @@ def environment(engine: str) -> Path:
     python = folder / "bin/python"
     if not (folder / "ready").exists():
         print(f"making an environment for {engine} in {folder} (minutes the first time)", file=sys.stderr)
+        if folder.is_symlink():
+            folder.unlink()  # to an environment elsewhere that is gone, or never became ready: venv would stumble over it
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         # Wheels where there are any: a resolver that builds old source packages to read their metadata takes hours.
         install = [python, "-m", "pip", "install", "--quiet", "--prefer-binary"]
