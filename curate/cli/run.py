@@ -89,6 +89,9 @@ def run(
     as_json: JSON = False,
 ) -> None:
     """Run a recipe, or go on with it: what is done already is not done again."""
+    from curate.startup import without_pandas
+
+    without_pandas()  # before any import makes an array of a list
     from curate.cli.progress import choose_view
     from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
@@ -100,9 +103,7 @@ def run(
     from curate.run.mend import mended
     from curate.run.session import Session
     from curate.run.stop import Stop
-    from curate.startup import without_pandas
 
-    without_pandas()
     loaded = load_recipe(find_recipe(recipe))
     plan = make_plan(loaded, options(sample, limit))
     place = store_of(store, loaded.name)
