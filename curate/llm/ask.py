@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from curate.llm.batch_book import BatchBook
 from curate.llm.journal import Journal
 from curate.llm.lane import Lane
 from curate.llm.model import Budget, Model
@@ -243,10 +244,17 @@ class Asker:
             self._changed.notify_all()
 
     async def _ask(self) -> None:
-        with Journal(self._journal) as book:
+        with Journal(self._journal, BatchBook(self._journal).places) as book:
             rounds = Rounds(self._models, book, self._published)
             lanes = {
-                name: Lane(name, model, log=self._local_log, download=self._downloaded, note=self._notes.append)
+                name: Lane(
+                    name,
+                    model,
+                    log=self._local_log,
+                    journal=self._journal,
+                    download=self._downloaded,
+                    note=self._notes.append,
+                )
                 for name, model in self._models.items()
             }
             sender = Sender(

@@ -23,9 +23,9 @@ from curate.llm.model import Model
 from curate.llm.outcome import Failure, Reply
 from curate.llm.request import Request
 
-__all__ = ["Client"]
+__all__ = ["BY_STATUS", "Client", "read_chat", "read_vector"]
 
-_BY_STATUS: Final = {
+BY_STATUS: Final = {
     401: "auth",
     402: "quota",
     403: "auth",
@@ -99,7 +99,7 @@ class Client:
         try:
             # The SDK's time-out is one of each read: a server that sends a byte now and then would never meet it.
             async with asyncio.timeout(self._model.timeout_seconds):
-                path, body = self._body(request, max_tokens)
+                path, body = self.body(request, max_tokens)
                 # The SDK's typed calls cost twice the CPU of this one, and check nothing of a body.
                 pool = min(self._pools, key=lambda pool: pool.flying)
                 pool.flying += 1
@@ -109,26 +109,36 @@ class Client:
                     )
                 finally:
                     pool.flying -= 1
-            outcome = (_read if request.kind == "chat" else _read_vector)(_json(response))
+            outcome = (read_chat if request.kind == "chat" else read_vector)(_json(response))
             if isinstance(outcome, Failure):
-                outcome = Failure(outcome.kind, self._clean(outcome.detail))
+                outcome = Failure(outcome.kind, self.clean(outcome.detail))
             return replace(outcome, quotas=found) if (found := quotas(response.headers)) else outcome
-        except TimeoutError:
-            return Failure("timeout", f"no whole answer in {self._model.timeout_seconds:g} s")
-        except openai.APIStatusError as error:
+        except Exception as error:  # noqa: BLE001
+            return self.failure(error)
+
+    @property
+    def api(self) -> openai.AsyncOpenAI:
+        """The SDK's client, for what is no attempt of one request."""
+        return self._pools[0].api
+
+    def failure(self, error: Exception) -> Failure:
+        """What an exception of the SDK, or of reading a reply, comes to."""
+        if isinstance(error, openai.APIStatusError):
             return self._of_status(error)
-        except openai.APIConnectionError as error:
+        if isinstance(error, openai.APIConnectionError):
             cause = error.__cause__
             if type(cause).__name__ in _NEVER_SENT:
                 kind = "connect"
             else:
                 kind = "timeout" if isinstance(error, openai.APITimeoutError) else "dropped"
-            return Failure(kind, self._clean(str(cause or error) or type(cause or error).__name__))
-        except Exception as error:  # noqa: BLE001
-            # JSON that is nested too deeply is a RecursionError; nobody knows what else a body may come to.
-            return Failure("bad_reply", self._clean(f"{type(error).__name__}: {error}"))
+            return Failure(kind, self.clean(str(cause or error) or type(cause or error).__name__))
+        if isinstance(error, TimeoutError):
+            return Failure("timeout", f"no whole answer in {self._model.timeout_seconds:g} s")
+        # JSON that is nested too deeply is a RecursionError; nobody knows what else a body may come to.
+        return Failure("bad_reply", self.clean(f"{type(error).__name__}: {error}"))
 
-    def _body(self, request: Request, max_tokens: int) -> tuple[str, dict[str, Any]]:
+    def body(self, request: Request, max_tokens: int) -> tuple[str, dict[str, Any]]:
+        """Path below base_url and body of a request."""
         body: dict[str, Any] = {**request.sampling, "model": self._model.model}
         if request.kind == "embeddings":
             asked = {"input": request.messages[0]["content"], "encoding_format": self._model.encoding_format}
@@ -138,15 +148,16 @@ class Client:
 
     def _of_status(self, error: openai.APIStatusError) -> Failure:
         status, headers = error.status_code, error.response.headers
-        kind = _BY_STATUS.get(status, "server_error" if status >= 500 else "refused_request")
+        kind = BY_STATUS.get(status, "server_error" if status >= 500 else "refused_request")
         if status == 429 and error.code == "insufficient_quota":
             kind = "quota"
         if status == 500 and _TOO_LONG in error.message:
             kind = "refused_request"
-        detail = self._clean(f"HTTP {status}: {error.message}")
+        detail = self.clean(f"HTTP {status}: {error.message}")
         return Failure(kind, detail, retry_after(headers), quotas(headers))
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
+        """One line, without the key."""
         # Some servers echo the Authorization header in their complaint.
         if self._model.key_env:
             text = text.replace(self._key, "***")
@@ -178,7 +189,7 @@ def _json(response: Any) -> object:
         return response.text
 
 
-def _read(reply: object) -> Reply | Failure:
+def read_chat(reply: object) -> Reply | Failure:
     """A chat completion's first choice. Its finish_reason decides what a null content is: an answer of which nothing is
     shown (cut while the model still thought, or filtered), or none."""
     if not isinstance(reply, dict):
@@ -203,7 +214,7 @@ def _read(reply: object) -> Reply | Failure:
     return Reply(text, str(finish or "unknown"), prompt, completion)
 
 
-def _read_vector(reply: object) -> Reply | Failure:
+def read_vector(reply: object) -> Reply | Failure:
     if not isinstance(reply, dict):
         return Failure("bad_reply", f"no embeddings but a {type(reply).__name__}: {reply}")
     if reply.get("data") is None:

@@ -22,7 +22,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -173,12 +173,16 @@ class Journal:
     What is noted (``send``, ``answer``, ``fail``, ``give_up``) lasts once it is committed: many rows for one flush of the
     disk. What is read is what was committed. One thread at a time.
 
+    ``waiting`` gives requests, as (key, max_tokens), that an earlier run put into batches: those found ``sent`` are not
+    lost but go on, and ``send`` takes them up again with the charge that they have.
+
     Attributes:
         spent: accounts of the whole run, up to date with what is noted.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, waiting: Callable[[], set[tuple[str, int]]] = set) -> None:
+        self.path, self._waiting = path, waiting
+        self._batched: dict[tuple[str, int], int] = {}
         self._lock: Any = None
         self._db: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -204,7 +208,7 @@ class Journal:
                 db.execute("PRAGMA synchronous=FULL")
                 db.executescript(SCHEMA)
                 # Nobody else can hold the lock, so nobody waits for these any more.
-                db.execute("UPDATE attempts SET state = 'lost' WHERE state = 'sent'")
+                self._lose(db)
                 # Not for the connection that writes: a look-up must not wait for its flush of the disk.
                 self._reader = self._connect()
             self.spent = self._sum("1 = 1")
@@ -218,6 +222,20 @@ class Journal:
             self._close()
             raise
         return self
+
+    def _lose(self, db: sqlite3.Connection) -> None:
+        sent = db.execute("SELECT id, key, max_tokens FROM attempts WHERE state = 'sent'").fetchall()
+        waiting = self._waiting() if sent else set()
+        self._batched = {(key, limit): attempt for attempt, key, limit in sent if (key, limit) in waiting}
+        kept = set(self._batched.values())
+        lost = [(attempt,) for attempt, *_ in sent if attempt not in kept]
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany("UPDATE attempts SET state = 'lost' WHERE id = ?", lost)
+        db.execute("COMMIT")
+
+    def under_way(self, key: str, max_tokens: int) -> bool:
+        """Whether ``send`` would take up an attempt that an earlier run put into a batch."""
+        return (key, max_tokens) in self._batched
 
     def _connect(self) -> sqlite3.Connection:
         # Several threads, one at a time; the timeout is for copies of a journal, which write names into it.
@@ -273,6 +291,9 @@ class Journal:
 
     def send(self, key: str, family: str, model: str, max_tokens: int, reserve: Reserve) -> int:
         """Note an attempt; its number. It may leave once that is committed."""
+        if (batched := self._batched.pop((key, max_tokens), None)) is not None:
+            self._open[batched] = key
+            return batched
         self._last += 1
         cost = (reserve.prompt_tokens, reserve.completion_tokens, reserve.dollars)
         self._noted[_INSERT].append((self._last, key, family, model, max_tokens, *cost))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from curate.errors import EndpointError
+from curate.llm.batch_book import BatchBook
 from curate.llm.endpoint import Endpoint
 from curate.llm.limiter import PAUSE_CAP, Limiter, limiter_of
 from curate.llm.local import SLOTS, KeptServer, LocalServer
@@ -27,6 +28,9 @@ _THROTTLED_TRIES: Final = 20
 
 _SILENT: Final = 3
 """Attempts that may find nobody before an endpoint counts as one that can't be reached."""
+
+_BATCHED: Final = 10_000
+"""Requests that are looked up for one batch, before it leaves."""
 
 _BACKOFF: Final = 0.25
 _BACKOFF_CAP: Final = 30.0
@@ -59,6 +63,7 @@ class Lane:
         model: Model,
         *,
         log: Path,
+        journal: Path,
         download: Callable[[int, int, str], None],
         note: Callable[[str], None],
     ) -> None:
@@ -70,6 +75,7 @@ class Lane:
         self.endpoints: list[Endpoint] | None = None
         self.place = ", ".join(model.endpoints)
         self._log, self._download, self._note = log, download, note
+        self._book = BatchBook(journal)
         self._over = False
         self._opening: asyncio.Task[None] | None = None
         self._told = False
@@ -81,6 +87,11 @@ class Lane:
     def open_jobs(self) -> int:
         """Jobs that are not settled."""
         return len(self.fresh) + len(self._retries) + len(self._ready) + self.in_flight
+
+    @property
+    def at_hand(self) -> int:
+        """Jobs that are worth looking up ahead: enough for those who send, or for a batch."""
+        return _BATCHED if self.model.batch else self.model.concurrency
 
     def retries(self) -> list[Job]:
         """What waits to be tried again, in no order."""
@@ -127,6 +138,9 @@ class Lane:
         from curate.llm.client import Client  # openai takes a second to import: only who sends pays for it
 
         model, found = self.model, []
+        if model.batch:
+            await self._open_batches()
+            return
         for url in model.endpoints:
             paces = (model.requests_per_minute, model.tokens_per_minute)
             found.append((url, limiter_of(url, model.model, model.concurrency, *paces)))
@@ -139,6 +153,17 @@ class Lane:
         self.endpoints = [
             Endpoint(url, limiter, await self._stack.enter_async_context(Client(model, url))) for url, limiter in found
         ]
+
+    async def _open_batches(self) -> None:
+        from curate.llm.batches import MOST_REQUESTS, Batches
+        from curate.llm.client import Client
+
+        (url,) = self.model.endpoints
+        client = await self._stack.enter_async_context(Client(self.model, url))
+        batches = await self._stack.enter_async_context(Batches(self.model, url, client, self._book, self._note))
+        limiter = Limiter(MOST_REQUESTS)
+        limiter.window = float(MOST_REQUESTS)  # nothing to be learnt: the endpoint asks them when it likes
+        self.endpoints = [Endpoint(url, limiter, batches)]
 
     def check(self) -> None:
         """Raise what opening the way raised, once."""
@@ -208,6 +233,8 @@ class Lane:
             spread = 0.5 + int(job.key[:4], 16) / 0x10000
             delay = min(_BACKOFF_CAP, _BACKOFF * 2.0 ** (job.tries - 1) * spread)
             delay = max(delay, min(failure.retry_after or 0.0, PAUSE_CAP))
+            if failure.kind == "expired":
+                delay = 0.0  # it waited long enough, and leaves with the others of its batch
         endpoint.heard = endpoint.heard or failure.kind != "connect"
         if others and endpoint.failures >= (_SILENT if failure.kind == "connect" else 2 * self.model.concurrency):
             self._leave_out(endpoint, now, self._gone(endpoint, "gives no usable answers", failure), for_good=False)

@@ -63,6 +63,8 @@ class Model(BaseModel):
         description="what the model may think before it answers, if that counts as output: added to each limit of an"
         " answer, and to its reserve",
     )
+    batch: bool = Field(False, description="ask in batches (the endpoint's /files and /batches): cheaper, within a day")
+    batch_seconds: float = Field(30.0, gt=0, description="how often a batch is looked at")
     timeout_seconds: float = Field(300.0, gt=0, description="limit of one attempt")
     attempts: int = Field(5, ge=1, description="tries of one request before it counts as failed")
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
@@ -112,6 +114,8 @@ class Model(BaseModel):
     def _reachable(self) -> Model:
         if self.base_url is None and self.model != LOCAL_MODEL and self.weights is None:
             raise ValueError(f"'{self.model}' needs a base_url, or weights for the embedded server")
+        if self.batch and not isinstance(self.base_url, str):
+            raise ValueError("batch: true needs one base_url: a batch is read where it was made")
         return self
 
     @property

@@ -7,6 +7,7 @@ Failure kinds, and what the asker does:
 - ``timeout``, ``dropped``, ``bad_reply``: no usable reply, though it may have been made and billed: try again
 - ``no_content``: a reply whose content is null, with nothing that says why: the same
 - ``bad_vector``: a reply to a request for an embedding without one usable vector: final, and stays charged
+- ``expired``: its batch came to its end without an answer to it, which costs nothing: try again
 - ``server_error`` (other 5xx, 408, 409): try again
 - ``refused_request`` (400, 413, 422 and other 4xx): the request itself is wrong: its failure is final
 - ``auth`` (401, 403), ``not_found`` (404), ``quota`` (402, a 429 that says so): no request will do better: stop
@@ -25,7 +26,7 @@ __all__ = ["BAD_VECTOR", "ENDPOINT", "FREE", "THROTTLES", "Failure", "Reply"]
 BAD_VECTOR: Final = "bad_vector"
 THROTTLES: Final = frozenset({"rate_limited", "unavailable"})
 ENDPOINT: Final = frozenset({"auth", "not_found", "quota"})
-FREE: Final = THROTTLES | ENDPOINT | {"connect", "server_error", "refused_request"}
+FREE: Final = THROTTLES | ENDPOINT | {"connect", "server_error", "refused_request", "expired"}
 """Kinds that cost nothing: an error's status instead of an answer, or no connection. The others may have been billed
 and stay charged at their reserve."""
 

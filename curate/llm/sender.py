@@ -171,8 +171,7 @@ class Sender:
     def _open(self) -> None:
         """Look up as many rounds, in order, as are needed for each model to have enough to do."""
         while self._put and any(
-            left and len(self.lanes[name].fresh) < self.lanes[name].model.concurrency
-            for name, left in self._pending.items()
+            left and len(self.lanes[name].fresh) < self.lanes[name].at_hand for name, left in self._pending.items()
         ):
             number, round_ = self._put[0]
             held = self.rounds.requests + self._waiting()
@@ -255,7 +254,7 @@ class Sender:
         return wait
 
     def _fits(self, job: Job, *, again: bool) -> bool:
-        if not self._budget.limited:
+        if not self._budget.limited or self._book.under_way(job.key, job.max_tokens):
             return True
         jobs = [job]
         if not again:

@@ -27,9 +27,10 @@ from typing import Any, Final, Self
 from curate.fingerprint import fingerprint
 from curate.llm.embedding import encode
 from curate.llm.script import Call, Say, Script, default_script, repeating, troubled
+from curate.llm.teacher_batches import Batching, BatchServer
 
 __all__ = [
-    "DIMENSIONS", "Allowance", "Call", "Say", "Script", "Teacher", "bag_of_words", "default_script", "repeating", "troubled",
+    "DIMENSIONS", "Allowance", "Batching", "Call", "Say", "Script", "Teacher", "bag_of_words", "default_script", "repeating", "troubled",
 ]  # fmt: skip
 
 DIMENSIONS: Final = 64
@@ -101,6 +102,7 @@ class Teacher:
         self.answered: Counter[str] = Counter()
         self.calls: list[Call] = []
         self.peak = self._active = 0
+        self.batches = BatchServer(self._batched)
         self._mutex = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.teacher = self
@@ -148,6 +150,16 @@ class Teacher:
         headers = {} if self._silent else headers
         return wait, headers | ({"retry-after-ms": f"{wait * 1000:.0f}"} if wait else {})
 
+    def _batched(self, body: dict[str, Any], key: str, url: str) -> tuple[int, Any]:
+        """Status and body of the answer to a request of a batch."""
+        call = self.arrived(body, key, "", embeddings=url.endswith("/embeddings"))
+        say = self.script(call)
+        status = 500 if say.fault else say.status
+        self.left(call, answered=status == 200)
+        if status != 200:
+            return status, {"error": {"message": say.text or f"scripted {status}", "code": say.code}}
+        return 200, _embeddings(call, say) if call.embeddings else _completion(call, say)
+
     def left(self, call: Call, *, answered: bool) -> None:
         with self._mutex:
             self._active -= 1
@@ -173,11 +185,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
+        if (reply := self.server.teacher.batches.handle("GET", self.path, "", b"")) is not None:
+            self._send(*reply)
+            return
         self._send(200, json.dumps({"object": "list", "data": [{"id": "teacher", "object": "model"}]}).encode())
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         teacher = self.server.teacher
+        kind = self.headers.get("content-type", "")
+        if (reply := teacher.batches.handle("POST", self.path, kind, raw)) is not None:
+            self._send(*reply)
+            return
         call = teacher.arrived(
             json.loads(raw),
             self.headers.get("x-client-request-id", ""),

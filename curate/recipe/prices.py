@@ -119,10 +119,12 @@ def priced(name: str, model: Model, tables: Sequence[PriceTable], source: Source
         return Priced(model, "the embedded server")
     for table in tables:
         if (price := table.find(model)) is not None:
-            prompt, completion = price.prompt, price.completion
+            share = table.batch if model.batch else 1.0
+            prompt, completion = share * price.prompt, share * price.completion
             found = _with(model, stated.get("prompt_price", prompt), stated.get("completion_price", completion))
             day = f" of {price.since}" if price.since else f" of {table.date}"
-            return Priced(found, f"table {table.prices} {table.version}, price{day}")
+            batch = f", {share:g} of it for a batch" if model.batch else ""
+            return Priced(found, f"table {table.prices} {table.version}, price{day}{batch}")
     if model.hosts <= LOOPBACK and not stated:
         return Priced(model, "on this machine")
     cause = f"model '{name}' states no price, and no price table has '{model.model}' at {_host(model)}"

@@ -45,6 +45,8 @@ def loaded(folder: Path, *, prices: list[str] | None = None, **model: Any) -> Re
         ({"model": "gpt-4o-mini", "base_url": OPENAI, "prompt_price": 0}, None, (0, 0), "stated"),
         ({"model": "gpt-4o-mini", "base_url": OPENAI}, ["own.yaml"], (0.1, 0.2), "house 3, price of 2026-01-02"),
         ({"model": "big-2026", "base_url": "https://h/v1"}, ["own.yaml"], (7, 8), "house 3"),
+        ({"model": "gpt-4o-mini", "base_url": OPENAI, "batch": True}, None, (0.075, 0.3), "0.5 of it for a batch"),
+        ({"model": "big", "base_url": "https://h/v1", "batch": True}, ["own.yaml"], (1.75, 2), "0.25 of it"),
         ({"model": "x", "base_url": "https://h/v1", "prompt_price": 0}, None, (0, 0), "stated"),
     ],
 )  # fmt: skip
