@@ -30,6 +30,7 @@ from typing import Any, Final, Self
 
 from curate.errors import DamagedError, RecipeError, StorageError
 from curate.fingerprint import fingerprint
+from curate.llm.charges import Reserve, Totals, reserve_of
 from curate.llm.request import Request
 
 __all__ = ["JOURNAL", "Attempt", "Journal", "Reserve", "Stored", "Totals", "attempts_of", "request_key", "reserve_of"]
@@ -79,23 +80,6 @@ def request_key(request: Request, model: str) -> str:
 
 
 @dataclass(frozen=True)
-class Reserve:
-    """What an attempt may cost at most: tokens, US dollars."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    dollars: float
-
-
-def reserve_of(request: Request, max_tokens: int, prices: tuple[float, float]) -> Reserve:
-    """An upper bound, so that a cap holds: a token of a byte-level vocabulary is at least one byte, and a chat
-    template adds a few tokens per message and perhaps a system message of its own. ``prices``: US dollars per
-    million (prompt, completion) tokens."""
-    prompt = 64 + sum(16 + len(m["content"].encode("utf-8", "replace")) for m in request.messages)
-    return Reserve(prompt, max_tokens, (prompt * prices[0] + max_tokens * prices[1]) / 1e6)
-
-
-@dataclass(frozen=True)
 class Stored:
     """An answer as the journal holds it; ``max_tokens`` is the limit it was asked with."""
 
@@ -105,22 +89,6 @@ class Stored:
     completion_tokens: int
     max_tokens: int
     dollars: float
-
-
-@dataclass(slots=True)
-class Totals:
-    """Accounts: attempts by state; tokens and dollars as charged (answers at their cost, in flight, lost and possibly
-    billed failures at their reserve); ``uncounted``: answers whose server gave no token counts."""
-
-    sent: int = 0
-    answered: int = 0
-    error: int = 0
-    lost: int = 0
-    in_flight: int = 0
-    uncounted: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    dollars: float = 0.0
 
 
 @dataclass(frozen=True)
