@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
@@ -46,7 +46,7 @@ _MOST_TOKENS: Final = 1 << 31
 """A server that counts more has counted nothing."""
 _EMPTY: Final = frozenset({"length", "content_filter", "refusal"})
 # httpx or httpx2, whichever openai stands on.
-_HTTP: Final[Any] = importlib.import_module(openai.APIStatusError.__annotations__["response"].partition(".")[0])
+_HTTP: Final[Any] = sys.modules[openai.APIStatusError.__annotations__["response"].partition(".")[0]]
 _CONNECTIONS: Final = 16
 """Of one pool. A pool looks at all its connections, with a system call for each that is idle, for each request."""
 

@@ -218,12 +218,13 @@ def test_the_users_account_is_told_to_nobody_else(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: mine")
 
-    def headers(url: str) -> str:
-        return str(dict(Client(Model(model="m", base_url=url), url)._openai.default_headers))
+    def told(url: str) -> list[int]:
+        client = Client(Model(model="m", base_url=url, concurrency=40), url)
+        return [str(dict(pool.api.default_headers)).count("mine") for pool in client._pools]
 
-    assert headers("https://api.openai.com/v1").count("mine") == 3
+    assert told("https://api.openai.com/v1") == [3, 3, 3]
     for url in ("https://elsewhere.example/v1", "http://127.0.0.1:8000/v1"):
-        assert "mine" not in headers(url)
+        assert told(url) == [0, 0, 0]
     monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example/v1")
-    assert headers("https://elsewhere.example/v1").count("mine") == 3
+    assert told("https://elsewhere.example/v1") == [3, 3, 3]
     assert os.environ["OPENAI_ORG_ID"] == "org-mine"
