@@ -69,6 +69,7 @@ _LABEL: Final = re.compile(
 _CLOSES: Final = re.compile(rf"\n+[*_(\[]{{0,3}}(?:{_any('closes')})[^\n]*\s*\Z")
 _THOUGHT: Final = re.compile(r"\s*<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _WRAPPED: Final = re.compile(r"(`{3,})(?:markdown|md|text|txt|plaintext)[ \t]*\n(.*?)\n?\1\s*\Z", re.DOTALL)
+_RULE: Final = re.compile(r"\A\s*(?:-{3,}|\*{3,})[ \t]*\n")
 _WORD: Final = re.compile(r"\w+")
 _SENTENCE_END: Final = re.compile(r"[.!?][\"')\]*_`»”]{0,3}(?=\s|\Z)|[。！？][」』”]?")
 _CURLY: Final = str.maketrans("’‘´`", "''''")
@@ -120,7 +121,7 @@ def unwrap(text: str) -> str:
         for opening in (_AGREES, _PRESENTS, _SENTENCE, _REMAKES, _LABEL):
             if match := opening.match(_lower(text[:_LOOKED_AT])):
                 text = text[match.end() :]
-        text = text.strip("\n")
+        text = _RULE.sub("", text).strip("\n")
         if text == before:
             break
     for _ in range(2):

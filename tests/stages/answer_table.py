@@ -270,6 +270,7 @@ WRAPPINGS = [
     ("en", "<think>\nThey want a short text. Keep it plain.\n</think>\n\n{}"),
     ("en", "```markdown\n{}\n```"),
     ("en", "Great question! {}"),
+    ("en", "Sure! Here is the section:\n\n---\n\n{}\n\n---"),
     ("de", "Gerne! Hier ist der umformulierte Text:\n\n{}"),
     ("de", "Natürlich, hier ist der Abschnitt:\n\n{}\n\nIch hoffe, das hilft dir weiter."),
     ("de", "Hier ist eine Umformulierung: {}"),
