@@ -111,9 +111,8 @@ def test_the_package_is_the_installed_one(installed: Path, away: Path) -> None:
 
 
 def test_commands_find_their_assets(installed: Path, away: Path) -> None:
-    """The version, the stages, and the plan of a shipped recipe with its data, by name."""
+    """The version, and the plan of a shipped recipe with its data, by name."""
     assert curate.__version__ in shell(installed / "curate", "--version", cwd=away).ok().out
-    assert "write.tokens" in shell(installed / "curate", "stages", cwd=away).ok().out
     plan = shell(installed / "curate", "plan", "phi-1-mini", cwd=away).ok()
     for word in ("web", "generate.exercises", "dataset"):
         assert word in plan.out

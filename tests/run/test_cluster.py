@@ -93,18 +93,6 @@ def test_no_scheduler_file(curate: Curate, tmp_path, content):
         assert str(where) in done.line
 
 
-def test_a_task_that_always_kills(curate: Curate, tmp_path):
-    """Workers that die on every attempt: exit code 10, one line that names the split; nothing is half-written."""
-    (tmp_path / "docs.jsonl").write_text('{"text": "a document"}\n')
-    (tmp_path / "r.yaml").write_text(RECIPE)
-    env = {"CURATE_CRASH_AT": "segment.before-receipt"}
-    done = curate.run(tmp_path / "r.yaml", tmp_path / "run", workers=1, env=env)
-    assert done.code == 10
-    assert "docs.jsonl [0, 23)" in done.line
-    assert not (tmp_path / "run" / "manifest.json").exists()
-    curate.run(tmp_path / "r.yaml", tmp_path / "run").ok()
-
-
 def test_a_receipt_that_its_worker_took_along():
     """Told as done, its worker dies before the receipt is had, and the next one that does it again: the task is sent once
     more."""

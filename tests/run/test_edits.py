@@ -232,7 +232,7 @@ def test_explain(curate: Curate, home: Path) -> None:
     assert len(known) == len(original)
     seen = set()
     late = json.loads(curate("inspect", store, "--json", "--step", "late", "-n", 4).ok().out)["rows"]
-    for name in [*list(original)[:14], "a-45", "a-50", *(row["origin"].partition("#")[2] for row in late)]:
+    for name in [*list(original)[:6], "a-45", "a-50", *(row["origin"].partition("#")[2] for row in late)]:
         told, text = story(curate, store, known[name]), original[name]
         events = told["events"]
         gone = next((e["step"] for e in events.values() if e["state"] == "dropped"), None)

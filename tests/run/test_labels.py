@@ -174,7 +174,7 @@ def test_the_shipped_recipe_labels_trains_and_selects(curate: Curate, tmp_path: 
             "  judge: {}", f'  judge: {{base_url: "{teacher.base_url}", model: teacher, licence: CC0-1.0}}'
         )
         mine.write_text(text)
-        done = curate.run(mine, tmp_path / "run", "--sample", 0.25).ok()
+        done = curate.run(mine, tmp_path / "run", "--sample", 0.18).ok()
         assert teacher.received.total() == 60 + 2 * 8 + 3 * 8
     steps = manifest(tmp_path / "run")["steps"]
     assert steps["judge"]["rows_out"] == 60

@@ -30,7 +30,7 @@ from curate.store.records import Part
 
 KEY = "sk-only-for-this-test-6b1f0e7d2c"
 STORE_KEY = "of-the-object-store-8d2f10ac"
-SAMPLE = ("--sample", 0.1)
+SAMPLE = ("--sample", 0.06)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def own_recipe(curate: Curate, folder: Path, base_url: str) -> Path:
     for name in ("writer", "judge"):
         assert f"  {name}: {{}}" in text
         text = text.replace(f"  {name}: {{}}", f"  {name}: {model}")
-    path.write_text(text)
+    # So few documents do not fill both classes.
+    assert "label: labels.label\n" in text
+    path.write_text(text.replace("label: labels.label\n", "label: labels.label\n      min_per_class: 5\n"))
     return path
 
 
@@ -120,7 +122,7 @@ def test_every_step_did_its_work(finished: Finished) -> None:
         assert steps[name]["rows_out"] > 0, name
     assert 0 < steps["proven"]["rows_out"] <= steps["exercises"]["rows_out"]
     assert steps["unique"]["rows_in"] == sum(steps[s]["rows_out"] for s in ("good", "textbooks", "proven"))
-    assert sum(s["rows"] for s in steps["dataset"]["shards"]) > 10
+    assert sum(s["rows"] for s in steps["dataset"]["shards"]) > 5
     assert found["models"]["writer"] == {"licence": "CC0-1.0", "model": "teacher"}
 
 

@@ -14,13 +14,16 @@ from killers import KILLING, killers, shards
 from small_run import prose
 
 from tests.soak.ground import Ground, Row, Skip
-from tests.soak.kills import moment
+from tests.soak.kills import expect, moment
 from tests.soak.network import Network, why_not
 from tests.soak.partition import CUTS, MACHINES, Site
 
 
 def killing_rows(ground: Ground, row: Row) -> None:
-    """Rows that crash the worker in a segment with a source, and in one without: the others are as if they were alone."""
+    """Rows that crash the worker in a segment with a source, and in one without: the others are as if they were alone.
+
+    And a task that always kills, whatever its rows are: the run ends with one line that names the place.
+    """
     for workers in (1, 2):
         where = ground.store()
         texts = {f"d{n}": prose(n, 60) for n in range(20)}
@@ -33,6 +36,13 @@ def killing_rows(ground: Ground, row: Row) -> None:
         said = {name: one["reasons"].get("kills_worker") for name, one in manifest(where / "run")["steps"].items()}
         if (said["rules"], said["late"]) != (1, 1):
             row.wrong.append(f"rows set aside: {said}")
+    store = ground.store()
+    done = ground.run(store, workers=1, env={"CURATE_CRASH_AT": "segment.before-receipt"})
+    expect(row, done, 10)
+    if "jsonl" not in done.line.partition(":")[0] or (store / "manifest.json").exists():
+        row.wrong.append(f"a task that always kills: {done.line[-300:]}")
+    row.times += 1
+    ground.finish(row, store)
 
 
 def memory_limit(ground: Ground, row: Row) -> None:
