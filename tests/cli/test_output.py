@@ -132,8 +132,8 @@ def test_names_of_strangers_are_only_text(curate: Curate, tmp_path: Path) -> Non
     about = f"hi {ESCAPE}[31mred [bold]x[/bold] [/nope]"
     recipe = write(tmp_path / "r.yaml", [{"id": "a", "use": "read.jsonl", "with": {"paths": ["x.jsonl"]}}], about=about)
     (tmp_path / "x.jsonl").write_text('{"text": "one"}\n')
-    for command in ("plan", "run"):
-        out = curate(command, recipe, "--store", tmp_path / "run").ok().out
+    for command in (("plan",), ("run", "--workers", 0)):
+        out = curate(*command, recipe, "--store", tmp_path / "run").ok().out
         assert ESCAPE not in out and "\\x1b[31mred [bold]x[/bold] [/nope]" in out
     done = curate("plan", tmp_path / f"no{ESCAPE}[2J\nsuch.yaml")
     assert done.code == 2 and ESCAPE not in done.err and "no\\x1b[2J such.yaml" in done.line
