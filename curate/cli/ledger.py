@@ -48,7 +48,7 @@ def ledger(
 def _show(lines: list[Line]) -> None:
     from curate.cli.tables import console, share, table
     from curate.report.plain import one_line
-    from curate.stages.base import LEDGER
+    from curate.stages.generator import LEDGER
 
     out = console()
     if not lines:

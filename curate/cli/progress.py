@@ -72,6 +72,10 @@ class View:
         self._tasks, self._done, self._old_done = tasks, done - self._committed, done - self._committed
         self._began = time.monotonic()
 
+    def expect(self, tasks: int) -> None:
+        """What failed is asked again, or what repeats itself no more."""
+        self._tasks = tasks
+
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """One task was committed, or some requests were answered."""
         self._bytes += bytes_done
@@ -201,6 +205,12 @@ class BarView(PlainView):
         self._task = self._bar.add_task(
             head, total=total_bytes or tasks or None, completed=self._old_done, speed="", reasons=""
         )
+
+    def expect(self, tasks: int) -> None:
+        """Make the bar longer, or shorter."""
+        super().expect(tasks)
+        if self._task is not None and not self._total_bytes:
+            self._bar.update(self._task, total=tasks)
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """Move the bar."""

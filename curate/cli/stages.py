@@ -89,10 +89,11 @@ def _conditions(stage: type[Any]) -> dict[str, str]:
 
 def _kind(stage: type[Any]) -> str:
     from curate.stages import base
+    from curate.stages.generator import Generator
     from curate.stages.source import Source
     from curate.stages.writer import Writer
 
-    for kind in (Source, base.Filter, base.Global, base.Trainer, base.Generator, Writer):
+    for kind in (Source, base.Filter, base.Global, base.Trainer, Generator, Writer):
         if issubclass(stage, kind):
             return kind.__name__.lower()
     return "stage"

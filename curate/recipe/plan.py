@@ -14,8 +14,9 @@ from curate import assets, schema
 from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
-from curate.stages.base import Filter, Generator, Stage, Trainer
+from curate.stages.base import Filter, Stage, Trainer
 from curate.stages.cuts_spans import CutsSpans, edits
+from curate.stages.generator import Generator
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 from curate.stages.writer import Writer

@@ -15,7 +15,8 @@ from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
 from curate.recipe.document import Source, explained, read_yaml, validated
 from curate.recipe.prices import Priced, priced, tables_of
-from curate.stages.base import Filter, Generator, Global, Stage
+from curate.stages.base import Filter, Global, Stage
+from curate.stages.generator import Generator
 from curate.stages.plugins import Plugin, load_plugin, plugin_of
 from curate.stages.registry import stage_class
 from curate.stages.terms import USES

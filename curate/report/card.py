@@ -20,7 +20,7 @@ from curate.report.origins import UNSTATED, Origin, count_origins
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
-from curate.stages.base import Generator
+from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.terms import USES, conflicts, demands
 from curate.stages.writer import Writer

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curate.report.step import stage_of
-from curate.stages.base import Generator
+from curate.stages.generator import Generator
 from curate.stages.source import Source
 
 _HEAD: Final = ("recipe", "about", "dataset", "curate", "seed", "options", "budget", "takedown", "models", "versions")

@@ -18,7 +18,8 @@ from curate.report.plain import lines, one_line
 from curate.report.read_back import answer_of, read_back
 from curate.report.run_folder import Row, RunFolder
 from curate.report.step import Step
-from curate.stages.base import Filter, Generator, Trainer
+from curate.stages.base import Filter, Trainer
+from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
 from curate.store.tables import open_data

@@ -11,7 +11,7 @@ from curate.llm.journal import JOURNAL, Attempt, attempts_of
 from curate.llm.request import Answer
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
-from curate.stages.base import LEDGER, NO_ANSWER, Generator
+from curate.stages.generator import LEDGER, NO_ANSWER, Generator
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.store.records import rounds_of
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from curate.report.explain import json_object
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
-from curate.stages.base import Generator
+from curate.stages.generator import Generator
 from curate.stages.strata import string_fields
 from curate.stages.written import Written
 

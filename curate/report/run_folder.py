@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.errors import DamagedError, RecipeError
 from curate.report.step import Step
-from curate.stages.base import Generator
+from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
 from curate.store.files import Store, store_at

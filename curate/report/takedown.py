@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
-from curate.stages.base import Generator, Trainer
+from curate.stages.base import Trainer
+from curate.stages.generator import Generator
 from curate.stages.removals import REASON, Entry, Removals
 from curate.stages.writer import Writer
 from curate.text.hashing import hex_ids

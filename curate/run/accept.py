@@ -18,9 +18,10 @@ from curate.llm.request import Answer, Request
 from curate.run.learn import Rows, batches_of
 from curate.run.row_step import text_bytes
 from curate.run.task import Task
-from curate.stages.base import NO_ANSWER, Accepted, Context, Generator, Rejected
+from curate.stages.base import Context
 from curate.stages.conductor import Judged
 from curate.stages.family import Seen, seen_of
+from curate.stages.generator import NO_ANSWER, Accepted, Generator, Rejected
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.removals import Removals
 from curate.stages.written import DUPLICATE, Written

@@ -19,8 +19,9 @@ from curate.recipe.plan import Plan, PlannedStep
 from curate.run.audit_task import AuditCounts, AuditTask
 from curate.run.cluster import Runner
 from curate.run.row_step import RowStep
-from curate.stages.base import Context, Filter, Generator, Global
+from curate.stages.base import Context, Filter, Global
 from curate.stages.catalog import Unhashed
+from curate.stages.generator import Generator
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.store.files import Store
 

@@ -30,8 +30,9 @@ from curate.run.task import Task
 from curate.run.terms import check_teachers, check_terms
 from curate.run.trained import Assets
 from curate.run.versions import check_versions
-from curate.stages.base import Context, Filter, Generator, Global, Trainer
+from curate.stages.base import Context, Filter, Global, Trainer
 from curate.stages.cuts_spans import CutsSpans
+from curate.stages.generator import Generator
 from curate.stages.reading import DAMAGED_FILE
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.stages.writer import Writer

@@ -22,8 +22,9 @@ from curate.recipe.plan import Plan, PlannedStep
 from curate.recipe.recipe import Recipe
 from curate.run import accept
 from curate.run.journal_copies import JournalCopies
-from curate.stages.base import NO_ANSWER, Context, Generator, Stage
+from curate.stages.base import Context, Stage
 from curate.stages.conductor import Asked, Conductor
+from curate.stages.generator import NO_ANSWER, Generator
 from curate.stages.written import Written
 from curate.store.files import crash_point
 from curate.store.records import Counts, Part, StepRecord, rounds_of, total
@@ -62,6 +63,9 @@ class _Rounds(Protocol):
     def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
         """A round has its answers."""
 
+    def expected(self) -> int:
+        """How many requests it will come to, as far as is known."""
+
     def end(self) -> None:
         """There will be no more."""
 
@@ -85,6 +89,9 @@ class _Planned:
     def closed(self, number: int, asked: Asked, answers: list[Answer | None]) -> None:
         pass
 
+    def expected(self) -> int:
+        return self._plan.requests
+
     def end(self) -> None:
         pass
 
@@ -102,7 +109,7 @@ class _Conducted:
         self, engine: Engine, folder: str, key: str, stage: Written, ctx: Context, plan: accept.RoundsOfPlan
     ) -> None:
         self._engine, self._folder, self._key, self._stage, self._ctx = engine, folder, key, stage, ctx
-        self._conductor = Conductor(stage, plan, ctx)
+        self._planned, self._conductor = plan.requests, Conductor(stage, plan, ctx)
         self._judged: list[str] = []
 
     def next(self) -> Asked | None:
@@ -116,6 +123,9 @@ class _Conducted:
         for _, receipt in self._engine.runner.run([task]):
             self._conductor.judged(accept.load_judged(receipt))
         self._judged.append(task.receipt)
+
+    def expected(self) -> int:
+        return self._conductor.expected(self._planned)
 
     def end(self) -> None:
         self._conductor.end()
@@ -146,7 +156,7 @@ def run_generator(
         _Conducted(engine, folder, key, stage, ctx, plan) if isinstance(stage, Written) else _Planned(stage, plan)
     )
     files = rounds_of(step.id, identity_, parts)
-    asking = _Asking(engine, step.id, stage, files, rounds, plan.requests)
+    asking = _Asking(engine, step.id, stage, files, rounds)
     asking.run()
     rounds.end()
     made = fingerprint(identity_, asking.digests)
@@ -212,9 +222,9 @@ class _Asking:
         stopped: ``budget`` where the cap ended it.
     """
 
-    def __init__(self, engine: Engine, step: str, stage: Generator, files: str, rounds: _Rounds, planned: int) -> None:
+    def __init__(self, engine: Engine, step: str, stage: Generator, files: str, rounds: _Rounds) -> None:
         self._engine, self._step, self._stage = engine, step, stage
-        self._files, self._rounds, self._planned = files, rounds, planned
+        self._files, self._rounds = files, rounds
         self._next: Asked | None = None
         self._published = self._requests = 0
         self._sizes: list[int] = []
@@ -263,7 +273,7 @@ class _Asking:
         engine, recipe = self._engine, self._engine.plan.recipe
         models = {name: recipe.models[name] for name in self._stage.models()}
         names = ", ".join(model.model for model in models.values())
-        engine.reporter.step((self._step,), f"asking {names}", 0, self._planned, self._requests)
+        engine.reporter.step((self._step,), f"asking {names}", 0, self._rounds.expected(), self._requests)
         with JournalCopies(engine.store) as journal:
             if engine.store.remote:
                 engine.reporter.note(f"{self._step}: what is asked and answered is written to {journal.path}")
@@ -294,6 +304,7 @@ class _Asking:
                 asker.put(Round(asked.model, asked.requests))
                 under_way.append(asked)
                 asked = self._rounds.next()
+                self._engine.reporter.expect(self._rounds.expected())
             closed = asker.take() if under_way else None
             if closed is None:
                 self._next = under_way[0] if under_way else asked

@@ -23,7 +23,7 @@ from curate.run.engine import Engine
 from curate.run.foresight import Foreseen, foresee
 from curate.run.generate import published_answers
 from curate.run.journal_copies import JournalCopies
-from curate.stages.base import Generator, Rejected
+from curate.stages.generator import Generator, Rejected
 from curate.stages.written import Written
 
 __all__ = ["Estimate", "Pilot", "Range", "estimated", "run_pilot"]

@@ -13,6 +13,9 @@ class Reporter(Protocol):
     def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
         """A stretch of work begins: these steps, in ``tasks`` tasks of which ``done`` are committed already."""
 
+    def expect(self, tasks: int) -> None:
+        """It takes so many tasks in all, not those that were said."""
+
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """One task was committed."""
 
@@ -27,6 +30,9 @@ class Silent:
     """Watches nothing."""
 
     def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
+        """Ignore."""
+
+    def expect(self, tasks: int) -> None:
         """Ignore."""
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curate.llm.request import Request
-from curate.stages.base import Accepted, Context
+from curate.stages.base import Context
 from curate.stages.family import Family, Seen
+from curate.stages.generator import Accepted
 from curate.stages.written import DUPLICATE, MENDABLE, Written
 
 __all__ = ["Asked", "Conductor", "Judged"]
@@ -98,7 +99,7 @@ class Conductor:
         self._waiting: dict[tuple[str, str, int], deque[tuple[Request, Request]]] = {}
         self._asked: list[Asked] = []
         self._judged: deque[Judged] = deque()
-        self._absorbed = 0
+        self._absorbed = self._gone = 0
         self._families: dict[str, Family] = {}
         self._places: dict[str, list[str]] = {}
         self._credit: dict[str, float] = {}
@@ -135,6 +136,7 @@ class Conductor:
                 return self._of_queue(key)
         for requests in self._plan:
             family = requests[0].family
+            self._gone += len(requests)
             if self._lets(family):
                 return Asked(self._stage.model, tuple(requests), tuple(requests))
             self._of(family).skipped += len(requests)
@@ -235,6 +237,11 @@ class Conductor:
 
     def _of(self, family: str) -> Told:
         return self.told.setdefault(family, Told())
+
+    def expected(self, planned: int) -> int:
+        """How many requests it will come to, as far as is known; ``planned``: of the plan."""
+        waiting = sum(len(queue) for queue in self._waiting.values())
+        return planned - self._gone + waiting + sum(told.asked for told in self.told.values())
 
     def report(self) -> dict[str, Any]:
         """By family, plain values: what was asked, what became of it, and its curve."""

@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 from curate.errors import InputError
 from curate.llm.embedding import decode
 from curate.llm.request import Answer, Request
-from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.base import Context
+from curate.stages.generator import Accepted, Generator, Rejected
 from curate.stages.registry import register
 from curate.stages.topics import rounds
 from curate.text.batch import Batch

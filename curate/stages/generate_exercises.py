@@ -15,7 +15,8 @@ from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.sandbox.exercise import Verdict
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.base import Context
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import read_material
 from curate.stages.prompted import Prompted, in_turns, pick, share
 from curate.stages.prompts import Prompt

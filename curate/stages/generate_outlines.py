@@ -11,8 +11,9 @@ from pydantic import Field
 
 from curate.llm.request import Answer, Request
 from curate.stages import answers, forms
-from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.base import Context
 from curate.stages.drawn import Drawn
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import GENERATED
 from curate.stages.prompts import Prompt
 from curate.stages.registry import register

@@ -16,7 +16,8 @@ from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.quality.sample import Smallest
 from curate.stages import answers, forms
-from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.base import Context
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import quoted, terms_of, whole
 from curate.stages.prompted import Prompted, in_turns
 from curate.stages.registry import register

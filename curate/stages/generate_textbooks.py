@@ -11,8 +11,9 @@ from pydantic import Field
 
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.base import Context
 from curate.stages.drawn import Drawn
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.written import Written

@@ -14,7 +14,8 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers, forms
-from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.base import Context
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import GENERATED
 from curate.stages.prompted import Prompted, in_turns
 from curate.stages.prompts import Prompt

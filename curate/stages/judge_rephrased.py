@@ -17,8 +17,9 @@ from curate.benchmarks.hits import Least
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.base import Context
 from curate.stages.benchmarked import Benchmarked
+from curate.stages.generator import Accepted, Generator, Rejected
 from curate.stages.judge_prompts import mark_of
 from curate.stages.judge_view import LOOK_AHEAD, view
 from curate.stages.registry import register

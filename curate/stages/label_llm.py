@@ -19,7 +19,8 @@ from curate.llm.request import Answer, Request
 from curate.quality.sample import Smallest
 from curate.quality.strata import Stratified, bounds
 from curate.stages import answers, judge_report
-from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.base import Context
+from curate.stages.generator import Accepted, Generator, Rejected
 from curate.stages.judge_prompts import SCALE, Order, Output, Rubric, mark_of, parse_score, read_rubric, sampling
 from curate.stages.judge_view import LOOK_AHEAD, view
 from curate.stages.registry import register

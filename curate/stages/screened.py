@@ -11,8 +11,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.errors import InputError
-from curate.stages.base import Context, Generator
+from curate.stages.base import Context
 from curate.stages.benchmarked import Benchmarked
+from curate.stages.generator import Generator
 
 if TYPE_CHECKING:
     from curate.benchmarks.index import Loaded

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.llm.request import Request
-from curate.stages.base import Accepted
+from curate.stages.generator import Accepted
 
 Alike = Literal["words", "embeddings"]
 

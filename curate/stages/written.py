@@ -9,8 +9,9 @@ from typing import ClassVar, Final, Protocol
 from pydantic import Field, model_validator
 
 from curate.llm.request import Answer, Request
-from curate.stages.base import Accepted, Context, Generator, Rejected
+from curate.stages.base import Context
 from curate.stages.family import Limits
+from curate.stages.generator import Accepted, Generator, Rejected
 
 DUPLICATE: Final = "duplicate"
 """Why a document that was accepted goes all the same: it nearly repeats an earlier one of its family."""

@@ -23,7 +23,8 @@ from curate import assets
 from curate.llm.ask import Asker, Round
 from curate.llm.model import Budget, Model
 from curate.quality import evaluate
-from curate.stages.base import Accepted, Context
+from curate.stages.base import Context
+from curate.stages.generator import Accepted
 from curate.stages.judge_prompts import Output
 from curate.stages.label_llm import LabelLLM
 from curate.text.batch import Batch

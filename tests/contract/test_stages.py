@@ -22,7 +22,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from curate import assets, schema
 from curate.stages import load_all
-from curate.stages.base import Context, Filter, Generator, Global, Stage, Trainer
+from curate.stages.base import Context, Filter, Global, Stage, Trainer
+from curate.stages.generator import Generator
 from curate.stages.registry import registered, stage_class
 from curate.stages.source import Source
 from curate.stages.writer import Writer

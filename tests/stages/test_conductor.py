@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curate.llm.request import Answer, Request
-from curate.stages.base import Accepted, Context, Rejected
+from curate.stages.base import Context
 from curate.stages.conductor import Asked, Conductor, Judged
 from curate.stages.family import Limits, seen_of
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.written import Written
 
 CTX = Context("step", 1)
@@ -176,3 +177,23 @@ def test_the_second_model_is_another():
     with pytest.raises(ValidationError, match="asked first"):
         Writes(then="writer")
     assert replace(request("a"), draw=1).draw == 1
+
+
+def test_how_many_are_expected():
+    """The plan at first; what is asked again comes on top as it is known, what a stopped family leaves goes."""
+    stage = Writes(tries=2, then="large", round=2, ahead=0)
+    rounds = plan(3, 2)
+    conductor = Conductor(stage, rounds, CTX)
+    assert conductor.expected(6) == 6
+    seen = []
+    while (one := conductor.next()) is not None:
+        seen.append(conductor.expected(6))
+        conductor.judged(judge(stage, one, dict.fromkeys(["r0 n0 x0 writer", "r0 n0 x1 writer"], "wrong"), {}))
+    conductor.end()
+    assert seen == sorted(seen)
+    assert conductor.expected(6) == conductor.report()["family 0"]["asked"] == 8
+    stopped, _ = conduct(
+        Writes(limits=Limits(least=8), ahead=1), plan(40, 4), texts={said(r): "again" for p in plan(40, 4) for r in p}
+    )
+    told = stopped.report()["family 0"]
+    assert stopped.expected(160) == told["asked"] == 160 - told["skipped"]

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from curate.errors import InputError
 from curate.llm.embedding import encode
 from curate.llm.request import Answer
-from curate.stages.base import Accepted
 from curate.stages.embed_llm import EmbedLLM
+from curate.stages.generator import Accepted
 from curate.text.batch import Batch
 
 

@@ -11,9 +11,9 @@ from learning_cases import context
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer
-from curate.stages.base import Accepted, Rejected
 from curate.stages.generate_exercises import GenerateExercises
 from curate.stages.generate_textbooks import GenerateTextbooks
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.topics import draws
 from tests.contamination.items import reworded
 

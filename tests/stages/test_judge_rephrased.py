@@ -9,7 +9,7 @@ from learning_cases import batch, context
 from test_generate import answer, flat
 
 from curate.errors import InputError, RecipeError
-from curate.stages.base import Accepted, Rejected
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.judge_rephrased import _SPEAKS, JudgeRephrased, verdict
 from curate.stages.judge_view import mask
 from curate.text.batch import Batch

@@ -11,7 +11,7 @@ from planted import FORGED, MORE, PLACES, WORDINGS, plant
 from test_generate import answer, flat
 
 from curate import assets
-from curate.stages.base import Accepted
+from curate.stages.generator import Accepted
 from curate.stages.judge_view import _pieces, mask, view
 from curate.stages.label_llm import LabelLLM
 

@@ -12,7 +12,7 @@ from test_generate import answer, flat, tokens
 
 from curate import assets
 from curate.errors import InputError
-from curate.stages.base import Accepted, Rejected
+from curate.stages.generator import Accepted, Rejected
 from curate.stages.judge_prompts import parse_score, read_rubric
 from curate.stages.label_llm import LabelLLM
 from curate.text.batch import Batch

@@ -12,13 +12,13 @@ from learning_cases import batch, context, split
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer
-from curate.stages.base import LEDGER, Accepted, Rejected
 from curate.stages.family import Family, seen_of
 from curate.stages.generate_exercises import GenerateExercises
 from curate.stages.generate_outlines import GenerateOutlines, read_outline
 from curate.stages.generate_rephrase import GenerateRephrase, copied, cut, lacks
 from curate.stages.generate_textbooks import GenerateTextbooks
 from curate.stages.generate_topics import GenerateTopics, read_topics
+from curate.stages.generator import LEDGER, Accepted, Rejected
 from curate.stages.material import extract, quoted
 from curate.stages.topic_tree import TopicTree, folded
 
