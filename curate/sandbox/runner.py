@@ -21,12 +21,13 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, Self, cast, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
 from curate.errors import CurateError
 from curate.sandbox import wire
@@ -155,16 +156,29 @@ class Outcome:
 _ORDERED: Final = tuple(field for field in fields(Program) if field.name != "seed")
 
 
-class Box(Protocol):
-    """What runs programs: ``Sandbox``, or ``wasm.WasmSandbox``."""
+class Box(ABC):
+    """What runs programs, one at a time: ``Sandbox``, or ``wasm.WasmSandbox``. A context manager."""
 
+    def __init__(self, limits: Limits | None = None, modules: tuple[str, ...] = MODULES) -> None:
+        self.limits = limits or Limits()
+        self.modules = modules
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
     def run(self, program: Program, *, alone: bool = False) -> Outcome:
         """Run a program to its end, or to the end of its limits."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
-        """End what it started."""
-        ...
+        """End what it started. It may be used again."""
 
 
 class _Gone(Exception):  # noqa: N818  a state of a process, not an error of the caller
@@ -253,7 +267,7 @@ class _Zygote:
                     pipe.close()
 
 
-class Sandbox:
+class Sandbox(Box):
     """Runs programs one at a time; a context manager. Starts its processes when they are needed, again if they die.
 
     Raises CurateError on the first run where the kernel can't put up the walls: a canary child tries to open a file,
@@ -261,19 +275,9 @@ class Sandbox:
     """
 
     def __init__(self, limits: Limits | None = None, modules: tuple[str, ...] = MODULES) -> None:
-        self.limits = limits or Limits()
-        self.modules = modules
+        super().__init__(limits, modules)
         self._zygotes: dict[int, _Zygote] = {}
-        self._lock = threading.Lock()
         self._turns = Turns()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End its processes. It may be used again."""

@@ -18,16 +18,14 @@ import select
 import struct
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 from curate.errors import CurateError
 from curate.sandbox.harness import Order
-from curate.sandbox.runner import MODULES, Limits, Outcome, Program, judged
+from curate.sandbox.runner import MODULES, Box, Limits, Outcome, Program, judged
 
 SHA256: Final = "e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763"
 """Of python-3.12.0.wasm: webassembly-language-runtimes, python/3.12.0+20231211-040d5a6."""
@@ -41,26 +39,16 @@ _BOOT: Final = "import sys; sys.path.append(sys.argv.pop(1)); from curate.sandbo
 _CURE: Final = "pip install 'phi-curate[wasm]'"
 
 
-class WasmSandbox:
+class WasmSandbox(Box):
     """Runs programs one at a time, as ``runner.Sandbox`` does; a context manager. Its process starts when it is needed.
 
     Raises CurateError on the first run where wasmtime or the interpreter is missing, or is another one.
     """
 
     def __init__(self, limits: Limits | None = None, modules: tuple[str, ...] = MODULES) -> None:
-        self.limits = limits or Limits()
-        self.modules = modules
+        super().__init__(limits, modules)
         self._worker: subprocess.Popen[bytes] | None = None
         self._owner = -1
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End its process. It may be used again."""
