@@ -216,9 +216,20 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
             files |= {f"{setting}/{i}": _file(step, setting, kind, one, recipe, planned) for i, one in enumerate(value)}
         elif value in planned and isinstance(planned[value].stage, Trainer):
             uses[setting] = value
+        elif value in planned and _lends(planned[value].stage, kind):
+            lender, lent = planned[value], planned[value].stage.lends
+            if lent in lender.uses:
+                uses[setting] = lender.uses[lent]
+            else:
+                files[setting] = lender.assets[lent]
         else:
             files[setting] = _file(step, setting, kind, str(value), recipe, planned)
     return uses, files
+
+
+def _lends(stage: Stage, kind: assets.Kind) -> bool:
+    """Whether a step's own asset is one of a kind that a later step can be given."""
+    return bool(stage.lends) and stage.asset_settings[stage.lends] == kind
 
 
 def _file(

@@ -107,7 +107,7 @@ def _at(path: Path | ObjectFile, wanted: list[int]) -> Iterator[tuple[int, dict[
 
 def _decoder(folder: Store) -> tuple[Any, str]:
     try:
-        from curate.stages.tokenizer import Tokenizer
+        from curate.stages.tokenizer import opened
 
         with tempfile.TemporaryDirectory(prefix="curate-tokenizer-") as copied:
             place = Path(copied) if folder.remote else folder.root
@@ -115,7 +115,7 @@ def _decoder(folder: Store) -> tuple[Any, str]:
                 for entry in folder.list():
                     if "/" not in entry.key and not entry.key.endswith(".arrow"):
                         (place / entry.key).write_bytes(folder.read(entry.key) or b"")
-            tokenizer = Tokenizer.load(place)
+            tokenizer = opened(place)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a stranger's folder, the numbers can be shown
         return (
             None,

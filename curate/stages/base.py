@@ -95,6 +95,8 @@ class Stage(BaseModel):
             the step, and going on under another one is refused.
         plugin: the distribution it comes from, set when it is loaded; empty for curate's own.
         asset_settings: settings that name a file, folder or trained step; their content is in the fingerprint.
+        lends: the asset setting whose asset a later step gets that names this one's id where it takes an asset of that kind
+            (a writer names the step that encoded and gets its tokenizer); empty: none.
         place_settings: settings that bear on nothing but where assets are found.
     """
 
@@ -104,6 +106,7 @@ class Stage(BaseModel):
     revision: ClassVar[int] = 1
     reasons: ClassVar[Mapping[str, str]] = {}
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {}
+    lends: ClassVar[str] = ""
     place_settings: ClassVar[frozenset[str]] = frozenset()
     seeded: ClassVar[bool] = True
     needs_python: ClassVar[bool] = False

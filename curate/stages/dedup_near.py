@@ -66,7 +66,7 @@ class DedupNear(Paired):
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"
     }
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Paired.asset_settings, "tokenizer": "data"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Paired.asset_settings, "tokenizer": "tokenizers"}
     reason: ClassVar[str] = "near_duplicate"
 
     similarity: float = Field(
@@ -217,8 +217,7 @@ def _tokens(docs: Batch, ctx: Context) -> Units:
     from curate.text.ngrams import tokens
 
     encoded = load(ctx.assets["tokenizer"]).encode(docs.text)
-    rows = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    return tokens(rows, np.concatenate([np.zeros(0, np.int32), *encoded]))
+    return tokens(encoded.offsets.to_numpy(), encoded.values.to_numpy().astype(np.int32))
 
 
 def _whole(docs: Batch, which: npt.NDArray[np.int64]) -> pa.Array:

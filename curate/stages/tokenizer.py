@@ -1,22 +1,14 @@
-"""A tokenizer that loses nothing: ``decode(encode(text)) == text`` for every valid text.
+"""What a tokenizer is here, whoever made it: ids of a column of texts that lose nothing, and control symbols beside them.
 
-SentencePiece, with the settings under which it changes no character (see ``train_tokenizer.py``), and two things it can
-not do by itself:
-
-- It writes a space as U+2581 inside, so a U+2581 in a text would come back as a space. Before encoding, U+2581 becomes
-  the two characters ESCAPE ``u`` and ESCAPE becomes ESCAPE ``e``; decoding turns them back. ESCAPE is a private-use
-  character, so texts without it and without U+2581, nearly all, are encoded as they are. A U+2581 that comes out is a
-  space, written in bytes by a model that has no piece for it (trained on a script without spaces).
-- Its memory grows with the length of what it is given at once, tens of bytes a byte. A text of more than PIECE_BYTES is
-  encoded in pieces, cut after the last line feed (else between two characters) within each PIECE_BYTES: a pure function
-  of the text.
-
-The control symbols (end of text, padding) are never made from text: a literal ``<|endoftext|>`` is encoded as characters.
+Every tokenizer gives ``decode(encode(text)) == text`` for each valid text, and never makes a control symbol (end of
+text, padding, the roles of a chat) from text: a literal ``<|endoftext|>`` in a document is encoded as its characters.
+One whose files would break either is refused when it is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,33 +16,92 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.errors import InputError
 
-MODEL_FILE: Final = "tokenizer.model"
 END_OF_TEXT: Final = "<|endoftext|>"
-PAD: Final = "<|pad|>"
-ESCAPE: Final = "\ue581"
+CONFIG_FILE: Final = "tokenizer_config.json"
+"""What Hugging Face writes beside a tokenizer: which of its symbols ends a text, which one pads."""
 PIECE_BYTES: Final = 1 << 20
+"""Libraries' memory grows with what they are given at once: see ``pieces``."""
+PROBE: Final = " a\n\tb  c \r\n\x00\u2581\ue581 e\u0301\u00e9\ufb01\u00b2 12345 \U0001f600 <|endoftext|> <s>  "
+"""Comes back from a tokenizer that loses nothing, and has no control symbol in it."""
 
-_SPACE: Final = "\u2581"
-Ids = npt.NDArray[np.int32]
-
-
-def escape(text: pa.Array) -> pa.Array:
-    """Texts without U+2581, from which ``unescape`` restores the originals."""
-    text = pc.replace_substring(text, ESCAPE, ESCAPE + "e")
-    return pc.replace_substring(text, _SPACE, ESCAPE + "u")
+Ids = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 
-def unescape(text: str) -> str:
-    """The text that ``escape`` was given. In every escaped text an ESCAPE is followed by ``e`` or ``u``."""
-    return text.replace(_SPACE, " ").replace(ESCAPE + "u", _SPACE).replace(ESCAPE + "e", ESCAPE)
+class Tokenizer(ABC):
+    """Texts to ids and back.
+
+    Attributes:
+        vocab_size: number of ids; each is below it.
+        end_of_text: id that a writer puts after each document.
+        padding: id for padding; ``end_of_text`` where the vocabulary has none.
+        lossy: why texts may not come back as they were, in a few words; empty: they do. Such a tokenizer decodes what
+            others encoded; ``load`` refuses it.
+    """
+
+    vocab_size: int
+    end_of_text: int
+    padding: int
+    lossy: str = ""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint16 where the vocabulary has less than 65,536 ids, else uint32."""
+        return id_type(self.vocab_size)
+
+    def encode(self, text: pa.LargeStringArray) -> pa.LargeListArray:
+        """A list of ids (of ``dtype``) for each row, without control symbols; a null is encoded as an empty text."""
+        return self.encode_slow(text)
+
+    @abstractmethod
+    def encode_slow(self, text: pa.LargeStringArray) -> pa.LargeListArray:
+        """The same by the library alone: what ``encode`` must equal."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> str:
+        """The text of some ids; control symbols have none. Ids that are no whole characters become U+FFFD."""
+
+    @abstractmethod
+    def control(self, name: str) -> int:
+        """The id of a control symbol (``<|im_start|>``); raises InputError where the vocabulary has none of that name."""
+
+    @abstractmethod
+    def controls(self) -> dict[str, int]:
+        """All control symbols by name: ids that no text is encoded to."""
+
+    @abstractmethod
+    def piece(self, i: int) -> str:
+        """How an id is written in the vocabulary, for people."""
+
+
+def id_type(vocab_size: int) -> np.dtype[Any]:
+    """uint16 below a vocabulary of 65,536, else uint32."""
+    return np.dtype(np.uint16 if vocab_size < 1 << 16 else np.uint32)
+
+
+def as_lists(rows: Sequence[npt.ArrayLike], dtype: np.dtype[Any]) -> pa.LargeListArray:
+    """Rows of ids as one large_list array of ``dtype``, without nulls."""
+    arrays = [np.asarray(row, dtype) for row in rows]
+    offsets = np.zeros(len(arrays) + 1, np.int64)
+    np.cumsum([len(a) for a in arrays], out=offsets[1:])
+    values = np.concatenate(arrays) if arrays else np.zeros(0, dtype)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def lists(ids: pa.LargeListArray) -> Iterator[Ids]:
+    """The rows of what ``encode`` gave as numpy arrays, without a copy."""
+    offsets, values = ids.offsets.to_numpy(), ids.values.to_numpy()
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        yield values[start:stop]
 
 
 def pieces(text: str, limit: int) -> Iterator[str]:
-    """The text in pieces of at most ``limit`` bytes (at least 4), cut after line feeds where there are any."""
+    """The text in pieces of at most ``limit`` bytes (at least 4), cut after line feeds where there are any.
+
+    A pure function of the text: a line feed within each ``limit`` bytes, else the end of a character.
+    """
     raw = text.encode()
     start = 0
     while len(raw) - start > limit:
@@ -65,81 +116,66 @@ def pieces(text: str, limit: int) -> Iterator[str]:
         yield raw[start:].decode()
 
 
-class Tokenizer:
-    """A trained SentencePiece model as this project uses it.
+def load(place: Path) -> Tokenizer:
+    """The tokenizer in a folder, or of one file, read once per process and again when it has changed.
 
-    Attributes:
-        vocab_size: number of ids.
-        end_of_text: id that a writer puts after each document.
-        padding: id for padding.
+    A folder has ``tokenizer.model`` (SentencePiece), ``tokenizer.json`` (Hugging Face) or one ``*.tiktoken``; the first of
+    these counts. Raises InputError where there is none, it can't be read, or it would lose something of a text.
     """
-
-    def __init__(self, model: bytes) -> None:
-        import sentencepiece
-
-        self._model: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.vocab_size = int(self._model.vocab_size())
-        self.end_of_text = int(self._model.eos_id())
-        self.padding = int(self._model.pad_id())
-
-    @classmethod
-    def load(cls, path: Path) -> Tokenizer:
-        """The tokenizer in a folder (or a model file); raises InputError if there is none that loses nothing."""
-        file = path / MODEL_FILE if path.is_dir() else path
-        try:
-            tokenizer = cls(file.read_bytes())
-        except OSError as error:
-            raise InputError(
-                f"no tokenizer: {error.strerror}", place=str(file), cure="train one with 'train.tokenizer'"
-            ) from None
-        except RuntimeError:
-            raise InputError(
-                "not a SentencePiece model", place=str(file), cure="train one with 'train.tokenizer'"
-            ) from None
-        probe = " a\n\tb \x00\u2581\U0001f600  "
-        if tokenizer.decode(tokenizer.encode(pa.array([probe], pa.large_string()))[0]) != probe:
-            raise InputError(
-                "this SentencePiece model changes texts (white space or rare characters)",
-                place=str(file),
-                cure="train one with 'train.tokenizer'",
-            )
-        return tokenizer
-
-    def encode(self, text: pa.LargeStringArray) -> list[Ids]:
-        """One int32 array of ids a row, without control symbols; a null is encoded as an empty text."""
-        escaped = escape(pc.fill_null(text, ""))
-        lengths = pc.binary_length(escaped).to_numpy(zero_copy_only=False)
-        if not len(lengths) or int(lengths.max()) <= PIECE_BYTES:
-            return self._encode(escaped.to_pylist())
-        result: list[Ids] = []
-        for row, length in zip(escaped, lengths.tolist(), strict=True):
-            parts = [row.as_py()] if length <= PIECE_BYTES else pieces(row.as_py(), PIECE_BYTES)
-            result.append(np.concatenate([self._encode([part])[0] for part in parts]))
-        return result
-
-    def _encode(self, texts: list[str]) -> list[Ids]:
-        if not texts:
-            return []
-        if hasattr(self._model, "EncodeAsNumpy"):
-            return list(self._model.encode(texts, out_type="numpy", num_threads=1))
-        return [np.asarray(ids, dtype=np.int32) for ids in self._model.encode(texts, out_type=int, num_threads=1)]
-
-    def decode(self, ids: Sequence[int] | Ids) -> str:
-        """The text of some ids; control symbols have none. Ids that are no whole characters become U+FFFD."""
-        return unescape(self._model.decode([int(i) for i in ids]))
-
-    def piece(self, i: int) -> str:
-        """How an id is written in the model: a piece of text with U+2581 for a space, ``<0x0A>`` for a byte."""
-        return str(self._model.id_to_piece(i))
+    tokenizer = opened(place)
+    if tokenizer.lossy:
+        raise InputError(
+            f"this tokenizer changes texts: {tokenizer.lossy}",
+            place=str(_file(place)),
+            cure="train one with 'train.tokenizer', or name one that keeps texts (see docs/shards.md)",
+        )
+    return tokenizer
 
 
-def load(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder, read once per process and again when it has changed."""
-    file = folder / MODEL_FILE if folder.is_dir() else folder
-    stat = file.stat() if file.is_file() else None
-    return _load(folder.absolute(), (stat.st_size, stat.st_mtime_ns, stat.st_ino) if stat else None)
+def opened(place: Path) -> Tokenizer:
+    """The same whether it loses anything or not (``lossy`` says what): for reading what others wrote."""
+    file = _file(place)
+    beside = (file.with_suffix(".json"), file.parent / CONFIG_FILE)
+    return _opened(file, tuple(_stamp(p) for p in (file, *beside) if p.is_file()))
+
+
+def _stamp(file: Path) -> tuple[str, int, int, int]:
+    stat = file.stat()
+    return file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _file(place: Path) -> Path:
+    """The file that a folder's tokenizer is in, absolute."""
+    if place.is_file():
+        return place.absolute()
+    for pattern in ("tokenizer.model", "tokenizer.json", "*.tiktoken"):
+        found = sorted(place.glob(pattern))
+        if len(found) > 1:
+            raise InputError("several tokenizers", place=str(place), cure=f"name one: {found[0].name}")
+        if found:
+            return found[0].absolute()
+    raise InputError(
+        "no tokenizer: a folder with one has tokenizer.model, tokenizer.json or a .tiktoken file",
+        place=str(place),
+        cure="train one with 'train.tokenizer', or name one that is known",
+    )
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, stat: tuple[int, ...] | None) -> Tokenizer:  # noqa: ARG001 - part of the cache's key
-    return Tokenizer.load(folder)
+def _opened(file: Path, stamps: tuple[tuple[str, int, int, int], ...]) -> Tokenizer:  # noqa: ARG001 - of the cache's key
+    try:
+        return _reader(file)(file)
+    except OSError as error:
+        raise InputError(f"no tokenizer: {error.strerror}", place=str(file), cure="name another") from None
+
+
+def _reader(file: Path) -> Callable[[Path], Tokenizer]:
+    from curate.stages import tokenizer_sentencepiece
+
+    if file.suffix == ".model":
+        return tokenizer_sentencepiece.read
+    raise InputError(
+        f"no tokenizer is called *{file.suffix}",
+        place=str(file),
+        cure="name a SentencePiece .model, a Hugging Face tokenizer.json or a .tiktoken file",
+    )

@@ -29,13 +29,15 @@ from pydantic import Field
 
 from curate.errors import InputError
 from curate.quality.sample import Smallest, held_out
-from curate.stages import tokenizer
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
+from curate.stages.tokenizer import END_OF_TEXT, pieces
+from curate.stages.tokenizer_sentencepiece import MODEL_FILE, PAD, SentencePiece, escape
 from curate.text.batch import Batch
 
 _SENTENCE_BYTES: Final = 16_384
 _UNKNOWN: Final = "\u2585"
+REPORT_FILE: Final = "trained.json"
 _FIXED_IDS: Final = 3 + 256
 """Unknown, end of text, padding, and the bytes."""
 
@@ -45,10 +47,10 @@ class TrainTokenizer(Trainer):
     """Train a tokenizer on the documents with the smallest keyed hash of their content, up to ``max_bytes``.
 
     Every text comes back from it unchanged. Ids: 0 unknown (never used), 1 ``<|endoftext|>``, 2 ``<|pad|>``, 3-258 the
-    bytes, then pieces. Writes ``tokenizer.model`` and ``tokenizer.json`` (its settings and measures).
+    bytes, then pieces. Writes ``tokenizer.model`` and ``trained.json`` (its settings and measures).
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     vocab_size: int = Field(
         8_192, ge=_FIXED_IDS + 2, le=1 << 20, description="ids; fewer if the texts do not give that many"
@@ -86,15 +88,15 @@ class TrainTokenizer(Trainer):
             )
         model = self._fit(sample, ctx)
         out.mkdir(parents=True, exist_ok=True)
-        (out / tokenizer.MODEL_FILE).write_bytes(model)
+        (out / MODEL_FILE).write_bytes(model)
         report = {
-            "vocab_size": tokenizer.Tokenizer(model).vocab_size,
+            "vocab_size": SentencePiece(model).vocab_size,
             "trained_documents": sample.num_rows,
             "trained_bytes": pc.sum(pc.binary_length(sample.column("text"))).as_py(),
-            "bytes_per_token": fertility(tokenizer.Tokenizer(model), held.rows()),
+            "bytes_per_token": fertility(SentencePiece(model), held.rows()),
             "settings": self.model_dump(mode="json"),
         }
-        (out / "tokenizer.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (out / REPORT_FILE).write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         return report
 
     def _fit(self, sample: pa.Table, ctx: Context) -> bytes:
@@ -121,9 +123,9 @@ class TrainTokenizer(Trainer):
                 unk_id=0,
                 bos_id=-1,
                 eos_id=1,
-                eos_piece=tokenizer.END_OF_TEXT,
+                eos_piece=END_OF_TEXT,
                 pad_id=2,
-                pad_piece=tokenizer.PAD,
+                pad_piece=PAD,
                 minloglevel=2,
             )
         except RuntimeError as error:
@@ -138,14 +140,14 @@ class TrainTokenizer(Trainer):
 def _sentences(sample: pa.Table) -> Iterator[str]:
     for chunk in sample.column("text").chunks:
         for row in chunk:
-            yield from tokenizer.pieces(tokenizer.escape(row).as_py().replace(_UNKNOWN, ""), _SENTENCE_BYTES)
+            yield from pieces(escape(row).as_py().replace(_UNKNOWN, ""), _SENTENCE_BYTES)
 
 
-def fertility(model: tokenizer.Tokenizer, rows: pa.Table | None) -> dict[str, Any]:
+def fertility(model: SentencePiece, rows: pa.Table | None) -> dict[str, Any]:
     """Bytes per token over some rows, in all and by source; empty without rows."""
     if rows is None or not rows.num_rows:
         return {}
-    tokens = np.array([len(ids) for ids in model.encode(rows.column("text").combine_chunks())], np.int64)
+    tokens = np.diff(model.encode(rows.column("text").combine_chunks()).offsets.to_numpy())
     sizes = pc.binary_length(rows.column("text")).to_numpy().astype(np.int64)
     sources = np.array(rows.column("source").to_pylist(), dtype=object)
 

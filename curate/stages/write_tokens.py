@@ -36,7 +36,7 @@ class WriteTokens(Writer):
     document), ``loss_mask`` (int8, 0 on padding) and ``doc_ids`` (list of string: the documents in the sequence).
     """
 
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"tokenizer": "data"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"tokenizer": "tokenizers"}
 
     tokenizer: str = Field(description="a train.tokenizer step, or a folder with its files")
     sequence: int = Field(2048, ge=2, description="tokens in each sequence")
@@ -50,12 +50,12 @@ class WriteTokens(Writer):
         """``id``, ``tokens`` (list of int32, end-of-text last), KEY and WEIGHT (number of tokens)."""
         tokenizer = load(ctx.assets["tokenizer"])
         encoded = tokenizer.encode(docs.text)
-        lengths = np.fromiter((len(e) + 1 for e in encoded), np.int64, len(encoded))
+        lengths = np.diff(encoded.offsets.to_numpy()) + 1
         offsets = np.zeros(len(encoded) + 1, np.int32)
         np.cumsum(lengths, out=offsets[1:])
-        values = np.full(int(offsets[-1]), tokenizer.end_of_text, np.int32)
-        for i, ids in enumerate(encoded):
-            values[offsets[i] : offsets[i + 1] - 1] = ids
+        values = np.insert(
+            encoded.values.to_numpy().astype(np.int32), encoded.offsets.to_numpy()[1:], tokenizer.end_of_text
+        )
         tokens = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
         key = keyed_hash(docs.column("id"), ctx.key("shuffle"))
         return pa.table({"id": docs.column("id"), "tokens": tokens, KEY: key, WEIGHT: lengths})

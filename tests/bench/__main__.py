@@ -137,13 +137,13 @@ def encode() -> Iterator[Row]:
     """Our tokenizer against sentencepiece's own call on the same model, one thread each."""
     import sentencepiece
 
-    from curate.stages.tokenizer import Tokenizer
+    from curate.stages.tokenizer_sentencepiece import SentencePiece
     from curate.stages.train_tokenizer import TrainTokenizer
 
     texts = corpus(2)
     sample = pa.table({"text": pa.array(texts[:60], pa.large_string())})
     model = TrainTokenizer(vocab_size=2048)._fit(sample, CONTEXT)
-    ours, theirs = Tokenizer(model), sentencepiece.SentencePieceProcessor(model_proto=model)
+    ours, theirs = SentencePiece(model), sentencepiece.SentencePieceProcessor(model_proto=model)
 
     def bare(some: list[str]) -> Run:
         kind = "numpy" if hasattr(theirs, "EncodeAsNumpy") else int  # as ours asks for

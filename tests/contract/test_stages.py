@@ -46,6 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "select.where": {"column": "number.value", "at_least": 0.5},
     "train.classifier": {"label": "number.value"},
     "train.ranks": {"columns": ["number.value"]},
+    "encode.tokens": {"tokenizer": "tiny"},
     "write.tokens": {"tokenizer": "tiny"},
     "read.arrow": {"paths": ["in"]},
     "read.code": {"paths": ["in"]},

@@ -90,3 +90,23 @@ def test_names_are_no_paths(tmp_path: Path) -> None:
         assert any(not s.columns for s in made.steps.values()), "it writes something"
     with pytest.raises(RecipeError, match="did you mean"):
         assets.find("pipelines", shipped[0] + "x")
+
+
+def test_a_step_lends_its_tokenizer(tmp_path: Path) -> None:
+    """Who names the step that encoded is given the tokenizer that it encoded with, trained or from a file."""
+    steps = [
+        step("docs", "read.jsonl", paths=["in"]),
+        step("words", "train.tokenizer", "docs", vocab_size=400),
+        step("tokens", "encode.tokens", "docs", tokenizer="words"),
+        step("out", "write.tokens", "tokens", tokenizer="tokens"),
+    ]
+    made = plan(tmp_path, steps)
+    assert made.steps["out"].uses == {"tokenizer": "words"}
+    assert made.steps["tokens"].columns >= {"tokens.ids", "tokens.count", "tokens.trained"}
+    (tmp_path / "t.model").write_bytes(b"")
+    given = [steps[0], step("tokens", "encode.tokens", "docs", tokenizer="t.model"), steps[3]]
+    made = plan(tmp_path, given)
+    assert made.steps["out"].uses == {}
+    assert made.steps["out"].assets == made.steps["tokens"].assets == {"tokenizer": tmp_path / "t.model"}
+    with pytest.raises(RecipeError, match="no tokenizer 'docs'"):
+        plan(tmp_path, [steps[0], step("out", "write.tokens", "docs", tokenizer="docs")])

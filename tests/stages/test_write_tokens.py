@@ -12,7 +12,7 @@ from curate.errors import RecipeError
 from curate.run.exchange import sort_rows
 from curate.stages.base import KEY, WEIGHT, Context
 from curate.stages.hf_dataset import dataset_files
-from curate.stages.tokenizer import Tokenizer
+from curate.stages.tokenizer import load
 from curate.stages.train_tokenizer import TrainTokenizer
 from curate.stages.write_text import WriteText
 from curate.stages.write_tokens import WriteTokens
@@ -82,7 +82,7 @@ def twin(rows, length, padding, tail):
 @pytest.mark.parametrize("length", [2, 33, 2048])
 def test_sequences_are_slices_of_one_stream(folder, tmp_path, length, tail):
     """Whatever the batches and shards, the sequences are those of the twin."""
-    padding = Tokenizer.load(folder).padding
+    padding = load(folder).padding
     stage = WriteTokens(
         tokenizer="t",
         sequence=length,
@@ -107,7 +107,7 @@ def test_sequences_are_slices_of_one_stream(folder, tmp_path, length, tail):
 
 def test_decoding_the_stream_gives_the_documents(folder, tmp_path):
     """Cut at the end-of-text token, the stream is the documents again, in the order of their keys."""
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load(folder)
     written, rows, _ = shards_of(WriteTokens(tokenizer="t", sequence=16, tail="pad"), folder, tmp_path, 50)
     stream = np.concatenate([np.array(s) for t in written for s in t.column("input_ids").to_pylist()])
     ends = np.flatnonzero(stream == tokenizer.end_of_text)
