@@ -39,7 +39,7 @@ from curate.stages.writer import Writer
 from curate.store.files import Store, crash_point
 from curate.store.kept import Kept
 from curate.store.latest import set_latest
-from curate.store.records import Counts, Part, StepRecord, counts_of, total
+from curate.store.records import SIDE, Counts, Part, StepRecord, counts_of, total
 
 
 @dataclass
@@ -193,7 +193,10 @@ class Engine:
             return None
         record = StepRecord.load(value)
         files = [*record.shards, *record.files]
-        if files and not dataset.complete(self.store, str(record.published), files):
+        sides = [shard["side"] for shard in record.shards if "side" in shard]
+        if (files and not dataset.complete(self.store, str(record.published), files)) or (
+            sides and not dataset.complete(self.store, str(record.beside), sides)
+        ):
             self.reporter.note(f"{record.published}: files are gone: step '{step.id}' writes them again")
             return None
         return record
@@ -338,3 +341,5 @@ class Engine:
             self.check_lease()
             crash_point("publish.before-link")
             set_latest(self.store, step, folder)
+            if record.beside is not None:
+                set_latest(self.store, f"{step}{SIDE}", record.beside)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.run.map_inputs import Inputs
+from curate.run.map_inputs import Feed
 from curate.run.pieces import Entries
 from curate.run.task import Task, at_step
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Read
@@ -64,7 +64,7 @@ class MapTask(Task):
     phase: int
     partitions: int
     read: int
-    inputs: Inputs
+    inputs: Feed
     mapped: int
     bytes: int
 

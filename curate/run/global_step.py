@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
 from curate.fingerprint import fingerprint
@@ -12,13 +13,13 @@ from curate.run import dataset
 from curate.run.apply import ApplyTask
 from curate.run.edit import EditTask, edit_report
 from curate.run.index_step import write_index
-from curate.run.phases import Exchange, Phases, documents
+from curate.run.phases import Phases
 from curate.run.pieces import Share
 from curate.stages.base import Global
 from curate.stages.cuts_spans import CutsSpans
 from curate.stages.indexed import Indexed
 from curate.stages.writer import Writer
-from curate.store.records import Counts, Part, StepRecord
+from curate.store.records import SIDE, Counts, Part, StepRecord
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
@@ -75,36 +76,40 @@ def _joining(
 def run_writer(
     engine: Engine, step: PlannedStep, stage: Writer, identity: str, folder: str, parts: list[Part], key: str
 ) -> StepRecord:
-    """Sort all rows by key, cut their order into shards, write each, and put the folder together."""
-    one = Exchange(engine, step, stage, identity, folder, 0, documents(engine, parts))
-    partitions, where = one.run()
-    weight = where[0].total_weight if where else 0
-    cuts = stage.layout(weight)
+    """Bring all rows into their order, cut it into shards, write each, and put the folder together."""
+    phases = Phases(engine, step, stage, identity, folder, parts)
+    phases.run()
+    order, ctx = phases.orders[stage.phases()[-1].name], engine.context(step)
+    cuts = stage.layout(order.weight) if order.weight else []
     if not cuts:
         raise InputError(
             "nothing is left to write",
             place=f"{step.step.place}: step {step.id}",
             cure="see 'curate inspect' for what each step dropped; loosen a threshold or read more",
         )
-    sizes = partitions.bytes()
-    after = [*(span.start_weight for span in where[1:]), weight]
-    with partitions.published(engine.store, folder) as shares:
-        ordered = [
-            dataset.Partition(shares[p], sizes[p], span.start_weight, stop - span.start_weight)
-            for p, span, stop in zip(shares, where, after, strict=True)
+    with order.cut(engine.store, folder, cuts) as cut:
+        tasks = [
+            dataset.ShardTask(
+                engine.store, folder, fingerprint(identity, "shards", known, key), stage, ctx, some, len(cuts)
+            )
+            for known, some, _ in cut
         ]
-        tasks = []
-        for some in dataset.together(cuts, sum(sizes.values())):
-            first, last = some[0].start, some[-1].stop
-            cover = tuple(p for p in ordered if p.start < last and p.start + p.weight > first)
-            task_key = fingerprint(identity, "shards", [cut.index for cut in some], key)
-            tasks.append(dataset.ShardTask(engine.store, folder, task_key, stage, one.ctx, some, len(cuts), cover))
         receipts = engine.tasks((step.id,), "writing shards", tasks)
     shards = [shard for task in tasks for shard in receipts[task.key]]
     rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
     record = StepRecord(step.id, stage.name, identity, identity, Counts(rows, rows, size, size))
-    record.shards = [{k: v for k, v in shard.items() if k != "file"} for shard in shards]
-    extra = stage.finish(record.shards, weight, one.ctx)
+    record.shards = [_nowhere(shard) for shard in shards]
+    record.report = dict(stage.report(record.shards, phases.sums))
+    extra = stage.finish(record.shards, record.report, ctx)
     record.files = dataset.small_files(extra)
-    record.folder = dataset.assemble(engine.store, folder, key, shards, extra)
+    name = f"out-{key[:16]}"
+    record.folder = dataset.assemble(engine.store, folder, name, shards, extra)
+    if sides := [shard["side"] for shard in shards if "side" in shard]:
+        record.beside = dataset.assemble(engine.store, folder, f"{name}{SIDE}", sides, {})
     return record
+
+
+def _nowhere(shard: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a shard without the keys under which it, and the table beside it, were written."""
+    told = {name: value for name, value in shard.items() if name != "file"}
+    return {**told, "side": _nowhere(told["side"])} if "side" in told else told

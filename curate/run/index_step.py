@@ -101,7 +101,7 @@ def write_index(
     shards = [{"file": r["file"], "name": _name(r), "size": r["size"]} for some in found.values() for r in some]
     key = fingerprint("index", index.content, [shard["name"] for shard in shards])
     facts = {FACTS: index_facts(index)}
-    made = assemble(engine.store, folder, key, shards, facts)
+    made = assemble(engine.store, folder, f"out-{key[:16]}", shards, facts)
     files = [{"name": shard["name"], "size": shard["size"]} for shard in shards] + small_files(facts)
     return made, files, {"content": index.content, "documents": index.documents}
 

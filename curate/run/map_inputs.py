@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,15 @@ from curate.store.records import Part
 from curate.store.tables import read_batches
 from curate.text.batch import Batch
 
+
+class Feed(Protocol):
+    """What a map task goes through."""
+
+    def batches(self, store: Store, stage: Stage, ctx: Context) -> Iterator[tuple[Any, ...]]:
+        """What the map is given, one call after the other, before the context."""
+        ...
+
+
 Given = tuple[Batch] | tuple[Batch, pa.Table]
 """What a stage's map is given before the context: a batch, and where rows are named, what names them."""
 
@@ -30,6 +40,7 @@ class Inputs:
         files: reduced rows of an earlier phase.
         parts: documents: each part with its number among the step's parts, which goes into the rows' addresses.
         schema: of the rows of all parts of the step.
+        columns: just these of them are read; None: all.
         table, numbers: a table from outside, and which of its files.
         named: for each part, or file of the table, where the rows are that name some of its rows; empty where all are read.
     """
@@ -37,6 +48,7 @@ class Inputs:
     files: tuple[str, ...] = ()
     parts: tuple[tuple[int, Part], ...] = ()
     schema: pa.Schema | None = None
+    columns: tuple[str, ...] | None = None
     table: str = ""
     numbers: tuple[int, ...] = ()
     named: tuple[Share, ...] = ()
@@ -54,7 +66,7 @@ class Inputs:
 
     def _documents(self, store: Store, number: int, part: Part) -> Iterator[pa.RecordBatch]:
         assert self.schema is not None
-        for visible in read_part(store, part):
+        for visible in read_part(store, part, self.columns):
             if visible.rows.num_rows:
                 yield _with_address(conform(visible.rows, self.schema), number, visible.start + visible.position)
 

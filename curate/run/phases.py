@@ -14,8 +14,9 @@ from curate.errors import RecipeError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run.exchange import PARTITION_BYTES, CutTask, MapTask, even_bounds
-from curate.run.map_inputs import Inputs
-from curate.run.pieces import Partitions, Share, Sums, spans
+from curate.run.map_inputs import Feed, Inputs
+from curate.run.order import Order
+from curate.run.pieces import Partitions, Share, Sums, spans, sums_of_groups
 from curate.run.reduce import ReduceTask, RestTask
 from curate.stages.base import DOCUMENTS, MOST_GROUPS, MOST_REPORTED, OUTSIDE, Global, Phase, Read, Span
 from curate.stages.writer import Writer
@@ -66,29 +67,36 @@ class Work:
     """
 
     read: int
-    inputs: Inputs
+    inputs: Feed
     known: tuple[Any, ...]
     mapped: int
     bytes: int = 0
 
 
-def documents(engine: Engine, parts: list[Part], read: int = 0, row_bytes: int = 0) -> list[Work]:
+def documents(engine: Engine, parts: list[Part], number: int, read: Read) -> list[Work]:
     """All documents of some parts."""
-    schema = common_schema(engine.store, parts)
+    schema = _chosen(common_schema(engine.store, parts), read.columns)
 
     def mapped(item: tuple[int, Part]) -> int:
-        return max(item[1].bytes, item[1].rows * row_bytes)
+        # Of columns without the text it is known how large their rows are.
+        size = item[1].bytes if read.columns is None or not read.row_bytes else 0
+        return max(size, item[1].rows * read.row_bytes)
 
     return [
         Work(
-            read,
-            Inputs(parts=tuple(pack), schema=schema),
+            number,
+            Inputs(parts=tuple(pack), schema=schema, columns=read.columns),
             ("parts", [(number, part.key) for number, part in pack]),
             sum(map(mapped, pack)),
             sum(part.bytes for _, part in pack),
         )
         for pack in packed(list(enumerate(parts)), mapped)
     ]
+
+
+def _chosen(schema: pa.Schema, columns: tuple[str, ...] | None) -> pa.Schema:
+    """The schema of rows of which just these columns, and the id, are read."""
+    return schema if columns is None else pa.schema([f for f in schema if f.name == "id" or f.name in columns])
 
 
 class Exchange:
@@ -135,7 +143,7 @@ class Exchange:
                 partitions.add(mapped[task.key]["file"], mapped[task.key]["index"])
         sums = partitions.sums()
         self._check_groups(sums.values())
-        return partitions, spans(list(sums.values()))
+        return partitions, spans(list(sums.values()), all_groups=self.phase.all_groups)
 
     def _cut(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
         """What maps wrote as a whole, cut into partitions of about equal size; receipts by the maps' keys."""
@@ -166,23 +174,30 @@ class Phases:
     """Runs the phases of a stage; afterwards it knows what each gave.
 
     Attributes:
-        results: of each phase the tasks that gave rows, by its name.
+        results: of each phase that is reduced the tasks that gave rows, by its name.
+        orders: of each that is ordered where its rows are.
+        sums: of each phase with groups the rows and the weight of each group.
     """
 
     def __init__(
-        self, engine: Engine, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]
+        self, engine: Engine, step: PlannedStep, stage: Global | Writer, identity: str, folder: str, parts: list[Part]
     ) -> None:
         self._engine, self._step, self._stage = engine, step, stage
         self._identity, self._folder, self._parts = identity, folder, parts
         self.results: dict[str, list[Result]] = {}
+        self.orders: dict[str, Order] = {}
+        self.sums: dict[str, dict[str, tuple[int, int]]] = {}
 
     def run(self) -> None:
         """All phases, in order."""
         for number, phase in enumerate(self._stage.phases()):
             with ExitStack() as stack:
                 work = [w for i, read in enumerate(phase.reads) for w in self._work(i, read, stack)]
-                run = self._once if phase.rounds is None else self._in_rounds
-                self.results[phase.name] = run(number, phase, work)
+                if phase.ordered:
+                    self.orders[phase.name] = self._ordered(number, work)
+                else:
+                    run = self._once if phase.rounds is None else self._in_rounds
+                    self.results[phase.name] = run(number, phase, work)
 
     def naming(self, phase: str) -> Partitions:
         """Where the rows of a phase are that name rows of each part."""
@@ -203,13 +218,21 @@ class Phases:
     def _work(self, number: int, read: Read, stack: ExitStack) -> Iterator[Work]:
         if read.at is not None:
             yield from self._named(number, read, stack)
+        elif read.windows is not None:
+            order = self.orders[read.of]
+            windows = list(read.windows(order.weight))
+            for known, some, size in stack.enter_context(order.cut(self._engine.store, self._folder, windows)):
+                yield Work(number, some, ("windows", known), size)
         elif read.of == DOCUMENTS:
-            yield from documents(self._engine, self._parts, number, read.row_bytes)
+            yield from documents(self._engine, self._parts, number, read)
         elif read.of in self.results:
             yield from _files(number, self.results[read.of])
         else:
-            paths = self._stage.tables(self._engine.context(self._step))[read.of]
-            yield from _tables(number, read.of, list(enumerate(paths)))
+            yield from _tables(number, read.of, list(enumerate(self._tables(read.of))))
+
+    def _tables(self, name: str) -> Sequence[Path]:
+        assert isinstance(self._stage, Global)
+        return self._stage.tables(self._engine.context(self._step))[name]
 
     def _named(self, number: int, read: Read, stack: ExitStack) -> Iterator[Work]:
         """Just the rows of documents, or of a table, that an earlier phase names."""
@@ -224,19 +247,19 @@ class Phases:
                 for n, p in enumerate(self._parts)
                 if n in shares
             ]
-            schema = common_schema(self._engine.store, [part for _, part, _ in chosen])
+            schema = _chosen(common_schema(self._engine.store, [part for _, part, _ in chosen]), read.columns)
             for pack in packed(chosen, lambda item: item[2]):
                 inputs = Inputs(
                     parts=tuple((n, part) for n, part, _ in pack),
                     schema=schema,
+                    columns=read.columns,
                     named=tuple(shares[n] for n, _, _ in pack),
                 )
                 known = ("parts", [(n, part.key) for n, part, _ in pack], above)
                 size = sum(size for _, _, size in pack)
                 yield Work(number, inputs, known, size)
             return
-        paths = self._stage.tables(self._engine.context(self._step))[read.of]
-        named = [(place, path) for place, path in enumerate(paths) if OUTSIDE + place in shares]
+        named = [(place, path) for place, path in enumerate(self._tables(read.of)) if OUTSIDE + place in shares]
         yield from _tables(number, read.of, named, shares, above)
 
     # -- how it runs ------------------------------------------------------------------------------------------
@@ -247,6 +270,8 @@ class Phases:
         engine, stage, folder = self._engine, self._stage, self._folder
         one = Exchange(engine, self._step, stage, self._identity, folder, number, work, name)
         partitions, where = one.run()
+        if one.phase.group is not None:
+            self.sums[one.phase.name] = {n: (r, w) for n, (r, w) in sums_of_groups(partitions.sums().values()).items()}
         sizes, above = partitions.bytes(), fingerprint([task.key for task in one.maps])
 
         def reduce(partition: int, share: Share, span: Span) -> ReduceTask:
@@ -257,6 +282,12 @@ class Phases:
             reduces = [reduce(p, share, span) for (p, share), span in zip(shares.items(), where, strict=True)]
             reduced = engine.tasks((self._step.id,), f"{name}: reduce", reduces)
         return [(task.key, reduced[task.key]) for task in reduces]
+
+    def _ordered(self, number: int, work: list[Work]) -> Order:
+        """Where rows are that nobody reduces."""
+        one = Exchange(self._engine, self._step, self._stage, self._identity, self._folder, number, work)
+        partitions, where = one.run()
+        return Order(number, fingerprint([task.key for task in one.maps]), partitions, tuple(where))
 
     def _once(self, number: int, phase: Phase, work: list[Work]) -> list[Result]:
         return [result for result in self._exchange(number, phase.name, work) if result[1]["file"]]

@@ -186,18 +186,26 @@ def read_pieces(store: Store, pieces: Sequence[Piece], schema: pa.Schema | None 
     return pa.Table.from_batches(batches, schema)
 
 
-def spans(partitions: Sequence[tuple[int, int, Sums]]) -> list[Span]:
-    """A Span for each partition from its rows, weight and sums by group, partitions in the order of their keys."""
-    rows, weight = sum(p[0] for p in partitions), sum(p[1] for p in partitions)
+def sums_of_groups(partitions: Iterable[tuple[int, int, Sums]]) -> Sums:
+    """Rows and weight of each group, over all partitions, in the order of their names."""
     totals: Sums = {}
     for _, _, groups in partitions:
         add_sums(totals, groups)
+    return dict(sorted(totals.items()))
+
+
+def spans(partitions: Sequence[tuple[int, int, Sums]], *, all_groups: bool = False) -> list[Span]:
+    """A Span for each partition from its rows, weight and sums by group, partitions in the order of their keys;
+    ``all_groups``: with the sums of every group."""
+    rows, weight = sum(p[0] for p in partitions), sum(p[1] for p in partitions)
+    totals = sums_of_groups(partitions)
+    everything = {name: (r, w) for name, (r, w) in totals.items()} if all_groups else {}
     result: list[Span] = []
     before_rows = before_weight = 0
     before = {name: [0, 0] for name in totals}
     for here in partitions:
         inner = {n: Span(before[n][0], totals[n][0], before[n][1], totals[n][1]) for n in here[2]}
-        result.append(Span(before_rows, rows, before_weight, weight, inner))
+        result.append(Span(before_rows, rows, before_weight, weight, inner, everything))
         before_rows, before_weight = before_rows + here[0], before_weight + here[1]
         add_sums(before, here[2])
     return result

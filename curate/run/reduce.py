@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
 from curate.run.task import Task, at_step
 from curate.stages.base import AGAIN, KEY, PART, ROW, WEIGHT, Context, Global, Span
+from curate.stages.writer import Writer
 from curate.store.files import Store
 from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_table, read_table
 
@@ -37,7 +38,7 @@ class ReduceTask(Task):
         span: where the partition lies among all.
     """
 
-    stage: Global
+    stage: Global | Writer
     ctx: Context
     phase: int
     share: Share
@@ -84,7 +85,8 @@ def _moved(span: Span, rows: int, weight: int, done: Sums, here: set[str]) -> Sp
         if name in here:
             rows_, weight_ = done.get(name, (0, 0))
             groups[name] = _moved(inner, rows_, weight_, {}, set())
-    return Span(span.start_rows + rows, span.total_rows, span.start_weight + weight, span.total_weight, groups)
+    start_rows, start_weight = span.start_rows + rows, span.start_weight + weight
+    return replace(span, start_rows=start_rows, start_weight=start_weight, groups=groups)
 
 
 def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) -> Iterator[pa.Table]:
@@ -137,7 +139,7 @@ class RestTask(Task):
         bytes: of all of them.
     """
 
-    stage: Global
+    stage: Global | Writer
     ctx: Context
     phase: int
     files: tuple[str, ...]
@@ -166,11 +168,12 @@ class RestTask(Task):
             return out.receipt()
 
 
-def names(stage: Global, phase: int) -> bool:
+def names(stage: Global | Writer, phase: int) -> bool:
     """Whether a phase's rows name others by PART and ROW: as verdicts, or so that a later phase reads them."""
     phases = stage.phases()
     name = phases[phase].name
-    return name == stage.decides() or any(read.at == name for later in phases for read in later.reads)
+    decides = isinstance(stage, Global) and name == stage.decides()
+    return decides or any(read.at == name for later in phases for read in later.reads)
 
 
 class Output:

@@ -230,6 +230,7 @@ class Span:
 
     Attributes:
         groups: the same of the rows of one group alone, for each group that has rows in the partition; see Phase.
+        everything: rows and weight of every group, wherever its rows are, where the phase asks for them.
     """
 
     start_rows: int
@@ -237,6 +238,16 @@ class Span:
     start_weight: int = 0
     total_weight: int = 0
     groups: Mapping[str, Span] = field(default_factory=dict)
+    everything: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A range of a global order, in weight: one output shard, or a window of an ordered phase."""
+
+    index: int
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True)
@@ -250,6 +261,9 @@ class Read:
             rows of one of the stage's tables (see Global.tables), with PART and ROW, too.
         at: an earlier phase whose reduced rows name others by PART and ROW: just the rows with these addresses are mapped.
             An address may be named several times.
+        columns: of documents just these are read; None: all.
+        windows: of an ordered phase: from the weight of all its rows to ranges of it. The map is given each Cut and the rows
+            that lie in it or across its ends, in order: ``(cut, (weight before the batch, batch) pairs, ctx)``.
         row_bytes: about how many bytes of rows the map gives for a row, where that may be more than it is given; with ``at``
             for a row that names another, where that is not its text: what partitions and packs of inputs are measured by.
     """
@@ -258,6 +272,8 @@ class Read:
     of: str = DOCUMENTS
     at: str | None = None
     row_bytes: int = 0
+    columns: tuple[str, ...] | None = None
+    windows: Callable[[int], Sequence[Cut]] | None = None
 
 
 @dataclass(frozen=True)
@@ -289,6 +305,9 @@ class Phase:
         group: a string column of the mapped rows: rows and weights are summed for each of its values too, which ranks
             rows within groups; null rows are in none. At most MOST_GROUPS values.
         group_label: what a user calls that column.
+        all_groups: whether Span.everything is wanted; it travels with every task.
+        ordered: its rows are not reduced in tasks of their own: who reads the phase goes through them in their order, by
+            ``windows``; ``reduce`` is given them there, some at a time, with an empty Span, and keeps their number.
         even: whether KEYs are spread over all of uint64, as hashes are: partitions are then equal ranges of it. Those of
             a phase whose keys are not (scores) are cut where its rows are.
         rounds: how it goes on until its rows are what they will be; None: they are that at once.
@@ -300,6 +319,8 @@ class Phase:
     sort_by: tuple[str, ...]
     group: str | None = None
     group_label: str = ""
+    all_groups: bool = False
+    ordered: bool = False
     even: bool = True
     rounds: Rounds | None = None
 

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate import schema
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut
 from curate.stages.hf_dataset import dataset_files, stream_writer
 from curate.stages.registry import register
-from curate.stages.writer import Cut, Writer
+from curate.stages.writer import Writer
 from curate.store.tables import canonical_batch
 from curate.text.batch import Batch
 from curate.text.hashing import hex_ids, keyed_hash
@@ -56,7 +56,7 @@ class WriteText(Writer):
         return [Cut(i, start, min(start + n, total_weight)) for i, start in enumerate(range(0, total_weight, n))]
 
     def write(
-        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
+        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, side: Path | None, ctx: Context
     ) -> Mapping[str, Any]:
         """Write the cut's documents as an IPC stream, batch by batch."""
         size = count = 0
@@ -91,7 +91,9 @@ class WriteText(Writer):
         """As ``datasets`` names its shards."""
         return f"data-{cut.index:05d}-of-{count:05d}.arrow"
 
-    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
+    def finish(
+        self, shards: Sequence[Mapping[str, Any]], report: Mapping[str, Any], ctx: Context
+    ) -> Mapping[str, bytes]:
         """state.json and dataset_info.json, so that ``load_from_disk`` works."""
         return dataset_files(shards)
 

@@ -16,11 +16,11 @@ from pydantic import Field
 
 from curate import assets
 from curate.errors import RecipeError
-from curate.stages.base import KEY, WEIGHT, Context
+from curate.stages.base import KEY, WEIGHT, Context, Cut
 from curate.stages.hf_dataset import dataset_files, stream_writer
 from curate.stages.registry import register
 from curate.stages.tokenizer import load
-from curate.stages.writer import Cut, Writer
+from curate.stages.writer import Writer
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
 
@@ -78,7 +78,7 @@ class WriteTokens(Writer):
         return [Cut(i, s * self.sequence, min(s + per, sequences) * self.sequence) for i, s in enumerate(starts)]
 
     def write(
-        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
+        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, side: Path | None, ctx: Context
     ) -> Mapping[str, Any]:
         """Write the cut's sequences as an IPC stream, batch by batch."""
         packed = _Packer(self, cut, load(ctx.assets["tokenizer"]).padding)
@@ -104,7 +104,9 @@ class WriteTokens(Writer):
         """As ``datasets`` names its shards."""
         return f"data-{cut.index:05d}-of-{count:05d}.arrow"
 
-    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
+    def finish(
+        self, shards: Sequence[Mapping[str, Any]], report: Mapping[str, Any], ctx: Context
+    ) -> Mapping[str, bytes]:
         """state.json, dataset_info.json, and the tokenizer's own files, so that the folder is all a trainer needs."""
         files = dict(dataset_files(shards))
         folder = ctx.assets["tokenizer"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import InputError
-from curate.stages.base import Context, Phase, Read, Span, Stage
+from curate.stages.base import Context, Cut, Phase, Read, Span, Stage
 from curate.text.batch import Batch
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One output shard: a range in the global order, in weight."""
-
-    index: int
-    start: int
-    stop: int
 
 
 class Writer(Stage):
@@ -36,10 +26,10 @@ class Writer(Stage):
         raise NotImplementedError
 
     def phases(self) -> tuple[Phase, ...]:
-        """One exchange, that sorts all rows."""
-        return (Phase("shuffle", (Read(self.map),), self._sorted, self.sort_by()),)
+        """One exchange, that sorts all rows; a writer may need others before. The last one is ordered."""
+        return (Phase("shuffle", (Read(self.map),), self.one_of_each, self.sort_by(), ordered=True),)
 
-    def _sorted(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def one_of_each(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """Sorted rows as they are; an id that comes twice means that branches were joined that share documents."""
         ids = rows.column("id").combine_chunks()
         same = pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))
@@ -57,16 +47,29 @@ class Writer(Stage):
         raise NotImplementedError
 
     def write(
-        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, ctx: Context
+        self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, side: Path | None, ctx: Context
     ) -> Mapping[str, Any]:
-        """Write one shard to ``path`` from (global weight before the batch, batch) pairs that cover the cut;
-        return plain values about it (``rows``, ``tokens``)."""
+        """Write one shard to ``path`` from (global weight before the batch, batch) pairs that cover the cut, and what
+        stands beside it to ``side``; return plain values about it (``rows``, ``tokens``)."""
         raise NotImplementedError
 
     def file_name(self, cut: Cut, count: int) -> str:
         """The shard's file name in the dataset's folder."""
         raise NotImplementedError
 
-    def finish(self, shards: Sequence[Mapping[str, Any]], total_weight: int, ctx: Context) -> Mapping[str, bytes]:
+    def side_name(self, cut: Cut, count: int) -> str | None:
+        """Name of the table beside the shard, which lies in a folder of its own; None: there is none."""
+        return None
+
+    def report(
+        self, shards: Sequence[Mapping[str, Any]], sums: Mapping[str, Mapping[str, tuple[int, int]]]
+    ) -> Mapping[str, Any]:
+        """Plain values for the manifest, from what is said of all shards, and of each phase with groups the rows and the
+        weight of each group."""
+        return {}
+
+    def finish(
+        self, shards: Sequence[Mapping[str, Any]], report: Mapping[str, Any], ctx: Context
+    ) -> Mapping[str, bytes]:
         """Small files that complete the dataset's folder, by name."""
         raise NotImplementedError

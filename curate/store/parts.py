@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,26 +38,35 @@ class Visible:
     size: int
 
 
-def read_part(store: Store, part: Part) -> Iterator[Visible]:
-    """A part batch by batch; batches without a visible row come too, so that overlays can stay aligned."""
+def read_part(store: Store, part: Part, columns: Collection[str] | None = None) -> Iterator[Visible]:
+    """A part batch by batch; batches without a visible row come too, so that overlays can stay aligned.
+
+    Args:
+        columns: read just those of them that there are, beside the id; all where it is None.
+    """
+    wanted = None if columns is None else {"id", HIDDEN, *columns}
     with ExitStack() as stack:
-        base = stack.enter_context(open_table(store.data(part.data)))
-        overlays = [stack.enter_context(open_table(store.data(key))) for key in part.overlays]
+        base = stack.enter_context(open_table(store.data(part.data), wanted))
+        overlays = [stack.enter_context(open_table(store.data(key), wanted)) for key in part.overlays]
+        if wanted is not None:
+            # Of a small file, or one without any of them, all columns are read.
+            overlays = [overlay for overlay in overlays if wanted.intersection(overlay.schema.names)]
         start = 0
         for i in range(base.num_record_batches):
             batch = base.get_batch(i)
-            names, columns = list(batch.schema.names), list(batch.columns)
+            names = [name for name in batch.schema.names if wanted is None or name in wanted]
+            arrays = [batch.column(name) for name in names]
             keep = None
             for overlay in overlays:
                 beside = overlay.get_batch(i)
                 for name in beside.schema.names:
-                    if name != HIDDEN:
-                        names.append(name)
-                        columns.append(beside.column(name))
-                    else:
+                    if name == HIDDEN:
                         shown = pc.invert(beside.column(name))
                         keep = shown if keep is None else pc.and_(keep, shown)
-            rows = pa.RecordBatch.from_arrays(columns, names=names)
+                    elif wanted is None or name in wanted:
+                        names.append(name)
+                        arrays.append(beside.column(name))
+            rows = pa.RecordBatch.from_arrays(arrays, names=names)
             position = np.arange(batch.num_rows, dtype=np.int64)
             if keep is not None:
                 rows = rows.filter(keep)

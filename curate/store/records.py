@@ -10,6 +10,8 @@ from curate.fingerprint import fingerprint
 
 KeptBy = dict[str, dict[str, list[int]] | None]
 """By column and value: rows before and after a step, bytes of text before and after. None: more than MOST_VALUES."""
+SIDE: Final = ".sequences"
+"""What the name of a dataset's folder is followed by in that of the folder with the tables beside it."""
 MOST_VALUES: Final = 1_000
 """Values of a column that are counted; of a column with more none are, however the rows are split."""
 
@@ -130,6 +132,7 @@ class StepRecord:
         dropped, signals: keys of side tables.
         folder: key of the folder it made (a model, a dataset), if it makes one.
         indexed: key of the folder with the index of what it kept, if it leaves one.
+        beside: key of the folder with the tables beside its dataset, if it makes any.
         report: plain values for the manifest.
         shards: final files with rows, size and sha256.
         files: name and size of the other files in its folder, or in its index; of small ones the sha256, too.
@@ -148,6 +151,7 @@ class StepRecord:
     shards: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     indexed: str | None = None
+    beside: str | None = None
 
     @property
     def published(self) -> str | None:
@@ -182,9 +186,9 @@ def named_files(value: Any) -> Iterator[str]:
             yield from named_files(item)
     elif isinstance(value, dict):
         for name, item in value.items():
-            if name in ("file", "folder", "data", "indexed") and isinstance(item, str):
+            if name in ("file", "folder", "data", "indexed", "beside") and isinstance(item, str):
                 yield item
             elif name in ("overlays", "dropped", "signals"):
                 yield from [item] if isinstance(item, str) else item.values() if isinstance(item, dict) else item or ()
-            elif name in ("part", "parts", "again"):
+            elif name in ("part", "parts", "again", "side"):
                 yield from named_files(item)

@@ -551,7 +551,7 @@ def test_writer_covers_everything_once(name: str, tiny: dict[str, Path], tmp_pat
                     given.append((before, batch))
                 before += weight
             path = tmp_path / f"{size}-{cut.index}"
-            facts = stage.write(cut, iter(given), path, ctx)
+            facts = stage.write(cut, iter(given), path, None, ctx)
             assert facts["rows"] > 0
             shards.append(path.read_bytes())
         written.append(shards)

@@ -49,7 +49,7 @@ def shards_of(stage, folder, tmp_path, batch_rows):
                 pairs.append((before, batch))
             before += weight
         path = tmp_path / stage.file_name(cut, len(cuts))
-        facts = stage.write(cut, iter(pairs), path, context)
+        facts = stage.write(cut, iter(pairs), path, None, context)
         table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
         assert facts["rows"] == table.num_rows
         written.append(table)
@@ -125,7 +125,7 @@ def test_a_tokenizer_trained_anew_in_its_folder_is_read_anew(folder, tmp_path):
         TrainTokenizer(vocab_size=size).train([rows], tmp_path / "t", Context("tokenizer", 1))
         counts.append(sum(stage.map(rows, Context("d", 7, {"tokenizer": tmp_path / "t"})).column(WEIGHT).to_pylist()))
     assert counts[1] < counts[0]
-    files = stage.finish([], 0, Context("d", 7, {"tokenizer": folder / "tokenizer.model"}))
+    files = stage.finish([], {}, Context("d", 7, {"tokenizer": folder / "tokenizer.model"}))
     assert files["tokenizer.model"] == (folder / "tokenizer.model").read_bytes()
 
 
@@ -176,7 +176,9 @@ def test_write_text_writes_just_the_columns_it_was_told(tmp_path):
     (cut,) = stage.layout(rows.num_rows)
     for size in (7, 5000):
         batches = rows.to_batches(max_chunksize=size)
-        facts = stage.write(cut, zip(range(0, rows.num_rows, size), batches, strict=True), tmp_path / "a", context)
+        facts = stage.write(
+            cut, zip(range(0, rows.num_rows, size), batches, strict=True), tmp_path / "a", None, context
+        )
         assert facts == {"rows": len(TEXTS) * 4, "bytes": 4 * sum(len(t.encode()) for t in TEXTS)}
         table = pa.ipc.open_stream(pa.memory_map(str(tmp_path / "a"))).read_all()
         assert table.column_names == ["id", "source"]
@@ -198,7 +200,7 @@ def test_write_text_shows_ids_as_hex(tmp_path):
     seen = []
     for cut in cuts:
         path = tmp_path / stage.file_name(cut, len(cuts))
-        stage.write(cut, iter([(0, rows.to_batches()[0])]), path, context)
+        stage.write(cut, iter([(0, rows.to_batches()[0])]), path, None, context)
         table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
         assert {KEY, WEIGHT, "_part", "_row"}.isdisjoint(table.schema.names)
         seen += table.column("id").to_pylist()
