@@ -1,0 +1,101 @@
+"""What a published dataset says of itself: its shards, their rows, and what their tokens mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from curate.errors import DamagedInputError, InputError
+from curate.load.place import Place
+
+__all__ = ["Facts", "Shard", "read_folder"]
+
+FORMATS: Final = ("curate.tokens/1", "curate.documents/1")
+"""``format`` of shards.json that is understood."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file.
+
+    Attributes:
+        rows: None: it says itself.
+        sha256: of its bytes; None where nobody said.
+    """
+
+    place: Place
+    name: str
+    size: int
+    rows: int | None = None
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        return self.place.of(self.name)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What shards.json says of the whole; None where there is none.
+
+    Attributes:
+        vocabulary: ids are below it.
+        tokens: of documents, padding apart.
+    """
+
+    vocabulary: int | None = None
+    end_of_text: int | None = None
+    padding: int | None = None
+    tokens: int | None = None
+    format: str = ""
+
+
+def read_folder(place: Place) -> tuple[list[Shard], Facts, str]:
+    """Shards in their order, what is said of them, and ``_fingerprint`` of state.json ("" where there is none).
+
+    Raises InputError for a folder without shards, or whose lists are damaged.
+    """
+    state = _json(place, "state.json")
+    said = _json(place, "shards.json")
+    try:
+        fingerprint = str(state.get("_fingerprint", "")) if state else ""
+        if said is not None:
+            return _listed(place, said), _facts(said), fingerprint
+        names = [str(f["filename"]) for f in state["_data_files"]] if state else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        name = "state.json" if said is None else "shards.json"
+        raise DamagedInputError(
+            "not the list of shards it should be", place=place.of(name), cure="copy it again"
+        ) from None
+    sizes = place.streams()
+    missing = [name for name in names or () if name not in sizes]
+    if missing:
+        raise DamagedInputError("the shard is not there", place=place.of(missing[0]), cure="copy the folder again")
+    if not sizes:
+        raise InputError("no *.arrow file in it", place=place.name, cure="give the folder of a dataset: <run>/<step>")
+    return [Shard(place, name, sizes[name]) for name in (names or sizes)], Facts(), fingerprint
+
+
+def _json(place: Place, name: str) -> Mapping[str, Any] | None:
+    data = place.read(name)
+    if data is None:
+        return None
+    try:
+        return dict(json.loads(data))
+    except ValueError:
+        raise DamagedInputError("damaged JSON", place=place.of(name), cure="copy it again") from None
+
+
+def _listed(place: Place, said: Mapping[str, Any]) -> list[Shard]:
+    if said["format"] not in FORMATS:
+        cure = "read it with the version that wrote it"
+        raise InputError(f"format '{said['format']}' is not known", place=place.of("shards.json"), cure=cure)
+    return [Shard(place, str(s["name"]), int(s["size"]), int(s["rows"]), str(s["sha256"])) for s in said["shards"]]
+
+
+def _facts(said: Mapping[str, Any]) -> Facts:
+    def number(name: str) -> int | None:
+        return None if said.get(name) is None else int(said[name])
+
+    return Facts(number("vocab_size"), number("end_of_text"), number("padding"), number("tokens"), str(said["format"]))
