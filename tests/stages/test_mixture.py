@@ -86,7 +86,8 @@ EPOCHS = st.sampled_from([0, 0.1, 0.5, 1, 1.25, 2, 2.7, 3])
 def test_copies_are_those_of_the_twin(documents, phases):
     """Phase after phase: without replacement, floor(e) or floor(e) + 1 of each, budgets kept to less than a document."""
     corpus = Corpus(documents)
-    phases = [p for p in ({c: e for c, e in p.items() if c in corpus.totals and e} for p in phases) if p]
+    phases = [{c: e for c, e in p.items() if c in corpus.totals} for p in phases]
+    phases = [p for p in phases if any(int(e * corpus.totals[c][1]) for c, e in p.items())]
     if not phases:
         return
     taken = takes(mix(phases=[{"epochs": p} for p in phases]), corpus.totals)
