@@ -46,6 +46,7 @@ from tests.bench.measure import (
     counted,
     on_batch,
 )
+from tests.bench.packing import packing
 from tests.bench.rules import compiling, peers, rules
 from tests.bench.sandboxed import sandbox
 from tests.bench.scoring import score
@@ -260,7 +261,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, compiling, peers, score, near, spans, diversity, decontaminate, encode, shuffle, engine, loader, llm, sandbox, pipeline, train50k, inputs,
+        physical, rules, compiling, peers, score, near, spans, diversity, decontaminate, encode, shuffle, packing, engine, loader, llm, sandbox, pipeline, train50k, inputs,
     )
 }  # fmt: skip
 
@@ -289,7 +290,7 @@ def main() -> int:
         cells = (row.get("mb_per_s"), row.get("startup_s"), row.get("per_s"), row["peak_rss_mb"], row.get("ratio"))
         speed, start, per, peak, ratio = map(_number, cells)
         line = f"{row['name']:30} {row['cores']:5} {speed:>8} {start:>11} {per:>7} {peak:>8} {ratio:>6}"
-        print(f"{line}  {row.get('reference', '')}", flush=True)
+        print(f"{line}  {row.get('reference', row.get('note', ''))}", flush=True)
     libraries = library_versions() | {x: version(x) for x in ("zstandard", "orjson")}
     cpu = [x.partition(":")[2].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
     machine = {
