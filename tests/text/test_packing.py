@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import packing_twins as twins
@@ -148,3 +149,26 @@ def test_what_is_no_window_or_no_token_is_refused():
     nulls = pa.array([None, b"\x01\x00"], pa.large_binary())
     values, offsets = token_arrays(nulls, np.uint16)
     assert fill(values, offsets, concat(int64([1, 2]), 3), 9, 0).tolist() == [[9, 1, 9]]
+
+
+def test_the_example_of_the_docs():
+    """docs/shards.md shows what comes out, column by column."""
+    shown = (Path(__file__).parents[2] / "docs/shards.md").read_text(encoding="utf-8")
+    lengths = int64([5, 2, 4, 9])
+    ids = [ord(c) for c, n in zip("ABCD", lengths, strict=True) for _ in range(n)]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+    def letters(spans: Spans) -> str:
+        rows = fill(np.array(ids, np.uint16), offsets, spans, 0, ord("_"))
+        return " ".join("".join(map(chr, row)) for row in rows.tolist())
+
+    fitted = best_fit(lengths, 8)
+    assert f"\nconcat    {letters(concat(lengths, 8))} " in shown
+    assert f"\nbest-fit  {letters(fitted)}\n" in shown
+    for name, column in (
+        ("position_ids", positions(fitted).tolist()),
+        ("segments", segments(fitted).to_pylist()),
+        ("loss_mask", loss_mask(fitted).tolist()),
+    ):
+        line = next(line for line in shown.splitlines() if line.startswith(f"{name}  "))
+        assert line.removeprefix(name).split() == [str(v) for row in column[1:] for v in row]
