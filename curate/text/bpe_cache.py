@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.bpe_merges import CHARACTER, INVALID, SHORT, Symbols, merge, symbols_of
+from curate.text.fixed_strings import fixed_id
 from curate.text.swar import SEED, load, quick_hash, trailing, write64
 from curate.text.utf8 import encode, read64
 
@@ -88,6 +89,10 @@ def _emit(symbols, count, model, out, to):
 @njit(nogil=True, cache=True)
 def _merged(data, start, stop, model, work, values, out, to):
     """Write the ids of ``data[start:stop]``; the place behind them."""
+    whole = fixed_id(data, start, stop, model.fixed)
+    if whole >= 0:
+        out[to] = whole
+        return to + 1
     if stop - start > len(work):
         symbols = np.empty(stop - start, np.uint32)
         count = merge(symbols, symbols_of(data, start, stop, model, symbols), values, model)

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from curate.text.fixed_strings import Fixed
 from curate.text.utf8 import decode
 
-__all__ = ["CHARACTER", "INVALID", "Symbols", "merge", "pair_table", "symbols_of"]
+__all__ = ["CHARACTER", "INVALID", "POINTS", "SHORT", "Symbols", "merge", "pair_table", "symbols_of"]
 
+POINTS: Final = 0x110000
 CHARACTER: Final = 1 << 31
 INVALID: Final = 1 << 21
 SHORT: Final = 40
@@ -42,12 +44,14 @@ class Symbols(NamedTuple):
         of_byte: uint32[256]: id of each byte of a character without an id.
         byte_level: texts are bytes, not characters.
         pairs: uint64[n, 2], n a power of two: see ``pair_table``.
+        fixed: strings that are one id, whatever merges would give.
     """
 
     of_point: npt.NDArray[np.uint32]
     of_byte: npt.NDArray[np.uint32]
     byte_level: bool
     pairs: Table
+    fixed: Fixed
 
 
 @njit(nogil=True, cache=True)

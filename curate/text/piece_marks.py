@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from curate.text.fixed_strings import next_fixed
 from curate.text.space_sign import ESCAPE, SPACE
 from curate.text.utf8 import decode, read64
 
@@ -136,10 +137,24 @@ def _above_ascii(data, start, stop, base, near, marks):
 
 
 @njit(nogil=True, cache=True)
-def piece_marks(data, offsets, near):
+def _around_fixed(data, start, stop, base, fixed, marks):
+    """Cut before and behind each fixed string of ``data[start:stop]``, a row, and nowhere in it."""
+    while start < stop:
+        start, end = next_fixed(data, start, stop, fixed)
+        for i in range(start, end):
+            marks[(i - base) >> 6] &= ~(_ONE << np.uint64((i - base) & 63))
+        if start < end:
+            marks[(start - base) >> 6] |= _ONE << np.uint64((start - base) & 63)
+        if end < stop:
+            marks[(end - base) >> 6] |= _ONE << np.uint64((end - base) & 63)
+        start = end
+
+
+@njit(nogil=True, cache=True)
+def piece_marks(data, offsets, near, fixed):
     """Where the segments of rows begin, and a bit where the last one ends; False: a text has to be escaped first.
 
-    data: uint8[:]; offsets: int64[rows + 1] into it.
+    data: uint8[:]; offsets: int64[rows + 1] into it; near: ``neighbours``; fixed: strings that are one token.
     """
     base = offsets[0]
     end = offsets[-1]
@@ -164,5 +179,7 @@ def piece_marks(data, offsets, near):
         if start < stop:
             plain &= _above_ascii(data, start, stop, base, near, marks)
             marks[(start - base) >> 6] |= _ONE << np.uint64((start - base) & 63)
+            if len(fixed.after) > 1:
+                _around_fixed(data, start, stop, base, fixed, marks)
     marks[(end - base) >> 6] |= _ONE << np.uint64((end - base) & 63)
     return marks, plain
