@@ -236,11 +236,11 @@ def _from_pypi(package: Package, folder: Path) -> Path:
     return target
 
 
-def open_address(url: str, accept: str) -> IO[bytes]:
+def open_address(url: str, accept: str, seconds: float = _SECONDS) -> IO[bytes]:
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"{url[:80]} is no address of an index")
     request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "curate"})  # noqa: S310 - checked above
-    return cast("IO[bytes]", urllib.request.urlopen(request, timeout=_SECONDS))  # noqa: S310
+    return cast("IO[bytes]", urllib.request.urlopen(request, timeout=seconds))  # noqa: S310
 
 
 def _copy(source: IO[bytes], out: IO[bytes], package: Package) -> None:

@@ -9,25 +9,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.errors import InputError
+
+if TYPE_CHECKING:
+    from curate.text.encoder import Encoder
 
 END_OF_TEXT: Final = "<|endoftext|>"
 CONFIG_FILE: Final = "tokenizer_config.json"
 """What Hugging Face writes beside a tokenizer: which of its symbols ends a text, which one pads."""
 PIECE_BYTES: Final = 1 << 20
 """Libraries' memory grows with what they are given at once: see ``pieces``."""
-PROBE: Final = " a\n\tb  c \r\n\x00\u2581\ue581 e\u0301\u00e9\ufb01\u00b2 12345 \U0001f600 <|endoftext|> <s>  "
+PROBE: Final = (
+    " aB\tb  c \r\n\n\x00\x85\u2028\u2581\ue581u e\u0301\u00e9\ufb01\u00b2\uff21\u3000\u200b\ufeff 12345 \u4f60\U0001f600"
+    " \U0010ffff<0x41><|endoftext|><|im_start|><s></s><unk>[PAD]  "
+)
 """Comes back from a tokenizer that loses nothing, and has no control symbol in it."""
 
 Ids = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Stamps = tuple[tuple[str, int, int, int], ...]
 
 
 class Tokenizer(ABC):
@@ -45,6 +53,8 @@ class Tokenizer(ABC):
     end_of_text: int
     padding: int
     lossy: str = ""
+    in_pieces: bool = True
+    """Whether the library may be given a long text piece by piece."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -52,24 +62,55 @@ class Tokenizer(ABC):
         return id_type(self.vocab_size)
 
     def encode(self, text: pa.LargeStringArray) -> pa.LargeListArray:
-        """A list of ids (of ``dtype``) for each row, without control symbols; a null is encoded as an empty text."""
-        return self.encode_slow(text)
+        """A list of ids (of ``dtype``) for each row, without control symbols; a null is encoded as an empty text.
+
+        Where our own kernels can be shown to give the library's ids (``curate.text.encoder``), by them. Else by the library,
+        which needs tens of times the memory of what it is given at once: a text of more than PIECE_BYTES is encoded
+        piece by piece (see ``pieces``), so that a piece's end is a token's.
+        """
+        if self._encoder is not None:
+            return self._encoder.encode(text)
+        text = pc.fill_null(text, "")
+        lengths = pc.binary_length(text).to_numpy(zero_copy_only=False)
+        if not self.in_pieces or not len(lengths) or int(lengths.max()) <= PIECE_BYTES:
+            return self.encode_slow(text)
+        rows: list[npt.ArrayLike] = []
+        for row in text.to_pylist():
+            parts = pa.array(list(pieces(row, PIECE_BYTES)), pa.large_string())
+            rows.append(self.encode_slow(parts).values.to_numpy())
+        return as_lists(rows, self.dtype)
+
+    def encode_slow(self, text: pa.LargeStringArray) -> pa.LargeListArray:
+        """The same by the library alone, each text whole."""
+        return as_lists(self._encode(pc.fill_null(text, "").to_pylist()), self.dtype)
+
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        """The kernels that give the same ids, made when they are first asked for; None: there are none for this kind."""
+        return None
 
     @abstractmethod
-    def encode_slow(self, text: pa.LargeStringArray) -> pa.LargeListArray:
-        """The same by the library alone: what ``encode`` must equal."""
+    def _encode(self, texts: list[str]) -> Sequence[npt.ArrayLike]:
+        """Ids of each text, by the library."""
 
     @abstractmethod
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> str:
         """The text of some ids; control symbols have none. Ids that are no whole characters become U+FFFD."""
 
     @abstractmethod
-    def control(self, name: str) -> int:
-        """The id of a control symbol (``<|im_start|>``); raises InputError where the vocabulary has none of that name."""
-
-    @abstractmethod
     def controls(self) -> dict[str, int]:
         """All control symbols by name: ids that no text is encoded to."""
+
+    def control(self, name: str) -> int:
+        """The id of a control symbol (``<|im_start|>``); raises InputError where the vocabulary has none of that name."""
+        there = self.controls()
+        if name not in there:
+            some = ", ".join(list(there)[:12])
+            raise InputError(
+                f"the tokenizer has no control symbol '{name}'",
+                cure=f"name one of its own ({some or 'it has none'}), or train one with 'special: [\"{name}\"]'",
+            )
+        return there[name]
 
     @abstractmethod
     def piece(self, i: int) -> str:
@@ -122,26 +163,46 @@ def load(place: Path) -> Tokenizer:
     A folder has ``tokenizer.model`` (SentencePiece), ``tokenizer.json`` (Hugging Face) or one ``*.tiktoken``; the first of
     these counts. Raises InputError where there is none, it can't be read, or it would lose something of a text.
     """
-    tokenizer = opened(place)
-    if tokenizer.lossy:
+    file = _file(place)
+    tokenizer, why = _tried(file, _stamps(file))
+    if why:
         raise InputError(
-            f"this tokenizer changes texts: {tokenizer.lossy}",
-            place=str(_file(place)),
+            f"this tokenizer changes texts: {why}",
+            place=str(file),
             cure="train one with 'train.tokenizer', or name one that keeps texts (see docs/shards.md)",
         )
     return tokenizer
 
 
+@lru_cache(maxsize=4)
+def _tried(file: Path, stamps: Stamps) -> tuple[Tokenizer, str]:
+    """A tokenizer, and what it does to texts; empty: nothing."""
+    tokenizer = _opened(file, stamps)
+    return tokenizer, tokenizer.lossy or _lost(tokenizer)
+
+
+def _lost(tokenizer: Tokenizer) -> str:
+    """What becomes of a text with all that is easily lost, and of the names of control symbols."""
+    names = list(tokenizer.controls())
+    held = np.array(list(tokenizer.controls().values()), np.int64)
+    ids = tokenizer.encode(pa.array([PROBE, *names, " ".join(names)], pa.large_string()))
+    if np.isin(ids.values.to_numpy(), held).any():
+        return "the name of a control symbol in a text becomes that symbol"
+    if tokenizer.decode(next(lists(ids))) != PROBE:
+        return "white space or rare characters do not come back"
+    return ""
+
+
 def opened(place: Path) -> Tokenizer:
     """The same whether it loses anything or not (``lossy`` says what): for reading what others wrote."""
     file = _file(place)
-    beside = (file.with_suffix(".json"), file.parent / CONFIG_FILE)
-    return _opened(file, tuple(_stamp(p) for p in (file, *beside) if p.is_file()))
+    return _opened(file, _stamps(file))
 
 
-def _stamp(file: Path) -> tuple[str, int, int, int]:
-    stat = file.stat()
-    return file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino
+def _stamps(file: Path) -> Stamps:
+    """What tells this version of a tokenizer from another: its file, and those beside it that it may read."""
+    there = [path for path in (file, file.with_suffix(".json"), file.parent / CONFIG_FILE) if path.is_file()]
+    return tuple((path.name, (stat := path.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for path in there)
 
 
 def _file(place: Path) -> Path:
@@ -162,7 +223,7 @@ def _file(place: Path) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _opened(file: Path, stamps: tuple[tuple[str, int, int, int], ...]) -> Tokenizer:  # noqa: ARG001 - of the cache's key
+def _opened(file: Path, stamps: Stamps) -> Tokenizer:  # noqa: ARG001 - of the cache's key
     try:
         return _reader(file)(file)
     except OSError as error:
@@ -170,10 +231,15 @@ def _opened(file: Path, stamps: tuple[tuple[str, int, int, int], ...]) -> Tokeni
 
 
 def _reader(file: Path) -> Callable[[Path], Tokenizer]:
-    from curate.stages import tokenizer_sentencepiece
+    from curate.stages import tokenizer_huggingface, tokenizer_sentencepiece, tokenizer_tiktoken
 
-    if file.suffix == ".model":
-        return tokenizer_sentencepiece.read
+    for suffix, module in (
+        (".model", tokenizer_sentencepiece),
+        (".json", tokenizer_huggingface),
+        (".tiktoken", tokenizer_tiktoken),
+    ):
+        if file.suffix == suffix:
+            return module.read
     raise InputError(
         f"no tokenizer is called *{file.suffix}",
         place=str(file),

@@ -32,8 +32,9 @@ from curate.quality.sample import Smallest, held_out
 from curate.stages.base import Context, Trainer
 from curate.stages.registry import register
 from curate.stages.tokenizer import END_OF_TEXT, pieces
-from curate.stages.tokenizer_sentencepiece import MODEL_FILE, PAD, SentencePiece, escape
+from curate.stages.tokenizer_sentencepiece import MODEL_FILE, PAD, SentencePiece
 from curate.text.batch import Batch
+from curate.text.space_sign import escape
 
 _SENTENCE_BYTES: Final = 16_384
 _UNKNOWN: Final = "\u2585"

@@ -16,6 +16,7 @@ from curate.errors import InputError
 from curate.stages import tokenizer as tk
 from curate.stages import tokenizer_sentencepiece as sp
 from curate.stages.train_tokenizer import TrainTokenizer
+from curate.text.space_sign import ESCAPE, unescape
 
 HARD = [
     "", " ", "\n", "\t", "\r\n", "\x00", " lead", "trail ", "a\r\nb\rc\n\n\n", "    def f():\n\t\treturn  1\n", "x² ½ ﬁ Å Å",
@@ -153,7 +154,7 @@ def test_a_corpus_without_a_space_still_keeps_spaces(tmp_path, model_type, text)
 
 def test_a_space_written_in_bytes_comes_back():
     """Bytes that spell U+2581 are a space, an escaped U+2581 is itself."""
-    assert sp.unescape("a▁b" + sp.ESCAPE + "u") == "a b▁"
+    assert unescape("a▁b" + ESCAPE + "u") == "a b▁"
 
 
 @given(st.text(), st.integers(4, 40))
