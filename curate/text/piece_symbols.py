@@ -25,6 +25,8 @@ def mergeable(model: PieceModel) -> dict[str, int] | None:
     pairs = list(zip(model.pieces, model.types, strict=True))
     if any(_SPACE in piece for piece, kind in pairs if kind in (NORMAL, USER_DEFINED)):
         return None  # never found: the library has turned spaces into U+2581 by then
+    if any(len(piece) == 1 and kind not in (NORMAL, USER_DEFINED) for piece, kind in pairs):
+        return None  # whether a text's character is that symbol depends on the library's version
     return {piece.replace(SPACE, _SPACE): i for i, (piece, kind) in enumerate(pairs) if kind == NORMAL}
 
 
@@ -38,10 +40,8 @@ def piece_symbols(model: PieceModel, normal: Mapping[str, int]) -> Symbols | Non
             of_byte[int(piece[3:5], 16)] = i
         if kind == USER_DEFINED:
             user[piece.replace(SPACE, _SPACE).encode()] = i
-        # The library looks for a character among control symbols before it looks among pieces.
-        point = ord(piece.replace(SPACE, _SPACE)) if len(piece) == 1 else -1
-        if point >= 0 and (kind not in (NORMAL, USER_DEFINED) or not of_point[point]):
-            of_point[point] = i + 1
+        if len(piece) == 1:
+            of_point[ord(piece.replace(SPACE, _SPACE))] = i + 1
     fixed = fixed_strings(user)
     if fixed is None:
         return None

@@ -222,6 +222,7 @@ def test_what_the_library_must_do_itself():
         {"remove_extra_whitespaces": True},
         {"byte_fallback": False},
         {"user_defined_symbols": ["x y"]},
+        {"control_symbols": ["é"]},
     ):
         assert of_pieces(trained(vocab_size=500, **{**OURS, **change})) is None
     with pytest.raises(ValueError, match="SentencePiece"):
