@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from curate.errors import DamagedInputError, InputError
 from curate.load.place import Place
+from curate.store.latest import LATEST
 
 __all__ = ["Facts", "Shard", "read_folder"]
 
@@ -56,6 +57,7 @@ def read_folder(place: Place) -> tuple[list[Shard], Facts, str]:
 
     Raises InputError for a folder without shards, or whose lists are damaged.
     """
+    place = _newest(place)
     state = _json(place, "state.json")
     said = _json(place, "shards.json")
     try:
@@ -75,6 +77,15 @@ def read_folder(place: Place) -> tuple[list[Shard], Facts, str]:
     if not sizes:
         raise InputError("no *.arrow file in it", place=place.name, cure="give the folder of a dataset: <run>/<step>")
     return [Shard(place, name, sizes[name]) for name in (names or sizes)], Facts(), fingerprint
+
+
+def _newest(place: Place) -> Place:
+    """Where ``<run>/<step>`` is, which on an object store is no link, but said by ``<run>/latest/<step>.json``."""
+    run, _, step = place.name.rpartition("/")
+    if not place.remote or run.endswith(":/") or any(place.read(name) for name in ("shards.json", "state.json")):
+        return place
+    pointer = _json(replace(place, name=run), f"{LATEST}/{step}.json")
+    return replace(place, name=f"{run}/{pointer['folder']}") if pointer and "folder" in pointer else place
 
 
 def _json(place: Place, name: str) -> Mapping[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from curate.errors import RecipeError
-from curate.load.dataset import Rows, TokenDataset
+from curate.load.dataset import TokenDataset
 from curate.load.order import Kind, Order
 
 __all__ = ["Loader"]
@@ -67,9 +67,22 @@ class Loader:
         self.columns = tuple(self.dataset.chosen(columns))
         self.order = Order(_kind(shuffle), seed, self.dataset.starts)
         self.samples = 0
+        self._settings: dict[str, Any] = {
+            "batch": batch,
+            "seed": seed,
+            "rank": rank,
+            "world": world,
+            "epochs": epochs,
+            "shuffle": shuffle,
+            "columns": columns,
+            "prefetch": prefetch,
+        }
         self._prefetch = prefetch
-        self._ahead: deque[Future[Rows]] = deque()
+        self._ahead: deque[Future[dict[str, Any]]] = deque()
         self._thread: ThreadPoolExecutor | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.dataset, self._settings, self.samples)
 
     @property
     def sequence(self) -> int | None:
@@ -97,7 +110,7 @@ class Loader:
         """Whether there is a global batch after so many samples."""
         return self.epochs is None or samples + self.batch <= self.epochs * len(self.dataset)
 
-    def read(self, samples: int) -> Rows:
+    def read(self, samples: int) -> dict[str, Any]:
         """The part of this rank of the global batch after so many samples: a pure function, whatever was read before."""
         part = self.batch // self.world
         start = samples + self.rank * part
@@ -108,14 +121,14 @@ class Loader:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Rows:
+    def __next__(self) -> dict[str, Any]:
         if not self.has(self.samples):
             raise StopIteration
-        batch = self._made() if self._prefetch else self.read(self.samples)
+        batch = self._next_made() if self._prefetch else self.read(self.samples)
         self.samples += self.batch
         return batch
 
-    def _made(self) -> Rows:
+    def _next_made(self) -> dict[str, Any]:
         """The next batch, which a thread has made or is making; it goes on with those after it."""
         self._thread = self._thread or ThreadPoolExecutor(1, "curate-batches")
         while len(self._ahead) <= self._prefetch:
@@ -138,6 +151,12 @@ class Loader:
         """
         self.samples = samples_of(self, state)
         self._ahead.clear()
+
+
+def _again(kind: type[Loader], dataset: TokenDataset, settings: Mapping[str, Any], samples: int) -> Loader:
+    loader = kind(dataset, **settings)
+    loader.samples = samples
+    return loader
 
 
 def state(loader: Loader, samples: int) -> dict[str, Any]:
