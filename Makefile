@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates contamination scores s3 quality docs clean
+.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates contamination scores s3 quality torch docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -63,6 +63,8 @@ s3: $(VENV)/ready-dev  ## a run on a real S3 server, killed at every crash point
 quality: $(VENV)/ready-dev  ## the shipped classifiers on sources that nothing was trained on; QUALITY_CORPORA=FOLDER more of them
 	$(BIN)/python -m tests.quality_report $(only)
 
+torch: $(VENV)/ready-torch  ## torch, for the tests of tensors and of the trainer, which are skipped without
+
 docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew
 	$(BIN)/python docs/generate.py
 
@@ -86,4 +88,9 @@ $(VENV)/ready: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/ready-dev: $(VENV)/ready
 	@$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+# PyPI's wheel brings 3 GB of CUDA; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu finds one for CPUs, of 200 MB.
+$(VENV)/ready-torch: $(VENV)/ready-dev
+	@$(INSTALL) --no-build-isolation --editable '.[torch]' torchdata
 	@touch $@
