@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates contamination scores s3 quality torch docs clean
+.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores s3 quality torch docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -50,6 +50,10 @@ peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove
 
 duplicates: $(VENV)/ready-dev  ## near-deduplication against five others, what each finds and how fast; DUPLICATES="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.duplicates $(DUPLICATES)
+
+exports: $(VENV)/ready-dev  ## exports opened by their own readers (megatron-core, datatrove, litdata, mosaicml-streaming; torch among them)
+	$(BIN)/python -c 'from tests.peers.environment import environment; environment("exports")'
+	$(BIN)/python -m pytest tests/export --durations=5
 
 contamination: $(VENV)/ready-dev  ## decontamination: planted and rephrased items, real documents, baselines, datatrove; CONTAMINATION="FOLDER --parts pairs"
 	$(BIN)/python -m tests.peers.contamination $(CONTAMINATION)

@@ -69,6 +69,7 @@ def commands() -> None:
         diff,
         diversity,
         explain,
+        export,
         gc,
         inspect,
         ledger,

@@ -87,7 +87,7 @@ def _run(what: str, *, as_json: bool) -> None:
 
     run = open_run(what)
     total = sum(int(s["size"]) for step in run.steps.values() for s in step.record.shards)
-    with _Bytes(total, quiet=as_json) as progress:
+    with Progress(total, "checking", quiet=as_json) as progress:
         found = verify_run(run, progress.advance)
     _verdict(found, str(run.store), "every shard has its SHA-256 and its rows", as_json=as_json)
 
@@ -103,11 +103,11 @@ def _dataset(what: str, folder: Store, *, as_json: bool) -> None:
     if above is not None:
         run = open_run(str(above[0]))
         if above[1] in run.steps:
-            with _Bytes(total, quiet=as_json) as progress:
+            with Progress(total, "checking", quiet=as_json) as progress:
                 found = verify_run(run, progress.advance, only=above[1])
             _verdict(found, str(folder), "every shard has its SHA-256 and its rows", as_json=as_json)
             return
-    with _Bytes(total, quiet=as_json) as progress:
+    with Progress(total, "checking", quiet=as_json) as progress:
         found = verify_dataset(folder, progress.advance)
     alone = "every shard can be read; without its provenance.json nothing can be compared"
     said = "every shard has its SHA-256 and its rows" if folder.exists(PROVENANCE) else alone
@@ -138,15 +138,15 @@ def _verdict(found: Verified, place: str, said: str, *, as_json: bool) -> None:
         )
 
 
-class _Bytes:
+class Progress:
     """A bar for bytes on a terminal's stderr, nothing elsewhere."""
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, doing: str, *, quiet: bool) -> None:
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import Progress as Bar
 
-        self._bar = Progress(console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
-        self._task = self._bar.add_task("checking", total=total or None)
+        self._bar = Bar(console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
+        self._task = self._bar.add_task(doing, total=total or None)
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -14,6 +14,7 @@ import pyarrow as pa
 from curate.errors import DamagedError, InputError
 from curate.report.plain import lines, one_line
 from curate.report.run_folder import is_run
+from curate.store.dataset import Dataset, open_dataset
 from curate.store.files import Entry, Store, store_at
 from curate.store.latest import latest
 from curate.store.object_file import ObjectFile
@@ -55,6 +56,15 @@ def locate_dataset(name: str) -> Store | None:
     if found.remote and above is not None and (folder := latest(*above)) != above[1]:
         found = store_at(above[0].address(folder))
     return found if not is_run(found) and shards(found) else None
+
+
+def the_dataset(name: str) -> Dataset:
+    """A written dataset by its path or address, or as RUN/STEP; raises InputError where there is none."""
+    found = locate_dataset(name)
+    if found is None:
+        cure = "name one of its steps that write, as RUN/STEP" if is_run(store_at(name)) else "give a writer's folder"
+        raise InputError("is no dataset", place=name, cure=cure)
+    return open_dataset(found)
 
 
 def run_above(name: str) -> tuple[Store, str] | None:

@@ -39,9 +39,23 @@ REQUIREMENTS = {
         *("datasets", "scipy", "click<9", "click-option-group<0.6", "fire<0.7", "rich<14", "xxhash", "regex"),
         *("bitarray", "ftfy", "psutil", "setuptools", "zstandard"),
     ],
+    # What opens an export: without the clouds that two of them stream from.
+    "exports": [
+        *(
+            "torch==2.13.0",
+            "numpy<2.2",
+            "datatrove==0.10.1",
+            "megatron-core==0.16.1",
+            "transformers",
+            "pyarrow",
+            "boto3",
+        ),
+        *("lightning-utilities", "requests", "tifffile", "obstore", "xxhash", "zstandard", "brotli", "zstd"),
+        *("python-snappy", "catalogue", "matplotlib", "orjson", "tokenizers"),
+    ],
 }
 """What pip installs into the environment of each engine."""
-ALONE = {"text-dedup": ["text-dedup==0.4.0"]}
+ALONE = {"text-dedup": ["text-dedup==0.4.0"], "exports": ["litdata==0.2.76", "mosaicml-streaming==0.13.0"]}
 """What it installs after that without asking what it requires."""
 BOUND = {"fed": 1.0, "own": 0.98}
 """The least share of equal verdicts of a rule: with the peer fed our words, and with its own."""
