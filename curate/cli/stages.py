@@ -104,17 +104,10 @@ def _first_line(stage: type[Any]) -> str:
 
 
 def _facts(stage: type[Any]) -> dict[str, Any]:
-    from pydantic_core import to_jsonable_python
+    from curate.stages.settings import settings_of
 
     settings = {
-        name: {
-            "required": field.is_required(),
-            "default": None
-            if field.is_required()
-            else to_jsonable_python(field.get_default(call_default_factory=True)),
-            "about": field.description or "",
-        }
-        for name, field in stage.model_fields.items()
+        one.name: {"required": one.required, "default": one.default, "about": one.about} for one in settings_of(stage)
     }
     return {
         "kind": _kind(stage),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from curate.errors import RecipeError
 from curate.fingerprint import fingerprint
 from curate.stages.mixture import Mix
+from curate.stages.settings import settings_of
 from curate.stages.takes import Taken, copies, stated, takes
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
@@ -404,3 +405,10 @@ def test_what_is_stated():
     assert (said["real"], said["synthetic"]) == (0.776699, 0.223301)
     assert said["left_out"] == {"documents": 60, "tokens": 600}
     assert "by_phase" not in stated(takes(Mix(), totals), totals, {})["components"]["web"]
+
+
+def test_docs_show_the_settings_inside():
+    """By dotted names, each with what it is."""
+    about = {one.name: one.about for one in settings_of(Mix, "mix.")}
+    assert {"mix.tokens", "mix.components.NAME.weight", "mix.phases[].share"} <= set(about)
+    assert all(about.values())
