@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from curate.errors import RecipeError, did_you_mean
 from curate.stages.amounts import Count, Share
-from curate.stages.strata import columns_of, fields_of, strata
+from curate.stages.strata import NONE, columns_of, fields_of, strata
 from curate.text.batch import Batch
 
 __all__ = ["Component", "CurriculumPhase", "Mix", "exact"]
@@ -207,7 +207,7 @@ class Mix(BaseModel):
                     literal = sum(c not in _WILD for c in pattern)
                     best[name] = max(best.get(name, 0), literal)
         if not best:
-            return None if self.closed else value
+            return None if self.closed else value or NONE
         top = max(best.values())
         found = sorted(name for name, literal in best.items() if literal == top)
         if len(found) > 1:

@@ -76,12 +76,15 @@ class Copies:
         epoch: int32[m], the pass over its component.
         phase: int32[m], of the curriculum.
         key: uint64[m], its place in the stream.
+        first, last: uint64[m], the range of keys of its pass in its phase, both ends included.
     """
 
     row: npt.NDArray[np.int64]
     epoch: npt.NDArray[np.int32]
     phase: npt.NDArray[np.int32]
     key: npt.NDArray[np.uint64]
+    first: npt.NDArray[np.uint64]
+    last: npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -289,7 +292,10 @@ def copies(
     codes = pc.index_in(component, value_set=pa.array(names, pa.string()))
     row, piece, keys = in_pieces(pieces, codes.fill_null(-1).to_numpy(), before, ids)
     # Takes go on where the tape was left: pieces of a component come in the order of their epochs.
-    return Copies(row, np.array(epochs, np.int32)[piece], np.array(phases, np.int32)[piece], keys)
+    firsts = np.array([one.first for one in pieces], np.uint64)
+    lasts = np.array([max(one.first, one.stop - 1) for one in pieces], np.uint64)
+    epoch, phase = np.array(epochs, np.int32)[piece], np.array(phases, np.int32)[piece]
+    return Copies(row, epoch, phase, keys, firsts[piece], lasts[piece])
 
 
 # -- what is said of it ----------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from curate.stages.settings import settings_of
 from curate.stages.takes import Taken, copies, stated, takes
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
-from curate.text.tape import KEYS
+from curate.text.packing import best_fit, concat
+from curate.text.tape import KEYS, sequence_keys
 
 THERE = {"code": (60, 600), "exercises": (10, 50), "web": (90, 1000)}
 
@@ -62,6 +63,7 @@ class Corpus:
         assert (found.row.dtype, found.epoch.dtype, found.phase.dtype, found.key.dtype) == tuple(
             map(np.dtype, ("i8", "i4", "i4", "u8"))
         )
+        assert ((found.first <= found.key) & (found.key <= found.last)).all()
         columns = (np.array(rows, np.int64)[found.row], found.epoch, found.phase, found.key)
         return list(zip(*(c.tolist() for c in columns), strict=True))
 
@@ -184,6 +186,34 @@ def test_ten_trillion_tokens_and_many_epochs():
         first, stop = place * KEYS // stream, (place + within) * KEYS // stream
         hashed = int(keyed_hash(ids, key(epoch))[row])
         assert abs(k - (first + hashed * (stop - first) // KEYS)) <= 1
+
+
+@given(DOCUMENTS, st.lists(EPOCHS, min_size=3, max_size=3), st.integers(4, 20), st.booleans())
+def test_shuffled_sequences_keep_passes_and_phases_apart(documents, epochs, size, fitted):
+    """Every document of a sequence stays in its range of keys, unless documents of it have none in common."""
+    corpus = Corpus(documents)
+    by = {c: e for c, e in zip("abc", epochs, strict=True) if c in corpus.totals and int(e * corpus.totals[c][1])}
+    if not by:
+        return
+    taken = takes(mix(phases=[{"epochs": by}, {"epochs": dict.fromkeys(by, 1)}]), corpus.totals)
+    found = copies(taken, corpus.totals, pa.array(corpus.components), corpus.before, corpus.ids, key)
+    order = np.argsort(found.key, kind="stable")
+    lengths = np.array(corpus.tokens, np.int64)[found.row[order]]
+    spans = best_fit(lengths, size) if fitted else concat(lengths, size)
+    first, last = found.first[order], found.last[order]
+    hashes = np.random.default_rng(len(documents)).integers(0, KEYS, spans.sequences, np.uint64, endpoint=False)
+    keys = sequence_keys(spans, first, last, hashes).tolist()
+    for number, (place, hashed) in enumerate(zip(keys, hashes.tolist(), strict=True)):
+        rows = spans.row[spans.sequence == number]
+        low, high = int(first[rows].max()), int(last[rows].min())
+        assert place == (low + hashed * (high - low + 1) // KEYS if low < high else low)
+    # Where every document is taken once, that is their hash.
+    once = copies(
+        takes(Mix(), corpus.totals), corpus.totals, pa.array(corpus.components), corpus.before, corpus.ids, key
+    )
+    spans = concat(np.array(corpus.tokens, np.int64), size)
+    hashes = hashes[:1].repeat(spans.sequences)
+    assert sequence_keys(spans, once.first, once.last, hashes).tolist() == hashes.tolist()
 
 
 TAKEN = [
@@ -335,7 +365,7 @@ def test_components_by_names_and_patterns():
     sources = ["web-a", "web-edu-1", "pes2o", "books", "web-a", "rest"]
     assert mix(**given).component_of(batch(sources)).to_pylist() == ["web", "best", "best", "rest", "web", "rest"]
     assert mix(web=1).component_of(batch(["web", "code"])).to_pylist() == ["web", None]
-    assert Mix().component_of(batch(["web", "code"])).to_pylist() == ["web", "code"]
+    assert Mix().component_of(batch(["web", "code", ""])).to_pylist() == ["web", "code", "(none)"]
     upsampled = mix(components={"s": {"match": ["a?"], "epochs": 2}})
     assert upsampled.component_of(batch(["ab", "abc"])).to_pylist() == ["s", "abc"]
     twice = mix(
