@@ -294,8 +294,8 @@ def copies(
     # Takes go on where the tape was left: pieces of a component come in the order of their epochs.
     firsts = np.array([one.first for one in pieces], np.uint64)
     lasts = np.array([max(one.first, one.stop - 1) for one in pieces], np.uint64)
-    epoch, phase = np.array(epochs, np.int32)[piece], np.array(phases, np.int32)[piece]
-    return Copies(row, epoch, phase, keys, firsts[piece], lasts[piece])
+    passes, parts = np.array(epochs, np.int32), np.array(phases, np.int32)
+    return Copies(row, passes[piece], parts[piece], keys, firsts[piece], lasts[piece])
 
 
 # -- what is said of it ----------------------------------------------------------------------------------------------
