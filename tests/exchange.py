@@ -6,13 +6,17 @@ order in which parts are mapped, sorts by KEY and ``sort_by``, cuts the key spac
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curate.run.exchange import tables_of
 from curate.schema import DOCUMENT
@@ -27,12 +31,14 @@ from curate.stages.base import (
     VERDICTS,
     WEIGHT,
     Context,
+    Cut,
     Global,
     Phase,
     Read,
     Span,
 )
 from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
+from curate.stages.writer import Writer
 from curate.store.tables import read_table
 from curate.text.batch import Batch
 from curate.text.hashing import content_hash, hash128
@@ -87,11 +93,35 @@ def _span(table: pa.Table, a: int, b: int, group: str | None) -> Span:
             mine = [i for i, n in enumerate(names) if n == name]
             before = [i for i in mine if i < a]
             inner[name] = Span(len(before), len(mine), sum(weights[i] for i in before), sum(weights[i] for i in mine))
-    return Span(a, table.num_rows, sum(weights[:a]), sum(weights), inner)
+    return Span(a, table.num_rows, sum(weights[:a]), sum(weights), inner, sums(table, group))
+
+
+def sums(table: pa.Table, group: str | None) -> dict[str, tuple[int, int]]:
+    """Rows and weight of each group."""
+    found: dict[str, tuple[int, int]] = {}
+    if group is not None:
+        for name, weight in zip(table.column(group).to_pylist(), table.column(WEIGHT).to_pylist(), strict=True):
+            rows, total = found.get(name, (0, 0))
+            found[name] = rows + 1, total + weight
+    return dict(sorted(found.items()))
+
+
+def in_cuts(
+    table: pa.Table, cuts: list[Cut], batch_rows: int
+) -> Iterator[tuple[Cut, list[tuple[int, pa.RecordBatch]]]]:
+    """Each cut with the batches of sorted rows that cover it, and the weight before each."""
+    for cut in cuts:
+        before, given = 0, []
+        for rows in table.combine_chunks().to_batches(max_chunksize=batch_rows):
+            weight = pc.sum(rows.column(WEIGHT)).as_py()
+            if before < cut.stop and before + weight > cut.start:
+                given.append((before, rows))
+            before += weight
+        yield cut, given
 
 
 def results(
-    stage: Global,
+    stage: Global | Writer,
     documents: list[Batch],
     partitions: int,
     rng: random.Random,
@@ -103,6 +133,12 @@ def results(
     for phase in stage.phases():
         given = []
         for read in phase.reads:
+            if read.windows is not None:
+                order = found[read.of]
+                windows = list(in_cuts(order, read.windows(sum(order.column(WEIGHT).to_pylist())), batch_rows))
+                rng.shuffle(windows)
+                given += [read.map(cut, iter(rows), ctx) for cut, rows in windows]
+                continue
             inputs = documents if read.of == DOCUMENTS else _inputs(stage, read, found, batch_rows, ctx)
             rng.shuffle(inputs)
             for batch in inputs:
@@ -178,6 +214,77 @@ def _reduce(phase: Phase, given: list, partitions: int, rng: random.Random, ctx:
     return pa.concat_tables(reduced) if reduced else pa.table({})
 
 
+@dataclass
+class Written:
+    """What a writer wrote: shards and the tables beside them, what is said of each, its report, and its small files."""
+
+    shards: list[Path]
+    sides: list[Path]
+    facts: list[dict]
+    report: dict
+    files: dict[str, bytes]
+
+    def rows(self) -> pa.Table:
+        """Of all shards."""
+        return pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in self.shards])
+
+    def pieces(self) -> list[dict]:
+        """Rows of all tables beside the shards."""
+        return [row for path in self.sides for row in pq.read_table(path).to_pylist()]
+
+    def bytes(self) -> list[bytes]:
+        """Of every file."""
+        return [path.read_bytes() for path in (*self.shards, *self.sides)]
+
+
+def written(
+    stage: Writer,
+    docs: pa.Table,
+    folder: Path,
+    ctx: Context,
+    *,
+    parts: int = 1,
+    partitions: int = 1,
+    seed: int = 0,
+    batch_rows: int = 64,
+) -> Written:
+    """The dataset that a writer makes of documents."""
+    rng = random.Random(seed)
+    inputs = [b for piece in in_parts(docs, parts, rng) for b in _batches(piece, batch_rows)]
+    rng.shuffle(inputs)
+    phases = stage.phases()
+    found = results(stage, inputs, partitions, rng, batch_rows, ctx)
+    last = found[phases[-1].name]
+    cuts = stage.layout(sum(last.column(WEIGHT).to_pylist())) if last.num_rows else []
+    out = Written([], [], [], {}, {})
+    folder.mkdir(parents=True, exist_ok=True)
+    for cut, rows in in_cuts(last, cuts, batch_rows):
+        path, name = folder / stage.file_name(cut, len(cuts)), stage.side_name(cut, len(cuts))
+        side = folder / name if name is not None else None
+        out.facts.append({"name": path.name, **stage.write(cut, iter(rows), path, side, ctx)})
+        out.facts[-1] |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+        out.shards.append(path)
+        out.sides += [side] if side is not None else []
+    totals = {}
+    for phase in phases:
+        if phase.group is not None:  # of what its maps gave
+            mapped = [read.map(b, ctx) for read in phase.reads if read.at is None for b in inputs]
+            totals[phase.name] = sums(pa.concat_tables(mapped) if mapped else found[phase.name], phase.group)
+    out.report = dict(stage.report(out.facts, totals))
+    out.files = dict(stage.finish(out.facts, out.report, ctx))
+    return out
+
+
+def in_parts(docs: pa.Table, parts: int, rng: random.Random) -> list[pa.Table]:
+    """Documents cut somewhere into parts, with PART and ROW."""
+    cuts = sorted(rng.randrange(docs.num_rows + 1) for _ in range(parts - 1))
+    pieces = []
+    for number, (a, b) in enumerate(itertools.pairwise([0, *cuts, docs.num_rows])):
+        piece = docs.slice(a, b - a).append_column(PART, pa.array(np.full(b - a, number), pa.uint32()))
+        pieces.append(piece.append_column(ROW, pa.array(np.arange(b - a), pa.uint32())))
+    return pieces
+
+
 def verdicts(
     stage: Global,
     docs: pa.Table,
@@ -193,14 +300,8 @@ def verdicts(
     Of a stage that edits the rows that it cuts: reason and detail of those that go, and ``text``, which is left of them.
     """
     rng = random.Random(seed)
-    cuts = sorted(rng.randrange(docs.num_rows + 1) for _ in range(parts - 1))
-    edges = [0, *cuts, docs.num_rows]
-    pieces = [docs.slice(a, b - a) for a, b in itertools.pairwise(edges)]
-    inputs = []
-    for number, piece in enumerate(pieces):
-        piece = piece.append_column(PART, pa.array(np.full(piece.num_rows, number), pa.uint32()))
-        piece = piece.append_column(ROW, pa.array(np.arange(piece.num_rows), pa.uint32()))
-        inputs += _batches(piece, batch_rows)
+    pieces = in_parts(docs, parts, rng)
+    inputs = [b for piece in pieces for b in _batches(piece, batch_rows)]
     rng.shuffle(inputs)
     rows = results(stage, inputs, partitions, rng, batch_rows, ctx)[stage.decides()]
     if rows.num_rows == 0:

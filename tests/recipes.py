@@ -63,17 +63,20 @@ def everything(folder: Path | str = "in") -> Steps:
     ]
     steps += [
         step("words", "train.tokenizer", "bounded", vocab_size=512, max_bytes=100_000),
+        step("encoded", "encode.tokens", "bounded", tokenizer="words"),
         step(
             "tokens",
             "write.tokens",
-            "bounded",
-            tokenizer="words",
+            tokens="encoded",
             sequence=128,
+            window=100,
             sequences_per_shard=1000,
-            tail="pad",
+            mix={"components": {"prose": {"epochs": 1.5}}},
             position_ids=True,
             loss_mask=True,
-            doc_ids=True,
+            segments=True,
         ),
+        step("packed", "write.tokens", "encoded", tokens="encoded", sequence=256, pack="best-fit", window=40),
+        step("documents", "write.encoded", "encoded", tokens="encoded", tokens_per_shard=50_000),
     ]
     return steps

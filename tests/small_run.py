@@ -81,7 +81,8 @@ def steps() -> list[dict[str, Any]]:
         step("good", "select.where", column="scored.score", at_least=0.001),
         step("pages", "write.text", documents_per_shard=60),
         step("words", "train.tokenizer", "good", vocab_size=512),
-        step("tokens", "write.tokens", "good", tokenizer="words", sequence=64, tail="pad", doc_ids=True),
+        step("encoded", "encode.tokens", "good", tokenizer="words"),
+        step("tokens", "write.tokens", tokens="encoded", sequence=64, tail="pad"),
     ]
 
 

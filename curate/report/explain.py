@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curate import schema
 from curate.report import side_by_side
@@ -331,43 +332,51 @@ def _generated(run: RunFolder, row: Row) -> dict[str, Any] | None:
 
 
 def _places(run: RunFolder, step: Step, wanted: bytes) -> list[str]:
-    folder = step.record.folder
-    if folder is None:
+    if step.record.folder is None:
         return []
-    column = "doc_ids" if step.settings.get("doc_ids") else "id"
+    if step.record.beside is not None:
+        return _sequences(run, step, wanted.hex())
     found: list[str] = []
     for shard in step.record.shards:
-        key = f"{folder}/{shard['name']}"
+        key = f"{step.record.folder}/{shard['name']}"
         if not run.store.exists(key):
             return [f"in {step.id} (its files are not here)"]
         with open_data(run.store.data(key)) as source, pa.ipc.open_stream(source) as reader:
-            if column not in reader.schema.names:
-                return [
-                    f"in {step.id}; which sequences hold it was not recorded (write.tokens with doc_ids: true does)"
-                ]
-            found += [f"{step.id}/{shard['name']} {rows}" for rows in _runs(_rows_with(reader, column, wanted.hex()))]
-    return found or [f"not in {step.id}: it lies in what was cut off at the end"]
+            if "id" not in reader.schema.names:
+                return [f"in {step.id}; which rows hold it was not recorded"]
+            found += [f"{step.id}/{shard['name']} {rows}" for rows in _runs("row", _rows_with(reader, wanted.hex()))]
+    return found or [f"not in {step.id}"]
 
 
-def _runs(rows: list[int]) -> list[str]:
-    """Sorted row numbers as runs: ``row 3``, ``rows 7-9``."""
+def _sequences(run: RunFolder, step: Step, wanted: str) -> list[str]:
+    """Which sequences of the whole dataset hold any of it, as the tables beside its shards say."""
+    found: list[int] = []
+    for shard in step.record.shards:
+        key = f"{step.record.beside}/{shard['side']['name']}"
+        if not run.store.exists(key):
+            return [f"in {step.id} (its files are not here)"]
+        with open_data(run.store.data(key)) as source:
+            rows = pq.read_table(source, columns=["sequence", "document"], filters=pc.field("document") == wanted)
+            found += rows.column("sequence").to_pylist()
+    at = [f"{step.id} {rows}" for rows in _runs("sequence", found)]
+    return at or [f"not in {step.id}: its mixture leaves it out, or it lies in what was cut off at the end"]
+
+
+def _runs(what: str, rows: list[int]) -> list[str]:
+    """Numbers as runs: ``row 3``, ``rows 7-9``."""
     runs: list[list[int]] = []
-    for row in rows:
+    for row in sorted(set(rows)):
         if runs and row == runs[-1][1] + 1:
             runs[-1][1] = row
         else:
             runs.append([row, row])
-    return [f"row {a:,}" if a == b else f"rows {a:,}-{b:,}" for a, b in runs]
+    return [f"{what} {a:,}" if a == b else f"{what}s {a:,}-{b:,}" for a, b in runs]
 
 
-def _rows_with(reader: pa.ipc.RecordBatchStreamReader, column: str, wanted: str) -> list[int]:
+def _rows_with(reader: pa.ipc.RecordBatchStreamReader, wanted: str) -> list[int]:
     found, start = [], 0
     for batch in reader:
-        values = batch.column(column)
-        if pa.types.is_list(values.type):
-            at = pc.list_parent_indices(values).filter(pc.equal(values.flatten(), wanted)).unique()
-        else:
-            at = pc.indices_nonzero(pc.equal(values, wanted))
+        at = pc.indices_nonzero(pc.equal(batch.column("id"), wanted))
         found += [start + i for i in at.to_pylist()]
         start += batch.num_rows
     return found

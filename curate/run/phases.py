@@ -270,8 +270,7 @@ class Phases:
         engine, stage, folder = self._engine, self._stage, self._folder
         one = Exchange(engine, self._step, stage, self._identity, folder, number, work, name)
         partitions, where = one.run()
-        if one.phase.group is not None:
-            self.sums[one.phase.name] = {n: (r, w) for n, (r, w) in sums_of_groups(partitions.sums().values()).items()}
+        self._add_up(one.phase, partitions)
         sizes, above = partitions.bytes(), fingerprint([task.key for task in one.maps])
 
         def reduce(partition: int, share: Share, span: Span) -> ReduceTask:
@@ -283,10 +282,16 @@ class Phases:
             reduced = engine.tasks((self._step.id,), f"{name}: reduce", reduces)
         return [(task.key, reduced[task.key]) for task in reduces]
 
+    def _add_up(self, phase: Phase, partitions: Partitions) -> None:
+        """Note the sums of its groups."""
+        if phase.group is not None:
+            self.sums[phase.name] = {n: (r, w) for n, (r, w) in sums_of_groups(partitions.sums().values()).items()}
+
     def _ordered(self, number: int, work: list[Work]) -> Order:
         """Where rows are that nobody reduces."""
         one = Exchange(self._engine, self._step, self._stage, self._identity, self._folder, number, work)
         partitions, where = one.run()
+        self._add_up(one.phase, partitions)
         return Order(number, fingerprint([task.key for task in one.maps]), partitions, tuple(where))
 
     def _once(self, number: int, phase: Phase, work: list[Work]) -> list[Result]:

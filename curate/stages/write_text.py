@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from curate import schema
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut
-from curate.stages.hf_dataset import dataset_files, stream_writer
+from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
 from curate.stages.registry import register
 from curate.stages.writer import Writer
 from curate.store.tables import canonical_batch
@@ -73,7 +73,7 @@ class WriteText(Writer):
         batches = shown()
         first = next(batches)
         with stream_writer(path, first.schema) as out:
-            for table in _in_batches(itertools.chain([first], batches)):
+            for table in in_batches(itertools.chain([first], batches), BATCH_ROWS):
                 out.write_batch(canonical_batch(table))
         return {"rows": count, "bytes": size}
 
@@ -96,16 +96,3 @@ class WriteText(Writer):
     ) -> Mapping[str, bytes]:
         """state.json and dataset_info.json, so that ``load_from_disk`` works."""
         return dataset_files(shards)
-
-
-def _in_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows, BATCH_ROWS at a time: shards are cut by count, so their batches are too, whatever came in."""
-    held: pa.Table | None = None
-    for batch in batches:
-        table = pa.Table.from_batches([batch])
-        held = table if held is None else pa.concat_tables([held, table])
-        while held.num_rows >= BATCH_ROWS:
-            yield held.slice(0, BATCH_ROWS)
-            held = held.slice(BATCH_ROWS)
-    if held is not None and held.num_rows:
-        yield held

@@ -1,192 +1,277 @@
-"""Encode, shuffle, pack: documents joined by the end-of-text token into one stream, cut at a fixed length.
+"""write.tokens: documents as sequences of one length, mixed, shuffled, packed, shuffled again.
 
-That is phi-1's own format (arXiv 2306.11644: files joined with ``<|endoftext|>`` into one array, cut at 2,048). The
-stream's order is a sort by keyed hash of (seed, id), so the shards do not depend on how the work was divided.
+``concat`` is phi-1's own format (arXiv 2306.11644: files joined with ``<|endoftext|>`` into one array, cut at 2,048).
+``best-fit`` cuts no document that fits (Ding et al., arXiv 2404.10830). Documents are packed in windows of the global
+order that are a fixed number of tokens, so what comes out does not depend on how the work was divided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 
-from curate import assets
 from curate.errors import RecipeError
-from curate.stages.base import KEY, WEIGHT, Context, Cut
-from curate.stages.hf_dataset import dataset_files, stream_writer
+from curate.stages import shards_file
+from curate.stages.base import KEY, WEIGHT, Context, Cut, Phase, Read
+from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
+from curate.stages.mixed import TOKENS, MixedWriter, add_by_component, as_they_are
 from curate.stages.registry import register
-from curate.stages.tokenizer import load
-from curate.stages.writer import Writer
-from curate.text.batch import Batch
-from curate.text.hashing import keyed_hash
+from curate.text.hashing import hex_ids, keyed_hash
+from curate.text.packed import fill, loss_mask, positions, segments, token_arrays
+from curate.text.packing import Spans, best_fit, concat
 
-SEQUENCES_PER_BATCH = 64
-"""Sequences per record batch: 0.5 MB at 2,048 int32 tokens, what a reader touches for one random row."""
+SEQUENCES_PER_BATCH: Final = 64
+"""Sequences per record batch: 0.25 MB at 2,048 uint16 tokens, what a reader touches for one random row."""
+_AT_ONCE: Final = 512
+"""Sequences that are filled at once: 2 MB of uint16 tokens at 2,048."""
+_SIDE_ROWS: Final = 1 << 16
+"""Pieces of a row group of the table beside a shard."""
+
+PIECE: Final = pa.struct(
+    [
+        pa.field("at", pa.int32()),
+        pa.field("length", pa.int32()),
+        pa.field("start", pa.int64()),
+        pa.field("document", pa.binary(16)),
+        pa.field("source", pa.string()),
+        pa.field("component", pa.string()),
+        pa.field("epoch", pa.int32()),
+        pa.field("cut", pa.bool_()),
+    ]
+)
+"""A piece of a document in a sequence on its way."""
+SIDE: Final = pa.schema(
+    [pa.field("sequence", pa.int64())]
+    + [PIECE.field(i) if PIECE.field(i).name != "document" else pa.field("document", pa.string()) for i in range(8)]
+)
+"""The table beside a shard: which tokens of which document stand where. ``sequence`` is the number in the whole dataset,
+``at`` and ``length`` places in it, ``start`` the token of the document at which the piece begins (its last token is
+end-of-text), ``cut`` whether the piece is less than the document."""
 
 
 @register("write.tokens")
-class WriteTokens(Writer):
+class WriteTokens(MixedWriter):
     """Write token sequences of one fixed length as a sharded Arrow dataset.
 
-    Columns: ``input_ids`` (fixed-size list of int32), and by setting ``position_ids`` (int32, restarting with each
-    document), ``loss_mask`` (int8, 0 on padding) and ``doc_ids`` (list of string: the documents in the sequence).
+    Column ``input_ids`` (fixed-size list of uint16, of uint32 from a vocabulary of 65,536 on), and by setting
+    ``position_ids`` (int32, from 0 in each document's piece), ``loss_mask`` (uint8: 1 where a token is to be predicted from
+    those before it: not on padding, not on the first token of a piece, in a chat just on what is trained on) and
+    ``segments`` (list of int32: lengths of the pieces, and of the padding; they sum up to the sequence). Beside the
+    dataset's folder, in ``STEP.sequences``, a Parquet file for each shard says which tokens of which document stand where.
     """
 
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"tokenizer": "tokenizers"}
+    revision: ClassVar[int] = 2
 
-    tokenizer: str = Field(description="a train.tokenizer step, or a folder with its files")
-    sequence: int = Field(2048, ge=2, description="tokens in each sequence")
-    sequences_per_shard: int = Field(4096, ge=1, description="sequences in each shard but the last")
-    tail: Literal["drop", "pad"] = Field("drop", description="what becomes of the last, unfilled sequence")
+    sequence: int = Field(2048, ge=2, le=1 << 24, description="tokens in each sequence")
+    pack: Literal["concat", "best-fit"] = Field(
+        "concat", description="concat: one stream, cut; best-fit: no document that fits is cut, the rest is padding"
+    )
+    tail: Literal["drop", "pad"] = Field("drop", description="concat: what becomes of the last, unfilled sequence")
+    window: int = Field(4096, ge=1, description="sequences' worth of documents packed at once: what bounds memory")
+    sequences_per_shard: int = Field(32_768, ge=1, description="sequences in each shard but the last")
     position_ids: bool = Field(False, description="add position_ids, restarting with each document")
-    loss_mask: bool = Field(False, description="add loss_mask, 0 on padding")
-    doc_ids: bool = Field(False, description="add doc_ids, the hex ids of the documents in each sequence")
+    loss_mask: bool = Field(False, description="add loss_mask, 1 where a token is a target")
+    segments: bool = Field(False, description="add segments, the lengths of the documents' pieces in each sequence")
 
-    def map(self, docs: Batch, ctx: Context) -> pa.Table:
-        """``id``, ``tokens`` (list of int32, end-of-text last), KEY and WEIGHT (number of tokens)."""
-        tokenizer = load(ctx.assets["tokenizer"])
-        encoded = tokenizer.encode(docs.text)
-        lengths = np.diff(encoded.offsets.to_numpy()) + 1
-        offsets = np.zeros(len(encoded) + 1, np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        values = np.insert(
-            encoded.values.to_numpy().astype(np.int32), encoded.offsets.to_numpy()[1:], tokenizer.end_of_text
-        )
-        tokens = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-        key = keyed_hash(docs.column("id"), ctx.key("shuffle"))
-        return pa.table({"id": docs.column("id"), "tokens": tokens, KEY: key, WEIGHT: lengths})
+    def phases(self) -> tuple[Phase, ...]:
+        """Those of the mixture; then windows of documents are packed, and sequences shuffled."""
+        packed = Read(self._packed, of="shuffle", windows=self._windows)
+        return (*super().phases(), Phase("pack", (packed,), as_they_are, ("number",), ordered=True))
 
-    def sort_by(self) -> tuple[str, ...]:
-        """Equal keys are ordered by id."""
-        return ("id",)
+    # -- packing --------------------------------------------------------------------------------------------
+
+    def _windows(self, total: int) -> list[Cut]:
+        """Ranges of the stream of tokens that are packed each for itself."""
+        size, stop = self.sequence * self.window, total
+        if self.pack == "concat":
+            full, rest = divmod(total, self.sequence)
+            stop = (full + (1 if rest and self.tail == "pad" else 0)) * self.sequence
+            if not stop and total:
+                raise RecipeError(
+                    f"{total} tokens do not fill one sequence of {self.sequence}",
+                    cure="set 'tail: pad', shorten 'sequence', or read more",
+                )
+        return [Cut(i, start, min(start + size, stop)) for i, start in enumerate(range(0, stop, size))]
+
+    def _packed(self, cut: Cut, rows: Iterable[tuple[int, pa.RecordBatch]], ctx: Context) -> Iterator[pa.Table]:
+        """A window's sequences: ``number``, ``tokens``, ``mask`` where it is wanted, ``pieces``, KEY and WEIGHT 1."""
+        before, docs = self._inside(cut, rows)
+        if docs is None:
+            return
+        lengths = docs.column(WEIGHT).to_numpy()
+        if self.pack == "concat":
+            first = cut.start // self.sequence
+            spans = concat(lengths, self.sequence, before, cut.start, cut.stop)
+        else:
+            first = cut.index << 32
+            spans = best_fit(lengths, self.sequence)
+        tokenizer, key = self.tokenizer(ctx), ctx.key("sequences")
+        values, offsets = token_arrays(docs.column(TOKENS), tokenizer.dtype)
+        trained = docs.column("trained").combine_chunks()
+        chat = trained if trained.null_count < len(trained) else None
+        told = _Told(docs, spans, lengths)
+        for at, some in zip(range(0, spans.sequences, _AT_ONCE), spans.batches(_AT_ONCE), strict=True):
+            number = np.arange(first + at, first + at + some.sequences)
+            ids = fill(values, offsets, some, tokenizer.end_of_text, tokenizer.padding)
+            columns = {
+                "number": pa.array(number),
+                TOKENS: _fixed(ids),
+                **({"mask": _fixed(loss_mask(some, chat))} if self.loss_mask else {}),
+                "pieces": told.of(some),
+                KEY: keyed_hash(_wide(number), key),
+                WEIGHT: pa.array(np.ones(some.sequences, np.int64)),
+            }
+            yield pa.table(columns)
+
+    def _inside(self, cut: Cut, rows: Iterable[tuple[int, pa.RecordBatch]]) -> tuple[int, pa.Table | None]:
+        """The documents of a window, and the tokens before the first of them: with concat all that have a token in it, with
+        best-fit all that begin in it."""
+        held: list[pa.RecordBatch] = []
+        first = cut.start
+        for before, batch in rows:
+            weight = batch.column(WEIGHT).to_numpy()
+            starts = before + np.cumsum(weight) - weight
+            if self.pack == "concat":
+                inside = (starts < cut.stop) & (starts + weight > cut.start)
+            else:
+                inside = (starts < cut.stop) & (starts >= cut.start)
+            if inside.any():
+                if not held:
+                    first = int(starts[np.argmax(inside)])
+                held.append(batch if inside.all() else batch.filter(pa.array(inside)))
+        return first, pa.Table.from_batches(held).combine_chunks() if held else None
+
+    # -- shards ---------------------------------------------------------------------------------------------
 
     def layout(self, total_weight: int) -> list[Cut]:
         """Shards of ``sequences_per_shard`` sequences; the last one has the rest."""
-        full, rest = divmod(total_weight, self.sequence)
-        sequences = full + (1 if rest and self.tail == "pad" else 0)
-        if sequences == 0 and total_weight:
-            raise RecipeError(
-                f"{total_weight} tokens do not fill one sequence of {self.sequence}",
-                cure="set 'tail: pad', shorten 'sequence', or read more",
-            )
         per = self.sequences_per_shard
-        starts = range(0, sequences, per)
-        return [Cut(i, s * self.sequence, min(s + per, sequences) * self.sequence) for i, s in enumerate(starts)]
+        return [Cut(i, s, min(s + per, total_weight)) for i, s in enumerate(range(0, total_weight, per))]
 
     def write(
         self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]], path: Path, side: Path | None, ctx: Context
     ) -> Mapping[str, Any]:
-        """Write the cut's sequences as an IPC stream, batch by batch."""
-        packed = _Packer(self, cut, load(ctx.assets["tokenizer"]).padding)
-        with stream_writer(path, self._schema()) as out:
-            for before, batch in rows:
-                for sequences in packed.add(before, batch):
-                    out.write_batch(sequences)
-            for sequences in packed.finish():
-                out.write_batch(sequences)
-        return {"rows": packed.sequences, "tokens": packed.tokens}
+        """Write the cut's sequences as an IPC stream, batch by batch, and what is in them beside it."""
+        assert side is not None
+        dtype = self.tokenizer(ctx).dtype
+        number, tokens, components = cut.start, 0, dict[str, int]()
+        with stream_writer(path, self._schema(dtype)) as out, pq.ParquetWriter(side, SIDE, compression="zstd") as told:
+            held: list[pa.Table] = []
+            for table in in_batches(_between(cut, rows), SEQUENCES_PER_BATCH):
+                spans, pieces = _pieces(table.column("pieces").combine_chunks(), self.sequence)
+                out.write_batch(self._shown(table, spans, dtype))
+                held.append(_side(pieces, number + spans.sequence))
+                tokens += spans.tokens
+                add_by_component(components, held[-1].select(["component", "length"]))
+                number += table.num_rows
+                if sum(some.num_rows for some in held) >= _SIDE_ROWS:
+                    told.write_table(pa.concat_tables(held).combine_chunks())
+                    held = []
+            if held:
+                told.write_table(pa.concat_tables(held).combine_chunks())
+        return {"rows": number - cut.start, "tokens": tokens, "components": dict(sorted(components.items()))}
 
-    def _schema(self) -> pa.Schema:
-        fields = [("input_ids", pa.list_(pa.int32(), self.sequence))]
-        if self.position_ids:
-            fields.append(("position_ids", pa.list_(pa.int32(), self.sequence)))
-        if self.loss_mask:
-            fields.append(("loss_mask", pa.list_(pa.int8(), self.sequence)))
-        if self.doc_ids:
-            fields.append(("doc_ids", pa.list_(pa.string())))
+    def _schema(self, dtype: np.dtype[Any]) -> pa.Schema:
+        size = self.sequence
+        fields = [("input_ids", pa.list_(pa.from_numpy_dtype(dtype), size))]
+        fields += [("position_ids", pa.list_(pa.int32(), size))] if self.position_ids else []
+        fields += [("loss_mask", pa.list_(pa.uint8(), size))] if self.loss_mask else []
+        fields += [("segments", pa.list_(pa.int32()))] if self.segments else []
         return pa.schema(fields)
+
+    def _shown(self, table: pa.Table, spans: Spans, dtype: np.dtype[Any]) -> pa.RecordBatch:
+        size = self.sequence
+        columns = [pa.FixedSizeListArray.from_arrays(pa.array(_flat(table.column(TOKENS), dtype)), size)]
+        if self.position_ids:
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(positions(spans).reshape(-1)), size))
+        if self.loss_mask:
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(_flat(table.column("mask"), np.uint8)), size))
+        if self.segments:
+            columns.append(segments(spans))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema(dtype))
 
     def file_name(self, cut: Cut, count: int) -> str:
         """As ``datasets`` names its shards."""
         return f"data-{cut.index:05d}-of-{count:05d}.arrow"
 
+    def side_name(self, cut: Cut, count: int) -> str:
+        """Numbered as the shard is."""
+        return f"sequences-{cut.index:05d}-of-{count:05d}.parquet"
+
     def finish(
         self, shards: Sequence[Mapping[str, Any]], report: Mapping[str, Any], ctx: Context
     ) -> Mapping[str, bytes]:
-        """state.json, dataset_info.json, and the tokenizer's own files, so that the folder is all a trainer needs."""
-        files = dict(dataset_files(shards))
-        folder = ctx.assets["tokenizer"]
-        for file in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
-            if file.is_file():
-                files[f"tokenizer-{file.name}" if file.name in files else file.name] = file.read_bytes()
-        return files
+        """state.json and dataset_info.json, shards.json, and the tokenizer's own files: the folder is all a trainer needs."""
+        tokenizer = self.tokenizer(ctx)
+        schema = self._schema(tokenizer.dtype)
+        facts = {"sequence": self.sequence, "pack": self.pack}
+        return {
+            **shards_file.of(shards_file.TOKENS, facts, schema, tokenizer, shards, report),
+            **dataset_files(shards, schema),
+            **shards_file.tokenizer_files(ctx.assets["tokens"]),
+        }
 
 
-class _Packer:
-    """Fills sequences from a stream of documents, holding one record batch of them at a time."""
+class _Told:
+    """What is said of each piece of a window's sequences."""
 
-    def __init__(self, stage: WriteTokens, cut: Cut, padding: int) -> None:
-        self.stage, self.cut = stage, cut
-        self.sequences = 0
-        self.tokens = 0
-        self._size = stage.sequence * SEQUENCES_PER_BATCH
-        self._at = cut.start
-        self._ids = np.full(self._size, padding, np.int32)
-        self._positions = np.zeros(self._size, np.int32)
-        self._inside: list[tuple[int, int, str]] = []
-        self._padding = padding
+    def __init__(self, docs: pa.Table, spans: Spans, lengths: np.ndarray) -> None:
+        self._docs, self._lengths = docs, lengths
 
-    def add(self, before: int, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Take the documents of a batch that begins at global token ``before``; give the batches that were filled."""
-        offsets = batch.column("tokens").offsets.to_numpy()
-        values = batch.column("tokens").values.to_numpy()
-        lengths = np.diff(offsets)
-        starts = before + (offsets[:-1] - offsets[0]).astype(np.int64)
-        begin, end = max(before, self.cut.start), min(before + int(lengths.sum()), self.cut.stop)
-        position = np.arange(begin, end, dtype=np.int64) - np.repeat(starts, lengths)[begin - before : end - before]
-        tokens = values[offsets[0] + begin - before : offsets[0] + end - before]
-        if self.stage.doc_ids:
-            ids = batch.column("id")
-            for i in np.flatnonzero((starts < end) & (starts + lengths > begin)):
-                self._inside.append((int(starts[i]), int(starts[i] + lengths[i]), ids[int(i)].as_py().hex()))
-        taken = 0
-        while taken < len(tokens):
-            room = self._size - (self._at - self._base())
-            n = min(room, len(tokens) - taken)
-            here = self._at - self._base()
-            self._ids[here : here + n] = tokens[taken : taken + n]
-            self._positions[here : here + n] = position[taken : taken + n]
-            self._at += n
-            taken += n
-            if n == room:
-                yield self._flush(self._size)
-        self.tokens += len(tokens)
+    def of(self, spans: Spans) -> pa.ListArray:
+        """A list of PIECE for each sequence."""
+        docs = self._docs.select(["id", "source", "component", "epoch"]).take(pa.array(spans.row))
+        id_, source, component, epoch = (column.combine_chunks() for column in docs.columns)
+        own = [pa.array(spans.at), pa.array(spans.length), pa.array(spans.start)]
+        values = [*own, id_, source, component, epoch, pa.array(spans.cut(self._lengths))]
+        offsets = np.searchsorted(spans.sequence, np.arange(spans.sequences + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(values, fields=list(PIECE)))
 
-    def _base(self) -> int:
-        return self.cut.start + self.sequences * self.stage.sequence
 
-    def finish(self) -> Iterator[pa.RecordBatch]:
-        """The last batch, padded if the recipe says so."""
-        used = self._at - self._base()
-        if used:
-            yield self._flush(-(-used // self.stage.sequence) * self.stage.sequence)
+def _fixed(rows: np.ndarray) -> pa.FixedSizeBinaryArray:
+    """Rows of numbers as rows of bytes."""
+    data = np.ascontiguousarray(rows)
+    kind = pa.binary(data.shape[1] * data.itemsize)
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(data), [None, pa.py_buffer(data)])
 
-    def _flush(self, size: int) -> pa.RecordBatch:
-        used = self._at - self._base()
-        length, n = self.stage.sequence, size // self.stage.sequence
-        columns: dict[str, pa.Array] = {"input_ids": pa.FixedSizeListArray.from_arrays(self._ids[:size].copy(), length)}
-        if self.stage.position_ids:
-            columns["position_ids"] = pa.FixedSizeListArray.from_arrays(self._positions[:size].copy(), length)
-        if self.stage.loss_mask:
-            mask = (np.arange(size) < used).astype(np.int8)
-            columns["loss_mask"] = pa.FixedSizeListArray.from_arrays(mask, length)
-        if self.stage.doc_ids:
-            columns["doc_ids"] = self._documents(n)
-        self.sequences += n
-        self._ids[:] = self._padding
-        self._positions[:] = 0
-        return pa.RecordBatch.from_pydict(columns, schema=self.stage._schema())  # noqa: SLF001 - one module, one idea
 
-    def _documents(self, n: int) -> pa.Array:
-        """For each of the next n sequences the ids of the documents that have a token in it."""
-        length, base = self.stage.sequence, self._base()
-        found: list[list[str]] = [[] for _ in range(n)]
-        for start, stop, name in self._inside:
-            for k in range(max(0, (start - base) // length), min(n, -(-(stop - base) // length))):
-                found[k].append(name)
-        self._inside = [d for d in self._inside if d[1] > base + n * length]
-        return pa.array(found, pa.list_(pa.string()))
+def _flat(column: pa.ChunkedArray, dtype: Any) -> np.ndarray:
+    """The numbers of all rows, one after the other, as a copy: a final batch's buffers are its own."""
+    rows = column.combine_chunks()
+    width = rows.type.byte_width
+    raw = np.frombuffer(rows.buffers()[1], np.uint8, len(rows) * width, rows.offset * width)
+    return raw.view(dtype).copy()
+
+
+def _wide(numbers: np.ndarray) -> pa.FixedSizeBinaryArray:
+    """Numbers as ids are: 16 bytes."""
+    return _fixed(np.stack([numbers.astype("<u8"), np.zeros(len(numbers), "<u8")], axis=1))
+
+
+def _between(cut: Cut, rows: Iterable[tuple[int, pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """The rows of a cut, each of weight 1."""
+    for before, batch in rows:
+        begin, end = max(cut.start - before, 0), min(cut.stop - before, batch.num_rows)
+        yield batch.slice(begin, end - begin)
+
+
+def _pieces(lists: pa.ListArray, size: int) -> tuple[Spans, pa.StructArray]:
+    """Pieces of sequences as Spans (of no documents), and as they are."""
+    values = lists.flatten()
+    counts = lists.value_lengths().to_numpy()
+    sequence = np.repeat(np.arange(len(lists)), counts)
+    at, length, start = (values.field(i).to_numpy() for i in range(3))
+    return Spans(len(lists), size, sequence, at, np.zeros(len(sequence), np.int64), start, length), values
+
+
+def _side(pieces: pa.StructArray, sequence: np.ndarray) -> pa.Table:
+    """Rows of SIDE."""
+    columns = dict(zip([field.name for field in PIECE], pieces.flatten(), strict=True))
+    columns["document"] = hex_ids(columns["document"])
+    return pa.table([pa.array(sequence), *(columns[name] for name in SIDE.names[1:])], schema=SIDE)

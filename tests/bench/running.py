@@ -283,7 +283,8 @@ def workers() -> Iterator[Row]:
             {"id": "one", "use": "dedup.exact"},
             {"id": "near", "use": "dedup.near"},
             {"id": "tokenizer", "use": "train.tokenizer", "with": {"vocab_size": 2048}},
-            {"id": "out", "use": "write.tokens", "from": "near", "with": {"tokenizer": "tokenizer", "sequence": 2048}},
+            {"id": "tokens", "use": "encode.tokens", "from": "near", "with": {"tokenizer": "tokenizer"}},
+            {"id": "out", "use": "write.tokens", "with": {"tokens": "tokens", "sequence": 2048}},
         ]
         recipe = _recipe(home, steps)
         first: float | None = None

@@ -50,7 +50,7 @@ def test_inspect_by_name_below_runs(curate: Curate, small_run: Path, tmp_path: P
 def test_inspect_a_dataset_decodes_its_sequences(curate: Curate, small_run: Path) -> None:
     """With the tokenizer beside the shards the tokens are text; documents show their text."""
     tokens = curate("inspect", "--plain", small_run / "tokens", "-n", 3).ok().out
-    assert "columns: input_ids, doc_ids" in tokens and re.search(r"w\d+x\d+ and the\.", tokens)
+    assert "columns: input_ids" in tokens and re.search(r"w\d+x\d+ and the\.", tokens)
     pages = curate("inspect", "--plain", small_run / "pages", "-n", 2).ok().out
     assert pages.startswith("122 rows in 3 shards") and "content_hash" in pages
 

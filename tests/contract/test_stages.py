@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from editing import DropMarked
-from exchange import verdicts
+from exchange import verdicts, written
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from curate import assets, schema
@@ -47,7 +47,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "train.classifier": {"label": "number.value"},
     "train.ranks": {"columns": ["number.value"]},
     "encode.tokens": {"tokenizer": "tiny"},
-    "write.tokens": {"tokenizer": "tiny"},
+    "write.encoded": {"tokens": "tiny"},
+    "write.tokens": {"tokens": "tiny"},
     "read.arrow": {"paths": ["in"]},
     "read.code": {"paths": ["in"]},
     "read.dataset": {"path": "in"},
@@ -135,6 +136,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, stage in (("classifier", classifier), ("tokenizer", tokenizer)):
         made[name] = tmp_path_factory.mktemp(name)
         stage.train([Batch(rows)], made[name], Context("tiny", 1))
+    made["tokens"] = made["tokenizer"]
     made["labels"] = tmp_path_factory.mktemp("labels") / "labels.csv"
     made["labels"].write_text("origin,label\nf#1,1\nf#2,0\n")
     return made
@@ -520,42 +522,35 @@ def test_trainer_is_deterministic(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", stages(Writer))
 def test_writer_covers_everything_once(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     """Shards lie side by side; batches of any size give the same bytes."""
-    from curate.stages.base import KEY, PART, ROW, WEIGHT
-
     stage = make(name)
-    small = {"documents_per_shard": 7, "sequence": 16, "sequences_per_shard": 50}
+    small = {"documents_per_shard": 7, "sequence": 16, "sequences_per_shard": 50, "tokens_per_shard": 500}
     stage = stage.model_copy(update={n: v for n, v in small.items() if n in type(stage).model_fields})
     assert isinstance(stage, Writer)
     ctx = context(stage, tiny)
-    rows = documents(WEIRD, stage)
-    rows = rows.append_column(PART, pa.array([0] * len(WEIRD), pa.uint32()))
-    rows = rows.append_column(ROW, pa.array(range(len(WEIRD)), pa.uint32()))
-    table = stage.map(Batch(rows), ctx)
-    assert table.schema.field(KEY).type == pa.uint64()
-    pieces = [stage.map(Batch(rows.slice(i, 4)), ctx) for i in range(0, len(WEIRD), 4)]
-    assert pa.concat_tables(pieces).to_pylist() == table.to_pylist()
-    table = table.take(pc.sort_indices(table, sort_keys=[(k, "ascending") for k in (KEY, *stage.sort_by())]))
-    total = pc.sum(table.column(WEIGHT)).as_py()
-    cuts = stage.layout(total)
-    assert len(cuts) > 1
-    assert [c.start for c in cuts] == [0, *(c.stop for c in cuts[:-1])]
-    assert cuts[-1].stop <= total
-    written: list[list[bytes]] = []
-    for size in (1, 5, 100):
-        shards = []
-        for cut in cuts:
-            before, given = 0, []
-            for batch in table.combine_chunks().to_batches(max_chunksize=size):
-                weight = pc.sum(batch.column(WEIGHT)).as_py()
-                if before < cut.stop and before + weight > cut.start:
-                    given.append((before, batch))
-                before += weight
-            path = tmp_path / f"{size}-{cut.index}"
-            facts = stage.write(cut, iter(given), path, None, ctx)
-            assert facts["rows"] > 0
-            shards.append(path.read_bytes())
-        written.append(shards)
-    assert written[0] == written[1] == written[2]
-    assert stage.layout(0) == []
-    names = [stage.file_name(cut, len(cuts)) for cut in cuts]
+    docs = documents(WEIRD, stage)
+    if "tokens" in stage.asset_settings:
+        docs = encoded(docs, tiny)
+    ways = ((1, 1, 100), (3, 1, 5), (2, 4, 1))
+    every = [
+        written(stage, pa.Table.from_batches([docs]), tmp_path / str(i), ctx, parts=p, partitions=q, batch_rows=n)
+        for i, (p, q, n) in enumerate(ways)
+    ]
+    assert every[0].bytes() == every[1].bytes() == every[2].bytes()
+    assert every[0].files == every[1].files == every[2].files
+    assert len(every[0].shards) > 1 and all(facts["rows"] > 0 for facts in every[0].facts)
+    names = [path.name for path in every[0].shards]
     assert sorted(set(names)) == names
+    cuts = stage.layout(1000)
+    assert [c.start for c in cuts] == [0, *(c.stop for c in cuts[:-1])]
+    assert stage.layout(0) == []
+
+
+def encoded(docs: pa.RecordBatch, tiny: dict[str, Path]) -> pa.RecordBatch:
+    """Documents with the columns of an encode.tokens step that is called as their tokenizer is: tiny."""
+    stage = make("encode.tokens")
+    signals = stage.measure(Batch(docs), context(stage, tiny))
+    for column, values in signals.items():
+        at = docs.schema.get_field_index(f"tiny.{column}")
+        docs = docs.remove_column(at) if at >= 0 else docs
+        docs = docs.append_column(f"tiny.{column}", values)
+    return docs

@@ -83,10 +83,10 @@ def test_duplicates_name_the_document_that_was_kept(run: RunFolder, ids: dict[st
 
 
 def test_a_kept_document_is_found_in_every_dataset(run: RunFolder, ids: dict[str, str]) -> None:
-    """By row where documents are written, by sequences where doc_ids are; the steps tell what they measured."""
+    """By row where documents are written, by sequence where they are packed; the steps tell what they measured."""
     story = told(run, ids, "p5")
     assert any(line.startswith("pages/data-") for line in story.dataset)
-    assert any(line.startswith("tokens/data-") and "row" in line for line in story.dataset)
+    assert any(line.startswith("tokens sequence") for line in story.dataset)
     signals = {e.step: e.signals for e in story.events}
     assert signals["rules"]["words"] >= 120 and 0 <= signals["scored"]["score"] <= 1
     assert story.meta["license"] == "MIT" and story.text_from == "store"

@@ -103,7 +103,8 @@ def test_full_temporary_folder(
     steps = [
         step("docs", "read.jsonl", paths=["in.jsonl"]),
         step("words", "train.tokenizer", vocab_size=512, max_bytes=100_000),
-        step("tokens", "write.tokens", "docs", tokenizer="words", sequence=64, tail="pad"),
+        step("encoded", "encode.tokens", "docs", tokenizer="words"),
+        step("tokens", "write.tokens", tokens="encoded", sequence=64, tail="pad"),
     ]
     recipe = write(tmp_path / "t.yaml", steps)
     temporary = disk.path / "tmp"

@@ -35,7 +35,8 @@ def steps() -> Steps:
         step("code", "read.jsonl", paths=["code.jsonl.zst"]),
         step("unique", "dedup.exact", ["rules", "code"], index=True),
         step("words", "train.tokenizer", vocab_size=512),
-        step("tokens", "write.tokens", "unique", tokenizer="words", sequence=64, tail="pad", doc_ids=True),
+        step("encoded", "encode.tokens", "unique", tokenizer="words"),
+        step("tokens", "write.tokens", tokens="encoded", sequence=64, tail="pad"),
     ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from command import Curate, dataset, manifest, record
 from recipes import step, write
@@ -64,7 +65,8 @@ def recipe(folder: Path, teacher: Teacher, **more: object) -> Path:
         step("judged", "write.text", "judge"),
         step("words", "train.tokenizer", "near", vocab_size=400, max_bytes=30_000),
         step("out", "write.text", "near", documents_per_shard=20),
-        step("tokens", "write.tokens", "near", tokenizer="words", sequence=64, tail="pad", doc_ids=True),
+        step("encoded", "encode.tokens", "near", tokenizer="words"),
+        step("tokens", "write.tokens", tokens="encoded", sequence=64, tail="pad"),
     ]
     models = {"judge": {"model": "teacher", "base_url": teacher.base_url, "licence": "CC0-1.0"}}
     return write(folder / "r.yaml", steps, models=models, **more)
@@ -179,7 +181,8 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
         row["origin"].partition("#")[2] for row in dataset(store)
     }
     ids = {i for i, o in names.items() if o.partition("#")[2] in gone}
-    assert not ids & {i for row in dataset(store, "tokens") for i in row["doc_ids"]}
+    beside = [pq.read_table(path) for path in (store / "tokens.sequences").iterdir()]
+    assert beside and not ids & {i for table in beside for i in table.column("document").to_pylist()}
     assert not ids & {json.loads(row["meta"])["document"] for row in dataset(store, "judged")}
     assert len(dataset(store, "judged")) == JUDGED
     # Nothing that was answered is asked again, and only as many as went are asked about.

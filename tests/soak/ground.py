@@ -123,7 +123,11 @@ class Ground:
             step("near", "dedup.near", ["good", "textbooks"]),
             step("text", "write.text", documents_per_shard=20),
             step("words", "train.tokenizer", "near", vocab_size=512, max_bytes=100_000),
-            step("tokens", "write.tokens", "near", tokenizer="words", sequence=64, sequences_per_shard=200, tail="pad"),
+            step("encoded", "encode.tokens", "near", tokenizer="words"),
+            step(
+                "tokens", "write.tokens", tokens="encoded", sequence=64, window=64, sequences_per_shard=200, tail="pad"
+            ),
+            step("documents", "write.encoded", "encoded", tokens="encoded", tokens_per_shard=20_000),
         ]
         model = {
             "model": "teacher",

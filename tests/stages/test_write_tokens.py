@@ -1,19 +1,23 @@
-"""write.tokens against an obvious twin: one list of tokens, cut by slicing."""
+"""write.tokens and write.encoded against obvious twins: lists of tokens, one at a time; write.text."""
 
 from __future__ import annotations
+
+import itertools
+import json
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
-from exchange import documents
+from exchange import documents, written
 
-from curate.errors import RecipeError
+from curate.errors import InputError, RecipeError
 from curate.run.exchange import sort_rows
 from curate.stages.base import KEY, WEIGHT, Context
-from curate.stages.hf_dataset import dataset_files
-from curate.stages.tokenizer import load
+from curate.stages.encode_tokens import EncodeTokens
+from curate.stages.tokenizer import lists, load
 from curate.stages.train_tokenizer import TrainTokenizer
+from curate.stages.write_encoded import WriteEncoded
 from curate.stages.write_text import WriteText
 from curate.stages.write_tokens import WriteTokens
 from curate.store.tables import canonical_batch
@@ -21,8 +25,11 @@ from curate.text.batch import Batch
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}  # {'long ' * (i * 7 % 61)}\n" for i in range(300)] + [
     "a",
+    "",
     "\u2581 <|endoftext|>",
 ]
+SOURCES = ["web" if i % 3 else "code" for i in range(len(TEXTS))]
+ALL = {"position_ids": True, "loss_mask": True, "segments": True}
 
 
 @pytest.fixture(scope="module")
@@ -34,117 +41,177 @@ def folder(tmp_path_factory):
     return out
 
 
-def shards_of(stage, folder, tmp_path, batch_rows):
-    """Every shard, written from batches of some size, and what the twin expects."""
-    context = Context("dataset", 7, {"tokenizer": folder})
-    rows = sort_rows(stage.map(Batch(documents(TEXTS).combine_chunks().to_batches()[0]), context), stage.sort_by())
-    total = sum(rows.column(WEIGHT).to_pylist())
-    cuts = stage.layout(total)
-    written = []
-    for cut in cuts:
-        before, pairs = 0, []
-        for batch in rows.combine_chunks().to_batches(max_chunksize=batch_rows):
-            weight = sum(batch.column(WEIGHT).to_pylist())
-            if before < cut.stop and before + weight > cut.start:
-                pairs.append((before, batch))
-            before += weight
-        path = tmp_path / stage.file_name(cut, len(cuts))
-        facts = stage.write(cut, iter(pairs), path, None, context)
-        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
-        assert facts["rows"] == table.num_rows
-        written.append(table)
-    return written, rows, cuts
+@pytest.fixture(scope="module")
+def ctx(folder):
+    """Of a writer."""
+    return Context("dataset", 7, {"tokens": folder})
 
 
-def twin(rows, length, padding, tail):
-    """Sequences, positions and documents, one token at a time."""
-    tokens, positions, owners = [], [], []
-    for id_, ids in zip(rows.column("id").to_pylist(), rows.column("tokens").to_pylist(), strict=True):
-        tokens += ids
-        positions += range(len(ids))
-        owners += [id_.hex()] * len(ids)
-    sequences = []
-    for start in range(0, len(tokens), length):
-        ids, place, who = (
-            tokens[start : start + length],
-            positions[start : start + length],
-            owners[start : start + length],
-        )
-        if len(ids) < length and tail == "drop":
-            break
-        fill = length - len(ids)
-        mask = [1] * len(ids) + [0] * fill
-        sequences.append((ids + [padding] * fill, place + [0] * fill, mask, list(dict.fromkeys(who))))
-    return sequences
-
-
-@pytest.mark.parametrize("tail", ["drop", "pad"])
-@pytest.mark.parametrize("length", [2, 33, 2048])
-def test_sequences_are_slices_of_one_stream(folder, tmp_path, length, tail):
-    """Whatever the batches and shards, the sequences are those of the twin."""
-    padding = load(folder).padding
-    stage = WriteTokens(
-        tokenizer="t",
-        sequence=length,
-        sequences_per_shard=70,
-        tail=tail,
-        position_ids=True,
-        loss_mask=True,
-        doc_ids=True,
+@pytest.fixture(scope="module")
+def docs(folder):
+    """Encoded documents of two sources; of two of them just the second half is trained on."""
+    rows = documents(TEXTS, source=SOURCES)
+    signals = EncodeTokens(tokenizer="t").measure(
+        Batch(rows.combine_chunks().to_batches()[0]), Context("tokens", None, {"tokenizer": folder})
     )
-    bytes_seen = set()
-    for batch_rows in (1, 17, 1000):
-        written, rows, _ = shards_of(stage, folder, tmp_path, batch_rows)
-        table = pa.concat_tables(written)
-        expected = twin(rows, length, padding, tail)
-        assert table.column("input_ids").to_pylist() == [s[0] for s in expected]
-        assert table.column("position_ids").to_pylist() == [s[1] for s in expected]
-        assert table.column("loss_mask").to_pylist() == [s[2] for s in expected]
-        assert table.column("doc_ids").to_pylist() == [s[3] for s in expected]
-        bytes_seen.add(b"".join(p.read_bytes() for p in sorted(tmp_path.glob("*.arrow"))))
-    assert len(bytes_seen) == 1
+    count = signals["count"].to_pylist()
+    runs = [[n // 2, n - n // 2] if i in (5, 6) else None for i, n in enumerate(count)]
+    for name, values in (signals | {"trained": pa.array(runs, pa.list_(pa.int32()))}).items():
+        rows = rows.append_column(f"t.{name}", values)
+    return rows
 
 
-def test_decoding_the_stream_gives_the_documents(folder, tmp_path):
-    """Cut at the end-of-text token, the stream is the documents again, in the order of their keys."""
+@pytest.fixture(scope="module")
+def ids_of(docs, folder):
+    """The tokens of each document with end-of-text, by hex id."""
     tokenizer = load(folder)
-    written, rows, _ = shards_of(WriteTokens(tokenizer="t", sequence=16, tail="pad"), folder, tmp_path, 50)
-    stream = np.concatenate([np.array(s) for t in written for s in t.column("input_ids").to_pylist()])
-    ends = np.flatnonzero(stream == tokenizer.end_of_text)
-    texts = [tokenizer.decode(part[part != tokenizer.end_of_text]) for part in np.split(stream, ends)[:-1]]
+    encoded = [
+        [*row.tolist(), tokenizer.end_of_text] for row in lists(tokenizer.encode(docs.column("text").combine_chunks()))
+    ]
+    return {i.hex(): ids for i, ids in zip(docs.column("id").to_pylist(), encoded, strict=True)}
+
+
+def stage_of(**settings):
+    """write.tokens of small sequences."""
+    return WriteTokens(**{"tokens": "t", "sequence": 32, "sequences_per_shard": 70, "window": 50, **settings})
+
+
+WAYS = [{"parts": 1, "batch_rows": 1000}, {"parts": 3, "partitions": 4, "seed": 5, "batch_rows": 17}]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"tail": "pad"}, {"pack": "best-fit"}, {"sequence": 256, "pack": "best-fit", "window": 7}]
+)
+def test_every_token_where_the_table_beside_says(docs, ctx, ids_of, tmp_path, settings):
+    """The pieces tile every sequence but for padding at its end, hold the tokens they name, and name each token of each
+    document once, but for those that are counted as dropped; whatever the batches, parts and partitions."""
+    stage, padding = stage_of(**settings, **ALL), load(ctx.assets["tokens"]).padding
+    every = [written(stage, docs, tmp_path / str(i), ctx, **way) for i, way in enumerate(WAYS)]
+    assert every[0].bytes() == every[1].bytes()
+    assert every[0].files == every[1].files
+    out = every[0]
+    rows, pieces = out.rows().to_pylist(), out.pieces()
+    left = {name: len(ids) for name, ids in ids_of.items()}
+    by_sequence = {n: list(some) for n, some in itertools.groupby(pieces, key=lambda p: p["sequence"])}
+    assert list(by_sequence) == list(range(len(rows)))
+    for number, row in enumerate(rows):
+        at, expected, places, targets = 0, [], [], []
+        for piece in by_sequence[number]:
+            ids = ids_of[piece["document"]]
+            assert piece["at"] == at and piece["cut"] == (piece["length"] < len(ids))
+            mine = ids[piece["start"] : piece["start"] + piece["length"]]
+            expected += mine
+            places += range(len(mine))
+            targets += [0] + [1] * (len(mine) - 1)
+            left[piece["document"]] -= len(mine)
+            at += piece["length"]
+        gap = stage.sequence - at
+        assert row["input_ids"] == expected + [padding] * gap
+        assert row["position_ids"] == places + list(range(gap))
+        assert row["segments"] == [p["length"] for p in by_sequence[number]] + [gap] * bool(gap)
+        assert all(not made or wanted for made, wanted in zip(row["loss_mask"], targets + [0] * gap, strict=True))
+    sources = out.report["sources"]
+    assert sum(left.values()) == sum(s["dropped"] for s in sources.values())
+    assert all(n >= 0 for n in left.values())
+    if stage.pack == "best-fit":
+        assert not any(left.values())
+        assert not any(p["cut"] for p in pieces if len(ids_of[p["document"]]) <= stage.sequence)
+
+
+def test_chat_is_trained_on_where_it_says(docs, ctx, ids_of, tmp_path):
+    """Of two documents half is no target; of all others everything but first tokens of pieces is."""
+    out = written(stage_of(**ALL), docs, tmp_path, ctx)
+    half = {docs.column("id")[i].as_py().hex() for i in (5, 6)}
+    rows = out.rows().to_pylist()
+    for piece in out.pieces():
+        made = rows[piece["sequence"]]["loss_mask"][piece["at"] : piece["at"] + piece["length"]]
+        first = (len(ids_of[piece["document"]]) - 1) // 2 if piece["document"] in half else 0
+        wanted = [int(piece["start"] + i >= first and i > 0) for i in range(piece["length"])]
+        assert made == wanted
+
+
+def test_the_accounts_reconcile(docs, ctx, ids_of, tmp_path):
+    """In = written + dropped by component; shards.json says what the files are."""
+    mix = {"components": {"web": {"epochs": 2.5}, "code": {"tokens": 3000}}, "max_epochs": None}
+    out = written(stage_of(mix=mix, sequence=100, tail="drop"), docs, tmp_path, ctx, parts=2, partitions=3)
+    sources, pieces = out.report["sources"], out.pieces()
+    told = json.loads(out.files["shards.json"])
+    for name, account in sources.items():
+        mine = [i for i, s in zip(docs.column("id").to_pylist(), SOURCES, strict=True) if s == name]
+        assert account["documents"] == len(mine)
+        assert account["tokens_in"] == sum(len(ids_of[i.hex()]) for i in mine)
+        assert account["tokens_taken"] == account["tokens"] + account["dropped"]
+        assert account["tokens"] == sum(p["length"] for p in pieces if p["component"] == name)
+    longest = max(len(ids) for ids in ids_of.values())
+    assert 3000 <= sources["code"]["tokens_taken"] < 3000 + longest
+    assert 0 <= sources["web"]["tokens_taken"] - 2.5 * sources["web"]["tokens_in"] < longest
+    assert told["tokens"] == sum(s["tokens"] for s in told["shards"]) == sum(a["tokens"] for a in sources.values())
+    assert told["rows"] * 100 == told["tokens"] + told["padding_tokens"]
+    assert (told["format"], told["dtype"], told["sequence"]) == ("curate.tokens/1", "uint16", 100)
+
+
+def test_copies_fall_in_different_passes(docs, ctx, tmp_path):
+    """A document of three epochs is there three times, a third of the stream apart from itself."""
+    mix = {"components": {"web": {"epochs": 3}, "code": {"epochs": 3}}}
+    out = written(WriteEncoded(tokens="t", mix=mix, tokens_per_shard=5000), docs, tmp_path, ctx)
+    rows = out.rows()
+    seen: dict[str, list[tuple[int, int]]] = {}
+    for at, (name, epoch) in enumerate(
+        zip(rows.column("id").to_pylist(), rows.column("epoch").to_pylist(), strict=True)
+    ):
+        seen.setdefault(name, []).append((epoch, at * 3 // rows.num_rows))
+    assert all([epoch for epoch, _ in places] == [0, 1, 2] for places in seen.values())
+    assert sum(third == epoch for places in seen.values() for epoch, third in places) > 0.95 * rows.num_rows
+    assert len(seen) == len(TEXTS)
+
+
+def test_encoded_documents_are_whole(docs, ctx, ids_of, folder, tmp_path):
+    """In one order whatever the work's division; decoded they are the texts."""
+    stage, tokenizer = WriteEncoded(tokens="t", tokens_per_shard=3000), load(folder)
+    every = [written(stage, docs, tmp_path / str(i), ctx, **way) for i, way in enumerate(WAYS)]
+    assert every[0].bytes() == every[1].bytes() and len(every[0].shards) > 2
+    rows = every[0].rows()
+    assert dict(zip(rows.column("id").to_pylist(), rows.column("input_ids").to_pylist(), strict=True)) == ids_of
+    texts = [tokenizer.decode(ids[:-1]) for ids in rows.column("input_ids").to_pylist()]
     assert sorted(texts) == sorted(TEXTS)
-    assert sorted(rows.column(KEY).to_pylist()) == rows.column(KEY).to_pylist()
+    assert sum(trained is not None for trained in rows.column("trained").to_pylist()) == 2
+    assert rows.column("id").to_pylist() != sorted(rows.column("id").to_pylist())
 
 
-def test_a_tokenizer_trained_anew_in_its_folder_is_read_anew(folder, tmp_path):
-    """A worker that lives on reads what is there now; a model's file alone will do."""
-    rows = Batch(documents(TEXTS).combine_chunks().to_batches()[0])
-    stage = WriteTokens(tokenizer="t")
-    counts = []
-    for size in (300, 600):
-        TrainTokenizer(vocab_size=size).train([rows], tmp_path / "t", Context("tokenizer", 1))
-        counts.append(sum(stage.map(rows, Context("d", 7, {"tokenizer": tmp_path / "t"})).column(WEIGHT).to_pylist()))
-    assert counts[1] < counts[0]
-    files = stage.finish([], {}, Context("d", 7, {"tokenizer": folder / "tokenizer.model"}))
-    assert files["tokenizer.model"] == (folder / "tokenizer.model").read_bytes()
+def test_what_no_component_names_is_left_out(docs, ctx, tmp_path):
+    """It is in no sequence, and counted."""
+    out = written(stage_of(mix={"code": 1.0}, tail="pad"), docs, tmp_path, ctx)
+    assert {p["source"] for p in out.pieces()} == {"code"}
+    assert out.report["mixture"]["left_out"]["documents"] == SOURCES.count("web")
 
 
-def test_too_little_for_one_sequence(folder, tmp_path):
+def test_too_little_for_one_sequence(docs, ctx, tmp_path):
     """Fewer tokens than one sequence: an error with a cure, not an empty dataset."""
     with pytest.raises(RecipeError, match="do not fill one sequence"):
-        shards_of(WriteTokens(tokenizer="t", sequence=1 << 20), folder, tmp_path, 50)
+        written(stage_of(sequence=1 << 20), docs, tmp_path, ctx)
 
 
-def test_datasets_opens_it_as_a_fixed_size_list(folder, tmp_path):
-    """load_from_disk maps the files and sees lists of one length."""
-    stage = WriteTokens(tokenizer="t", sequence=32)
-    _, _, cuts = shards_of(stage, folder, tmp_path, 50)
-    shards = [{"name": stage.file_name(c, len(cuts)), "sha256": str(c.index)} for c in cuts]
-    for name, data in dataset_files(shards).items():
+def test_a_document_that_comes_twice_stops_it(docs, ctx, tmp_path):
+    """Two branches that share documents were joined."""
+    with pytest.raises(InputError, match="comes twice"):
+        written(stage_of(), pa.concat_tables([docs, docs.slice(3, 1)]), tmp_path, ctx)
+
+
+@pytest.mark.parametrize("stage", [stage_of(**ALL), WriteEncoded(tokens="t"), WriteText(documents_per_shard=99)])
+def test_datasets_opens_it(stage, docs, ctx, tmp_path):
+    """load_from_disk maps the files, with the types that they have, said or not."""
+    out = written(stage, docs, tmp_path, ctx)
+    for name, data in out.files.items():
         (tmp_path / name).write_bytes(data)
     data = datasets.load_from_disk(str(tmp_path))
-    assert data.features["input_ids"].length == 32
-    assert len(data[0]["input_ids"]) == 32
+    schema = out.rows().schema
+    assert data.features == datasets.Features.from_arrow_schema(schema)
+    said = json.loads(out.files["dataset_info.json"]).get("features")
+    assert said is None or said == datasets.Features.from_arrow_schema(schema).to_dict()
+    if "input_ids" in schema.names:
+        assert data.features["input_ids"].feature.dtype == "uint16"
+        assert said is not None
+    assert data[0].keys() == set(schema.names)
 
 
 def test_canonical_batches_have_equal_bytes():

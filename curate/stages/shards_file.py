@@ -1,0 +1,61 @@
+"""``shards.json``: what a written dataset of tokens is, and what is in each of its shards; and the tokenizer's own files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from curate.stages.tokenizer import Tokenizer
+
+NAME: Final = "shards.json"
+TOKENS: Final = "curate.tokens/1"
+"""Sequences of one length."""
+DOCUMENTS: Final = "curate.documents/1"
+"""Encoded documents."""
+_OF_A_SHARD: Final = ("name", "sha256", "size", "rows", "tokens")
+
+
+def of(
+    kind: str,
+    facts: Mapping[str, Any],
+    schema: pa.Schema,
+    tokenizer: Tokenizer,
+    shards: Sequence[Mapping[str, Any]],
+    report: Mapping[str, Any],
+) -> dict[str, bytes]:
+    """The file, by its name.
+
+    Args:
+        kind: TOKENS or DOCUMENTS.
+        facts: of the form: the sequences' length, how they are packed.
+        shards: name, sha256, size, rows and tokens (padding apart) of each.
+        report: the writer's: ``sources`` by component, and whether the order is a ``curriculum``.
+    """
+    rows, tokens = (sum(int(shard[name]) for shard in shards) for name in ("rows", "tokens"))
+    padding = {"padding_tokens": rows * facts["sequence"] - tokens} if "sequence" in facts else {}
+    value = {
+        "format": kind,
+        **facts,
+        "dtype": str(tokenizer.dtype),
+        "vocab_size": tokenizer.vocab_size,
+        "end_of_text": tokenizer.end_of_text,
+        "padding": tokenizer.padding,
+        "rows": rows,
+        "tokens": tokens,
+        **padding,
+        "columns": {field.name: str(field.type) for field in schema},
+        "sources": report["sources"],
+        **({"curriculum": True} if report.get("curriculum") else {}),
+        "shards": [{name: shard[name] for name in _OF_A_SHARD} for shard in shards],
+    }
+    return {NAME: (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()}
+
+
+def tokenizer_files(place: Path) -> dict[str, bytes]:
+    """A tokenizer's own files, by the names under which they lie in a dataset's folder."""
+    found = sorted(place.iterdir()) if place.is_dir() else [place]
+    return {file.name: file.read_bytes() for file in found if file.is_file()}
