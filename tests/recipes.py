@@ -76,7 +76,16 @@ def everything(folder: Path | str = "in") -> Steps:
             loss_mask=True,
             segments=True,
         ),
-        step("packed", "write.tokens", "encoded", tokens="encoded", sequence=256, pack="best-fit", window=40),
-        step("documents", "write.encoded", "encoded", tokens="encoded", tokens_per_shard=50_000),
+        step(
+            "packed",
+            "write.tokens",
+            "encoded",
+            tokens="encoded",
+            sequence=256,
+            pack="best-fit",
+            window=40,
+            sequences_per_shard=900,
+        ),
+        step("documents", "write.encoded", "encoded", tokens="encoded", tokens_per_shard=100_000),
     ]
     return steps

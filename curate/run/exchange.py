@@ -93,7 +93,7 @@ class MapTask(Task):
             out: TableWriter | None = None
             for rows in _runs(self._mapped(phase.reads[self.read]), phase.sort_by):
                 if out is None:
-                    out = stack.enter_context(new_table(self.store, file, rows.schema, fast=True))
+                    out = stack.enter_context(new_table(self.store, file, rows.schema, fast=True, dense=phase.dense))
                 write_partitions(out, rows, bounds, phase.group, entries)
                 total += rows.num_rows
                 samples += [] if phase.even else sample_keys(rows)

@@ -66,7 +66,7 @@ class MixedWriter(Writer):
                 group_label=f"mix: {self.mix.by}",
                 all_groups=True,
             ),
-            Phase("shuffle", (placed,), as_they_are, self.sort_by(), group="taken_for", ordered=True),
+            Phase("shuffle", (placed,), as_they_are, self.sort_by(), group="taken_for", ordered=True, dense=True),
         )
 
     def sort_by(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class WriteEncoded(MixedWriter):
     """
 
     tokens_per_shard: int = Field(
-        1 << 26, ge=1, description="tokens in each shard but the last, up to the document that passes it"
+        1 << 26, ge=1, description="tokens in each shard but the last, but for the document that passes it"
     )
 
     def layout(self, total_weight: int) -> list[Cut]:

@@ -82,7 +82,7 @@ class WriteTokens(MixedWriter):
     def phases(self) -> tuple[Phase, ...]:
         """Those of the mixture; then windows of documents are packed, and sequences shuffled."""
         packed = Read(self._packed, of="shuffle", windows=self._windows)
-        return (*super().phases(), Phase("pack", (packed,), as_they_are, ("number",), ordered=True))
+        return (*super().phases(), Phase("pack", (packed,), as_they_are, ("number",), ordered=True, dense=True))
 
     # -- packing --------------------------------------------------------------------------------------------
 

@@ -43,11 +43,11 @@ compressing it takes three quarters of the time, and reading it, which a dedupli
 class TableWriter:
     """Writes record batches of one schema to a sealed IPC file (see store/sealed.py); ``Store.writing`` makes it durable."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, fast: bool = False) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, *, fast: bool = False, dense: bool = False) -> None:
         self._path = path
         self._schema = schema
         self._ends: list[int] = []
-        self._options = _FAST if fast else _SMALL
+        self._options = _AS_IT_IS if dense else _FAST if fast else _SMALL
         with storage_errors(str(path)):
             self._sink = pa.OSFile(str(path), "wb")
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
@@ -82,9 +82,9 @@ class TableWriter:
 
 
 @contextmanager
-def table_writer(path: Path, schema: pa.Schema, *, fast: bool = False) -> Iterator[TableWriter]:
+def table_writer(path: Path, schema: pa.Schema, *, fast: bool = False, dense: bool = False) -> Iterator[TableWriter]:
     """A TableWriter that is closed, also when the work fails (the file is then garbage without a receipt)."""
-    writer = TableWriter(path, schema, fast=fast)
+    writer = TableWriter(path, schema, fast=fast, dense=dense)
     try:
         yield writer
     finally:
@@ -204,12 +204,16 @@ class TableReader:
 
 
 @contextmanager
-def new_table(store: Store, key: str, schema: pa.Schema, *, fast: bool = False) -> Iterator[TableWriter]:
+def new_table(
+    store: Store, key: str, schema: pa.Schema, *, fast: bool = False, dense: bool = False
+) -> Iterator[TableWriter]:
     """A TableWriter of a store's data file under a fresh key: durable, and there, when the block ends.
 
-    With ``fast`` it is compressed fast on a disk; to an object store, behind a network, it goes as small as all else.
+    With ``fast`` it is compressed fast on a disk, with ``dense`` (what hardly compresses) not at all; to an object store,
+    behind a network, it goes as small as all else.
     """
-    with store.writing(key) as path, table_writer(path, schema, fast=fast and not store.remote) as writer:
+    near = not store.remote
+    with store.writing(key) as path, table_writer(path, schema, fast=fast and near, dense=dense and near) as writer:
         yield writer
 
 

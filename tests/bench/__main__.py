@@ -50,6 +50,7 @@ from tests.bench.packing import packing
 from tests.bench.rules import compiling, peers, rules
 from tests.bench.sandboxed import sandbox
 from tests.bench.scoring import score
+from tests.bench.shuffling import shuffling
 from tests.bench.spans import spans
 from tests.bench.train import train50k
 from tests.exchange import CONTEXT
@@ -230,8 +231,9 @@ def engine() -> Iterator[Row]:
 
 
 def shuffle() -> Iterator[Row]:
-    """read, write.text through the engine in this process: the exchange and little else."""
+    """read, write.text through the engine in this process: the exchange and little else; tokens: see shuffling.py."""
     yield from _engine("shuffle", [])
+    yield from shuffling()
 
 
 def loader() -> Iterator[Row]:

@@ -523,7 +523,7 @@ def test_trainer_is_deterministic(name: str, tmp_path: Path) -> None:
 def test_writer_covers_everything_once(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     """Shards lie side by side; batches of any size give the same bytes."""
     stage = make(name)
-    small = {"documents_per_shard": 7, "sequence": 16, "sequences_per_shard": 50, "tokens_per_shard": 500}
+    small = {"documents_per_shard": 7, "sequence": 16, "sequences_per_shard": 50, "tokens_per_shard": 6_000}
     stage = stage.model_copy(update={n: v for n, v in small.items() if n in type(stage).model_fields})
     assert isinstance(stage, Writer)
     ctx = context(stage, tiny)
