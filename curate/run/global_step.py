@@ -18,7 +18,7 @@ from curate.run.pieces import Share
 from curate.stages.base import Global
 from curate.stages.cuts_spans import CutsSpans
 from curate.stages.indexed import Indexed
-from curate.stages.writer import Writer
+from curate.stages.writer import SUMS, Writer
 from curate.store.records import SIDE, Counts, Part, StepRecord
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def run_writer(
     shards = [shard for task in tasks for shard in receipts[task.key]]
     rows, size = sum(p.rows for p in parts), sum(p.bytes for p in parts)
     record = StepRecord(step.id, stage.name, identity, identity, Counts(rows, rows, size, size))
-    record.shards = [_nowhere(shard) for shard in shards]
-    record.report = dict(stage.report(record.shards, phases.sums))
+    record.report = dict(stage.report(shards, phases.sums))
+    record.shards = [_told(shard) for shard in shards]
     extra = stage.finish(record.shards, record.report, ctx)
     record.files = dataset.small_files(extra)
     name = f"out-{key[:16]}"
@@ -109,7 +109,7 @@ def run_writer(
     return record
 
 
-def _nowhere(shard: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a shard without the keys under which it, and the table beside it, were written."""
-    told = {name: value for name, value in shard.items() if name != "file"}
-    return {**told, "side": _nowhere(told["side"])} if "side" in told else told
+def _told(shard: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of a shard: neither its sums, nor the keys under which it, and the table beside it, were written."""
+    told = {name: value for name, value in shard.items() if name not in ("file", SUMS)}
+    return {**told, "side": _told(told["side"])} if "side" in told else told

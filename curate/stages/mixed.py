@@ -19,7 +19,7 @@ from curate.stages.base import AT, DOCUMENTS, KEY, PART, ROW, WEIGHT, Context, P
 from curate.stages.mixture import Mix
 from curate.stages.takes import Taken, copies, stated, takes
 from curate.stages.tokenizer import Tokenizer, load
-from curate.stages.writer import Writer
+from curate.stages.writer import SUMS, Writer
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
 
@@ -144,7 +144,7 @@ class MixedWriter(Writer):
         for name, (documents, tokens_in) in totals.items():
             mine = [one for (_, component), one in taken.items() if component == name]
             tokens_taken = sum(one.tokens for one in mine)
-            written = sum(int(shard["components"].get(name, 0)) for shard in shards)
+            written = sum(int(shard[SUMS].get(name, 0)) for shard in shards)
             sources[name] = {
                 "documents": documents,
                 "tokens_in": tokens_in,

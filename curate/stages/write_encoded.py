@@ -16,6 +16,7 @@ from curate.stages.base import WEIGHT, Context, Cut
 from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
 from curate.stages.mixed import TOKENS, MixedWriter, add_by_component
 from curate.stages.registry import register
+from curate.stages.writer import SUMS
 from curate.store.tables import canonical_batch
 from curate.text.hashing import hex_ids
 from curate.text.packed import token_arrays
@@ -56,7 +57,7 @@ class WriteEncoded(MixedWriter):
                 count += table.num_rows
                 tokens += int(pc.sum(table.column(WEIGHT)).as_py())
                 add_by_component(components, table.select(["component", WEIGHT]))
-        return {"rows": count, "tokens": tokens, "components": dict(sorted(components.items()))}
+        return {"rows": count, "tokens": tokens, SUMS: dict(sorted(components.items()))}
 
     def file_name(self, cut: Cut, count: int) -> str:
         """As ``datasets`` names its shards."""

@@ -22,6 +22,7 @@ from curate.stages.base import KEY, WEIGHT, Context, Cut, Phase, Read
 from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
 from curate.stages.mixed import TOKENS, MixedWriter, add_by_component, as_they_are
 from curate.stages.registry import register
+from curate.stages.writer import SUMS
 from curate.text.hashing import hex_ids, keyed_hash
 from curate.text.packed import fill, loss_mask, positions, segments, token_arrays
 from curate.text.packing import Spans, best_fit, concat
@@ -175,7 +176,7 @@ class WriteTokens(MixedWriter):
                     held = []
             if held:
                 told.write_table(pa.concat_tables(held).combine_chunks())
-        return {"rows": number - cut.start, "tokens": tokens, "components": dict(sorted(components.items()))}
+        return {"rows": number - cut.start, "tokens": tokens, SUMS: dict(sorted(components.items()))}
 
     def _schema(self, dtype: np.dtype[Any]) -> pa.Schema:
         size = self.sequence

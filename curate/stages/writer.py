@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from curate.errors import InputError
 from curate.stages.base import Context, Cut, Phase, Read, Span, Stage
 from curate.text.batch import Batch
+
+SUMS: Final = "sums"
+"""Of what is said of a shard this is for ``report`` alone: the sums over all shards stand there."""
 
 
 class Writer(Stage):
