@@ -64,6 +64,9 @@ scores: $(VENV)/ready-dev  ## folded fastText models against the library on real
 s3: $(VENV)/ready-dev  ## a run on a real S3 server, killed at every crash point, throttled, cut off
 	CURATE_S3_ALL=1 $(BIN)/python -m pytest tests/run/test_run_on_s3.py tests/run/test_provenance_on_s3.py tests/store --durations=10
 
+tokenizers: $(VENV)/ready-dev  ## every document through every kind of tokenizer and back; TOKENIZERS="--corpus FOLDER --kinds gpt2" others
+	$(BIN)/python -m tests.bench.tokenizers $(TOKENIZERS)
+
 quality: $(VENV)/ready-dev  ## the shipped classifiers on sources that nothing was trained on; QUALITY_CORPORA=FOLDER more of them
 	$(BIN)/python -m tests.quality_report $(only)
 

@@ -14,7 +14,6 @@ from curate import assets, schema
 from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
-from curate.stages import tokenizer_named
 from curate.stages.base import Filter, Stage, Trainer
 from curate.stages.cuts_spans import CutsSpans, edits
 from curate.stages.generator import Generator
@@ -242,7 +241,11 @@ def _file(
         # A worker of a running cluster has another working folder.
         return local.absolute()
     try:
-        return tokenizer_named.folder(value) if kind == "tokenizers" else assets.find(kind, value)
+        if kind == "tokenizers":
+            from curate.stages import tokenizer_named  # what reads archives takes a while to import
+
+            return tokenizer_named.folder(value)
+        return assets.find(kind, value)
     except RecipeError as error:
         trained = [name for name, p in planned.items() if isinstance(p.stage, Trainer)]
         more = f"; trained steps: {', '.join(trained)}" if trained else ""

@@ -68,8 +68,9 @@ class Tokenizer(ABC):
         which needs tens of times the memory of what it is given at once: a text of more than PIECE_BYTES is encoded
         piece by piece (see ``pieces``), so that a piece's end is a token's.
         """
-        if self._encoder is not None:
-            return self._encoder.encode(text)
+        return self._in_pieces(text) if self._encoder is None else self._encoder.encode(text)
+
+    def _in_pieces(self, text: pa.LargeStringArray) -> pa.LargeListArray:
         text = pc.fill_null(text, "")
         lengths = pc.binary_length(text).to_numpy(zero_copy_only=False)
         if not self.in_pieces or not len(lengths) or int(lengths.max()) <= PIECE_BYTES:

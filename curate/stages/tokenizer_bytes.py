@@ -36,4 +36,4 @@ def whole(pieces: Iterable[bytes]) -> bool:
 
 def text_of(table: Sequence[bytes], ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> str:
     """The text of some ids by the bytes of each; what is no UTF-8 becomes U+FFFD."""
-    return b"".join(table[int(i)] for i in ids).decode("utf-8", "replace")
+    return b"".join(map(table.__getitem__, np.asarray(ids, np.int64).tolist())).decode("utf-8", "replace")

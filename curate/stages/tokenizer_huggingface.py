@@ -11,9 +11,11 @@ the usual names are looked for.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,11 @@ from curate.stages.tokenizer import CONFIG_FILE, END_OF_TEXT, Tokenizer
 from curate.stages.tokenizer_bytes import raw, text_of, whole
 from curate.text.space_sign import ESCAPE, escape, unescape
 
+if TYPE_CHECKING:
+    from curate.text.encoder import Encoder
+
+GPT2_PATTERN: Final = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""How the library's ``ByteLevel`` cuts texts (``pre_tokenizers/byte_level.rs``)."""
 _ENDS: Final = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<|eos|>")
 _PADS: Final = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>")
 _BYTES: Final = frozenset(f"<0x{byte:02X}>" for byte in range(256))
@@ -84,6 +91,18 @@ class HuggingFace(Tokenizer):
             return "it has no bytes for characters that it does not know"
         return ""
 
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        from curate.text.encoder import of_bytes
+
+        pattern = _pattern(self.spec)
+        if self.byte_level is None or pattern is None or self.lossy:
+            return None
+        own = set(self.added.values())
+        vocabulary = [b"" if i in own else piece for i, piece in enumerate(self.byte_level)]
+        added = {name.encode(): i for name, i in self.added.items()}
+        return of_bytes(vocabulary, self.merges(), pattern, added, self._in_pieces)
+
     def _encode(self, texts: list[str]) -> Sequence[npt.ArrayLike]:
         if self._library is None:
             self._library = _library(_for_text(self.spec, self._controls))
@@ -109,12 +128,10 @@ class HuggingFace(Tokenizer):
         """As the vocabulary has it."""
         return self.pieces[i]
 
-    def merges(self) -> list[tuple[int, int]] | None:
-        """Ids of the pairs that are joined, the first of them first; None for a model that joins none."""
+    def merges(self) -> list[tuple[int, int]]:
+        """Ids of the pairs that are joined, the first of them first."""
         there = _vocabulary(self.spec)
-        pairs = self.spec["model"].get("merges")
-        if pairs is None:
-            return None
+        pairs = self.spec["model"]["merges"]
         split = [tuple(pair.split(" ", 1)) if isinstance(pair, str) else tuple(pair) for pair in pairs]
         return [(there[left], there[right]) for left, right in split]
 
@@ -136,6 +153,26 @@ def _has(spec: Mapping[str, Any], kind: str) -> bool:
             return True
         waiting += part.get("normalizers") or part.get("pretokenizers") or []
     return False
+
+
+def _pattern(spec: Mapping[str, Any]) -> str | None:
+    """The regular expression that cuts texts, of a byte-level BPE that does nothing else with them; else None."""
+    model, steps = spec["model"], spec.get("pre_tokenizer") or {}
+    odd = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+    if model.get("type") != "BPE" or any(model.get(name) for name in odd) or spec.get("normalizer"):
+        return None
+    if any(t.get("single_word") or t.get("lstrip") or t.get("rstrip") for t in spec.get("added_tokens") or []):
+        return None
+    *first, last = steps["pretokenizers"] if steps.get("type") == "Sequence" else [steps]
+    if last.get("type") != "ByteLevel" or last.get("add_prefix_space"):
+        return None
+    if not first:
+        return GPT2_PATTERN if last.get("use_regex", True) else None
+    split = first[0]
+    plain = split.get("type") == "Split" and split.get("behavior") == "Isolated" and not split.get("invert")
+    if len(first) > 1 or not plain or last.get("use_regex", True):
+        return None
+    return str(split["pattern"]["Regex"]) if "Regex" in split["pattern"] else None
 
 
 def _for_text(spec: Mapping[str, Any], controls: Mapping[str, int]) -> dict[str, Any]:
@@ -166,6 +203,8 @@ def _for_text(spec: Mapping[str, Any], controls: Mapping[str, int]) -> dict[str,
 
 
 def _library(spec: Mapping[str, Any]) -> Any:
+    # A worker has one core: the library would start a thread for each of the machine's.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         from tokenizers import Tokenizer as Library
     except ImportError:

@@ -12,8 +12,9 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ import numpy.typing as npt
 from curate.errors import InputError
 from curate.stages.tokenizer import END_OF_TEXT, Tokenizer
 from curate.stages.tokenizer_bytes import text_of, whole
+
+if TYPE_CHECKING:
+    from curate.text.encoder import Encoder
 
 _R50K: Final = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 _CL100K: Final = (
@@ -86,6 +90,12 @@ class Tiktoken(Tokenizer):
         if not whole(ranks):
             self.lossy = "not every byte is a piece"
         self._library: Any = None
+
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        from curate.text.encoder import of_bytes
+
+        return of_bytes(self._table, None, self.encoding.pattern, {}, self._in_pieces) if whole(self.ranks) else None
 
     def _encode(self, texts: list[str]) -> Sequence[npt.ArrayLike]:
         if self._library is None:

@@ -144,7 +144,7 @@ def encode() -> Iterator[Row]:
 
     texts = corpus(2)
     sample = pa.table({"text": pa.array(texts[:60], pa.large_string())})
-    model = TrainTokenizer(vocab_size=2048)._fit(sample, CONTEXT)
+    model = TrainTokenizer(vocab_size=2048)._fit([sample], CONTEXT)
     ours, theirs = SentencePiece(model), sentencepiece.SentencePieceProcessor(model_proto=model)
 
     def bare(some: list[str]) -> Run:

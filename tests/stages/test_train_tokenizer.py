@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from learning_cases import batch, context, docstrings, source_files, split
+from pydantic import ValidationError
 
 from curate.errors import InputError
 from curate.stages import tokenizer as tk
 from curate.stages import tokenizer_sentencepiece as sp
 from curate.stages.train_tokenizer import TrainTokenizer
+from curate.text.batch import Batch
 from curate.text.space_sign import ESCAPE, unescape
 
 HARD = [
@@ -108,7 +111,6 @@ def test_two_trainings_give_the_same_bytes(tmp_path):
     stage = TrainTokenizer(vocab_size=600, max_bytes=60_000)
     stage.train(split(docs, 1_000), tmp_path / "a", context("words"))
     reverse = pa.array(range(len(docs) - 1, -1, -1))
-    from curate.text.batch import Batch
 
     stage.train(split(Batch(docs.rows.take(reverse)), 7), tmp_path / "b", context("words"))
     with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink, pa.ipc.new_stream(sink, docs.rows.schema) as writer:
@@ -197,3 +199,96 @@ def test_models_that_would_lose_text_are_refused(tmp_path):
     (tmp_path / sp.MODEL_FILE).write_bytes(model.getvalue())
     with pytest.raises(InputError, match="changes texts"):
         tk.load(tmp_path)
+
+
+def small(folder, texts, sources=None, **settings):
+    """Train on a few texts; the tokenizer and the report."""
+    stage = TrainTokenizer(**{"vocab_size": 400, "held_out": 0.01, **settings})
+    report = stage.train([batch(texts, sources or ["s"] * len(texts))], folder, context())
+    return tk.load(folder), report
+
+
+def test_digits_are_tokens_of_their_own(tmp_path):
+    """However often a number occurs, it is written digit by digit, as any other is."""
+    tokenizer, _ = small(tmp_path, [f"in 2024 and 2024, line {i}: 2024" for i in range(60)])
+    (ids,) = tk.lists(tokenizer.encode(pa.array(["2024"], pa.large_string())))
+    assert [tokenizer.piece(int(i)) for i in ids] == ["2", "0", "2", "4"]
+    pieces = [tokenizer.piece(i) for i in range(tokenizer.vocab_size)]
+    assert not [p for p in pieces if re.search(r"\d.*\d", p) and not p.startswith("<0x")]
+
+
+def test_a_long_document_is_cut_not_skipped(tmp_path):
+    """What stands behind many times the library's longest sentence is learnt."""
+    text = "plain words of a line\n" * 4_000 + "xylophonist quartzite\n" * 400
+    tokenizer, report = small(tmp_path, [text])
+    assert report["trained_documents"] == 1
+    (ids,) = tk.lists(tokenizer.encode(pa.array(["xylophonist"], pa.large_string())))
+    assert len(ids) <= 4
+
+
+def test_special_symbols(tmp_path):
+    """Roles of a chat have ids that no text is encoded to; names that would do harm are refused."""
+    names = ["<|im_start|>", "<|im_end|>", "[INST]"]
+    tokenizer, _ = small(tmp_path, ["<|im_start|>user\nhi<|im_end|> [INST] <|im_start|>\n"] * 20, special=names)
+    held = set(tokenizer.controls().values())
+    assert [tokenizer.control(name) for name in names] == [3, 4, 5]
+    for name in names:
+        (ids,) = tk.lists(tokenizer.encode(pa.array([f"a {name}{name} b"], pa.large_string())))
+        assert not held & set(ids.tolist())
+        assert tokenizer.decode(ids) == f"a {name}{name} b"
+        assert tokenizer.decode([tokenizer.control(name)]) == ""
+    for bad, why in (
+        (["<|a|>", "<|a|>"], "named twice"),
+        (["<0x41>"], "is there in any case"),
+        (["<|endoftext|>"], "is there in any case"),
+        (["<|a,b|>"], "no name of a symbol"),
+        (["x"], "no name of a symbol"),
+        ([f"<{i}>" for i in range(200)], "no room"),
+    ):
+        with pytest.raises(ValidationError, match=why):
+            TrainTokenizer(vocab_size=400, special=bad)
+
+
+def test_the_sample_is_by_weight(tmp_path):
+    """Shares are of the sample's bytes, whatever the corpus has of each; a content is taken once; the rest is left out."""
+    texts = [f"{name} number {i} of its kind, a line of words\n" * 5 for name in "abc" for i in range(200)]
+    sources = [name for name in ("a-one", "b", "c") for _ in range(200)]
+    mix = {"a-*": 0.25, "b": 0.75, "x": 0.0}
+    _, report = small(tmp_path, texts, sources, mix=mix, max_bytes=20_000)
+    assert set(report["trained_on"]) == {"a-*", "b"}
+    one = len(texts[0]) + 2
+    assert 5_000 <= report["trained_on"]["a-*"] < 5_000 + one
+    assert 15_000 <= report["trained_on"]["b"] < 15_000 + one
+    assert report["trained_bytes"] == sum(report["trained_on"].values())
+    # Another order, other batches: the same bytes.
+    stage = TrainTokenizer(vocab_size=400, held_out=0.01, mix=mix, max_bytes=20_000)
+    backwards = batch(texts, sources).rows.take(pa.array(range(599, -1, -1)))
+    stage.train(split(Batch(backwards), 7), tmp_path / "again", context())
+    assert (tmp_path / "again" / "tokenizer.model").read_bytes() == (tmp_path / "tokenizer.model").read_bytes()
+    with pytest.raises(InputError, match="no text"):
+        small(tmp_path / "none", texts, sources, mix={"elsewhere": 1.0})
+    with pytest.raises(ValidationError, match="a weight each"):
+        TrainTokenizer(mix={"a": {"epochs": 2}})
+
+
+def test_fertility_counts_what_is_there(trained):
+    """By source: bytes, tokens and words, as an obvious twin counts them."""
+    from curate.stages.fertility import fertility
+
+    tokenizer = tk.load(trained[0])
+    texts, sources = ["one two", "", "x\ty\n\nz  é", "你好 a"], ["p", "q", "p", "r"]
+    found = fertility(tokenizer, split(batch(texts, sources), 2))
+    for name in "pqr":
+        mine = [t for t, s in zip(texts, sources, strict=True) if s == name]
+        tokens = sum(len(ids) for ids in tk.lists(tokenizer.encode(pa.array(mine, pa.large_string()))))
+        words, size = sum(len(t.split()) for t in mine), sum(len(t.encode()) for t in mine)
+        assert found["by_source"][name] == {
+            "documents": len(mine),
+            "bytes": size,
+            "tokens": tokens,
+            "words": words,
+            "bytes_per_token": size / tokens if tokens else None,
+            "tokens_per_word": tokens / words if words else None,
+        }
+    assert found["all"]["tokens"] == sum(found["by_source"][s]["tokens"] for s in "pqr")
+    assert fertility(tokenizer, []) == {}
