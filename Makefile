@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores s3 quality torch docs clean
+.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores s3 quality torch pretrain ablate docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -71,6 +71,14 @@ quality: $(VENV)/ready-dev  ## the shipped classifiers on sources that nothing w
 	$(BIN)/python -m tests.quality_report $(only)
 
 torch: $(VENV)/ready-torch  ## torch, for the tests of tensors and of the trainer, which are skipped without
+
+pretrain: $(VENV)/ready-torch  ## the trainer's tiny twin on the demo's dataset, on a CPU; PRETRAIN="--steps 500" longer
+	@test -d runs/phi-1-mini/dataset || $(MAKE) --no-print-directory demo
+	$(BIN)/python examples/pretrain_phi.py runs/phi-1-mini/dataset --out runs/pretrain-tiny --preset tiny --batch 4 --micro 4 \
+		--rate 0.004 --steps 100 --warmup 10 --every 50 $(PRETRAIN)
+
+ablate: $(VENV)/ready-torch  ## raw, random, curated and synthetic data, the same tokens each, three seeds; ABLATE="--synthetic FOLDER --seeds 5"
+	$(BIN)/python examples/ablate.py $(ABLATE)
 
 docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew
 	$(BIN)/python docs/generate.py
