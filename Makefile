@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores s3 quality torch pretrain ablate docs clean
+.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores s3 tokenizers quality torch pretrain ablate docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
