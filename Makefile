@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores s3 tokenizers quality torch pretrain ablate docs clean
+.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores encodings s3 tokenizers quality torch pretrain ablate docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -60,6 +60,9 @@ contamination: $(VENV)/ready-dev  ## decontamination: planted and rephrased item
 
 scores: $(VENV)/ready-dev  ## folded fastText models against the library on real documents; SCORES="--corpus FILE" others
 	$(BIN)/python -m tests.peers.scores $(SCORES)
+
+encodings: $(VENV)/ready-dev  ## ids by our kernels against sentencepiece, tokenizers and tiktoken on every document; ENCODINGS="--corpus FILES"
+	$(BIN)/python -m tests.peers.encodings $(ENCODINGS)
 
 s3: $(VENV)/ready-dev  ## a run on a real S3 server, killed at every crash point, throttled, cut off
 	CURATE_S3_ALL=1 $(BIN)/python -m pytest tests/run/test_run_on_s3.py tests/run/test_provenance_on_s3.py tests/store --durations=10

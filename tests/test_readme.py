@@ -125,8 +125,8 @@ def test_make_lists_its_targets(tmp_path: Path) -> None:
     out = make(tmp_path).stdout
     assert [line.split()[0] for line in out.splitlines()] == [
         *("help", "demo", "test", "check", "fix", "bench", "bigfile", "memory", "soak", "escapes"),
-        *("peers", "duplicates", "exports", "contamination", "scores", "s3", "tokenizers", "quality"),
-        *("torch", "pretrain", "ablate", "docs", "clean"),
+        *("peers", "duplicates", "exports", "contamination", "scores", "encodings", "s3"),
+        *("tokenizers", "quality", "torch", "pretrain", "ablate", "docs", "clean"),
     ]
 
 

@@ -25,8 +25,11 @@ def mergeable(model: PieceModel) -> dict[str, int] | None:
     pairs = list(zip(model.pieces, model.types, strict=True))
     if any(_SPACE in piece for piece, kind in pairs if kind in (NORMAL, USER_DEFINED)):
         return None  # never found: the library has turned spaces into U+2581 by then
-    if any(len(piece) == 1 and kind not in (NORMAL, USER_DEFINED) for piece, kind in pairs):
-        return None  # whether a text's character is that symbol depends on the library's version
+    own = {piece for piece, kind in pairs if kind not in (NORMAL, USER_DEFINED)}
+    if any(len(piece) == 1 for piece in own) or any(
+        piece in own for piece, kind in pairs if kind in (NORMAL, USER_DEFINED)
+    ):
+        return None  # whether such a text becomes that symbol depends on the library's version
     return {piece.replace(SPACE, _SPACE): i for i, (piece, kind) in enumerate(pairs) if kind == NORMAL}
 
 

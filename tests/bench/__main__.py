@@ -34,6 +34,7 @@ from curate.text.batch import Batch
 from tests.bench import running
 from tests.bench.contamination import decontaminate
 from tests.bench.diversity import diversity
+from tests.bench.encoding import encode
 from tests.bench.inputs import inputs
 from tests.bench.llm import llm
 from tests.bench.measure import (
@@ -133,26 +134,6 @@ def near() -> Iterator[Row]:
     yield case("dedup.near map", texts, on_batch(lambda b: phase.reads[0].map(b, CONTEXT)))
     yield case("dedup.near pairs", texts, pairs)
     yield case("dedup.exact map", texts, on_batch(lambda b: DedupExact().phases()[0].reads[0].map(b, CONTEXT)))
-
-
-def encode() -> Iterator[Row]:
-    """Our tokenizer against sentencepiece's own call on the same model, one thread each."""
-    import sentencepiece
-
-    from curate.stages.tokenizer_sentencepiece import SentencePiece
-    from curate.stages.train_tokenizer import TrainTokenizer
-
-    texts = corpus(2)
-    sample = pa.table({"text": pa.array(texts[:60], pa.large_string())})
-    model = TrainTokenizer(vocab_size=2048)._fit([sample], CONTEXT)
-    ours, theirs = SentencePiece(model), sentencepiece.SentencePieceProcessor(model_proto=model)
-
-    def bare(some: list[str]) -> Run:
-        kind = "numpy" if hasattr(theirs, "EncodeAsNumpy") else int  # as ours asks for
-        return lambda: theirs.encode(some, out_type=kind, num_threads=1)
-
-    mine = on_batch(lambda b: ours.encode(b.text))
-    yield case("encode", texts, mine, ("sentencepiece encode", bare), repeats=3)
 
 
 def _through_engine(source: Path, middle: list[dict[str, Any]], folder: Path) -> None:

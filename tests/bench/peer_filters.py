@@ -60,6 +60,23 @@ def datatrove_fasttext(model):
     return run
 
 
+def datatrove_tokens(file):
+    """Its stage for tokens, one thread, without its shuffle: a ``tokenizer.json`` and a folder for its files."""
+    import os
+    import tempfile
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    from datatrove.data import Document
+    from datatrove.pipeline.tokens import DocumentTokenizer
+
+    def run(texts):
+        with tempfile.TemporaryDirectory() as folder:
+            stage = DocumentTokenizer(folder, file, shuffle_documents=False)
+            stage.run(Document(text=text, id="") for text in texts)
+
+    return run
+
+
 def nemo_curator():
     """The filters of heuristic_filter_en, all of them on every document, on pandas batches as Curator runs them."""
     import pandas as pd
@@ -95,6 +112,7 @@ def main():
         "datatrove": lambda: datatrove(row=False),
         "datatrove-row": datatrove,
         "datatrove-fasttext": lambda: datatrove_fasttext(model),
+        "datatrove-tokens": lambda: datatrove_tokens(model),
         "nemo-curator": nemo_curator,
     }[name]()
     texts = [json.loads(line) for line in sys.stdin]

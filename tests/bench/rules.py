@@ -130,7 +130,8 @@ def peer_speed(engine: str, script: str, texts: list[str]) -> float | None:
         for text in texts:
             file.write(orjson.dumps(text) + b"\n")
         file.seek(0)
-        command = [environment(engine), Path(__file__).with_name("peer_filters.py"), script]
+        # -P: files beside the script have names of the standard library's modules.
+        command = [environment(engine), "-P", Path(__file__).with_name("peer_filters.py"), script]
         done = subprocess.run(command, stdin=file, capture_output=True, check=True)
     taken = json.loads(done.stdout.splitlines()[-1])
     quarter = texts[: len(texts) // 4]
