@@ -19,6 +19,7 @@ from curate.recipe.recipe import Recipe
 from curate.report.clusters import cluster_lines
 from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
+from curate.report.mixture import mixture_lines
 from curate.report.plain import edited_line, one_line, size
 from curate.store.files import Store
 from curate.store.latest import latest
@@ -322,6 +323,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
         facts = [f"{sum(s['rows'] for s in step['shards']):,} rows", *([f"{tokens:,} tokens"] if tokens else [])]
         facts += [_shards(step["shards"]), size(sum(s["size"] for s in step["shards"]))]
         lines.append(f"{name}: {', '.join(facts)}")
+        lines += [f"{name}: {line}" for line in mixture_lines(report)]
     if "completion_tokens" in report:
         asked = f"{report['prompt_tokens']:,} prompt and {report['completion_tokens']:,} completion tokens"
         stopped = f"; stopped by the {report['stopped']}" if "stopped" in report else ""

@@ -107,6 +107,8 @@ class MixedWriter(Writer):
             .append_column("epoch", pa.array(found.epoch))
             .append_column("phase", pa.array(found.phase))
             .append_column("place", pa.array(found.key))
+            .append_column("first", pa.array(found.first))
+            .append_column("last", pa.array(found.last))
         )
 
     def _placed(self, docs: Batch, named: pa.Table, ctx: Context) -> pa.Table:
@@ -121,6 +123,8 @@ class MixedWriter(Writer):
                 "source": docs.column("source").take(at),
                 "component": named.column("component"),
                 "epoch": named.column("epoch"),
+                "first": named.column("first"),
+                "last": named.column("last"),
                 "taken_for": pc.binary_join_element_wise(*taken_for, _BETWEEN),
                 TOKENS: ids,
                 "trained": docs.column(self._of("trained")).take(at),

@@ -20,12 +20,13 @@ from curate.errors import RecipeError
 from curate.stages import shards_file
 from curate.stages.base import KEY, WEIGHT, Context, Cut, Phase, Read
 from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
-from curate.stages.mixed import TOKENS, MixedWriter, add_by_component, as_they_are
+from curate.stages.mixed import TOKENS, MixedWriter, Sums, add_by_component, as_they_are
 from curate.stages.registry import register
 from curate.stages.writer import SUMS
 from curate.text.hashing import hex_ids, keyed_hash
 from curate.text.packed import fill, loss_mask, positions, segments, token_arrays
 from curate.text.packing import Spans, best_fit, concat
+from curate.text.tape import sequence_keys
 
 SEQUENCES_PER_BATCH: Final = 64
 """Sequences per record batch: 0.25 MB at 2,048 uint16 tokens, what a reader touches for one random row."""
@@ -116,6 +117,7 @@ class WriteTokens(MixedWriter):
         values, offsets = token_arrays(docs.column(TOKENS), tokenizer.dtype)
         trained = docs.column("trained").combine_chunks()
         chat = trained if trained.null_count < len(trained) else None
+        low, high = docs.column("first").to_numpy(), docs.column("last").to_numpy()
         told = _Told(docs, spans, lengths)
         for at, some in zip(range(0, spans.sequences, _AT_ONCE), spans.batches(_AT_ONCE), strict=True):
             number = np.arange(first + at, first + at + some.sequences)
@@ -125,7 +127,7 @@ class WriteTokens(MixedWriter):
                 TOKENS: _fixed(ids),
                 **({"mask": _fixed(loss_mask(some, chat))} if self.loss_mask else {}),
                 "pieces": told.of(some),
-                KEY: keyed_hash(_wide(number), key),
+                KEY: sequence_keys(some, low, high, keyed_hash(_wide(number), key)),
                 WEIGHT: pa.array(np.ones(some.sequences, np.int64)),
             }
             yield pa.table(columns)
@@ -196,6 +198,11 @@ class WriteTokens(MixedWriter):
         if self.segments:
             columns.append(segments(spans))
         return pa.RecordBatch.from_arrays(columns, schema=self._schema(dtype))
+
+    def report(self, shards: Sequence[Mapping[str, Any]], sums: Sums) -> Mapping[str, Any]:
+        """That of the mixture; ``padding_tokens``: places in all sequences that no document fills."""
+        rows, tokens = (sum(int(shard[name]) for shard in shards) for name in ("rows", "tokens"))
+        return {**super().report(shards, sums), "padding_tokens": rows * self.sequence - tokens}
 
     def file_name(self, cut: Cut, count: int) -> str:
         """As ``datasets`` names its shards."""

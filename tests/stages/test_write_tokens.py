@@ -22,6 +22,7 @@ from curate.stages.write_text import WriteText
 from curate.stages.write_tokens import WriteTokens
 from curate.store.tables import canonical_batch
 from curate.text.batch import Batch
+from curate.text.hashing import keyed_hash
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}  # {'long ' * (i * 7 % 61)}\n" for i in range(300)] + [
     "a",
@@ -163,6 +164,72 @@ def test_copies_fall_in_different_passes(docs, ctx, tmp_path):
     assert all([epoch for epoch, _ in places] == [0, 1, 2] for places in seen.values())
     assert sum(third == epoch for places in seen.values() for epoch, third in places) > 0.95 * rows.num_rows
     assert len(seen) == len(TEXTS)
+
+
+CURRICULUM = {
+    "components": {"web": 0.7, "code": 0.3},
+    "phases": [{"tokens": 9000, "name": "both"}, {"tokens": 6000, "weights": {"code": 1}}],
+}
+
+
+def test_the_order_is_that_of_a_slow_twin(docs, ctx, ids_of, tmp_path):
+    """Tapes written out as lists, cut by budgets, each copy put to its place with Python's integers: one list of copies."""
+    out = written(WriteEncoded(tokens="t", mix=CURRICULUM), docs, tmp_path, ctx, parts=3, partitions=2, batch_rows=29)
+    ids = docs.column("id").combine_chunks()
+    hashes = dict(zip(ids.to_pylist(), keyed_hash(ids, ctx.key("tape")).tolist(), strict=True))
+    tapes = {
+        name: sorted((i for i, s in zip(hashes, SOURCES, strict=True) if s == name), key=hashes.get)
+        for name in ("web", "code")
+    }
+    budgets = {"web": [(0, 0, 6300)], "code": [(0, 0, 2700), (1, 2700, 8700)]}
+    opens = [0, 9000, 15000]
+    copies = []
+    for name, tape in tapes.items():
+        size = sum(len(ids_of[i.hex()]) for i in tape)
+        for phase, start, stop in budgets[name]:
+            place = 0
+            for epoch in range(stop // size + 1):
+                low, high = max(start, epoch * size), min(stop, (epoch + 1) * size)
+                length, scale = opens[phase + 1] - opens[phase], opens[2] * (stop - start)
+                first, last = (
+                    (opens[phase] * (stop - start) + length * (at - start)) * 2**64 // scale for at in (low, high)
+                )
+                placed = dict(zip(ids.to_pylist(), keyed_hash(ids, ctx.key("place", epoch)).tolist(), strict=True))
+                for one in tape:
+                    if start <= place < stop:
+                        copies.append((first + placed[one] * (last - first) // 2**64, one.hex(), epoch))
+                    place += len(ids_of[one.hex()])
+    rows = out.rows()
+    found = list(zip(rows.column("id").to_pylist(), rows.column("epoch").to_pylist(), strict=True))
+    assert found == [copy[1:] for copy in sorted(copies)]
+    assert max(epoch for _, epoch in found) == 1
+    phases = out.report["mixture"]["phases"]
+    assert [p["planned_tokens"] for p in phases] == [9000, 6000]
+    assert sum(p["taken_tokens"] for p in phases) == sum(len(ids_of[i]) for i, _ in found)
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        CURRICULUM,
+        {"components": {"web": {"epochs": 2}, "code": {"epochs": 3.5}}},
+        {"tokens": 90_000, "max_epochs": None},
+    ],
+)
+def test_shuffled_sequences_keep_phases_and_passes_in_order(docs, ctx, tmp_path, mix):
+    """Sequences of a later pass over a component, and of a later phase, come later; within a pass they are shuffled."""
+    out = written(stage_of(mix=mix), docs, tmp_path, ctx, parts=2, partitions=3, batch_rows=50)
+    by_component: dict[str, dict[int, list[int]]] = {}
+    for piece in out.pieces():
+        by_component.setdefault(piece["component"], {}).setdefault(piece["sequence"], []).append(piece["epoch"])
+    for epochs in by_component.values():
+        assert all(max(epochs[a]) <= min(epochs[b]) for a, b in itertools.pairwise(sorted(epochs)))
+    if mix is CURRICULUM:
+        last_web = max(by_component["web"])
+        alone = [n for n in by_component["code"] if n > last_web]
+        assert len(alone) == pytest.approx(6000 / 32, rel=0.15)
+    order = [piece["start"] for piece in out.pieces() if piece["cut"] and piece["component"] == "web"]
+    assert order != sorted(order)
 
 
 def test_encoded_documents_are_whole(docs, ctx, ids_of, folder, tmp_path):
