@@ -16,7 +16,7 @@ from curate.errors import InputError, RecipeError, did_you_mean
 from curate.fingerprint import fingerprint
 from curate.load.folder import Facts, Shard, read_folder
 from curate.load.index import Index
-from curate.load.layout import Column, Layout, Schema, layout, read_schema
+from curate.load.layout import Column, Layout, Schema, layout, message_size, read_schema
 from curate.load.place import place_of
 from curate.load.region import Region, gather
 from curate.store.service import AT_ONCE
@@ -78,7 +78,8 @@ class TokenDataset:
         self._lock = threading.RLock()
         self._fetching: dict[int, Future[Path]] = {}
         self._ahead: ThreadPoolExecutor | None = None
-        self._schema = self._schema_of(0)
+        self._schemas: dict[bytes, Schema] = {}
+        self._schema = self._mapped(0, self._file(0))[1]
         self._index = Index(self._region.starts, self._schema.widths)
         self._open(np.flatnonzero([s.rows is None for s in self._shards]))
         rows = [self._index.rows[i] if s.rows is None else s.rows for i, s in enumerate(self._shards)]
@@ -167,35 +168,36 @@ class TokenDataset:
         shard = self._shards[number]
         return coming.result() if coming else shard.place.local(shard.name, shard.sha256)
 
-    def _schema_of(self, number: int) -> Schema:
-        return read_schema(self._region.put(number, self._file(number)), str(self._shards[number]))
+    def _mapped(self, number: int, file: Path) -> tuple[npt.NDArray[np.uint8], Schema]:
+        """A shard's bytes and its schema, read once for all shards that begin with the same message."""
+        data = self._region.put(number, file)
+        size = message_size(data)
+        key = data[:size].tobytes()
+        if key not in self._schemas:
+            self._schemas[key] = read_schema(data, str(self._shards[number]))
+        return data, self._schemas[key]
 
-    def _mapped(self, number: int) -> Layout:
+    def _layout(self, number: int, file: Path) -> Layout:
         shard = self._shards[number]
-        data = self._region.put(number, self._file(number))
-        schema = read_schema(data, str(shard))
+        data, schema = self._mapped(number, file)
         if schema.columns != self._schema.columns:
-            first = self._shards[0]
             cure = "open them as datasets of their own"
-            raise InputError(f"its columns differ from those of {first}", place=str(shard), cure=cure)
+            raise InputError(f"its columns differ from those of {self._shards[0]}", place=str(shard), cure=cure)
         return layout(data, schema, str(shard), shard.rows)
 
     def _open(self, numbers: Ints) -> None:
-        """Map shards; what is in the way (a slow disk, a network) is waited for once for many of them."""
+        """Map shards; those that have to be fetched come several at once."""
         if self._index.known[numbers].all():
             return
+        missing = numbers[~self._index.known[numbers]].tolist()
+        if len(missing) > 1 and self.remote:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                files = list(pool.map(self._file, missing))
+        else:
+            files = [self._file(number) for number in missing]
         with self._lock:
-            missing = numbers[~self._index.known[numbers]].tolist()
-            if len(missing) < 2:
-                found = map(self._mapped, missing)
-                for number, one in zip(missing, found, strict=True):
-                    self._index.add(number, one)
-                return
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            layouts = list(pool.map(self._mapped, missing))
-        with self._lock:
-            for number, one in zip(missing, layouts, strict=True):
-                self._index.add(number, one)
+            for number, file in zip(missing, files, strict=True):
+                self._index.add(number, self._layout(number, file))
 
     # -- rows
 

@@ -21,7 +21,7 @@ from numba import njit
 
 from curate.errors import DamagedInputError, InputError
 
-__all__ = ["Column", "Layout", "Schema", "layout", "read_schema"]
+__all__ = ["Column", "Layout", "Schema", "layout", "message_size", "read_schema"]
 
 Bytes = npt.NDArray[np.uint8]
 _RECORD_BATCH: Final = 3
@@ -103,6 +103,11 @@ def _even(kind: pa.DataType) -> bool:
     return _number(kind) is not None or pa.types.is_fixed_size_binary(kind) or pa.types.is_boolean(kind)
 
 
+def message_size(data: Bytes) -> int:
+    """Bytes of a stream's first message, its schema, as far as they are there."""
+    return min(len(data), 8 + int.from_bytes(data[4:8].tobytes(), "little"))
+
+
 def read_schema(data: Bytes, place: str) -> Schema:
     """What can be read of a stream (its bytes, uint8); raises InputError where it is none."""
     try:
@@ -133,8 +138,7 @@ def read_schema(data: Bytes, place: str) -> Schema:
             mine = 1 if plain else 2
         nodes += range(node, node + mine)
         node += _nodes(kind)
-        buffer += len(pa.array([], kind).buffers())
-    size = 8 + int(data[4:8].view("<i4")[0])
+        buffer += len(pa.nulls(0, kind).buffers())
     wanted = np.array(tracks, np.int64).reshape(-1, 2)
     return Schema(
         columns,
@@ -142,7 +146,7 @@ def read_schema(data: Bytes, place: str) -> Schema:
         np.ascontiguousarray(wanted[:, 1]),
         np.array(nodes, np.int64),
         all(_even(f.type) for f in found),
-        size,
+        message_size(data),
     )
 
 

@@ -12,8 +12,9 @@ import ctypes
 import mmap
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -93,12 +94,17 @@ class Region:
         return self.data[start : start + size]
 
 
-def _map(file: int, address: int, size: int) -> None:
-    """Map an open file to an address, in place of what is there."""
+@cache
+def _system() -> Any:
     library = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p
     library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]
+    return library
+
+
+def _map(file: int, address: int, size: int) -> None:
+    """Map an open file to an address, in place of what is there."""
     flags = mmap.MAP_SHARED | _MAP_FIXED
-    if size and library.mmap(address, size, mmap.PROT_READ, flags, file, 0) == _FAILED:
+    if size and _system().mmap(address, size, mmap.PROT_READ, flags, file, 0) == _FAILED:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))

@@ -37,6 +37,7 @@ from tests.bench.diversity import diversity
 from tests.bench.encoding import encode
 from tests.bench.inputs import inputs
 from tests.bench.llm import llm
+from tests.bench.loading import loading
 from tests.bench.measure import (
     ROOT,
     Row,
@@ -218,9 +219,10 @@ def shuffle() -> Iterator[Row]:
 
 
 def loader() -> Iterator[Row]:
-    """Random rows of a dataset that write.text wrote, through ``datasets``, against pyarrow on the same file."""
+    """Batches of tokens (see loading.py); random rows that write.text wrote, through ``datasets``, against pyarrow."""
     import datasets
 
+    yield from loading()
     texts, count = corpus(8), 2000
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "in.jsonl"
