@@ -32,7 +32,7 @@ class Ragged(NamedTuple):
 
     Attributes:
         values: of all rows, one row's after another's.
-        offsets: int64[n + 1]: row i has ``values[offsets[i]:offsets[i + 1]]``.
+        offsets: int64[n + 1]: row i has ``values[offsets[i]:offsets[i + 1]]``; a null row is an empty one.
     """
 
     values: Array
@@ -113,6 +113,11 @@ class TokenDataset:
     def padding(self) -> int | None:
         """The id on places without a token; None where the folder does not say."""
         return self._facts.padding
+
+    @property
+    def curriculum(self) -> bool:
+        """Whether the order in which it is stored means something: phases of a mixture."""
+        return self._facts.curriculum
 
     @property
     def remote(self) -> bool:
@@ -265,7 +270,7 @@ def _same(facts: Sequence[Facts], paths: Sequence[str | Path]) -> Facts:
                     cure="open them as datasets of their own",
                 )
     tokens = None if any(f.tokens is None for f in facts) else sum(f.tokens or 0 for f in facts)
-    return replace(first, tokens=tokens)
+    return replace(first, tokens=tokens, curriculum=any(f.curriculum for f in facts))
 
 
 def _fingerprint(shards: Sequence[Shard], states: Sequence[str], rows: Sequence[int]) -> str:

@@ -43,6 +43,7 @@ class Facts:
     Attributes:
         vocabulary: ids are below it.
         tokens: of documents, padding apart.
+        curriculum: the order in which it is stored is that of a mixture's phases.
     """
 
     vocabulary: int | None = None
@@ -50,6 +51,7 @@ class Facts:
     padding: int | None = None
     tokens: int | None = None
     format: str = ""
+    curriculum: bool = False
 
 
 def read_folder(place: Place) -> tuple[list[Shard], Facts, str]:
@@ -109,4 +111,5 @@ def _facts(said: Mapping[str, Any]) -> Facts:
     def number(name: str) -> int | None:
         return None if said.get(name) is None else int(said[name])
 
-    return Facts(number("vocab_size"), number("end_of_text"), number("padding"), number("tokens"), str(said["format"]))
+    facts = [number(name) for name in ("vocab_size", "end_of_text", "padding", "tokens")]
+    return Facts(*facts, str(said["format"]), bool(said.get("curriculum")))

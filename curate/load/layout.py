@@ -121,7 +121,7 @@ def read_schema(data: Bytes, place: str) -> Schema:
     nodes: list[int] = []
     buffer = node = 0
     for field in found:
-        kind, mine = field.type, 0
+        kind = field.type
         listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
         inner = kind.value_type if listed or pa.types.is_fixed_size_list(kind) else kind
         dtype = _number(inner)
@@ -129,14 +129,13 @@ def read_schema(data: Bytes, place: str) -> Schema:
             wide = 8 if pa.types.is_large_list(kind) else 4
             columns[field.name] = Column(field.name, dtype, None, False, len(tracks), wide)
             tracks += [(buffer + 1, wide), (buffer + 3, 0)]
-            mine = 2
+            nodes.append(node + 1)  # a null list reads as an empty one, a null in it as nothing
         elif dtype is not None:
             plain = inner is kind
             length = 1 if plain else kind.list_size
             columns[field.name] = Column(field.name, dtype, length, plain, len(tracks))
             tracks.append((buffer + (1 if plain else 2), length * dtype.itemsize))
-            mine = 1 if plain else 2
-        nodes += range(node, node + mine)
+            nodes += [node] if plain else [node, node + 1]
         node += _nodes(kind)
         buffer += len(pa.nulls(0, kind).buffers())
     wanted = np.array(tracks, np.int64).reshape(-1, 2)

@@ -35,7 +35,8 @@ class Loader:
         epochs: where the stream ends; fewer than ``batch`` samples at its very end are left out. None: it does not end.
         shuffle: ``True``: each epoch is a permutation of all samples. ``"shards"``: shard after shard in a permuted order, the
             samples of each permuted; for shards that have to be fetched, which are then wanted one after another. ``False``: as
-            they are stored, for a dataset that was shuffled when it was written.
+            they are stored, for a dataset that was shuffled when it was written. One that is a curriculum is read as it is stored;
+            ``"all"`` is ``True`` for it, too.
         columns: which are read, by default all.
         prefetch: batches that are made ahead by a thread.
 
@@ -65,6 +66,9 @@ class Loader:
         self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
         self.epochs = epochs
         self.columns = tuple(self.dataset.chosen(columns))
+        if self.dataset.curriculum and shuffle not in (False, "all"):
+            cure = "use shuffle=False, or shuffle='all' to give their order up"
+            raise RecipeError(f"shuffle={shuffle!r} mixes the phases of a curriculum", cure=cure)
         self.order = Order(_kind(shuffle), seed, self.dataset.starts)
         self.samples = 0
         self._settings: dict[str, Any] = {
@@ -184,7 +188,7 @@ def samples_of(loader: Loader, state: Mapping[str, Any]) -> int:
 
 
 def _kind(shuffle: bool | str) -> Kind:
-    kinds: dict[bool | str, Kind] = {True: "all", False: "stored", "shards": "shards"}
+    kinds: dict[bool | str, Kind] = {True: "all", "all": "all", False: "stored", "shards": "shards"}
     if shuffle not in kinds:
         raise RecipeError(f"no shuffle {shuffle!r}", cure="use True, False or 'shards'")
     return kinds[shuffle]

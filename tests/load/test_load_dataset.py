@@ -145,6 +145,16 @@ def test_what_datasets_saves_is_read(tmp_path: Path) -> None:
     ]
 
 
+def test_a_null_list_reads_as_an_empty_one(tmp_path: Path) -> None:
+    """What of a document is trained on, where all is; a null inside of a list is refused."""
+    lists = pa.array([[1], None, [2, 3], []], pa.list_(pa.int32()))
+    found = TokenDataset(dataset(tmp_path, table(4).append_column("trained", lists), [4]))
+    assert [plain(found[:], i)["trained"] for i in range(4)] == [[1], [], [2, 3], []]
+    holes = table(1).append_column("trained", pa.array([[1, None]], pa.list_(pa.int32())))
+    with pytest.raises(InputError, match="a column of tokens has nulls"):
+        TokenDataset(dataset(tmp_path / "holes", holes, [1]))[0]
+
+
 def cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 

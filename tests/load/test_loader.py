@@ -119,6 +119,18 @@ def test_bad_settings_are_refused(data: TokenDataset, given: dict[str, Any], mes
         Loader(data, **given)
 
 
+def test_a_curriculum_is_read_as_it_is_stored(tmp_path: Path) -> None:
+    """Its phases are an order; to mix them has to be asked for by name."""
+    folder = dataset(tmp_path, table(20), [20])
+    said = json.loads((folder / "shards.json").read_text())
+    (folder / "shards.json").write_text(json.dumps({**said, "curriculum": True}))
+    for shuffle in (True, "shards"):
+        with pytest.raises(RecipeError, match="mixes the phases of a curriculum; use shuffle=False, or shuffle='all'"):
+            Loader(folder, batch=5, shuffle=shuffle)
+    assert [row[0] for row in ids(Loader(folder, batch=5, shuffle=False, epochs=1))] == list(range(20))
+    assert len(ids(Loader(folder, batch=5, shuffle="all", epochs=1))) == 20
+
+
 def test_states_of_other_streams_are_refused(data: TokenDataset, tmp_path: Path) -> None:
     """Of another dataset, seed or order, and what is none at all; the loader stays where it was."""
     loader = Loader(data, batch=12, seed=5)
