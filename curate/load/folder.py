@@ -111,5 +111,11 @@ def _facts(said: Mapping[str, Any]) -> Facts:
     def number(name: str) -> int | None:
         return None if said.get(name) is None else int(said[name])
 
-    facts = [number(name) for name in ("vocab_size", "end_of_text", "padding", "tokens")]
-    return Facts(*facts, str(said["format"]), bool(said.get("curriculum")))
+    return Facts(
+        vocabulary=number("vocab_size"),
+        end_of_text=number("end_of_text"),
+        padding=number("padding"),
+        tokens=number("tokens"),
+        format=str(said["format"]),
+        curriculum=bool(said.get("curriculum")),
+    )

@@ -12,6 +12,7 @@ import pytest
 from exchange import documents, written
 
 from curate.errors import InputError, RecipeError
+from curate.load import TokenDataset
 from curate.run.exchange import sort_rows
 from curate.stages.base import KEY, WEIGHT, Context
 from curate.stages.encode_tokens import EncodeTokens
@@ -339,3 +340,21 @@ def test_write_text_shows_ids_as_hex(tmp_path):
         assert {KEY, WEIGHT, "_part", "_row"}.isdisjoint(table.schema.names)
         seen += table.column("id").to_pylist()
     assert sorted(seen) == sorted(i.hex() for i in docs.column("id").to_pylist())
+
+
+@pytest.mark.parametrize("stage", [stage_of(**ALL, pack="best-fit"), WriteEncoded(tokens="t", tokens_per_shard=900)])
+def test_the_loader_reads_what_is_written(stage, docs, ctx, tmp_path):
+    """Row by row what Arrow reads, with what its tokens mean; text columns apart, and null is empty."""
+    out = written(stage, docs, tmp_path, ctx)
+    for name, data in out.files.items():
+        (tmp_path / name).write_bytes(data)
+    found, rows = TokenDataset(tmp_path), out.rows().to_pylist()
+    assert len(out.shards) > 1 and len(found) == len(rows)
+    tokenizer = load(ctx.assets["tokens"])
+    assert (found.vocab_size, found.end_of_text, found.padding, found.curriculum) == (
+        *(tokenizer.vocab_size, tokenizer.end_of_text, tokenizer.padding),
+        False,
+    )
+    for i, row in enumerate(rows):
+        wanted = {name: [] if row[name] is None else row[name] for name in found.columns}
+        assert {name: values.tolist() for name, values in found[i].items()} == wanted
