@@ -79,15 +79,16 @@ class TrainTokenizer(Trainer):
     mix: Mix | None = Field(
         None, description="components and the weights with which they are sampled; null: as many bytes as each has"
     )
-    special: tuple[str, ...] = Field(
-        (), description='control symbols, for chats `["<|im_start|>", "<|im_end|>"]`; never made from text'
+    special: list[str] = Field(
+        default_factory=list,
+        description='control symbols, for chats `["<|im_start|>", "<|im_end|>"]`; never made from text',
     )
     held_out: float = Field(0.05, gt=0, lt=1, description="share of the contents kept to measure bytes per token")
     max_held_out_bytes: int = Field(2_000_000, ge=1_000, description="sample to measure on, in bytes of text")
 
     @field_validator("special")
     @classmethod
-    def _names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+    def _names(cls, given: list[str]) -> list[str]:
         if len(set(given)) < len(given):
             raise ValueError("a symbol is named twice")
         for name in given:
@@ -209,7 +210,7 @@ class TrainTokenizer(Trainer):
                 eos_piece=END_OF_TEXT,
                 pad_id=2,
                 pad_piece=PAD,
-                control_symbols=list(self.special),
+                control_symbols=self.special,
                 minloglevel=2,
             )
         except RuntimeError as error:
