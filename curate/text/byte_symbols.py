@@ -12,11 +12,13 @@ from curate.text.fixed_strings import Fixed
 __all__ = ["byte_symbols"]
 
 
-def byte_symbols(vocabulary: Sequence[bytes], merges: Sequence[tuple[int, int]] | None, fixed: Fixed) -> Symbols | None:
+def byte_symbols(
+    vocabulary: Sequence[bytes], merges: Sequence[tuple[int, int]] | None, fixed: Fixed, *, whole: bool
+) -> Symbols | None:
     """Of the bytes of each id (empty: no text has it), the pairs that merge in order (None: all that have an id, the lowest first).
 
-    None where a byte has no id; or where an id of a vocabulary without a list of merges can't be reached by merges, which tiktoken
-    gives all the same to a pre-token that is its text.
+    None where a byte has no id; or where merges don't reach an id that a pre-token gets for being its text (``whole``, and always where
+    there is no list of merges).
     """
     ids = {text: i for i, text in enumerate(vocabulary) if text}
     if any(bytes([byte]) not in ids for byte in range(256)):
@@ -34,7 +36,7 @@ def byte_symbols(vocabulary: Sequence[bytes], merges: Sequence[tuple[int, int]] 
                     pairs.append((ids[text[:cut]], ids[text[cut:]], i, i))
     table = np.array(pairs, np.int64).reshape(-1, 4).T
     symbols = Symbols(of_point, np.zeros(256, np.uint32), True, pair_table(*table), fixed)
-    if merges is None and not all(_reached(text, i, symbols) for text, i in ids.items()):
+    if (whole or merges is None) and not all(_reached(text, i, symbols) for text, i in ids.items()):
         return None
     return symbols
 

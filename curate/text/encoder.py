@@ -130,16 +130,19 @@ def of_bytes(
     pattern: str,
     added: Mapping[bytes, int],
     library: Library,
+    *,
+    whole: bool = False,
 ) -> Encoder | None:
     """An encoder with the ids of a byte-level vocabulary; None: the library has to do it.
 
     vocabulary: the bytes of each id, empty for control symbols and added tokens. merges: pairs of ids in the order of their
     ranks, as ``tokenizers`` has them; None: whatever together has an id is merged, the lowest id first, as tiktoken does.
     pattern: the regular expression that splits texts. added: strings that are one token, found before the pattern, the longest
-    first. library: encodes rows with code points that are not in our tables of Unicode.
+    first. library: encodes rows with code points that are not in our tables of Unicode. whole: a pre-token that is the text of an
+    id gets it, whatever merges would give (tiktoken always, ``ignore_merges`` of ``tokenizers``).
     """
     split, fixed = PATTERNS.get(pattern), fixed_strings(added)
-    symbols = byte_symbols(vocabulary, merges, fixed) if fixed is not None else None
+    symbols = byte_symbols(vocabulary, merges, fixed, whole=whole) if fixed is not None else None
     if split is None or fixed is None or symbols is None:
         return None
 

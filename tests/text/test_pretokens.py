@@ -192,4 +192,7 @@ def test_what_the_library_must_do_itself(learnt):
     _, vocabulary, merges, _ = learnt
     assert of_bytes(vocabulary, merges, r"\S+", {}, lambda text: text) is None
     assert of_bytes(vocabulary[1:], None, GPT2, {}, lambda text: text) is None
-    assert of_bytes([*vocabulary, b"\xff\xfe\xfd"], None, GPT2, {}, lambda text: text) is None
+    more = [*vocabulary, b"\xff\xfe\xfd"]
+    assert of_bytes(more, None, GPT2, {}, lambda text: text) is None
+    assert of_bytes(more, merges, GPT2, {}, lambda text: text, whole=True) is None
+    assert of_bytes(more, merges, GPT2, {}, lambda text: text) is not None
