@@ -346,8 +346,12 @@ def report_lines(step: dict[str, Any]) -> list[str]:
             f"accuracy {_share(held['accuracy'])}; the whole card: {name}/card.md"
         )
     if fertility := report.get("bytes_per_token"):
-        per = fertility["all"]["bytes_per_token"]
-        lines.append(f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token on held-out documents")
+        whole = fertility["all"]
+        per, of_word = whole["bytes_per_token"], whole.get("tokens_per_word")
+        lines.append(
+            f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token and {_number(of_word)} tokens per "
+            "word on held-out documents"
+        )
     lines += [f"{name}: {line}" for line in (*cluster_lines(report), *emptied_lines(step.get("kept_by", {})))]
     return lines
 

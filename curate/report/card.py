@@ -39,6 +39,7 @@ _SIZES: Final = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (1
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
 _MOST_SOURCES: Final = 200
 _MOST_STRATA: Final = 40
+_MOST_FERTILITY: Final = 8
 
 
 def write_card(store: Store) -> None:
@@ -142,13 +143,19 @@ def _contents(run: RunFolder, writers: Sequence[Step]) -> str:
 
 
 def _tokenizer(run: RunFolder, step: Step) -> str:
-    if "tokenizer" not in step.settings:
+    encoded = run.steps.get(str(step.settings.get("tokens", "")))  # a writer names the step that encoded
+    settings = encoded.settings if encoded is not None else step.settings
+    if "tokenizer" not in settings:
         return ""
-    name = step.settings["tokenizer"]
+    name = settings["tokenizer"]
     if name in run.steps:
         trained = run.steps[name]
         size = next((v for k, v in trained.settings.items() if k in ("vocabulary", "vocab_size", "size")), None)
-        return f"trained here by step `{name}`" + (f", {size:,} pieces" if isinstance(size, int) else "")
+        said = f"trained here by step `{name}`" + (f", {size:,} pieces" if isinstance(size, int) else "")
+        per = trained.record.report.get("bytes_per_token", {}).get("by_source", {})
+        by = [f"{_line(s, 40)} {f['bytes_per_token']:.2f}" for s, f in per.items() if f["bytes_per_token"]]
+        more = f" and {len(by) - _MOST_FERTILITY} more" if len(by) > _MOST_FERTILITY else ""
+        return said + (f"; bytes per token: {', '.join(by[:_MOST_FERTILITY])}{more}" if by else "")
     return _line(name)
 
 

@@ -101,7 +101,8 @@ class HuggingFace(Tokenizer):
         own = set(self.added.values())
         vocabulary = [b"" if i in own else piece for i, piece in enumerate(self.byte_level)]
         added = {name.encode(): i for name, i in self.added.items()}
-        return of_bytes(vocabulary, self.merges(), pattern, added, self._in_pieces)
+        whole_first = bool(self.spec["model"].get("ignore_merges"))
+        return of_bytes(vocabulary, self.merges(), pattern, added, self._in_pieces, whole=whole_first)
 
     def _encode(self, texts: list[str]) -> Sequence[npt.ArrayLike]:
         if self._library is None:
@@ -158,7 +159,7 @@ def _has(spec: Mapping[str, Any], kind: str) -> bool:
 def _pattern(spec: Mapping[str, Any]) -> str | None:
     """The regular expression that cuts texts, of a byte-level BPE that does nothing else with them; else None."""
     model, steps = spec["model"], spec.get("pre_tokenizer") or {}
-    odd = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+    odd = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
     if model.get("type") != "BPE" or any(model.get(name) for name in odd) or spec.get("normalizer"):
         return None
     if any(t.get("single_word") or t.get("lstrip") or t.get("rstrip") for t in spec.get("added_tokens") or []):
@@ -211,7 +212,12 @@ def _library(spec: Mapping[str, Any]) -> Any:
         raise InputError(
             "a tokenizer.json needs the package tokenizers", cure="pip install 'phi-curate[tokenizers]'"
         ) from None
-    return Library.from_str(json.dumps(spec))
+    try:
+        return Library.from_str(json.dumps(spec))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more particular
+        raise InputError(
+            f"`tokenizers` can't read this tokenizer.json: {str(error)[:120]}", cure="save it with this version of it"
+        ) from None
 
 
 def read(file: Path) -> HuggingFace:

@@ -174,6 +174,7 @@ def test_what_is_no_tokenizer(tmp_path: Path) -> None:
         ("c.tiktoken", "IQ== 0\n", "pattern and special tokens are not known"),
         ("r50k_base.tiktoken", "no ranks\n", "not a tiktoken encoding"),
         ("p50k_base.tiktoken", "", "not a tiktoken encoding: it is empty"),
+        ("odd.json", json.dumps({**bytes_spec(), "pre_tokenizer": {"type": "ByteLevel"}}), "can't read this tokenizer"),
         ("d.txt", "", r"no tokenizer is called \*.txt"),
     ):
         (tmp_path / name).write_text(data)
@@ -252,3 +253,18 @@ def encoded(piece: bytes) -> bytes:
     import base64
 
     return base64.b64encode(piece)
+
+
+def test_kernels_take_what_they_can(tmp_path: Path) -> None:
+    """Byte-level BPE is encoded by our kernels, with its indentation; what cuts otherwise by the library, with the same ids."""
+    spec = bytes_spec()
+    other = {
+        **spec,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+    }
+    first = {**spec, "model": {**spec["model"], "ignore_merges": True}}
+    for one, kernels in ((spec, True), (first, True), (other, False)):
+        tokenizer = tk.load(huggingface(tmp_path, one))
+        assert (tokenizer._encoder is not None) is kernels
+        some = pa.array([*HARD, *source_files(4)], pa.large_string())
+        assert tokenizer.encode(some).to_pylist() == tokenizer.encode_slow(some).to_pylist()
