@@ -82,7 +82,7 @@ class Loader:
             "prefetch": prefetch,
         }
         self._prefetch = prefetch
-        self._ahead: deque[Future[dict[str, Any]]] = deque()
+        self._ahead: deque[tuple[int, Future[dict[str, Any]]]] = deque()
         self._thread: ThreadPoolExecutor | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -135,12 +135,14 @@ class Loader:
     def _next_made(self) -> dict[str, Any]:
         """The next batch, which a thread has made or is making; it goes on with those after it."""
         self._thread = self._thread or ThreadPoolExecutor(1, "curate-batches")
+        if self._ahead and self._ahead[0][0] != self.samples:  # a state was loaded, or a batch could not be read
+            self._ahead.clear()
         while len(self._ahead) <= self._prefetch:
             at = self.samples + len(self._ahead) * self.batch
             if not self.has(at):
                 break
-            self._ahead.append(self._thread.submit(self.read, at))
-        return self._ahead.popleft().result()
+            self._ahead.append((at, self._thread.submit(self.read, at)))
+        return self._ahead.popleft()[1].result()
 
     # -- state
 
@@ -154,7 +156,6 @@ class Loader:
         Raises RecipeError for the state of another dataset, seed or order, and for what is no state.
         """
         self.samples = samples_of(self, state)
-        self._ahead.clear()
 
 
 def _again(kind: type[Loader], dataset: TokenDataset, settings: Mapping[str, Any], samples: int) -> Loader:

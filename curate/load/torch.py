@@ -113,7 +113,11 @@ class TensorLoader(Loader):
                     pin_memory=self._pin,
                 )
             )
-        batch = next(self._made)
+        try:
+            batch = next(self._made)
+        except BaseException:  # the end, or an iterator that is of no more use
+            self._made = None
+            raise
         self.samples += self.batch
         return batch
 

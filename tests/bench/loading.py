@@ -3,6 +3,7 @@
 * ``loader``: batches of 512 sequences of 2,048 uint16 tokens in a random order, one core, against ``datasets`` asked for the same
   rows as torch's DataLoader asks (a batch's indices at once, rows stacked).
 * ``loader copies``: the same against one copy of as many bytes that lie in order: what memory gives at most.
+* ``loader tensors``: int64 tensors with labels, against torch's DataLoader over ``datasets``; where torch is installed (make torch).
 * ``order``: positions to rows of a permutation of a billion.
 * ``first-batch 1000``: a dataset of 1,000 shards opened by a new process, to its first batch of 512 from all over; ``startup_s`` is
   with the imports. ``walked``: with a column of lists, where each shard's batches have to be gone through.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,8 +88,31 @@ def speed(folder: Path) -> Iterator[Row]:
     tokens = steps * BATCH * SEQUENCE
     yield counted("loader", tokens, ours, ("datasets, as a DataLoader reads", few * BATCH * SEQUENCE, by_datasets))
     yield counted("loader copies", tokens, ours, ("one copy in order", max(1, steps // 16) * len(source), copies))
+    if find_spec("torch"):
+        yield _tensors(data, folder, steps)
     positions = np.arange(1_000_000)
     yield counted("order", len(positions), lambda: permuted(positions, 1_000_000_000, 1, 0))
+
+
+def _tensors(data: TokenDataset, folder: Path, steps: int) -> Row:
+    import datasets
+    from torch.utils.data import DataLoader
+
+    from curate.load.torch import TensorLoader
+
+    def ours() -> None:
+        for _ in islice(TensorLoader(data, batch=BATCH, seed=1), steps):
+            pass
+
+    few = max(1, steps // 32)
+
+    def by_torch() -> None:
+        theirs = datasets.load_from_disk(str(folder)).with_format("torch")
+        for _ in islice(DataLoader(theirs, batch_size=BATCH, shuffle=True), few):
+            pass
+
+    size = BATCH * SEQUENCE
+    return counted("loader tensors", steps * size, ours, ("datasets and DataLoader", few * size, by_torch))
 
 
 _FIRST = """

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from token_shards import PADDING, dataset, pieces, table
 
-from curate.errors import RecipeError
+from curate.errors import InputError, RecipeError
 from curate.load import Loader, TokenDataset
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make torch")
@@ -95,6 +95,19 @@ def test_workers_take_turns_to_the_end(data: TokenDataset) -> None:
     one, two = (ids(loader) for loader in loaders)
     assert one == two == wanted(data, 16)
     assert list(loaders[1]) == []
+
+
+def test_what_a_worker_meets_is_raised(tmp_path: Path) -> None:
+    """And the stream goes on where it was when it is mended."""
+    folder = dataset(tmp_path, table(20), [10, 10])
+    there, away = folder / "data-00001-of-00002.arrow", folder / "away"
+    there.rename(away)
+    loader = TensorLoader(folder, batch=10, shuffle=False, workers=1, epochs=1)
+    found = ids([next(loader)])
+    with pytest.raises(InputError, match="the shard is not there"):
+        next(loader)
+    away.rename(there)
+    assert found + ids(loader) == table(20)["input_ids"].to_pylist()
 
 
 def test_pickled_loaders_go_on(data: TokenDataset) -> None:
