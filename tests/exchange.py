@@ -28,7 +28,6 @@ from curate.stages.base import (
     OUTSIDE,
     PART,
     ROW,
-    VERDICTS,
     WEIGHT,
     Context,
     Cut,
@@ -210,7 +209,8 @@ def _reduce(phase: Phase, given: list, partitions: int, rng: random.Random, ctx:
     reduced: list[pa.Table] = []
     for a, b in itertools.pairwise(edges):
         if a < b:
-            reduced += tables_of(phase.reduce(table.slice(a, b - a), _span(table, a, b, phase.group), ctx))
+            given_ = _pieces(table.slice(a, b - a), rng) if phase.streamed else table.slice(a, b - a)
+            reduced += tables_of(phase.reduce(given_, _span(table, a, b, phase.group), ctx))
     return pa.concat_tables(reduced) if reduced else pa.table({})
 
 
@@ -285,6 +285,14 @@ def in_parts(docs: pa.Table, parts: int, rng: random.Random) -> list[pa.Table]:
     return pieces
 
 
+def _pieces(table: pa.Table, rng: random.Random) -> Iterator[pa.Table]:
+    """A table in pieces, cut anywhere."""
+    cuts = sorted(rng.randrange(1, table.num_rows + 1) for _ in range(rng.randrange(4)))
+    for a, b in itertools.pairwise([0, *cuts, table.num_rows]):
+        if a < b:
+            yield table.slice(a, b - a).combine_chunks()
+
+
 def verdicts(
     stage: Global,
     docs: pa.Table,
@@ -295,7 +303,7 @@ def verdicts(
     batch_rows: int = 64,
     ctx: Context = CONTEXT,
 ) -> pa.Table:
-    """The stage's verdicts joined to ids: a table with id, reason, detail, sorted by id.
+    """The stage's verdicts joined to ids: a table with id, reason, detail and the columns that it adds, sorted by id.
 
     Of a stage that edits the rows that it cuts: reason and detail of those that go, and ``text``, which is left of them.
     """
@@ -310,16 +318,18 @@ def verdicts(
                 "id": pa.array([], pa.binary(16)),
                 "reason": pa.array([], pa.string()),
                 "detail": pa.array([], pa.string()),
+                **{name: pa.array([], kind) for name, kind in stage.adds().items()},
                 **({"text": pa.array([], pa.large_string())} if isinstance(stage, CutsSpans) else {}),
             }
         )
     if isinstance(stage, CutsSpans):
         return _edited(stage, rows, pieces, ctx)
-    assert rows.schema.equals(VERDICTS), rows.schema
+    rows = rows.select(stage.verdicts().names)
+    assert rows.schema.equals(stage.verdicts()), rows.schema
     starts = np.array([0, *np.cumsum([p.num_rows for p in pieces])])
     index = starts[rows.column(PART).to_numpy()] + rows.column(ROW).to_numpy()
     ids = docs.column("id").combine_chunks().take(pa.array(index, pa.int64()))
-    out = pa.table({"id": ids, "reason": rows.column("reason"), "detail": rows.column("detail")})
+    out = pa.table({"id": ids, **{name: rows.column(name) for name in ("reason", "detail", *stage.adds())}})
     return out.take(pc.sort_indices(out, sort_keys=[("id", "ascending")]))
 
 
@@ -356,4 +366,5 @@ def cut_out(text: str, spans: list[tuple[int, int]]) -> str:
 def dropped(stage: Global, docs: pa.Table, **how) -> set[int]:
     """Positions in ``docs`` of the rows that go."""
     where = {i: n for n, i in enumerate(docs.column("id").to_pylist())}
-    return {where[i] for i in verdicts(stage, docs, **how).column("id").to_pylist()}
+    said = verdicts(stage, docs, **how)
+    return {where[i] for i in said.filter(said.column("reason").is_valid()).column("id").to_pylist()}

@@ -177,9 +177,12 @@ def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
     from curate.report.clusters import cluster_lines
     from curate.report.kept import emptied_lines
     from curate.report.plain import one_line
+    from curate.report.split import split_lines
 
     for each in found.steps:
-        for line in cluster_lines(each["report"]) if step in (None, each["step"]) else ():
+        for line in (
+            (*cluster_lines(each["report"]), *split_lines(each["report"])) if step in (None, each["step"]) else ()
+        ):
             out.print(one_line(f"{each['step']}: {line}", 400), soft_wrap=True)
         if each["step"] == step:
             show(out, each["kept_by"])

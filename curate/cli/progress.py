@@ -21,6 +21,7 @@ from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.mixture import mixture_lines
 from curate.report.plain import edited_line, one_line, size
+from curate.report.split import split_lines
 from curate.store.files import Store
 from curate.store.latest import latest
 from curate.store.records import Counts, StepRecord
@@ -352,7 +353,8 @@ def report_lines(step: dict[str, Any]) -> list[str]:
             f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token and {_number(of_word)} tokens per "
             "word on held-out documents"
         )
-    lines += [f"{name}: {line}" for line in (*cluster_lines(report), *emptied_lines(step.get("kept_by", {})))]
+    said = (*cluster_lines(report), *split_lines(report), *emptied_lines(step.get("kept_by", {})))
+    lines += [f"{name}: {line}" for line in said]
     return lines
 
 

@@ -14,7 +14,8 @@ from curate import assets, schema
 from curate.errors import CurateError, RecipeError
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.recipe import Recipe, Step
-from curate.stages.base import Filter, Stage, Trainer
+from curate.recipe.sides import check_sides
+from curate.stages.base import Filter, Global, Stage, Trainer
 from curate.stages.cuts_spans import CutsSpans, edits
 from curate.stages.generator import Generator
 from curate.stages.removals import Removals, read_removals
@@ -111,10 +112,13 @@ class Plan:
     def measure_identity(self, step_id: str, identities: dict[str, str]) -> str:
         """Identity of what a filter measures: its settings without thresholds, its assets, the columns it reads.
 
-        ``identities`` gives, by step, the identity of trained steps it uses, and of global steps that edit.
+        ``identities`` gives, by step, the identity of trained steps it uses, and of global steps that edit or add columns.
         """
         step = self.steps[step_id]
         stage = step.placeless
+        if isinstance(stage, Global) and step_id in identities:
+            # A column that a global step adds to one document depends on all others.
+            return fingerprint(step.static, identities[step_id])
         if not isinstance(stage, Filter):
             return step.static
         used = {setting: identities[name] for setting, name in step.uses.items()}
@@ -169,6 +173,7 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
         consumers = sum(name in inputs for inputs in reads.values())
         old = planned[name]
         planned[name] = PlannedStep(name, old.stage, old.inputs, old.uses, old.assets, old.columns, consumers, old.step)
+    check_sides(planned)
     return Plan(recipe, options, planned, _segments(planned), _removals(recipe))
 
 

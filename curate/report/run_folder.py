@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.errors import DamagedError, RecipeError
 from curate.report.step import Step
+from curate.stages.base import Global
 from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
@@ -194,8 +196,9 @@ class RunFolder:
                     row.source, row.origin = values["source"], values["origin"]
                     row.dropped[values["step"]] = (values["reason"], values["detail"])
         makers = self.makers()
+        beside = self._added()
         for key, owner in self.bases().items():
-            self._base_rows(key, owner, makers[key], wanted, rows, text)
+            self._base_rows(key, owner, makers[key], wanted, rows, text, beside.get(key, ()))
         for step in self.steps.values():
             for key in step.record.signals:
                 for batch in self.batches(key):
@@ -209,20 +212,39 @@ class RunFolder:
                 row.maker = next((m for step in row.dropped if (m := self.maker(step))), None)
         return rows
 
+    def _added(self) -> dict[str, list[str]]:
+        """Files with columns that global steps add, beside each file that holds documents' text."""
+        found: dict[str, list[str]] = {}
+        for step in self.steps.values():
+            if step.is_a(Global) and step.added():
+                for part in step.record.parts:
+                    found.setdefault(part.data, []).append(part.overlays[-1])
+        return found
+
     def _base_rows(
-        self, key: str, owner: str, maker: str | None, wanted: pa.Array, rows: dict[bytes, Row], text: bool
+        self,
+        key: str,
+        owner: str,
+        maker: str | None,
+        wanted: pa.Array,
+        rows: dict[bytes, Row],
+        text: bool,
+        beside: Sequence[str],
     ) -> None:
         where = [pc.indices_nonzero(pc.is_in(b.column("id"), value_set=wanted)) for b in self.batches(key, ["id"])]
         if not any(len(w) for w in where):
             return
-        with open_table(self.store.data(key)) as reader:
+        with ExitStack() as stack:
+            reader = stack.enter_context(open_table(self.store.data(key)))
+            more = [stack.enter_context(open_table(self.store.data(one))) for one in beside]
             for i, at in enumerate(where):
                 if not len(at):
                     continue
                 batch = reader.get_batch(i)
                 if not text:
                     batch = batch.drop_columns(["text"])
-                for values in batch.take(at).to_pylist():
+                added = [one.get_batch(i).take(at).to_pylist() for one in more]
+                for n, values in enumerate(batch.take(at).to_pylist()):
                     row = rows[values.pop("id")]
                     row.maker = maker
                     if text:
@@ -231,6 +253,8 @@ class RunFolder:
                         if name in values:
                             setattr(row, name, values.pop(name))
                     row.columns.update(values)
+                    for columns in added:
+                        row.columns.update((name, v) for name, v in columns[n].items() if name != HIDDEN)
 
 
 def _begin_with(ids: pa.Array, prefix: str) -> list[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,12 +14,11 @@ from curate.report.run_folder import RunFolder
 from curate.report.step import Step
 from curate.stages.base import Trainer
 from curate.stages.generator import Generator
+from curate.stages.kinship import made_from
 from curate.stages.removals import REASON, Entry, Removals
 from curate.stages.writer import Writer
 from curate.text.hashing import hex_ids
 
-MADE_FROM: Final = ("document", "made_from")
-"""Fields of a generated row's ``meta`` that name the documents it was made of: one hex id, or a list of them."""
 _KEPT: Final = r'"kept": ?"(?P<kept>[0-9a-f]{32})"'
 """In a row's ``detail``: whom it was a duplicate of."""
 _COLUMNS: Final = ("id", "source", "origin", "meta", "content_hash")
@@ -227,18 +225,6 @@ class _Search:
 def _named(rows: pa.RecordBatch, entries: pa.Array) -> Iterator[tuple[dict[str, Any], str]]:
     at = pc.is_valid(entries)
     yield from zip(rows.filter(at).to_pylist(), entries.filter(at).to_pylist(), strict=True)
-
-
-def made_from(meta: str | None) -> list[bytes]:
-    """Ids of the documents that a generated row was made of, as its ``meta`` says."""
-    try:
-        value = json.loads(meta or "{}")
-    except ValueError:
-        return []
-    said = [value.get(name) for name in MADE_FROM] if isinstance(value, dict) else []
-    ids = [one for each in said for one in (each if isinstance(each, list) else [each])]
-    hexes = [one for one in ids if isinstance(one, str) and len(one) == 2 * schema.ID_BYTES]
-    return [bytes.fromhex(one) for one in hexes if not one.lower().strip("0123456789abcdef")]
 
 
 def resolved(found: Takedown, removals: Removals) -> str:

@@ -294,7 +294,8 @@ class Engine:
     def _row_steps(self, steps: list[PlannedStep]) -> tuple[RowStep, ...]:
         made = {name: record.identity for name, record in self.records.items() if record.folder}
         for name, record in self.records.items():
-            if isinstance(self.plan.steps[name].stage, CutsSpans):
+            stage = self.plan.steps[name].stage
+            if isinstance(stage, CutsSpans) or (isinstance(stage, Global) and stage.adds()):
                 made[name] = fingerprint([part.key for part in record.parts])
         return tuple(
             RowStep(

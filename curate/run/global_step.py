@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run_global(
     engine: Engine, step: PlannedStep, stage: Global, identity: str, folder: str, parts: list[Part]
 ) -> StepRecord:
-    """Phase after phase; then verdicts are joined back to the parts that they are about."""
+    """Phase after phase; then verdicts and added columns are joined back to the parts that they are about."""
     phases = Phases(engine, step, stage, identity, folder, parts)
     phases.run()
     verdicts = phases.naming(stage.decides())
@@ -39,8 +39,8 @@ def run_global(
         tasks = {
             number: _joining(engine, step, stage, folder, keys[number], part, shares.get(number, Share()))
             for number, part in enumerate(parts)
-            # Rows of parts that no verdict is about are counted, too, where rows are counted.
-            if number in shares or by is not None
+            # Parts that no verdict is about have the columns that are added, too, and are counted where rows are.
+            if number in shares or by is not None or stage.adds()
         }
         receipts = engine.tasks((step.id,), "joining verdicts", tasks.values())
     record = StepRecord(step.id, stage.name, identity, identity, Counts())
@@ -70,7 +70,7 @@ def _joining(
     how = (engine.store, folder, key, part, share, stage.counted_by())
     if isinstance(stage, CutsSpans):
         return EditTask(*how, stage=stage, ctx=engine.context(step))
-    return ApplyTask(*how)
+    return ApplyTask(*how, step=step.id, schema=stage.verdicts())
 
 
 def run_writer(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
+from curate.run.merge import merged
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
 from curate.run.task import Task, at_step
 from curate.stages.base import AGAIN, KEY, PART, ROW, WEIGHT, Context, Global, Span
@@ -63,6 +64,10 @@ class ReduceTask(Task):
     def _reduced(self) -> Iterator[pa.Table]:
         """Reduced rows of each lot. What a lot's Span says is what that of a partition of just its keys would say."""
         phase = self.stage.phases()[self.phase]
+        if phase.streamed:
+            with at_step(self.ctx.step):
+                yield from tables_of(phase.reduce(self._in_order(phase.sort_by), self.span, self.ctx))
+            return
         done_rows = done_weight = 0
         done: Sums = {}
         for rows in lots(self.store, self.share.pieces(self.store), self.bytes):
@@ -76,6 +81,14 @@ class ReduceTask(Task):
             done_rows += rows.num_rows
             done_weight += int(pc.sum(rows.column(WEIGHT)).as_py() or 0) if WEIGHT in rows.schema.names else 0
             add_sums(done, sums)
+
+    def _in_order(self, by: tuple[str, ...]) -> Iterator[pa.Table]:
+        """All rows in order, in as many tables as memory asks for."""
+        pieces = self.share.pieces(self.store)
+        if self.bytes <= LOT_BYTES:
+            yield sort_rows(read_pieces(self.store, pieces), by)
+        else:
+            yield from merged(self.store, pieces, by)
 
 
 def _moved(span: Span, rows: int, weight: int, done: Sums, here: set[str]) -> Span:

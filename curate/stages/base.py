@@ -312,11 +312,13 @@ class Phase:
         even: whether KEYs are spread over all of uint64, as hashes are: partitions are then equal ranges of it. Those of
             a phase whose keys are not (scores) are cut where its rows are.
         rounds: how it goes on until its rows are what they will be; None: they are that at once.
+        streamed: ``reduce`` is given an iterator of tables instead of one table, rows in their order, and a KEY's rows may lie
+            in several: its memory then does not grow with the rows that share a KEY. Span is that of the partition.
     """
 
     name: str
     reads: tuple[Read, ...]
-    reduce: Callable[[pa.Table, Span, Context], pa.Table | Iterable[pa.Table]]
+    reduce: Callable[[Any, Span, Context], pa.Table | Iterable[pa.Table]]
     sort_by: tuple[str, ...]
     group: str | None = None
     group_label: str = ""
@@ -325,6 +327,7 @@ class Phase:
     dense: bool = False
     even: bool = True
     rounds: Rounds | None = None
+    streamed: bool = False
 
 
 VERDICTS: Final = pa.schema(
@@ -339,15 +342,23 @@ VERDICTS: Final = pa.schema(
 
 
 class Global(Stage):
-    """Decides about rows by comparing them with others. Rows it gives no verdict on stay."""
+    """Decides about rows by comparing them with others. Rows it gives no verdict on stay.
+
+    A Global that ``adds`` columns gives their values in the rows of the phase that decides, under their short names; a row
+    whose reason is null stays.
+    """
 
     def phases(self) -> tuple[Phase, ...]:
         """Phases in an order in which each reads earlier ones; a pure function of the settings."""
         raise NotImplementedError
 
     def decides(self) -> str:
-        """The phase whose rows are VERDICTS, by name; it is no phase with rounds."""
+        """The phase whose rows are ``verdicts``, by name; it is no phase with rounds."""
         return self.phases()[-1].name
+
+    def verdicts(self) -> pa.Schema:
+        """Columns of the phase that decides: VERDICTS, then those that it adds. It may give more, for later phases."""
+        return pa.schema([*VERDICTS, *(pa.field(name, kind) for name, kind in self.adds().items())])
 
     def tables(self, ctx: Context) -> Mapping[str, Sequence[Path]]:
         """Tables from outside by name, each as files (store/tables.py) in an order that depends on their content alone.

@@ -28,6 +28,7 @@ I64 = npt.NDArray[np.int64]
 REASONS: Final = {
     "no_value": "the column is null (or not a number) in this row",
     "no_tokens": "tokens_column is null (or negative) in this row, so that no budget can count it",
+    "other_value": "the value is none of those that `equals` names",
     "below_threshold": "the value is less than at_least",
     "above_threshold": "the value is greater than at_most",
     "below_top": "the value is not among the highest that `top` keeps",

@@ -14,6 +14,7 @@ from curate.stages.base import Context, Filter, Signals, Stage
 from curate.stages.bounds import Bound
 from curate.stages.keep_order import numbers
 from curate.stages.registry import register
+from curate.stages.select_equal import SelectEqual
 from curate.stages.select_ranked import REASONS, SelectRanked, value_columns
 from curate.stages.strata import columns_of
 from curate.text.batch import Batch
@@ -21,9 +22,10 @@ from curate.text.batch import Batch
 
 @register("select.where")
 class SelectWhere(Filter):
-    """Keep rows whose value lies within bounds, or the best of all rows: a share of them, or so many tokens.
+    """Keep rows whose value lies within bounds or is a given one, or the best of all rows: a share of them, or so many tokens.
 
-    One of: ``at_least`` and ``at_most`` (one or both; bounds are kept); ``top: 10%``, of the rows that have a value the
+    One of: ``equals: train``, or a list of such strings (``(none)``: rows without a value); ``at_least`` and ``at_most`` (one
+    or both; bounds are kept); ``top: 10%``, of the rows that have a value the
     highest ``ceil(top * rows)``; ``tokens: 6B``, the highest ones until the next would pass that many tokens. Equal
     values are told apart by a keyed hash of the id, so the same rows stay however the corpus is split. Rows without a
     value go. With ``within: source`` share and budget count for each source (or column, or ``meta.FIELD``) on its own;
@@ -39,10 +41,15 @@ class SelectWhere(Filter):
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {"value": pa.float64()}
     decide_settings: ClassVar[frozenset[str]] = frozenset(
-        {"top", "tokens", "tokens_column", "bytes_per_token", "within", "floor"}
+        {"equals", "top", "tokens", "tokens_column", "bytes_per_token", "within", "floor"}
     )
 
-    column: str = Field(description="numeric column, as in `value.score`")
+    column: str = Field(
+        description="numeric column, as in `value.score`; with `equals` a column of strings, or `meta.FIELD`"
+    )
+    equals: str | list[str] | None = Field(
+        None, description="the value kept, or several, as in `train` of `split.side`"
+    )
     at_least: float | None = Field(None, description="lowest value kept")
     at_most: float | None = Field(None, description="highest value kept")
     top: Share | None = Field(None, gt=0, le=1, description="share of rows kept, the highest values first: 10% or 0.1")
@@ -70,12 +77,15 @@ class SelectWhere(Filter):
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         bounds = self.at_least is not None or self.at_most is not None
-        if bounds + (self.top is not None) + (self.tokens is not None) != 1:
-            raise ValueError("set one of: at_least and at_most (one or both), top, tokens")
+        forms = (bounds, self.equals is not None, self.top is not None, self.tokens is not None)
+        if sum(forms) != 1:
+            raise ValueError("set one of: equals, at_least and at_most (one or both), top, tokens")
+        if self.equals == []:
+            raise ValueError("equals names no value: nothing would stay")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise ValueError(f"no value is at least {self.at_least} and at most {self.at_most}")
-        if bounds and self.within is not None:
-            raise ValueError("within goes with top or tokens; bounds are the same for every stratum")
+        if self.within is not None and (bounds or self.equals is not None):
+            raise ValueError("within goes with top or tokens; bounds and values are the same for every stratum")
         if self.tokens is None and self.tokens_column is not None:
             raise ValueError("tokens_column goes with tokens")
         if self.floor is not None and self.within is None:
@@ -86,13 +96,18 @@ class SelectWhere(Filter):
 
     def reads(self) -> frozenset[str]:
         """The column, the tokens' and the strata's."""
+        if self.equals is not None:
+            return columns_of(self.column)
         return value_columns(self.column, self.tokens_column) | columns_of(self.within)
 
     def concrete(self) -> Stage:
-        """Itself, or with ``top`` or ``tokens`` the Global stage that ranks all rows."""
+        """Itself, with ``equals`` the filter of strings, or with ``top`` or ``tokens`` the Global stage that ranks all rows."""
+        if self.equals is not None:
+            values = (self.equals,) if isinstance(self.equals, str) else tuple(self.equals)
+            return SelectEqual(column=self.column, equals=values)
         if self.top is None and self.tokens is None:
             return self
-        return SelectRanked.model_validate(self.model_dump(exclude={"at_least", "at_most"}))
+        return SelectRanked.model_validate(self.model_dump(exclude={"at_least", "at_most", "equals"}))
 
     def counted_by(self) -> str | None:
         """The source: whose documents go, the report says."""

@@ -55,7 +55,7 @@ def fields_of(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray]:
     """Fields of JSON objects, as strings (of what is no string, its JSON); null where one is missing or null."""
     found = string_fields(metas, fields)
     if found is None:
-        given = metas.to_pylist()
+        given = [_object(meta) for meta in metas.to_pylist()]
         found = [pa.array([_said(meta, field) for meta in given], pa.string()) for field in fields]
     return found
 
@@ -87,12 +87,16 @@ def string_fields(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray
     return [table.column(field).combine_chunks() for field in fields]
 
 
-def _said(meta: str, field: str) -> str | None:
+def _object(meta: str) -> dict[str, Any]:
     try:
         value: Any = json.loads(meta)
     except ValueError:
-        return None
-    value = value.get(field) if isinstance(value, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _said(meta: dict[str, Any], field: str) -> str | None:
+    value = meta.get(field)
     if value is None:
         return None
     said = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
