@@ -17,6 +17,7 @@ byte: nats of all tokens / bytes of the texts / ln 2, so that it means the same 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -182,7 +183,8 @@ def train(settings: Ablation, arm: str, seed: int) -> Trainer:
     run.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, loader, shape)
     trainer.restore()
-    trainer.train()
+    with contextlib.redirect_stdout(io.StringIO()):  # its steps are in log.jsonl
+        trainer.train()
     return trainer
 
 
@@ -236,7 +238,7 @@ def ablate(settings: Ablation) -> dict[str, Any]:
     for seed in range(settings.seeds):
         for arm in arms:
             trainer = train(settings, arm, seed)
-            results["parameters"] = trainer.model.shape.parameters
+            results["parameters"] = sum(p.numel() for p in trainer.model.parameters())
             for part in SETS:
                 results["bits_per_byte"][arm][part].append(bits_per_byte(trainer, tokenizer, held[part]))
             said = "  ".join(f"{part} {results['bits_per_byte'][arm][part][-1]:.3f}" for part in SETS)

@@ -18,8 +18,7 @@ torch = pytest.importorskip("torch", reason="the ablation trains with torch: mak
 
 import ablate  # noqa: E402 - needs torch
 from phi import IGNORED, Phi, Shape  # noqa: E402
-
-END = 1
+from published import END, dataset  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +103,31 @@ def test_bits_per_byte_of_a_model_that_knows_nothing_are_the_bits_of_a_token():
     )
     texts = ["a", "bcdé", "longer than one window of eight"]
     assert ablate.bits_per_byte(trainer, Letters(), texts) == pytest.approx(math.log2(256), rel=1e-6)
+
+
+def test_models_are_trained_measured_and_kept(tmp_path, monkeypatch, settings):
+    """Of two arms one repeats the held-out text: its loss is lower. A second call trains nothing."""
+    text = b"the loop ends when the list is empty; "
+    said = {}
+    for arm, source in (("raw", bytes(range(3, 256))), ("random", text)):
+        ids = np.resize(np.frombuffer(source, np.uint8), (64, 32)).astype(np.uint16)
+        dataset(tmp_path / "arms" / arm, ids)
+        said[arm] = {"tokens": ids.size}
+    monkeypatch.setattr(ablate, "split", lambda _: {part: [text.decode()] for part in ablate.SETS})
+    monkeypatch.setattr(ablate, "write_arms", lambda _: said)
+    monkeypatch.setattr(ablate, "load", lambda _: Letters())
+    monkeypatch.setitem(ablate.SHAPES, "tiny", Shape(1, 32, 2))
+    small = dataclasses.replace(settings, out=tmp_path, tokens=2_560, sequence=32, seeds=2)
+    results = ablate.ablate(small)
+    losses = results["bits_per_byte"]
+    assert max(losses["random"]["code"]) < min(losses["raw"]["code"]) - 1
+    assert results["arms"]["raw"] == {"tokens": 2_048, "passes": 1.25}
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("models/*/checkpoint-*.pt")}
+    assert len(times) == 4
+    assert ablate.ablate(small)["bits_per_byte"] == losses
+    assert times == {p: p.stat().st_mtime_ns for p in tmp_path.glob("models/*/checkpoint-*.pt")}
+    assert json.loads((tmp_path / "results.json").read_text())["bits_per_byte"] == losses
+    assert (tmp_path / "table.md").read_text() == ablate.table(results)
 
 
 RESULTS = {

@@ -1,11 +1,9 @@
 """The trainer's tiny twin: what it computes, that it learns, and that a stopped run goes on as if nothing had happened."""
 
 import dataclasses
-import hashlib
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from curate.errors import RecipeError
@@ -16,42 +14,11 @@ FlopCounterMode = pytest.importorskip("torch.utils.flop_counter").FlopCounterMod
 
 import phi  # noqa: E402 - needs torch
 import pretrain_phi as trainer  # noqa: E402
+from published import END, dataset  # noqa: E402
 
 LENGTH = 32
-END = 1
 PLANTED = np.array([17, 201, 33, 150, 99, 62, 240, 18, 77, 131, 214, 45])
 CONTROL = np.array([71, 20, 133, 250, 19, 162, 40, 118, 177, 31, 114, 245])
-
-
-def dataset(folder, ids, **columns):
-    """Sequences as write.tokens publishes them: one shard, and what it says of the vocabulary."""
-    folder.mkdir()
-    columns = {"input_ids": ids, **columns}
-    rows = pa.table({k: pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for k, v in columns.items()})
-    name = "data-00000-of-00001.arrow"
-    with pa.OSFile(str(folder / name), "wb") as sink, pa.ipc.new_stream(sink, rows.schema) as out:
-        out.write_table(rows)
-    written = (folder / name).read_bytes()
-    shard = {
-        "name": name,
-        "sha256": hashlib.sha256(written).hexdigest(),
-        "size": len(written),
-        "rows": len(ids),
-        "tokens": ids.size,
-    }
-    about = {
-        "format": "curate.tokens/1",
-        "sequence": ids.shape[1],
-        "dtype": "uint16",
-        "vocab_size": 256,
-        "end_of_text": END,
-    }
-    about |= {"padding": 2, "pack": "concat", "rows": len(ids), "tokens": ids.size, "shards": [shard]}
-    (folder / "shards.json").write_text(json.dumps(about))
-    (folder / "state.json").write_text(
-        json.dumps({"_data_files": [{"filename": name}], "_fingerprint": "0123456789abcdef"})
-    )
-    return folder
 
 
 def corpus(sequences=64):
