@@ -15,6 +15,7 @@ from curate.report.step import Step
 from curate.stages.generator import Generator
 from curate.stages.strata import string_fields
 from curate.stages.written import Written
+from curate.store.tables import BYTES
 
 __all__ = ["UNSTATED", "Origin", "count_origins"]
 
@@ -38,7 +39,7 @@ class Origin:
 
 
 def count_origins(run: RunFolder) -> dict[str, Origin]:
-    """The final rows by source; one pass over their ``source``, ``meta`` and ``text`` columns."""
+    """The final rows by source; one pass over their ``source`` and ``meta`` columns and their texts' lengths."""
     found: dict[str, Origin] = {}
     held: dict[bool, list[pa.Table]] = {False: [], True: []}
     rows, makers = 0, run.makers()
@@ -46,9 +47,9 @@ def count_origins(run: RunFolder) -> dict[str, Origin]:
     for part in parts.values():
         maker = makers.get(part.data)
         generated = maker is not None and _writes(run.steps[maker])
-        for batch in run.visible(part, ["source", "meta", "text"]):
-            size = pc.binary_length(batch.column("text"))
-            held[generated].append(pa.table([batch.column("source"), batch.column("meta"), size], names=_HELD))
+        for batch in run.visible(part, ["source", "meta", BYTES]):
+            columns = [batch.column(name) for name in ("source", "meta", BYTES)]
+            held[generated].append(pa.table(columns, names=_HELD))
             rows += batch.num_rows
         if rows >= _AT_ONCE:
             _count(held, found)

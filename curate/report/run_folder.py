@@ -20,7 +20,7 @@ from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
 from curate.store.files import Store, store_at
-from curate.store.parts import HIDDEN
+from curate.store.parts import read_part
 from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import open_table
 
@@ -101,22 +101,10 @@ class RunFolder:
         return found
 
     def visible(self, part: Part, columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
-        """The visible rows of a part, only ``columns`` of the base and of overlays; missing ones are left out."""
-        columns = list(columns)
-        overlays = [self.batches(key, [HIDDEN, *columns]) for key in part.overlays]
-        for batch in self.batches(part.data, columns):
-            names, arrays, keep = list(batch.schema.names), list(batch.columns), None
-            for overlay in overlays:
-                beside = next(overlay)
-                for name in beside.schema.names:
-                    if name != HIDDEN:
-                        names.append(name)
-                        arrays.append(beside.column(name))
-                    else:
-                        shown = pc.invert(beside.column(name))
-                        keep = shown if keep is None else pc.and_(keep, shown)
-            rows = pa.RecordBatch.from_arrays(arrays, names=names)
-            yield rows if keep is None else rows.filter(keep)
+        """The visible rows of a part, only ``columns`` of the base and of overlays (see read_part)."""
+        wanted = set(columns)
+        for visible in read_part(self.store, part, wanted):
+            yield visible.rows.select([name for name in visible.rows.schema.names if name in wanted])
 
     def ends(self) -> list[Step]:
         """The steps whose rows are the result: what writers read, or without a writer what nobody read further."""

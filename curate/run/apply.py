@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,11 @@ from curate.run.task import Task
 from curate.stages.base import ROW, VERDICTS
 from curate.store.parts import HIDDEN, columns_of, read_part, scatter
 from curate.store.records import Counts, Part, add_kept
-from curate.store.tables import new_table
+from curate.store.tables import BYTES, new_table
 from curate.text.batch import Batch
+
+_NOTED: Final = ("id", "source", "origin", BYTES)
+"""What is noted of a document that goes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class ApplyTask(Task):
             new_table(self.store, overlay, pa.schema([*([(HIDDEN, pa.bool_())] if hides else []), *beside])) as out,
             new_table(self.store, dropped, schema.DROPPED) as gone,
         ):
-            for visible in read_part(self.store, self.part):
+            for visible in read_part(self.store, self.part, None if self.by is not None else _NOTED):
                 begin, end = np.searchsorted(going_rows, [visible.start, visible.start + visible.size])
                 hidden = np.zeros(visible.size, dtype=bool)
                 hidden[going_rows[begin:end] - visible.start] = True
@@ -83,7 +86,7 @@ class ApplyTask(Task):
                 out.write(pa.RecordBatch.from_pydict(columns))
                 goes = hidden[visible.position]
                 counts.rows_in += visible.rows.num_rows
-                counts.bytes_in += text_bytes(visible.rows)
+                counts.bytes_in += _bytes(visible.rows)
                 if self.by is not None:
                     add_kept(counts.kept_by, tally(Batch(visible.rows), ~goes, self.by))
                 if goes.any():
@@ -106,3 +109,7 @@ class ApplyTask(Task):
             columns=columns_of(beside, self.part.columns),
         )
         return {"part": {**vars(part), "overlays": list(part.overlays)}, "counts": vars(counts), "dropped": dropped}
+
+
+def _bytes(rows: pa.RecordBatch) -> int:
+    return int(pc.sum(rows.column(BYTES)).as_py() or 0) if BYTES in rows.schema.names else text_bytes(rows)

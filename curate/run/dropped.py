@@ -11,14 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.schema import DROPPED, ID_BYTES
+from curate.store.tables import BYTES
 
 
 def dropped_rows(
     rows: pa.RecordBatch, step: str, reasons: pa.Array, detail: pa.Array | None = None, goes: pa.Array | None = None
 ) -> pa.RecordBatch:
-    """Documents that go, all or those of a mask; ``reasons`` and ``detail`` have one value for each of them."""
-    # Their texts are not copied: only how long they were is noted.
-    size = pc.binary_length(rows.column("text")).cast(pa.int64())
+    """Documents that go, all or those of a mask; ``reasons`` and ``detail`` have one value for each of them.
+
+    Of their texts only how long they were is noted: rows may have BYTES (store/tables.py) instead.
+    """
+    sized = BYTES in rows.schema.names
+    size = rows.column(BYTES) if sized else pc.binary_length(rows.column("text")).cast(pa.int64())
     of_rows = [rows.column("id"), rows.column("source"), rows.column("origin"), size]
     ids, source, origin, size = of_rows if goes is None else [column.filter(goes) for column in of_rows]
     n = len(reasons)

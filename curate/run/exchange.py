@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +31,8 @@ RUN_BYTES: Final = 24 << 20
 """Bytes of mapped rows that a map task sorts at once: what bounds its memory, whatever its input. Several such runs stand
 in its file one after the other, each with entries of its own in the index."""
 ROWS_PER_BATCH: Final = 4096
+MANY: Final = 1 << 13
+"""Rows for which it is worth while to load a kernel that sorts them."""
 KEYS_PER_MAP: Final = 256
 """Keys that a map says of its rows, where partitions are cut where rows are: a partition then has at most about 1/256
 of every map's rows more than its share, and what shares one key."""
@@ -45,8 +48,26 @@ def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
     if rows.num_rows < 2:
         return rows
     last = [name for name in (PART, ROW) if name in rows.schema.names]
-    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in dict.fromkeys((KEY, *by, *last))])
-    return rows.take(order)
+    return rows.take(pa.array(_order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))))
+
+
+def _order(keys: pa.Table) -> npt.NDArray[np.int64]:
+    """Places of rows in the order of their columns, of which the first is KEY.
+
+    Keys are mostly spread over all of their range, and seldom equal: rows are sorted by them alone, which takes a fifth of the
+    time, and only those that agree there by all their columns.
+    """
+    by = [(name, "ascending") for name in keys.schema.names]
+    if keys.num_rows >= MANY:
+        from curate.text.order import nearly_sorted
+
+        order, equal = nearly_sorted(keys.column(KEY).to_numpy())
+        tied = np.flatnonzero(equal)
+        if len(tied) <= len(order) // 2:
+            few = np.sort(order[tied])  # as they came, which decides in the end
+            order[tied] = few[pc.sort_indices(keys.take(pa.array(few)), sort_keys=by).to_numpy()]
+            return order
+    return pc.sort_indices(keys, sort_keys=by).to_numpy()
 
 
 @dataclass(frozen=True)

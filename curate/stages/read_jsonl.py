@@ -13,14 +13,26 @@ from curate.errors import InputError
 from curate.stages.catalog import InputFile, Range
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, FileSource, Rows, meta_json, strings
 from curate.stages.reading_files import head, looks_like, not_what_it_says
-from curate.stages.reading_lines import Lines, gz_blocks, kind_of, pieces, plain_blocks, whole_lines, zst_blocks
+from curate.stages.reading_lines import (
+    LineBlock,
+    gz_blocks,
+    kind_of,
+    line_blocks,
+    lines_of,
+    pieces,
+    plain_blocks,
+    zst_blocks,
+)
 from curate.stages.reading_zstd import frames
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
+from curate.text.json_lines import cut, plain
 
 _NAMES: Final = (".jsonl", ".ndjson", ".json")
 _SIDE_BYTES: Final = 1 << 20
 """What a line may hold beside its text."""
+_MANY_BYTES: Final = 1 << 16
+"""Of lines that are taken apart by a kernel: fewer are parsed sooner than it is loaded."""
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -49,31 +61,30 @@ class ReadJsonl(FileSource):
         return _ranges(file, split_bytes)
 
     def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
-        yield from pieces(self._lines(split), max(split_bytes, 1), self._line_limit())
+        blocks = ((at, None if block is None else lines_of(block)) for at, block in self._blocks(split))
+        yield from pieces(blocks, max(split_bytes, 1), self._line_limit())
 
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         documents = self.documents(split, source, "byte")
         pending = _Pending(self, documents)
-        for position, lines in self._lines(split):
-            if lines is None:
+        for position, block in self._blocks(split):
+            if block is None:
                 pending.too_long(position)
-                continue
-            for line in lines:
-                pending.add(line, position)
-                position += len(line) + 1
-                if pending.full():
-                    yield from pending.flush()
+            elif len(block) < _MANY_BYTES or not plain(self.text):
+                yield from pending.one_by_one(lines_of(block), position)
+            else:
+                yield from pending.together(block, position)
         yield from pending.flush()
 
     def _line_limit(self) -> int:
         # JSON may write any byte of a text as six: \u0001.
         return self.max_document_bytes * 6 + _SIDE_BYTES
 
-    def _lines(self, split: Split) -> Iterator[Lines]:
+    def _blocks(self, split: Split) -> Iterator[LineBlock]:
         path, stamp, limit = split.path, split.stamps, self._line_limit()
         kind = kind_of(head(path, stamp, 4))
         if kind == "gz":
-            return whole_lines(gz_blocks(path, stamp), split.offset, first=True, limit=limit)
+            return line_blocks(gz_blocks(path, stamp), split.offset, first=True, limit=limit)
         if kind == "zst":
             stop = None
             if split.stop >= 0:
@@ -83,10 +94,10 @@ class ReadJsonl(FileSource):
                 # is found by its frames.
                 deque(frames(path, stamp), maxlen=0)
             blocks = zst_blocks(path, split.start, stamp)
-            return whole_lines(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
+            return line_blocks(blocks, split.offset, first=split.start == 0, limit=limit, stop=stop)
         # A line that begins at `start` has its line feed one byte before: the range is moved by one.
         start, stop = max(split.start - 1, 0), split.stop - 1 if split.stop >= 0 else None
-        return whole_lines(
+        return line_blocks(
             plain_blocks(path, start, stamp, stop), start, first=split.start == 0, limit=limit, stop=stop
         )
 
@@ -102,7 +113,8 @@ class _Pending:
         self._clear()
 
     def _clear(self) -> None:
-        self._texts: list[str] = []
+        self._texts: list[pa.Array] = []
+        self._singles: list[str] = []
         self._owns: list[str | None] = []
         self._positions: list[int] = []
         self._sources: list[str | None] = []
@@ -112,11 +124,49 @@ class _Pending:
 
     def full(self) -> bool:
         """Whether it is time to hand on a batch."""
-        return self._size >= BATCH_BYTES or len(self._texts) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
+        return self._size >= BATCH_BYTES or len(self._owns) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
 
     def too_long(self, position: int) -> None:
         """Set aside a line that was too long to be held."""
         self._aside(position, "too_large", f"the line has more than {self._limit} bytes")
+
+    def one_by_one(self, lines: list[bytes], position: int) -> Iterator[pa.RecordBatch | SetAside]:
+        """Take in lines, and hand on what is complete."""
+        for line in lines:
+            self.add(line, position)
+            position += len(line) + 1
+            if self.full():
+                yield from self.flush()
+
+    def together(self, block: bytes, position: int) -> Iterator[pa.RecordBatch | SetAside]:
+        """The same for a block of whole lines, of which most are in order: their texts never become objects."""
+        found = cut(block, self._text)
+        try:
+            rows = iter(orjson.loads(found.rest))
+        except orjson.JSONDecodeError:
+            yield from self.one_by_one(lines_of(block), position)
+            return
+        starts, begin = found.starts.tolist(), 0
+        for i, good in enumerate(found.good.tolist()):
+            start, size = starts[i], starts[i + 1] - starts[i] - 1
+            row = next(rows) if good else None
+            if row is None or size > self._limit or not self._record(row, position + start, size):
+                self._extend(found.texts[begin:i])
+                begin = i + 1
+                if row is None or size > self._limit:
+                    self.add(block[start : start + size], position + start)
+            if self.full():
+                self._extend(found.texts[begin : i + 1])
+                begin = i + 1
+                yield from self.flush()
+        self._extend(found.texts[begin:])
+
+    def _extend(self, texts: pa.Array) -> None:
+        if len(texts):
+            if self._singles:
+                self._texts.append(pa.array(self._singles, pa.large_string()))
+                self._singles = []
+            self._texts.append(texts)
 
     def add(self, line: bytes, position: int) -> None:
         """Take in one line."""
@@ -134,9 +184,12 @@ class _Pending:
         if type(row) is not dict:
             self._aside(position, "malformed", f"a line must be an object, not {_json_type(row)}")
             return
-        self._record(row, position, len(line))
+        text = row.get(self._text)
+        if self._record(row, position, len(line)):
+            self._singles.append(text)
 
-    def _record(self, row: dict[str, Any], position: int, size: int) -> None:
+    def _record(self, row: dict[str, Any], position: int, size: int) -> bool:
+        """Take in a record but for its text; whether it has one and is no row set aside."""
         keep = self._keep
         kept = None if keep is None else {k: row[k] for k in keep if k in row and k != self._text}
         text = row.pop(self._text, None)
@@ -153,18 +206,18 @@ class _Pending:
             source = None
         if type(text) is not str:
             self._aside(position, "no_text", f"field '{self._text}' is {_json_type(text)} or missing", own)
-            return
+            return False
         try:
             meta = meta_json(row if kept is None else kept)
         except ValueError as error:
             self._aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
-            return
-        self._texts.append(text)
+            return False
         self._owns.append(own)
         self._positions.append(position)
         self._sources.append(source)
         self._metas.append(meta)
         self._size += size
+        return True
 
     def _unparsed(self, line: bytes, position: int, error: orjson.JSONDecodeError) -> None:
         try:
@@ -180,9 +233,9 @@ class _Pending:
     def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
         """What is pending as documents and rows set aside."""
         rows = None
-        if self._texts:
+        if self._owns:
             rows = Rows(
-                pa.array(self._texts, pa.large_string()),
+                pa.concat_arrays([*self._texts, pa.array(self._singles, pa.large_string())]),
                 pa.array(self._owns, pa.string()),
                 pa.array(self._positions, pa.int64()),
                 pa.array(self._sources, pa.string()),

@@ -28,6 +28,8 @@ _WINDOW: Final = 1 << 31
 Kind = Literal["plain", "gz", "zst"]
 Lines = tuple[int, list[bytes] | None]
 """Position of the first line, and consecutive lines without their line feeds; None: one line over the limit."""
+LineBlock = tuple[int, bytes | None]
+"""The same, the lines together, each with its line feed; the last one of a file has one, too."""
 
 
 def kind_of(start: bytes) -> Kind:
@@ -107,7 +109,22 @@ def _damaged(path: str, what: str, at: int, why: str) -> InputError:
 def whole_lines(
     blocks: Iterable[bytes], start: int, *, first: bool, limit: int, stop: int | None = None
 ) -> Iterator[Lines]:
-    """Lines that begin at or before ``stop``, and after ``start``, or at it when ``first``.
+    """Lines that begin at or before ``stop``, and after ``start``, or at it when ``first``; see line_blocks."""
+    for begin, block in line_blocks(blocks, start, first=first, limit=limit, stop=stop):
+        yield begin, None if block is None else lines_of(block)
+
+
+def lines_of(block: bytes) -> list[bytes]:
+    """The lines of a block of whole ones, without their line feeds."""
+    lines = block.split(b"\n")
+    del lines[-1]
+    return lines
+
+
+def line_blocks(
+    blocks: Iterable[bytes], start: int, *, first: bool, limit: int, stop: int | None = None
+) -> Iterator[LineBlock]:
+    """Lines that begin at or before ``stop``, and after ``start``, or at it when ``first``, many together.
 
     Args:
         blocks: the plain text from ``start`` on, in pieces of any size.
@@ -143,12 +160,11 @@ def whole_lines(
                 yield begin, None
                 held, size, skipping = [], 0, True
             continue
-        lines = block[:last].split(b"\n")
-        if held:
-            lines[0] = b"".join([*held, lines[0]])
         after = position - (len(block) - last - 1)
+        lines = b"".join([*held, block[: last + 1]])
         if stop is not None and after > stop + 1:
-            lines = _until(lines, begin, stop)
+            # The last line of the range ends with the first line feed at `stop` or behind it.
+            lines = lines[: lines.index(b"\n", max(stop - begin, 0)) + 1]
         yield begin, lines
         begin = after
         held = [block[last + 1 :]] if last + 1 < len(block) else []
@@ -156,15 +172,7 @@ def whole_lines(
         if stop is not None and begin > stop:
             return
     if held and (stop is None or begin <= stop):
-        yield begin, [b"".join(held)]
-
-
-def _until(lines: list[bytes], begin: int, stop: int) -> list[bytes]:
-    for count, line in enumerate(lines):
-        if begin > stop:
-            return lines[:count]
-        begin += len(line) + 1
-    return lines
+        yield begin, b"".join([*held, b"\n"])
 
 
 def pieces(lines: Iterable[Lines], goal: int, limit: int) -> Iterator[tuple[int, bytes]]:

@@ -42,7 +42,7 @@ def read_part(store: Store, part: Part, columns: Collection[str] | None = None) 
     """A part batch by batch; batches without a visible row come too, so that overlays can stay aligned.
 
     Args:
-        columns: read just those of them that there are, beside the id; all where it is None.
+        columns: read just those of them that there are, beside the id, and BYTES (store/tables.py); all where it is None.
     """
     wanted = None if columns is None else {"id", HIDDEN, *columns}
     with ExitStack() as stack:

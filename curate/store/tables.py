@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.errors import DamagedError
 from curate.store.files import Store, storage_errors
@@ -20,6 +21,10 @@ from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
 BATCH_BYTES: Final = 8 << 20
 """Text bytes that a batch in the store aims at: what bounds a worker's memory."""
 
+BYTES: Final = "_bytes"
+"""A column that a reader may be asked for beside those of a table: int64, bytes of each value of its ``text`` (large_string),
+for which no text is decompressed."""
+_TEXT: Final = "text"
 _SMALL_FILE: Final = 1 << 16
 _HEAD: Final = 8
 """Bytes before an IPC file's schema: its magic, padded."""
@@ -99,7 +104,7 @@ class TableReader:
         name: what it must have been called when it was written.
         size: its bytes.
         fetch: its bytes from one offset to another.
-        columns: read just those of them that there are. Their bytes are no range of their own: they are not checked.
+        columns: read just those of them that there are, and BYTES. Their bytes are no range of their own: they are not checked.
         mapped: whether ``fetch`` costs nothing; else batches are fetched, and checked, as wholes, whatever the columns.
     """
 
@@ -114,7 +119,8 @@ class TableReader:
         mapped: bool = True,
     ) -> None:
         self._place, self._fetch = place, fetch
-        self._chosen = None if mapped or columns is None else set(columns)
+        columns = None if columns is None else set(columns)
+        self._chosen = None if mapped or columns is None else columns
         with self._damage():
             self._seal = self._read_seal(size)
             if self._seal.name != name:
@@ -125,7 +131,10 @@ class TableReader:
             self.num_record_batches: int = self._whole.num_record_batches
         else:
             self.schema, self.num_record_batches = self._seal.schema, len(self._seal.ends) - 1
-        self._stored = self.schema
+        self._stored = self._seal.schema
+        at = self._stored.get_field_index(_TEXT)
+        sized = at >= 0 and self._stored.field(at).type == pa.large_string()
+        self._sized = sized and columns is not None and BYTES in columns
         if self._chosen is not None:
             self.schema = pa.schema([field for field in self.schema if field.name in self._chosen])
 
@@ -156,22 +165,37 @@ class TableReader:
 
     def get_batch(self, number: int) -> pa.RecordBatch:
         """One batch."""
-        batch = self._decoded(number)
-        return batch if self._chosen is None else batch.select(self.schema.names)
+        with self._damage(f"batch {number} can't be read"):
+            batch = self._decoded(number)
+            sizes = self._sizes(number, batch) if self._sized else None
+        batch = batch if self._chosen is None else batch.select(self.schema.names)
+        return batch if sizes is None else batch.append_column(BYTES, sizes)
 
     def _decoded(self, number: int) -> pa.RecordBatch:
-        with self._damage(f"batch {number} can't be read"):
-            if self._whole is not None:
-                return self._whole.get_batch(number)
-            data = self._range(number)
-            if number:
-                message = pa.ipc.read_message(data)
-            else:
-                # The first range has the file's head before its batch: magic, and the schema.
-                messages = pa.ipc.MessageReader.open_stream(data.slice(_HEAD))
-                messages.read_next_message()
-                message = messages.read_next_message()
-            return pa.ipc.read_record_batch(message, self._stored)
+        if self._whole is not None:
+            return self._whole.get_batch(number)
+        return pa.ipc.read_record_batch(self._message(number), self._stored)
+
+    def _message(self, number: int) -> pa.ipc.Message:
+        data = self._range(number)
+        if number:
+            return pa.ipc.read_message(data)
+        # The first range has the file's head before its batch: magic, and the schema.
+        messages = pa.ipc.MessageReader.open_stream(data.slice(_HEAD))
+        messages.read_next_message()
+        return messages.read_next_message()
+
+    def _sizes(self, number: int, batch: pa.RecordBatch) -> pa.Int64Array:
+        """BYTES of a batch, of which other columns may have been read already."""
+        if _TEXT in batch.schema.names:
+            return pc.binary_length(batch.column(_TEXT))
+        # Buffers lie in the order of the columns, those of texts as validity, offsets, bytes: taken for a column of int64
+        # that is the last one, its values are the offsets, and what lies behind them is not looked at.
+        at = self._stored.get_field_index(_TEXT)
+        schema = pa.schema([*list(self._stored)[:at], pa.field(_TEXT, pa.int64())])
+        offsets = pa.ipc.read_record_batch(self._message(number), schema).column(at)
+        count = len(offsets)
+        return pa.array(np.diff(np.frombuffer(offsets.buffers()[1], np.int64, count + 1)) if count else [], pa.int64())
 
     def check(self) -> None:
         """Read every batch and compare the footer, too."""
@@ -309,8 +333,9 @@ def canonical_batch(table: pa.Table) -> pa.RecordBatch:
     everything = pa.array(np.arange(table.num_rows))
     for chunked in table.columns:
         column = chunked.combine_chunks() if isinstance(chunked, pa.ChunkedArray) else chunked
-        # take builds new buffers that begin at offset 0.
-        column = column.take(everything)
+        # take builds new buffers that begin at offset 0; so does what puts several chunks together.
+        if column.null_count or column.type.num_fields or not _several(chunked):
+            column = column.take(everything)
         if column.null_count == 0:
             columns.append(_without_bitmap(column))
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
@@ -319,6 +344,10 @@ def canonical_batch(table: pa.Table) -> pa.RecordBatch:
         else:
             columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+
+
+def _several(column: pa.ChunkedArray | pa.Array) -> bool:
+    return isinstance(column, pa.ChunkedArray) and column.num_chunks > 1
 
 
 def _without_bitmap(column: pa.Array) -> pa.Array:

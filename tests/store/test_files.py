@@ -16,7 +16,7 @@ from curate.errors import CurateError, DamagedError, StorageError
 from curate.store.files import CRASH_POINTS, Store, crash_point, storage_errors
 from curate.store.parts import HIDDEN, part_schema, read_part, scatter
 from curate.store.records import Counts, Part, StepRecord, named_files, total
-from curate.store.tables import canonical_batch, one_batch, open_table, read_batches, read_table, table_writer
+from curate.store.tables import BYTES, canonical_batch, one_batch, open_table, read_batches, read_table, table_writer
 
 
 @pytest.fixture
@@ -159,6 +159,33 @@ def test_parts(store: Store) -> None:
     assert [(v.start, v.size, v.position.tolist()) for v in seen] == [(0, 3, [2]), (3, 1, []), (4, 2, [0])]
     assert part_schema(store, part).names == ["text", "s.score"]
     assert scatter(pa.array([7, 8]), np.array([0, 3]), 4).to_pylist() == [7, None, None, 8]
+
+
+@pytest.mark.parametrize("rows", [6, 3000])
+def test_sizes_of_texts(store: Store, rows: int) -> None:
+    """Bytes of texts are read without them: of small files and of mapped ones, of any batch, of visible rows alone."""
+    store.root.mkdir()
+    texts = [f"é{i}" * (i % 7) for i in range(rows)]
+    schema = pa.schema({"id": pa.int32(), "text": pa.large_string(), "source": pa.string()})
+    columns = [list(range(rows)), texts, [f"{i * 7919}" * 8 for i in range(rows)]]
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(c, t) for c, t in zip(columns, schema.types, strict=True)], schema=schema
+    )
+    half = rows // 2
+    with table_writer(store.path("base"), schema) as out:
+        for piece in (batch.slice(0, half), batch.slice(half), batch.slice(0, 0)):
+            out.write(piece)
+    hidden: list[object] = [i % 3 == 0 for i in range(rows)]
+    write(store.path("over"), {HIDDEN: hidden[:half]}, {HIDDEN: hidden[half:]}, {HIDDEN: []})
+    part = Part("k", "r", "base", ("over",), 2, 2)
+    found = [v.rows for v in read_part(store, part, ["source", BYTES])]
+    assert [f.schema.names for f in found] == [["source", BYTES]] * 3
+    sizes = [n for f in found for n in f.column(BYTES).to_pylist()]
+    assert sizes == [len(t.encode()) for t, gone in zip(texts, hidden, strict=True) if not gone]
+    path = store.path("base")
+    path.write_bytes(path.read_bytes().replace(b"ARROW1", b"ARROW2", 1))
+    with pytest.raises(DamagedError):
+        list(read_part(store, part, ["id", BYTES]))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 0.5, -1])
