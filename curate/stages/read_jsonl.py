@@ -184,7 +184,7 @@ class _Pending:
         if type(row) is not dict:
             self._aside(position, "malformed", f"a line must be an object, not {_json_type(row)}")
             return
-        text = row.get(self._text)
+        text: Any = row.get(self._text)
         if self._record(row, position, len(line)):
             self._singles.append(text)
 

@@ -82,12 +82,12 @@ def _past_value(data, at):
             at = _past_string(data, at + 1)
             if at < 0:
                 return at
-        elif byte == _OPEN or byte == _OPEN_LIST:
+        elif byte in (_OPEN, _OPEN_LIST):
             depth += 1
             at += 1
             if depth > _DEEPEST:
                 return -at
-        elif byte == _CLOSE or byte == _CLOSE_LIST:
+        elif byte in (_CLOSE, _CLOSE_LIST):
             depth -= 1
             at += 1
             if depth < 0:
@@ -268,4 +268,4 @@ def cut(block: bytes, key: str) -> Cut:
     size = _cut(data, np.frombuffer(key.encode(), np.uint8), starts, ends, good, out, rest)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(out[: ends[-1]])]
     texts = pa.Array.from_buffers(pa.large_string(), lines, buffers, null_count=0)
-    return Cut(starts, good, texts, memoryview(rest[:size]))
+    return Cut(starts, good, texts, rest[:size].data)

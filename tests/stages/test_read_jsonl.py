@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import json
+import random
 import shutil
 import tempfile
 import time
@@ -85,6 +87,43 @@ def test_each_bad_row_is_set_aside_with_its_reason(tmp_path):
     assert len(rows) == len(bad)
     assert [a.reason for a in asides] == [reason for _, reason in bad]
     assert all("byte " in a.detail and len(a.detail) < 250 for a in asides)
+
+
+@pytest.mark.parametrize("settings", [{}, {"keep": ["text", "more"]}, {"text": "body"}, {"max_document_bytes": 150}])
+@pytest.mark.parametrize("broken", [False, True])
+def test_many_lines_are_read_as_one_by_one(tmp_path, monkeypatch, settings, broken):
+    """Blocks that are taken apart by a kernel give the batches, and the rows set aside, that single lines give."""
+    rng = random.Random(5)
+    kinds = [
+        lambda i: {
+            "id": i,
+            "text": f"é {i}\n" * rng.randrange(30),
+            "body": "b" * rng.randrange(1, 9),
+            "more": [i, {"text": 1}],
+        },
+        lambda i: {"text": f"\\{i}" * rng.randrange(20), "source": "s", "body": f"{i}"},
+        lambda i: {"text": rng.choice([None, 3, " ", "", "x" * 200]), "body": "\U0001f600", "id": f"@{i}"},
+        lambda i: {
+            "id": 1 << 70,
+            "text": "x",
+            "more": functools.reduce(lambda x, _: [x], range(rng.choice([3, 90, 400])), 0),
+        },
+    ]
+    found = [lines(rng.choices(kinds, [9, 9, 2, 1])[0](i)) for i in range(400)]
+    found[7:9] = [b"\n", b'{"text": "\xff"}\r\n']
+    found[30:30] = [b'{"text": "a", }\n'] if broken else [b'{"text": "a"\n']
+    stage = ReadJsonl(paths=["a.jsonl"], **settings)
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"".join(found)[:-1])
+    (split,) = stage.splits(tmp_path, Catalog(), 1 << 20)
+    monkeypatch.setattr("curate.stages.read_jsonl.BATCH_BYTES", 2000)
+    monkeypatch.setattr("curate.stages.reading_lines.BLOCK", 9000)
+    seen = []
+    for least in (1 << 30, 0):
+        monkeypatch.setattr("curate.stages.read_jsonl._MANY_BYTES", least)
+        seen.append(list(stage.read(split, "step")))
+    assert seen[0] == seen[1]
+    assert sum(isinstance(x, SetAside) for x in seen[0]) > 9
+    assert sum(not isinstance(x, SetAside) for x in seen[0]) > 9 or settings
 
 
 def test_a_number_and_its_digits_are_one_id(tmp_path):
