@@ -20,7 +20,7 @@ from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
 from curate.store.files import Store, store_at
-from curate.store.parts import read_part
+from curate.store.parts import HIDDEN, read_part
 from curate.store.records import Counts, Part, StepRecord
 from curate.store.tables import open_table
 
