@@ -36,6 +36,7 @@ COMMANDS = (
     "score",
     "stages",
     "takedown",
+    "tokenizer",
     "train",
 )
 

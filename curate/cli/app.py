@@ -78,6 +78,7 @@ def commands() -> None:
         score,
         stages,
         takedown,
+        tokenizer,
         train,
     )
 

@@ -254,6 +254,8 @@ def _file(
     except RecipeError as error:
         trained = [name for name, p in planned.items() if isinstance(p.stage, Trainer)]
         more = f"; trained steps: {', '.join(trained)}" if trained else ""
+        lenders = [name for name, p in planned.items() if _lends(p.stage, kind)]
+        more += f"; steps that have one: {', '.join(lenders)}" if lenders else ""
         raise RecipeError(f"{setting}: {error.cause}", place=step.place, cure=error.cure + more) from None
 
 

@@ -164,13 +164,13 @@ def load(place: Path) -> Tokenizer:
     A folder has ``tokenizer.model`` (SentencePiece), ``tokenizer.json`` (Hugging Face) or one ``*.tiktoken``; the first of
     these counts. Raises InputError where there is none, it can't be read, or it would lose something of a text.
     """
-    file = _file(place)
+    file = tokenizer_file(place)
     tokenizer, why = _tried(file, _stamps(file))
     if why:
         raise InputError(
             f"this tokenizer changes texts: {why}",
             place=str(file),
-            cure="train one with 'train.tokenizer', or name one that keeps texts (see docs/shards.md)",
+            cure="curate tokenizer --mend makes one that keeps them where that can be; or train one with 'train.tokenizer'",
         )
     return tokenizer
 
@@ -196,7 +196,7 @@ def _lost(tokenizer: Tokenizer) -> str:
 
 def opened(place: Path) -> Tokenizer:
     """The same whether it loses anything or not (``lossy`` says what): for reading what others wrote."""
-    file = _file(place)
+    file = tokenizer_file(place)
     return _opened(file, _stamps(file))
 
 
@@ -206,7 +206,7 @@ def _stamps(file: Path) -> Stamps:
     return tuple((path.name, (stat := path.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for path in there)
 
 
-def _file(place: Path) -> Path:
+def tokenizer_file(place: Path) -> Path:
     """The file that a folder's tokenizer is in, absolute."""
     if place.is_file():
         return place.absolute()

@@ -98,15 +98,17 @@ def test_a_step_lends_its_tokenizer(tmp_path: Path) -> None:
         step("docs", "read.jsonl", paths=["in"]),
         step("words", "train.tokenizer", "docs", vocab_size=400),
         step("tokens", "encode.tokens", "docs", tokenizer="words"),
-        step("out", "write.tokens", "tokens", tokenizer="tokens"),
+        step("out", "write.tokens", "tokens", tokens="tokens"),
     ]
     made = plan(tmp_path, steps)
-    assert made.steps["out"].uses == {"tokenizer": "words"}
+    assert made.steps["out"].uses == {"tokens": "words"}
     assert made.steps["tokens"].columns >= {"tokens.ids", "tokens.count", "tokens.trained"}
     (tmp_path / "t.model").write_bytes(b"")
     given = [steps[0], step("tokens", "encode.tokens", "docs", tokenizer="t.model"), steps[3]]
     made = plan(tmp_path, given)
     assert made.steps["out"].uses == {}
-    assert made.steps["out"].assets == made.steps["tokens"].assets == {"tokenizer": tmp_path / "t.model"}
-    with pytest.raises(RecipeError, match="no tokenizer 'docs'"):
-        plan(tmp_path, [steps[0], step("out", "write.tokens", "docs", tokenizer="docs")])
+    assert made.steps["tokens"].assets == {"tokenizer": tmp_path / "t.model"}
+    assert made.steps["out"].assets == {"tokens": tmp_path / "t.model"}
+    with pytest.raises(RecipeError, match="no tokenizer 'docs'") as caught:
+        plan(tmp_path, [*given[:2], step("out", "write.tokens", "tokens", tokens="docs")])
+    assert caught.value.cure.endswith("; steps that have one: tokens")

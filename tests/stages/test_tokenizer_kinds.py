@@ -28,6 +28,7 @@ from tokenizer_cases import (
 from curate.errors import EndpointError, InputError, RecipeError
 from curate.stages import tokenizer as tk
 from curate.stages import tokenizer_named
+from curate.stages.tokenizer_mended import mended
 
 PIECE = st.one_of(
     st.characters(exclude_categories=["Cs"]),
@@ -268,3 +269,51 @@ def test_kernels_take_what_they_can(tmp_path: Path) -> None:
         assert (tokenizer._encoder is not None) is kernels
         some = pa.array([*HARD, *source_files(4)], pa.large_string())
         assert tokenizer.encode(some).to_pylist() == tokenizer.encode_slow(some).to_pylist()
+
+
+# -- mended ---------------------------------------------------------------------------------------------------
+
+
+NORMAL = "plain words and code:\n    return x + 1  # twice\n"
+MENDABLE: list[Any] = [
+    lambda folder: sentencepiece(folder, normalization_rule_name="nmt_nfkc", remove_extra_whitespaces=False),
+    lambda folder: sentencepiece(folder, normalization_rule_name="nmt_nfkc", remove_extra_whitespaces=True, add_dummy_prefix=True),
+    lambda folder: huggingface(folder, {**bytes_spec(), "normalizer": {"type": "NFC"}}),
+    lambda folder: huggingface(folder, with_first(spaces_spec(), {"type": "NFKC"})),
+]  # fmt: skip
+
+
+def with_first(spec: dict[str, Any], normalizer: dict[str, Any]) -> dict[str, Any]:
+    spec["normalizer"]["normalizers"].insert(0, normalizer)
+    return spec
+
+
+@pytest.mark.parametrize("make", MENDABLE)
+def test_mended(make: Any, tmp_path: Path) -> None:
+    """Without its normalisation it keeps every text; the pieces are the same, and a normal text's ids."""
+    given, out = make(tmp_path), tmp_path / "out"
+    out.mkdir()
+    for name, data in mended(given).items():
+        (out / name).write_bytes(data)
+    before, after = tk.opened(given), tk.load(out)
+    assert before.lossy or tk._lost(before)
+    assert [tokenizer_back(after, text) for text in HARD] == HARD
+    assert [after.piece(i) for i in range(after.vocab_size)] == [before.piece(i) for i in range(before.vocab_size)]
+    word = pa.array(["plain"], pa.large_string())
+    assert before.encode_slow(word).to_pylist() == after.encode_slow(word).to_pylist()
+    if before.piece(0) != "<unk>" or not before.lossy:  # the others drop or fold white space
+        normal = pa.array([NORMAL], pa.large_string())
+        assert before.encode_slow(normal).to_pylist() == after.encode_slow(normal).to_pylist()
+
+
+def tokenizer_back(tokenizer: tk.Tokenizer, text: str) -> str:
+    return tokenizer.decode(ids_of(tokenizer, [text])[0])
+
+
+def test_what_can_not_be_mended(tmp_path: Path) -> None:
+    """What has no bytes stays refused, with its reason; a tiktoken encoding has nothing to leave out."""
+    with pytest.raises(InputError, match=r"no bytes for characters.* even without its normalisation"):
+        mended(sentencepiece(tmp_path, byte_fallback=False, normalization_rule_name="nmt_nfkc"))
+    (tmp_path / "t").mkdir()
+    with pytest.raises(InputError, match="nothing in it changes texts"):
+        mended(tiktoken(tmp_path / "t"))
