@@ -78,7 +78,7 @@ def twin(
     return [i for i, _ in tokens], runs
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(ROW, min_size=1, max_size=5), st.sampled_from([("assistant",), (), ("user", "assistant")]))
 def test_chats_are_those_of_the_twin(folder: Path, rows: list[Any], train_on: tuple[str, ...]) -> None:
     """With texts between them, whatever contents spell."""

@@ -58,7 +58,7 @@ def test_hard_texts_come_back(tokenizer: tk.Tokenizer) -> None:
     assert max(int(ids.max()) for ids in found if len(ids)) < tokenizer.vocab_size
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(TEXT, max_size=3))
 def test_any_text_comes_back(tokenizer: tk.Tokenizer, some: list[str]) -> None:
     held = set(tokenizer.controls().values())
