@@ -230,6 +230,8 @@ def _whole(docs: Batch, which: npt.NDArray[np.int64]) -> pa.Array:
 
 def _of_short(docs: Batch, short: npt.NDArray[np.bool_]) -> pa.Array:
     """The same of those that are short, null for the others."""
+    if not short.any():
+        return pa.nulls(len(short), pa.binary(16))
     at = np.where(short, np.cumsum(short) - 1, 0)
     return _whole(docs, np.flatnonzero(short)).take(pa.array(at, mask=~short))
 

@@ -37,6 +37,7 @@ from curate.stages.reading_files import find_files
 from curate.stages.reading_packs import SHARE, gathered, pack, packs
 from curate.stages.source import SetAside, Source, Split
 from curate.store.service import AT_ONCE
+from curate.text.arrow import buffers
 from curate.text.hashing import content_hash, hash128
 
 BATCH_ROWS: Final = 4096
@@ -236,7 +237,7 @@ class Documents:
     def _documents(self, rows: Rows, found: list[tuple[int, SetAside]]) -> tuple[pa.RecordBatch, np.ndarray]:
         size = pc.binary_length(rows.text)
         large = pc.greater(size, self._max_bytes)
-        blank = pc.match_substring_regex(rows.text, rf"\A[{_SPACE}]*\z")  # stops at the first letter
+        blank = _blank(rows.text)
         for mask, reason, detail in (
             (large, "too_large", f"the text has more than {self._max_bytes} bytes"),
             (pc.and_not(blank, large), "no_text", "the text is empty or only white space"),
@@ -262,6 +263,18 @@ class Documents:
         if self._source is None and rows.source is not None:
             return pc.fill_null(rows.source, pa.scalar(self._step, pa.string()))
         return pa.repeat(pa.scalar(self._source or self._step, pa.string()), len(rows.text))
+
+
+def _blank(text: pa.LargeStringArray) -> pa.BooleanArray:
+    """Which texts are empty or white space alone; of those that begin with an ASCII letter or sign nothing more is looked at."""
+    offsets, data = buffers(text)
+    first = np.zeros(len(text), np.uint8)
+    there = np.flatnonzero(offsets[1:] > offsets[:-1])
+    first[there] = data[offsets[there]]
+    maybe = np.flatnonzero((first <= 32) | (first >= 128))
+    blank = np.zeros(len(text), np.bool_)
+    blank[maybe] = pc.match_substring_regex(text.take(pa.array(maybe)), rf"\A[{_SPACE}]*\z")
+    return pa.array(blank)
 
 
 def take(rows: Rows, mask: pa.BooleanArray) -> Rows:

@@ -161,7 +161,7 @@ def line_blocks(
                 held, size, skipping = [], 0, True
             continue
         after = position - (len(block) - last - 1)
-        lines = b"".join([*held, block[: last + 1]])
+        lines = b"".join([*held, memoryview(block)[: last + 1]])
         if stop is not None and after > stop + 1:
             # The last line of the range ends with the first line feed at `stop` or behind it.
             lines = lines[: lines.index(b"\n", max(stop - begin, 0)) + 1]
