@@ -68,7 +68,7 @@ def documents() -> list[dict[str, Any]]:
 
 
 def steps() -> list[dict[str, Any]]:
-    """Rules, both kinds of duplicates, decontamination, a classifier, a selection, two writers."""
+    """Rules, both kinds of duplicates, decontamination, a classifier, a selection, three writers."""
     return [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
         step("rules", "filter.massivetext", min_words=20, **MAY_REPEAT),
@@ -82,7 +82,18 @@ def steps() -> list[dict[str, Any]]:
         step("pages", "write.text", documents_per_shard=60),
         step("words", "train.tokenizer", "good", vocab_size=512),
         step("encoded", "encode.tokens", "good", tokenizer="words"),
-        step("tokens", "write.tokens", tokens="encoded", sequence=64, tail="pad"),
+        step(
+            "tokens",
+            "write.tokens",
+            tokens="encoded",
+            sequence=64,
+            tail="pad",
+            position_ids=True,
+            loss_mask=True,
+            segments=True,
+            sequences_per_shard=200,
+        ),
+        step("documents", "write.encoded", "encoded", tokens="encoded"),
     ]
 
 

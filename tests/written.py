@@ -61,7 +61,7 @@ def documents(count: int, seed: int = 0, longest: int = 60, vocab: int = VOCAB, 
         runs = None
         if masked and number % 2:
             cut = draw.randrange(0, len(ids))
-            runs = [cut, len(ids) - cut]
+            runs = [[cut, len(ids) - 1 - cut], [0, cut, len(ids) - 1 - cut], [], [len(ids) - 1]][draw.randrange(4)]
         source = "lessons" if number % 3 else "notes"
         made += [Document(name, source, ids, runs, epoch, source) for epoch in range(2 if number % 5 == 0 else 1)]
     draw.shuffle(made)
@@ -89,7 +89,9 @@ def trained_on(doc: Document) -> list[bool]:
     """For each token of a document, whether it is trained on."""
     if doc.trained is None:
         return [True] * len(doc.ids)
-    return [turn % 2 == 1 for turn, length in enumerate(doc.trained) for _ in range(length)]
+    found = [turn % 2 == 1 for turn, length in enumerate(doc.trained) for _ in range(length)]
+    # What stands behind the last run, end-of-text, goes with it.
+    return found + [len(doc.trained) % 2 == 0 and bool(doc.trained)] * (len(doc.ids) - len(found))
 
 
 def row(pieces: Sequence[Piece], sequence: int) -> dict[str, list[int]]:

@@ -74,12 +74,14 @@ def commands() -> None:
         inspect,
         ledger,
         plan,
+        push,
         run,
         score,
         stages,
         takedown,
         tokenizer,
         train,
+        verify,
     )
 
 

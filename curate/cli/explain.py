@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate.cli.app import JSON, app, examples
+from curate.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from curate.report.explain import Event, Story, Twin
+    from curate.report.run_folder import RunFolder
+    from curate.report.sequence import Token
 
 _STYLES = {"dropped": "red", "kept": "green", "written": "green", "never reached": "dim"}
 _EXCERPT = 12
@@ -26,32 +29,108 @@ _MOST_HITS = 6
 
 
 @app.command(
-    short_help="One document's story: what was measured, why it went.",
+    short_help="One document's story: what was measured, why it went; or whose a token is.",
     epilog=examples(
         "curate explain phi-1-mini 7d89cf78               by the first digits of the id",
         "curate explain runs/phi-1-mini 7d89cf78 --text   with the whole text",
         "curate explain runs/phi-1-mini 7d89cf78 --json   for a script",
+        "curate explain runs/phi-1-mini/dataset --sequence 17 --token 300",
+        "                                                 which document a token of a dataset is of, and its story",
         after="Ids are shown by 'curate inspect'. The text of a row that went while it was read is not kept: it is read again "
         "from the input.",
     ),
 )
 def explain(
-    run: Annotated[str, typer.Argument(help="A run's folder, or its name below runs/.")],
-    document: Annotated[str, typer.Argument(metavar="ID", help="The document's id: its first 4 or more hex digits.")],
+    run: Annotated[str, typer.Argument(metavar="RUN|DATASET", help="A run's folder, or its name below runs/.")],
+    document: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The document's id: its first 4 or more hex digits.")
+    ] = None,
+    sequence: Annotated[
+        int | None, typer.Option(help="Instead of an id: a row of a dataset of tokens, from 0 on.", min=0)
+    ] = None,
+    token: Annotated[int | None, typer.Option(help="With --sequence: which token of it, from 0 on.", min=0)] = None,
+    made_by: Annotated[
+        str | None, typer.Option("--run", help="The run that made the dataset. Default: the one in which it lies.")
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Show the whole text instead of its beginning.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Tell one document's story: where it came from, what each step measured, why it stayed or went."""
     from curate.cli.tables import console
-    from curate.report.explain import explain as tell
     from curate.report.run_folder import open_run
 
-    opened = open_run(run)
     out = console(_WIDEST)
-    story = tell(opened, document, out.width)
+    if sequence is not None:
+        if document is not None:
+            raise RecipeError("an id and --sequence name two documents", cure="give one of them")
+        _token(out, run, made_by, sequence, token or 0, whole=text, as_json=as_json)
+        return
+    if document is None:
+        raise RecipeError("no document is named", cure="give the first digits of its id, or DATASET --sequence N")
+    if token is not None or made_by is not None:
+        raise RecipeError("--token and --run belong to a sequence of a dataset", cure="add --sequence N")
+    story = _story(out, open_run(run), document, whole=text, as_json=as_json)
     if as_json:
         print(json.dumps(dataclasses.asdict(story), indent=1))
+
+
+def _token(
+    out: Console, dataset: str, made_by: str | None, sequence: int, token: int, *, whole: bool, as_json: bool
+) -> None:
+    """Whose a token is; then that document's story, where its run is known."""
+    from curate.report.dataset_folder import run_above, the_dataset
+    from curate.report.run_folder import open_run
+    from curate.report.sequence import token_at
+
+    found = token_at(the_dataset(dataset), sequence, token)
+    above = run_above(dataset)
+    place = made_by or (str(above[0]) if above is not None else None)
+    if not as_json:
+        _place(out, found)
+    if place is None or not found.document:
+        if as_json:
+            print(json.dumps({"token": dataclasses.asdict(found), "story": None}, indent=1))
+        elif found.document:
+            print("\nthe dataset lies alone: give the run that made it as --run for the document's story")
         return
+    story = _story(out, open_run(place), found.document, whole=whole, as_json=as_json)
+    if as_json:
+        print(json.dumps({"token": dataclasses.asdict(found), "story": dataclasses.asdict(story)}, indent=1))
+
+
+def _place(out: Console, found: Token) -> None:
+    """Where a token stands, and what stands around it."""
+    from rich.text import Text
+
+    from curate.report.plain import escaped, one_line
+
+    out.print(f"sequence {found.sequence:,}, token {found.token:,}: id {found.id:,}", style="bold")
+    if not found.document:
+        out.print("padding: no document is there\n")
+        return
+    part = (
+        "all of it is here" if found.whole else f"tokens {found.begins:,} to {found.ends:,} of the sequence are of it"
+    )
+    target = {True: ", a target", False: ", no target", None: ""}[found.target]
+    epoch = f", pass {found.epoch + 1}" if found.epoch else ""
+    out.print(f"token {found.at:,} of document {found.document[:12]}{epoch}; {part}{target}")
+    out.print(one_line(f"source {found.source}, component {found.component}", 200), style="dim")
+    if found.note:
+        out.print(found.note, style="yellow")
+    shown = Text("  " + escaped(found.before).replace("\n", "\\n"))
+    shown.append("[" + escaped(found.here).replace("\n", "\\n") + "]", style="bold yellow")
+    shown.append(escaped(found.after).replace("\n", "\\n"))
+    out.print(shown)
+    out.print()
+
+
+def _story(out: Console, opened: RunFolder, document: str, *, whole: bool, as_json: bool) -> Story:
+    """A document's story, printed unless it is for a script."""
+    from curate.report.explain import explain as tell
+
+    story = tell(opened, document, out.width)
+    if as_json:
+        return story
     if opened.note:
         out.print(f"note: {opened.note}\n", style="yellow")
     _head(out, story)
@@ -64,7 +143,8 @@ def explain(
         out.print("\nin the dataset", style="bold")
     for line in story.dataset:
         out.print(f"  {line}")
-    _text(out, story, whole=text)
+    _text(out, story, whole=whole)
+    return story
 
 
 def _head(out: Console, story: Story) -> None:

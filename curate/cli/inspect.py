@@ -97,6 +97,7 @@ def inspect(
     _families(out, opened, step)
     _kept(out, found, step, run)
     _most_cut(out, found, step, run)
+    _reconciled(out, opened, step)
     _distributions(out, found.distributions, step, run)
     for name, columns in found.crowded.items():
         out.print(f"\n{columns} signals of step {name}: curate inspect {run} --plain --step {name}", soft_wrap=True)
@@ -216,6 +217,15 @@ def _most_cut(out: Console, found: Overview, step: str | None, run: str) -> None
             made.add_row(*row, one_line(said["text"], max(20, out.width - 36)))
         out.print()
         out.print(made)
+
+
+def _reconciled(out: Console, run: RunFolder, only: str | None) -> None:
+    """From documents to tokens: what each component of a writer's mixture brought, and what became of it."""
+    from curate.cli.reconciled import show
+
+    for step in run.steps.values():
+        if only in (None, step.id):
+            show(out, step.id, step.record.report, step.settings, step.record.shards)
 
 
 def _distributions(out: Console, found: list[Distribution], step: str | None, run: str) -> None:

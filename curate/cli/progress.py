@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from curate.cli.reconciled import show as show_reconciled
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
 from curate.report.clusters import cluster_lines
@@ -303,6 +304,8 @@ def show_summary(
     for step in manifest["steps"]:
         for line in report_lines(step):
             out.print(one_line(line, 400), soft_wrap=True)
+    for step in manifest["steps"]:
+        show_reconciled(out, step["id"], step["report"], step["settings"], step["shards"])
     out.print(f"\n{in_steps:.1f} s in steps, {in_all:.1f} s in all")
     out.print(f"What, why and of what: {shown(store)}/manifest.json, README.md", soft_wrap=True)
     writers = [s for s in manifest["steps"] if s["shards"]]

@@ -56,15 +56,17 @@ class Nanotron(Stream):
 
 def trained_tokens(rows: pa.RecordBatch) -> np.ndarray:
     """For each token of the documents, end to end, 1 where it is trained on: ``trained`` has lengths of runs, by turns not
-    and trained on; a document without any is trained on."""
+    and trained on; what stands behind the last run goes with it. A document without any (null) is trained on."""
     tokens, runs = lengths_of(rows.column("input_ids")), rows.column(MASKED)
     said, number = runs.is_valid().to_numpy(zero_copy_only=False), lengths_of(runs)
-    # A document without runs counts as two: none that is not, all that is trained on.
-    counts = np.where(said, number, 2)
-    first = np.cumsum(counts) - counts
+    # Every document has its runs: without any it is two, none that is not and all that is trained on; with none one that is not.
+    counts = np.where(said, np.maximum(number, 1), 2)
+    last = np.cumsum(counts) - 1
     lengths = np.zeros(int(counts.sum()), np.int64)
-    lengths[np.repeat(said, counts)] = runs.flatten().to_numpy(zero_copy_only=False)
-    lengths[first[~said] + 1] = tokens[~said]
+    lengths[np.repeat(said & (number > 0), counts)] = runs.flatten().to_numpy(zero_copy_only=False)
+    lengths[last] = 0
+    first = last - counts + 1
+    lengths[last] = tokens - np.add.reduceat(lengths, first)
     turn = (np.arange(len(lengths)) - np.repeat(first, counts)) % 2
     return np.repeat(turn.astype(np.uint8), lengths)
 

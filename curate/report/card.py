@@ -18,6 +18,7 @@ from curate.report.markdown import line as _line
 from curate.report.markdown import table as _table
 from curate.report.origins import UNSTATED, Origin, count_origins
 from curate.report.plain import edited_line, number, one_line, size
+from curate.report.reconciliation import RECONCILED, reconciliation
 from curate.report.run_folder import RunFolder, finished_run
 from curate.report.step import Step
 from curate.stages.generator import Generator
@@ -50,10 +51,13 @@ def write_card(store: Store) -> None:
     store.replace("README.md", card(run).encode())
 
 
-def card(run: RunFolder) -> str:
-    """The card's text."""
-    origins = count_origins(run)
-    writers = [s for s in run.steps.values() if s.is_a(Writer)]
+def card(run: RunFolder, only: Step | None = None, origins: dict[str, Origin] | None = None) -> str:
+    """The card's text: of the whole run, or of the dataset of one of its writers, as it lies on the hub.
+
+    ``origins`` are those of the rows (see count_origins), counted here where they are not given.
+    """
+    origins = count_origins(run, only) if origins is None else origins
+    writers = [s for s in run.steps.values() if s.is_a(Writer) and only in (None, s)]
     name = _line(run.manifest.get("recipe", ""))
     sections = [
         _front(run, origins, writers),
@@ -65,9 +69,10 @@ def card(run: RunFolder) -> str:
         _quality(run),
         _selected(run),
         _made(run),
+        _reconciled(writers),
         _decontaminated(run),
         _load(writers),
-        _again(run),
+        _again(run, only),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
 
@@ -348,13 +353,24 @@ def _load(writers: Sequence[Step]) -> str:
     )
 
 
-def _again(run: RunFolder) -> str:
+def _reconciled(writers: Sequence[Step]) -> str:
+    """From documents to tokens, by component of the mixture: what came in is what was written or dropped."""
+    texts = []
+    for step in writers:
+        head, rows = reconciliation(step.record.report, step.settings, step.record.shards)
+        if rows:
+            texts.append(f"`{step.id}`:\n\n" + _table(head, [[_line(c, 80) for c in row] for row in rows], head[1:]))
+    return "\n\n".join(["## From documents to tokens", *texts, RECONCILED]) if texts else ""
+
+
+def _again(run: RunFolder, only: Step | None) -> str:
     manifest = run.manifest
+    facts = "manifest.json" if only is None else f"{only.id}/provenance.json"
     options = ", ".join(f"{k} {v}" for k, v in sorted(manifest.get("options", {}).items()))
     versions = ", ".join(f"{k} {v}" for k, v in sorted(manifest.get("versions", {}).items()))
     return (
         "## To make it again\n\n"
         f"`curate run` with the recipe {_line(manifest.get('recipe', ''))}, curate {manifest.get('curate', '')}, seed {manifest.get('seed', 0)}"
-        f"{f', {options}' if options else ''}. Digests of all inputs, settings and shards are in `manifest.json`; the libraries were "
+        f"{f', {options}' if options else ''}. Digests of all inputs, settings and shards are in `{facts}`; the libraries were "
         f"{versions}. What became of a single document: `curate explain . ID`."
     )

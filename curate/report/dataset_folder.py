@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,9 @@ from curate.store.files import Entry, Store, store_at
 from curate.store.latest import latest
 from curate.store.object_file import ObjectFile
 from curate.store.tables import open_data
+
+if TYPE_CHECKING:
+    from curate.stages.tokenizer import Tokenizer
 
 _LINES: Final = 8
 _VALUES: Final = 6
@@ -86,7 +90,7 @@ def sample(folder: Store, rows: int, seed: int) -> Sample:
     chosen = sorted(np.random.default_rng([_KEY, seed]).permutation(total)[:rows].tolist()) if total else []
     first = next(batches(files[0]), None)
     columns = list(first.schema.names) if first is not None else []
-    decode, note = _decoder(folder) if "input_ids" in columns else (None, "")
+    decode, note = decoder(folder) if "input_ids" in columns else (None, "")
     shown, start = [], 0
     for file, count in zip(files, counts, strict=True):
         here = [n - start for n in chosen if start <= n < start + count]
@@ -115,23 +119,28 @@ def _at(path: Path | ObjectFile, wanted: list[int]) -> Iterator[tuple[int, dict[
         start += batch.num_rows
 
 
-def _decoder(folder: Store) -> tuple[Any, str]:
-    try:
-        from curate.stages.tokenizer import opened
+@contextmanager
+def tokenizer_of(folder: Store) -> Iterator[Tokenizer]:
+    """The tokenizer whose files lie in a dataset's folder; raises InputError where there is none."""
+    from curate.stages.tokenizer import opened
 
-        with tempfile.TemporaryDirectory(prefix="curate-tokenizer-") as copied:
-            place = Path(copied) if folder.remote else folder.root
-            if folder.remote:
-                for entry in folder.list():
-                    if "/" not in entry.key and not entry.key.endswith(".arrow"):
-                        (place / entry.key).write_bytes(folder.read(entry.key) or b"")
-            tokenizer = opened(place)
+    with tempfile.TemporaryDirectory(prefix="curate-tokenizer-") as copied:
+        place = Path(copied) if folder.remote else folder.root
+        if folder.remote:
+            for entry in folder.list():
+                if "/" not in entry.key and not entry.key.endswith(".arrow"):
+                    (place / entry.key).write_bytes(folder.read(entry.key) or b"")
+        yield opened(place)
+
+
+def decoder(folder: Store) -> tuple[Callable[[Any], str] | None, str]:
+    """What decodes a dataset's tokens; None where nothing can, and why."""
+    try:
+        with tokenizer_of(folder) as tokenizer:
+            return tokenizer.decode, ""
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a stranger's folder, the numbers can be shown
-        return (
-            None,
-            f"no tokenizer that can be read is in the folder, so tokens are shown as numbers ({one_line(error)})",
-        )
-    return getattr(tokenizer, "decode", None), ""
+        why = f"no tokenizer that can be read is in the folder, so tokens are shown as numbers ({one_line(error)})"
+        return None, why
 
 
 def _show(row: int, values: dict[str, Any], decode: Any) -> Shown:

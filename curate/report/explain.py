@@ -28,6 +28,8 @@ from curate.store.tables import open_data
 _DIFF_LINES: Final = 1500
 """Lines of each text that are compared at most: difflib takes quadratic time on texts without a common line."""
 _DIFF_WORDS: Final = 5000
+_MOST_RUNS: Final = 12
+"""Places of a long document that are listed."""
 _SHOWN_DIFF: Final = 40
 
 
@@ -187,6 +189,8 @@ def _event(step: Step, row: Row, *, reached: bool) -> Event:
     for name in step.added():
         if f"{step.id}.{name}" in row.columns:
             signals.setdefault(name, row.columns[f"{step.id}.{name}"])
+    # Token ids as bytes say nothing to a reader, and no JSON holds them.
+    signals = {name: f"{len(v):,} bytes" if isinstance(v, bytes) else v for name, v in signals.items()}
     if step.id in row.dropped:
         reason, detail = row.dropped[step.id]
         return Event(
@@ -358,7 +362,10 @@ def _sequences(run: RunFolder, step: Step, wanted: str) -> list[str]:
         with open_data(run.store.data(key)) as source:
             rows = pq.read_table(source, columns=["sequence", "document"], filters=pc.field("document") == wanted)
             found += rows.column("sequence").to_pylist()
-    at = [f"{step.id} {rows}" for rows in _runs("sequence", found)]
+    runs = _runs("sequence", found)
+    at = [f"{step.id} {rows}" for rows in runs[:_MOST_RUNS]]
+    if len(runs) > _MOST_RUNS:
+        at.append(f"... and more: {len(set(found)):,} sequences in all")
     return at or [f"not in {step.id}: its mixture leaves it out, or it lies in what was cut off at the end"]
 
 

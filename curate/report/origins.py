@@ -38,12 +38,14 @@ class Origin:
     languages: set[str] = field(default_factory=set)
 
 
-def count_origins(run: RunFolder) -> dict[str, Origin]:
-    """The final rows by source; one pass over their ``source`` and ``meta`` columns and their texts' lengths."""
+def count_origins(run: RunFolder, writer: Step | None = None) -> dict[str, Origin]:
+    """The final rows by source, or those that one writer read; one pass over their ``source`` and ``meta`` columns and
+    their texts' lengths."""
     found: dict[str, Origin] = {}
     held: dict[bool, list[pa.Table]] = {False: [], True: []}
     rows, makers = 0, run.makers()
-    parts = {part.key: part for step in run.ends() for part in step.record.parts}
+    ends = run.ends() if writer is None else [run.steps[name] for name in writer.inputs if name in run.steps]
+    parts = {part.key: part for step in ends for part in step.record.parts}
     for part in parts.values():
         maker = makers.get(part.data)
         generated = maker is not None and _writes(run.steps[maker])

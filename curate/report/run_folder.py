@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from curate import schema
 from curate.errors import DamagedError, RecipeError
 from curate.report.step import Step
-from curate.stages.base import Global
+from curate.stages.base import Filter, Global
 from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
@@ -113,7 +113,18 @@ class RunFolder:
         if not writers:
             read = {name for s in self.steps.values() for name in s.inputs if s.record.parts}
             names = [s.id for s in self.steps.values() if s.record.parts and s.id not in read]
-        return [self.steps[name] for name in dict.fromkeys(names) if name in self.steps]
+        found = [self.steps[name] for name in dict.fromkeys(names) if name in self.steps]
+        return [step for step in found if not self._same_rows(step, found)]
+
+    def _same_rows(self, step: Step, others: list[Step]) -> bool:
+        """Whether a step only adds columns to the rows of another of these, as an encoder does to those that are written as
+        texts, too."""
+        above = step
+        while len(above.inputs) == 1 and above.is_a(Filter) and not above.record.counts.reasons:
+            above = self.steps[above.inputs[0]]
+            if above in others:
+                return True
+        return False
 
     def way(self) -> list[str]:
         """The steps that rows pass on their way into the result, in order; branches that only train are not among them."""

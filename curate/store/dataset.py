@@ -21,15 +21,14 @@ from curate.fingerprint import file_digest
 from curate.store.files import Store, store_at
 from curate.store.object_file import ObjectFile
 from curate.store.provenance import provenance
+from curate.store.records import SIDE
 from curate.store.tables import open_data
 
-__all__ = ["DOCUMENTS", "SEQUENCES", "SHARDS", "TOKENS", "Dataset", "Kind", "Shard", "open_dataset", "side_table"]
+__all__ = ["DOCUMENTS", "SHARDS", "TOKENS", "Dataset", "Kind", "Shard", "open_dataset", "side_table"]
 
 SHARDS: Final = "shards.json"
 TOKENS: Final = "curate.tokens/1"
 DOCUMENTS: Final = "curate.documents/1"
-SEQUENCES: Final = ".sequences"
-"""End of the side table's folder, beside the dataset's."""
 
 Kind = Literal["tokens", "documents", "text"]
 _KINDS: Final[dict[str, Kind]] = {TOKENS: "tokens", DOCUMENTS: "documents"}
@@ -213,4 +212,4 @@ def _shards_of_texts(folder: Store) -> tuple[Shard, ...]:
 
 def side_table(folder: Store) -> Store:
     """Where the table lies that says which documents each sequence is made of: beside the dataset's folder."""
-    return store_at(f"{folder}{SEQUENCES}")
+    return store_at(f"{folder}{SIDE}")

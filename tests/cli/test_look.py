@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from command import Curate
 from recipes import changed, write
 from small_run import steps, write_run
+from written import resealed
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e]")
 
@@ -89,7 +92,7 @@ def test_explain_tells_the_story_in_order(curate: Curate, small_run: Path) -> No
     assert places == sorted(places)
     assert "dropped: benchmark_ngram" in out and "holds 100% of humaneval/HumanEval/0" in out
     assert "containment 0.3" in out
-    assert "never reached labels, value, scored, good, pages, words, tokens" in out
+    assert "never reached labels, value, scored, good, pages, words, encoded, tokens, documents" in out
     assert "Because" not in out.split("text (")[0]
 
 
@@ -114,7 +117,7 @@ def test_explain_says_where_in_the_dataset(curate: Curate, small_run: Path) -> N
 
     table = pa.ipc.open_stream(small_run / "pages" / shard).read_all()
     assert table.column("origin")[int(row)].as_py() == "docs.jsonl#p5"
-    assert re.search(r"tokens/data-\S+ rows? [\d,]+", out)
+    assert re.search(r"tokens sequences? [\d,]+", out)
 
 
 def test_errors_are_one_line(curate: Curate, small_run: Path, tmp_path: Path) -> None:
@@ -166,3 +169,44 @@ def test_python_m_curate_is_the_command() -> None:
 def test_help_has_examples(curate: Curate, name: str) -> None:
     """Each command shows how it is typed."""
     assert f"curate {name}" in curate(name, "--help").ok().out.split("Examples:")[1]
+
+
+def test_explain_says_whose_a_token_of_the_dataset_is(curate: Curate, small_run: Path, tmp_path: Path) -> None:
+    """Document, place and text around it, then its story; of a copy outside of the run only with the run named."""
+    out = curate("explain", small_run / "tokens", "--sequence", 3, "--token", 9).ok().out
+    assert re.match(r"sequence 3, token 9: id \d+\ntoken [\d,]+ of document [0-9a-f]{12}; .*a target", out)
+    document = re.search(r"of document ([0-9a-f]{12})", out)
+    assert document is not None and re.search(rf"^id +{document[1]}", out, re.MULTILINE) and "written" in out
+    told = json.loads(curate("explain", small_run / "tokens", "--sequence", 3, "--token", 9, "--json").ok().out)
+    text = told["token"]["before"] + told["token"]["here"] + told["token"]["after"]
+    assert told["story"]["id"] == told["token"]["document"] and text.strip("\ufffd") in told["story"]["text"]
+    for end in ("", ".sequences"):
+        shutil.copytree(f"{small_run}/tokens{end}", tmp_path / f"copy{end}")
+    assert "give the run" in curate("explain", tmp_path / "copy", "--sequence", 3).ok().out
+    assert curate("explain", tmp_path / "copy", "--sequence", 3, "--run", small_run).ok().out.count("tokens") > 1
+    assert curate("explain", small_run).line.endswith("or DATASET --sequence N")
+
+
+def test_verify_holds_a_dataset_against_the_documents_of_its_run(
+    curate: Curate, small_run: Path, tmp_path: Path
+) -> None:
+    """All checks, with the text of documents; a token that is another one is found even where nothing else tells."""
+    for name in ("tokens", "documents"):
+        out = curate("verify", small_run / name).ok().out
+        assert re.search(r"^text +24  documents$", out, re.MULTILINE) and "reconciliation" in out
+    shutil.copytree(small_run / "documents", tmp_path / "copy")
+    shard = next((tmp_path / "copy").glob("*.arrow"))
+    with pa.ipc.open_stream(shard.read_bytes()) as reader:
+        table = reader.read_all().combine_chunks()
+    lists = table.column("input_ids").chunk(0)
+    values = lists.values.to_numpy().copy()
+    end = json.loads((tmp_path / "copy/shards.json").read_text())["end_of_text"]
+    values[values != end] ^= 1
+    table = table.set_column(4, table.schema.field(4), pa.ListArray.from_arrays(lists.offsets, pa.array(values)))
+    with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as out:
+        out.write_table(table)
+    resealed(tmp_path / "copy")
+    curate("verify", tmp_path / "copy").ok()
+    done = curate("verify", tmp_path / "copy", "--run", small_run)
+    assert done.code == 9 and "are not those of its text" in done.err
+    assert len(done.err.splitlines()) == 5

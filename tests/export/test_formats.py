@@ -223,11 +223,11 @@ def test_a_killed_export_never_looks_finished(encoded: Made, tmp_path: Path) -> 
 
 GOLDEN = {
     "tokens-parquet": "",
-    "tokens-litdata": "844b8c3404fa57e3",
-    "tokens-mds": "b569c9cd0cfe77d9",
-    "documents-megatron": "8f53a2cb259c1831",
-    "documents-nanotron": "7bfea7e9e3fb6424",
-    "documents-litdata": "66ed74bb25e67839",
+    "tokens-litdata": "f241ab0ab818c8b8",
+    "tokens-mds": "d3c3eeccb627a187",
+    "documents-megatron": "19350d1190e6ddab",
+    "documents-nanotron": "7f0bd17afa0c70a3",
+    "documents-litdata": "ec08214615ccb5e1",
     "pages-mds": "40318ccc9ab93399",
     "pages-litdata": "ea01c3d1cd766d1d",
     "pages-jsonl": "",

@@ -25,9 +25,9 @@ def test_front_matter_is_what_the_hub_reads(text: str) -> None:
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["license"] == ["cc-by-4.0", "mit", "other"]
     assert front["size_categories"] == ["1K<n<10K"]
-    assert [c["config_name"] for c in front["configs"]] == ["pages", "tokens"]
+    assert [c["config_name"] for c in front["configs"]] == ["pages", "tokens", "documents"]
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "pages/*.arrow"}]
-    assert [c.get("default") for c in front["configs"]] == [True, None]
+    assert [c.get("default") for c in front["configs"]] == [True, None, None]
 
 
 def test_counts_are_those_of_the_rows(text: str) -> None:

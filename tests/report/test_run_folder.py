@@ -154,7 +154,7 @@ def test_rows_by_step_reason_and_source(run: RunFolder) -> None:
 def test_distributions_are_of_the_rows_that_were_measured(run: RunFolder) -> None:
     """Scores by default, everything of one step when it is named; the bins add up."""
     found = {d.name: d for d in inspect(run, Wanted()).distributions}
-    assert set(found) == {"label", "score"}
+    assert set(found) == {"label", "score", "count"}
     score = found["score"]
     assert score.rows == sum(score.bins) and 0 <= score.quantiles["0"] <= score.quantiles["100"] <= 1
     assert {"words", "word_length"} <= {d.name for d in inspect(run, Wanted(step="rules")).distributions}
