@@ -17,12 +17,14 @@ from numba import njit
 
 from curate.text.bpe_merges import CHARACTER, INVALID, SHORT, Symbols, merge, symbols_of
 from curate.text.fixed_strings import fixed_id
-from curate.text.swar import SEED, load, quick_hash, trailing, write64
+from curate.text.swar import SEED, load, prefetch, quick_hash, trailing, write64
 from curate.text.utf8 import encode, read64
 
 __all__ = ["Cache", "Places"]
 
-LONGEST: Final = 128
+AHEAD: Final = 32
+"""Segments whose places in the table are asked for before the first of them is looked at."""
+LONGEST: Final = 2048
 """Bytes of the longest segment that is kept."""
 _KEY: Final = 16
 _ALL: Final = 0xFFFFFFFFFFFFFFFF
@@ -102,6 +104,17 @@ def _merged(data, start, stop, model, work, values, out, to):
 
 
 @njit(nogil=True, cache=True)
+def _equal(data, start, stop, other, at):
+    """Whether ``data[start:stop]`` stands in ``other`` at ``at``."""
+    while start + 8 <= stop:
+        if read64(data, start) != read64(other, at):
+            return False
+        start += 8
+        at += 8
+    return load(data, start, stop) == load(other, at, at + stop - start)
+
+
+@njit(nogil=True, cache=True)
 def _long(data, start, stop, seed, state, places, model, work, values, out):
     """Ids of a segment of more than 16 bytes; False: there is no room to keep it, nothing was done."""
     size = stop - start
@@ -115,10 +128,7 @@ def _long(data, start, stop, seed, state, places, model, work, values, out):
     while places.long[slot, 2]:
         if places.long[slot, 0] == key and places.long[slot, 1] & np.uint64(0xFFFFFF) == np.uint64(size):
             text = np.int64(places.long[slot, 1] >> np.uint64(24))
-            i = 0
-            while i < size and places.text[text + i] == data[start + i]:
-                i += 1
-            if i == size:
+            if _equal(data, start, stop, places.text, text):
                 count = np.int64(places.long[slot, 2] & np.uint64(0xFFFFFF))
                 ids = np.int64(places.long[slot, 2] >> np.uint64(24))
                 for i in range(count):
@@ -143,10 +153,11 @@ def _long(data, start, stop, seed, state, places, model, work, values, out):
 
 
 @njit(nogil=True, cache=True)
-def _new(data, start, stop, slot, low, high, state, places, model, work, values, out):
+def _new(data, start, stop, words, state, places, model, work, values, out):
     """Ids of a segment of up to 16 bytes that is not in the table; False: there is no room for it, nothing was done."""
     if 2 * (state[SHORT_USED] + 1) > len(places.short) or state[IDS_USED] + _KEY > len(places.ids):
         return False
+    slot, low, high = words
     to = state[OUT]
     end = _merged(data, start, stop, model, work, values, out, to)
     count = end - to
@@ -166,6 +177,52 @@ def _new(data, start, stop, slot, low, high, state, places, model, work, values,
     return True
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _gather(data, marks, base, at, stop, block, bits, seed, short, ahead):
+    """Fill ``ahead`` (uint64[AHEAD + 1, 4]) with segments from ``at`` on: start, words, place in the table, which is asked for.
+
+    The last one has only a start. How many there are; where the next one begins, and the block and the bits of marks there.
+    """
+    mask = np.uint64(len(short) - 1)
+    safe = len(data) - _KEY
+    count = 0
+    while count < AHEAD and at < stop:
+        while bits == 0:
+            block += 1
+            bits = marks[block]
+        after = base + (block << 6) + trailing(bits)
+        bits &= bits - np.uint64(1)
+        size = after - at
+        ahead[count, 0] = at
+        if size <= _KEY:
+            if at <= safe:
+                low = read64(data, at) & _LOW_MASK[size]
+                high = read64(data, at + 8) & _HIGH_MASK[size]
+            else:
+                low = load(data, at, after)
+                high = load(data, min(at + 8, after), after)
+            slot = _hash(low, high, seed) >> _HALF & mask
+            prefetch(short, np.int64(slot) << 2)
+            ahead[count, 1] = low
+            ahead[count, 2] = high
+            ahead[count, 3] = slot
+        count += 1
+        at = after
+    ahead[count, 0] = at
+    return count, at, block, bits
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _find(short, slot, low, high, size):
+    """(place, length and number of ids) of a segment from a place on; (place where it may be put, 0): it is not there."""
+    mask = np.uint64(len(short) - 1)
+    meta = short[slot, 3] >> _HALF
+    while meta and not (short[slot, 0] == low and short[slot, 1] == high and meta & _BYTE == size):
+        slot = (slot + np.uint64(1)) & mask
+        meta = short[slot, 3] >> _HALF
+    return slot, meta
+
+
 @njit(nogil=True, cache=True)
 def look_up(data, offsets, marks, seed, state, places, model, out, ends):
     """Write the ids of rows to ``out``, and to ``ends[row]`` where the row's end; False: make room, and go on.
@@ -176,64 +233,45 @@ def look_up(data, offsets, marks, seed, state, places, model, out, ends):
     """
     work = np.empty(LONGEST, np.uint32)
     values = np.empty(SHORT, np.uint64)
+    ahead = np.empty((AHEAD + 1, 4), np.uint64)
     short = places.short
-    mask = np.uint64(len(short) - 1)
     base = offsets[0]
-    safe = len(data) - _KEY
     at = state[AT]
     to = state[OUT]
     for row in range(state[ROW], len(offsets) - 1):
         stop = offsets[row + 1]
-        if at < stop:
-            block = (at - base) >> 6
-            bits = marks[block] & (np.uint64(_ALL) << np.uint64((at - base) & 63))
-            bits &= bits - np.uint64(1)
-            while at < stop:
-                while bits == 0:
-                    block += 1
-                    bits = marks[block]
-                after = base + (block << 6) + trailing(bits)
-                bits &= bits - np.uint64(1)
-                size = after - at
-                if size <= _KEY:
-                    if at <= safe:
-                        low = read64(data, at) & _LOW_MASK[size]
-                        high = read64(data, at + 8) & _HIGH_MASK[size]
-                    else:
-                        low = load(data, at, after)
-                        high = load(data, min(at + 8, after), after)
-                    slot = _hash(low, high, seed) >> _HALF & mask
-                    meta = short[slot, 3] >> _HALF
-                    while meta and not (
-                        short[slot, 0] == low and short[slot, 1] == high and meta & _BYTE == np.uint64(size)
-                    ):
-                        slot = (slot + np.uint64(1)) & mask
-                        meta = short[slot, 3] >> _HALF
-                    count = np.int64(meta >> np.uint64(8))
-                    if meta and count <= _INLINE:
-                        write64(out, to, short[slot, 2])
-                        out[to + 2] = np.uint32(short[slot, 3] & np.uint64(0xFFFFFFFF))
-                        to += count
-                        at = after
-                        continue
+        block = (at - base) >> 6
+        bits = marks[block] & (np.uint64(_ALL) << np.uint64((at - base) & 63))
+        bits &= bits - np.uint64(1)
+        while at < stop:
+            count, at, block, bits = _gather(data, marks, base, at, stop, block, bits, seed, short, ahead)
+            for i in range(count):
+                start = np.int64(ahead[i, 0])
+                end = np.int64(ahead[i + 1, 0])
+                if end - start <= _KEY:
+                    slot, meta = _find(short, ahead[i, 3], ahead[i, 1], ahead[i, 2], np.uint64(end - start))
+                    ids = np.int64(meta >> np.uint64(8))
                     if meta:
-                        ids = np.int64(short[slot, 2])
-                        for i in range(count):
-                            out[to + i] = places.ids[ids + i]
-                        to += count
-                        at = after
+                        if ids <= _INLINE:
+                            write64(out, to, short[slot, 2])
+                            out[to + 2] = np.uint32(short[slot, 3] & np.uint64(0xFFFFFFFF))
+                        else:
+                            first = np.int64(short[slot, 2])
+                            for j in range(ids):
+                                out[to + j] = places.ids[first + j]
+                        to += ids
                         continue
                     state[OUT] = to
-                    done = _new(data, at, after, slot, low, high, state, places, model, work, values, out)
+                    words = (slot, ahead[i, 1], ahead[i, 2])
+                    done = _new(data, start, end, words, state, places, model, work, values, out)
                 else:
                     state[OUT] = to
-                    done = _long(data, at, after, seed, state, places, model, work, values, out)
+                    done = _long(data, start, end, seed, state, places, model, work, values, out)
                 if not done:
                     state[ROW] = row
-                    state[AT] = at
+                    state[AT] = start
                     return False
                 to = state[OUT]
-                at = after
         ends[row] = to
     state[OUT] = to
     return True
@@ -250,11 +288,18 @@ def _rehash(old, new, seed):
             new[slot] = old[i]
 
 
+def _aligned(places: int) -> npt.NDArray[np.uint64]:
+    """Zeros uint64[places, 4], two places in each line of the processor's cache."""
+    whole = np.zeros(4 * places + 8, np.uint64)
+    first = (-whole.ctypes.data % 64) // 8
+    return whole[first : first + 4 * places].reshape(places, 4)
+
+
 class Cache:
     """A table of segments, and the model that gives the ids of those that are not in it.
 
-    At most ``places`` short segments (32 bytes each; the table is at most half full), half as many ids beside, a sixteenth as
-    many long segments of 32 bytes on average: 24 MB for 2^19 places.
+    At most ``places`` / 2 short segments (the table is at most half full), ``places`` ids beside, ``places`` / 16 long segments of
+    64 bytes on average: 44 MB for 2^20 places.
     """
 
     def __init__(self, model: Symbols, places: int = 1 << 20) -> None:
@@ -267,9 +312,9 @@ class Cache:
         # Zeros cost no memory before they are written to.
         long = max(16, self._most // 8)
         self._places = Places(
-            np.zeros((places, 4), np.uint64),
+            _aligned(places),
             np.zeros((long, 3), np.uint64),
-            np.zeros(16 * long + LONGEST, np.uint8),
+            np.zeros(32 * long + LONGEST, np.uint8),
             np.zeros(self._most + LONGEST, np.uint32),
         )
         self._state[SHORT_USED:] = 0
@@ -277,7 +322,7 @@ class Cache:
     def _make_room(self) -> None:
         short = self._places.short
         if 2 * (self._state[SHORT_USED] + 1) > len(short) and len(short) < self._most:
-            wider = np.zeros((2 * len(short), 4), np.uint64)
+            wider = _aligned(2 * len(short))
             _rehash(short, wider, SEED)
             self._places = self._places._replace(short=wider)
         else:

@@ -178,7 +178,7 @@ def test_batches_and_the_size_of_the_table_change_nothing(models, monkeypatch):
     assert [encoder.encode(array[i : i + 1]).to_pylist()[0] for i in range(1, len(rows) + 1)] == whole
     monkeypatch.setattr(encoder, "_cache", bpe_cache.Cache(encoder._cache._model, places=16))
     assert encoder.encode(array[1:-1]).to_pylist() == whole
-    assert encoder._cache.nbytes < 10_000
+    assert encoder._cache.nbytes < 20_000
     assert encoder.encode(pa.array([], pa.large_string())).to_pylist() == []
     assert encoder.encode(pa.array(rows, pa.string())).to_pylist() == whole
 
