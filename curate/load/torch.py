@@ -72,7 +72,6 @@ class TensorLoader(Loader):
     def read(self, samples: int) -> dict[str, Any]:
         """The same, as tensors."""
         rows, pin = super().read(samples), self._pin and get_worker_info() is None
-        ids = rows["input_ids"]
         batch: dict[str, Any] = {}
         for name, values in rows.items():
             if isinstance(values, Ragged):
@@ -82,23 +81,23 @@ class TensorLoader(Loader):
             wide = self.dtype if name in ("input_ids", "position_ids") else None
             batch[name] = _tensor(values, wide, pin)
         if self.labels:
-            batch["labels"] = _tensor(np.where(self._targets(rows), ids.astype(np.int64), IGNORED), None, pin)
+            batch["labels"] = self._labels(rows, pin)
         return batch
 
-    def _targets(self, rows: Rows) -> np.ndarray[Any, Any]:
-        """bool[rows, sequence]: what a model is to predict."""
+    def _labels(self, rows: Rows, pin: bool) -> torch.Tensor:
         ids: Any = rows["input_ids"]
+        labels = _tensor(ids, torch.int64, pin, copy=True)
+        out, segments = labels.numpy(), rows.get("segments")
         if "loss_mask" in rows:
-            return np.asarray(rows["loss_mask"]) != 0
-        targets = np.ones(ids.shape, np.bool_)
+            np.putmask(out, np.asarray(rows["loss_mask"]) == 0, IGNORED)
+            return labels
         if self.padding is not None and self.padding != self.end_of_text:
-            targets &= ids != self.padding
-        segments = rows.get("segments")
+            np.putmask(out, ids == self.padding, IGNORED)
         if "position_ids" in rows:
-            targets &= np.asarray(rows["position_ids"]) != 0
+            np.putmask(out, np.asarray(rows["position_ids"]) == 0, IGNORED)
         elif isinstance(segments, Ragged):
-            targets.reshape(-1)[np.cumsum(segments.values) - segments.values] = False
-        return targets
+            out.reshape(-1)[np.cumsum(segments.values) - segments.values] = IGNORED
+        return labels
 
     def __next__(self) -> dict[str, Any]:
         if not self.workers:
@@ -170,11 +169,14 @@ class Batches(IterableDataset):
         self._done = self._begin
 
 
-def _tensor(values: np.ndarray[Any, Any], dtype: torch.dtype | None, pin: bool) -> torch.Tensor:
+def _tensor(values: np.ndarray[Any, Any], dtype: torch.dtype | None, pin: bool, *, copy: bool = False) -> torch.Tensor:
+    """An array as a tensor, of another dtype or pinned a copy; by numpy, for torch would start threads to copy a megabyte."""
     found = torch.from_numpy(values)
-    if not pin and dtype in (None, found.dtype):
+    if not copy and not pin and dtype in (None, found.dtype):
         return found
-    return torch.empty(found.shape, dtype=dtype or found.dtype, pin_memory=pin).copy_(found)
+    made = torch.empty(found.shape, dtype=dtype or found.dtype, pin_memory=pin)
+    np.copyto(made.numpy(), values, casting="unsafe")
+    return made
 
 
 def _boundaries(segments: Ragged, pin: bool) -> dict[str, Any]:

@@ -64,12 +64,14 @@ def test_labels_without_a_mask(tmp_path: Path, columns: list[str]) -> None:
     rows = table(10, full=True)
     ids = np.array(rows["input_ids"].to_pylist(), np.uint16)
     ids[3, 5:] = PADDING
+    ids = ids.astype(np.int64)  # as others store them: labels are a copy all the same
     changed = rows.set_column(0, "input_ids", type(rows["input_ids"].chunk(0)).from_arrays(ids.ravel(), 8))
     found = next(TensorLoader(dataset(tmp_path, changed, [10]), batch=10, shuffle=False, columns=columns))
     expected = np.where(ids == PADDING, IGNORED, ids.astype(np.int64))
     if len(columns) > 1:
         expected[np.array(rows["position_ids"].to_pylist()) == 0] = IGNORED
     assert found["labels"].tolist() == expected.tolist()
+    assert found["input_ids"].tolist() == ids.tolist()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
