@@ -117,13 +117,13 @@ def test_models_are_trained_measured_and_kept(tmp_path, monkeypatch, settings):
     monkeypatch.setattr(ablate, "write_arms", lambda _: said)
     monkeypatch.setattr(ablate, "load", lambda _: Letters())
     monkeypatch.setitem(ablate.SHAPES, "tiny", Shape(1, 32, 2))
-    small = dataclasses.replace(settings, out=tmp_path, tokens=2_560, sequence=32, seeds=2)
+    small = dataclasses.replace(settings, out=tmp_path, tokens=2_560, sequence=32, seeds=1)
     results = ablate.ablate(small)
     losses = results["bits_per_byte"]
     assert max(losses["random"]["code"]) < min(losses["raw"]["code"]) - 1
     assert results["arms"]["raw"] == {"tokens": 2_048, "passes": 1.25}
     times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("models/*/checkpoint-*.pt")}
-    assert len(times) == 4
+    assert len(times) == 2
     assert ablate.ablate(small)["bits_per_byte"] == losses
     assert times == {p: p.stat().st_mtime_ns for p in tmp_path.glob("models/*/checkpoint-*.pt")}
     assert json.loads((tmp_path / "results.json").read_text())["bits_per_byte"] == losses
