@@ -118,6 +118,7 @@ class MapTask(Task):
                 write_partitions(out, rows, bounds, phase.group, entries)
                 total += rows.num_rows
                 samples += [] if phase.even else sample_keys(rows)
+                del rows  # before the next ones are mapped
         if not total:
             return {"file": None, "rows": 0}
         return {"file": file, "rows": total, "index": entries.dump(), **({} if phase.even else {"sample": samples})}
@@ -143,9 +144,10 @@ def _runs(tables: Iterable[pa.Table], by: tuple[str, ...]) -> Iterator[pa.Table]
         held.append(table)
         size += table.nbytes
         if size >= RUN_BYTES:
-            rows = pa.concat_tables(held)
+            rows = sort_rows(pa.concat_tables(held), by)
             held, size = [], 0
-            yield sort_rows(rows, by)
+            yield rows
+            del rows
     if held:
         yield sort_rows(pa.concat_tables(held), by)
 

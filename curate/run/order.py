@@ -75,10 +75,14 @@ class Windows:
         for partition in self.partitions:
             before = partition.start
             for table in lots(store, partition.share.pieces(store), partition.bytes):
+                rows = sort_rows(table, phase.sort_by)
+                # A lot is held once while it is gone through: of what it was made of nothing stays.
+                del table
                 with at_step(ctx.step):
-                    reduced = list(tables_of(phase.reduce(sort_rows(table, phase.sort_by), _NOWHERE, ctx)))
-                for rows in reduced:
-                    for batch in batches_by_bytes(rows.combine_chunks(), ROWS_PER_BATCH):
+                    reduced = list(tables_of(phase.reduce(rows, _NOWHERE, ctx)))
+                del rows
+                while reduced:
+                    for batch in batches_by_bytes(reduced.pop(0).combine_chunks(), ROWS_PER_BATCH):
                         yield before, batch
                         before += _weight(batch)
 

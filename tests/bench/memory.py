@@ -1,8 +1,10 @@
-"""Memory of workers, by what could fill it: ``make memory``, or ``python -m tests.bench.memory [--mb 8000]``.
+"""Memory of workers, by what could fill it: ``make memory``, or ``python -m tests.bench.memory [tokens ...] [--mb 8000]``.
 
 * ``too_large FORMAT``: a document of 500 MB among small ones, which is set aside by name. JSON lines, gz, zst, Parquet, Arrow.
 * ``tiny``: a million documents of a few bytes through reading, exact deduplication and writing.
 * ``twenty FORMAT``: an input file of 20 times ``--worker-memory`` (400 MiB, of which Python and its libraries need about 290): a nanny ends a worker that comes to 95 % of it.
+* ``tokens PACK``: the same text encoded, mixed, shuffled, packed and written by write.tokens, in
+  workers of 600 MiB. MB are token bytes, ten times that memory.
 
 Peaks are VmHWM of each worker from /proc, pages of mapped files included. ``start`` is that of a worker that read
 almost nothing: Python, Arrow and the kernels. Parquet and Arrow hold a column's values of a row group or batch as one
@@ -17,7 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ import zstandard
 
 from tests.bench.big_file import run
 
+TOKEN_WORKER = 600
+"""MiB of a worker that writes tokens: 290 are there before it has read anything."""
 TEXT_FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst")
 FORMATS = (*TEXT_FORMATS, "parquet", "arrow")
 WORDS = b"the river runs past a mill and a list of numbers is sorted by the function that the teacher wrote for us "
@@ -110,12 +114,29 @@ def repeated(path: Path, size: int, document: int = 4000) -> None:
             out.write_table(pa.Table.from_arrays([pa.array(c) for c in zip(*held, strict=True)], schema=schema))
 
 
-def measure(path: Path, *, dedup: bool = True, memory: str | None = None, **settings: Any) -> Peak:
-    """Read a file, perhaps deduplicate, and write it, with one worker; the store is removed."""
+def to_tokens(pack: str) -> list[dict[str, Any]]:
+    """The steps that encode documents and write them as a mixture, all of them twice."""
+    written = {"tokens": "tokens", "pack": pack, "mix": {"components": {"docs": {"epochs": 2}}}}
+    return [
+        {"id": "tokenizer", "use": "train.tokenizer", "with": {"vocab_size": 2048, "max_bytes": 1_000_000}},
+        {"id": "tokens", "use": "encode.tokens", "from": "docs", "with": {"tokenizer": "tokenizer"}},
+        {"id": "out", "use": "write.tokens", "with": written},
+    ]
+
+
+def measure(
+    path: Path,
+    *,
+    dedup: bool = True,
+    memory: str | None = None,
+    end: list[dict[str, Any]] | None = None,
+    **settings: Any,
+) -> Peak:
+    """Read a file, perhaps deduplicate, and write it, with one worker; the store is removed. ``end``: instead of write.text."""
     use = {"parquet": "read.parquet", "arrow": "read.arrow"}.get(path.suffix[1:], "read.jsonl")
     steps: list[dict[str, Any]] = [{"id": "docs", "use": use, "with": {"paths": [str(path)], **settings}}]
     steps += [{"id": "one", "use": "dedup.exact"}] if dedup else []
-    steps += [{"id": "out", "use": "write.text"}]
+    steps += [{"id": "out", "use": "write.text"}] if end is None else end
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         recipe, store = Path(folder) / "r.yaml", Path(folder) / "run"
         recipe.write_text(yaml.safe_dump({"recipe": "memory", "steps": steps}, sort_keys=False))
@@ -124,52 +145,92 @@ def measure(path: Path, *, dedup: bool = True, memory: str | None = None, **sett
         return Peak(max(ran.workers_mib), ran.seconds, {step["id"]: step for step in manifest["steps"]})
 
 
-def bench(megabytes: float, large: int, tiny: int) -> Iterator[dict[str, Any]]:
-    """All rows of the table."""
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        many_tiny(home / "start.jsonl", 10)
-        start = measure(home / "start.jsonl").mib
-        for form in FORMATS:
-            path = home / f"large.{form}"
-            one_large(path, large)
-            peak = measure(path)
-            assert peak.steps["docs"]["reasons"] == {"too_large": 1}, peak.steps["docs"]
-            assert peak.steps["out"]["rows_out"] == 400
-            yield _row(f"too_large {form}", path, peak, start)
-        path = home / "tiny.jsonl"
-        many_tiny(path, tiny)
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for, where files are made, and what a worker needs that has read almost nothing."""
+
+    mb: float
+    large: int
+    tiny: int
+    home: Path
+    start: float
+
+
+def too_large(asked: Asked) -> Iterator[dict[str, Any]]:
+    """A document that is set aside, by format."""
+    for form in FORMATS:
+        path = asked.home / f"large.{form}"
+        one_large(path, asked.large)
         peak = measure(path)
-        assert peak.steps["out"]["rows_out"] == tiny - -(-tiny // 1000) + 1 - (tiny > 7)
-        yield _row("tiny", path, peak, start)
-        for form in (*TEXT_FORMATS, "parquet"):
-            path = home / f"twenty.{form}"
-            repeated(path, int(megabytes * (1 << 20)))
-            peak = measure(path, dedup=False, memory=f"{megabytes / 20:g}MiB")
-            yield _row(f"twenty {form}", path, peak, start)
+        assert peak.steps["docs"]["reasons"] == {"too_large": 1}, peak.steps["docs"]
+        assert peak.steps["out"]["rows_out"] == 400
+        yield _row(f"too_large {form}", path, peak, asked.start)
 
 
-def _row(name: str, path: Path, peak: Peak, start: float) -> dict[str, Any]:
+def tiny(asked: Asked) -> Iterator[dict[str, Any]]:
+    """Many documents of a few bytes."""
+    path = asked.home / "tiny.jsonl"
+    many_tiny(path, asked.tiny)
+    peak = measure(path)
+    assert peak.steps["out"]["rows_out"] == asked.tiny - -(-asked.tiny // 1000) + 1 - (asked.tiny > 7)
+    yield _row("tiny", path, peak, asked.start)
+
+
+def twenty(asked: Asked) -> Iterator[dict[str, Any]]:
+    """Twenty times the memory of a worker, by format."""
+    for form in (*TEXT_FORMATS, "parquet"):
+        path = asked.home / f"twenty.{form}"
+        repeated(path, int(asked.mb * (1 << 20)))
+        peak = measure(path, dedup=False, memory=f"{asked.mb / 20:g}MiB")
+        yield _row(f"twenty {form}", path, peak, asked.start)
+
+
+def tokens(asked: Asked) -> Iterator[dict[str, Any]]:
+    """Token bytes of ten times the memory of a worker, by how they are packed."""
+    path = asked.home / "tokens.jsonl"
+    repeated(path, int(asked.mb * (1 << 20)))
+    for pack in ("concat", "best-fit"):
+        peak = measure(path, dedup=False, memory=f"{TOKEN_WORKER}MiB", end=to_tokens(pack))
+        row = _row(f"tokens {pack}", path, peak, asked.start, keep=pack == "concat")
+        yield {**row, "mb": peak.steps["out"]["report"]["mixture"]["tokens"] * 2 / 1e6}
+
+
+ROWS = {rows.__name__: rows for rows in (too_large, tiny, twenty, tokens)}
+
+
+def bench(asked: Asked, names: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of the table, or those that are named."""
+    path = asked.home / "start.jsonl"
+    many_tiny(path, 10)
+    asked = replace(asked, start=measure(path).mib)
+    for name in names or list(ROWS):
+        yield from ROWS[name](asked)
+
+
+def _row(name: str, path: Path, peak: Peak, start: float, *, keep: bool = False) -> dict[str, Any]:
     size = path.stat().st_size / 1e6
-    path.unlink()
+    if not keep:
+        path.unlink()
     return {"name": name, "mb": size, "peak_mib": peak.mib, "start_mib": start, "seconds": peak.seconds}
 
 
 def main() -> int:
     """Print a line for each."""
     arguments = argparse.ArgumentParser(prog="tests.bench.memory", description="peak memory of workers")
+    arguments.add_argument("only", nargs="*", choices=[[], *ROWS], help="which rows; all where none is named")
     arguments.add_argument("--mb", type=float, default=8000, help="MiB of text of the large files: 20 workers' memory")
     arguments.add_argument("--large", type=int, default=500_000_000, help="bytes of the large document")
     arguments.add_argument("--tiny", type=int, default=1_000_000, help="tiny documents")
-    asked = arguments.parse_args()
+    given = arguments.parse_args()
     rows = []
     print(f"{'case':20} {'file MB':>9} {'peak MiB':>9} {'of it start':>11} {'seconds':>8}", flush=True)
-    for row in bench(asked.mb, asked.large, asked.tiny):
-        rows.append(row)
-        print(
-            f"{row['name']:20} {row['mb']:9.1f} {row['peak_mib']:9.1f} {row['start_mib']:11.1f} {row['seconds']:8.1f}",
-            flush=True,
-        )
+    with tempfile.TemporaryDirectory() as home:
+        for row in bench(Asked(given.mb, given.large, given.tiny, Path(home), 0.0), given.only):
+            rows.append(row)
+            print(
+                f"{row['name']:20} {row['mb']:9.1f} {row['peak_mib']:9.1f} {row['start_mib']:11.1f} {row['seconds']:8.1f}",
+                flush=True,
+            )
     out = Path(__file__).resolve().parents[2] / "runs/bench/memory.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(orjson.dumps({"bench": "memory", "rows": rows}, option=orjson.OPT_INDENT_2))
