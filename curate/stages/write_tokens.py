@@ -33,7 +33,9 @@ SEQUENCES_PER_BATCH: Final = 64
 _AT_ONCE: Final = 512
 """Sequences that are filled at once: 2 MB of uint16 tokens at 2,048."""
 _SIDE_ROWS: Final = 1 << 16
-"""Pieces of a row group of the table beside a shard."""
+"""Pieces of a row group of the table beside a shard, or a few more."""
+_COPIED_ROWS: Final = 1 << 13
+"""Pieces that are taken out of what they came in at once."""
 
 PIECE: Final = pa.struct(
     [
@@ -163,22 +165,17 @@ class WriteTokens(MixedWriter):
         """Write the cut's sequences as an IPC stream, batch by batch, and what is in them beside it."""
         assert side is not None
         dtype = self.tokenizer(ctx).dtype
-        number, tokens, components = cut.start, 0, dict[str, int]()
+        number, tokens = cut.start, 0
         with stream_writer(path, self._schema(dtype)) as out, pq.ParquetWriter(side, SIDE, compression="zstd") as told:
-            held: list[pa.Table] = []
+            beside = _Beside(told)
             for table in in_batches(_between(cut, rows), SEQUENCES_PER_BATCH):
                 spans, pieces = _pieces(table.column("pieces").combine_chunks(), self.sequence)
                 out.write_batch(self._shown(table, spans, dtype))
-                held.append(_side(pieces, number + spans.sequence))
+                beside.add(pieces, number + spans.sequence)
                 tokens += spans.tokens
-                add_by_component(components, held[-1].select(["component", "length"]))
                 number += table.num_rows
-                if sum(some.num_rows for some in held) >= _SIDE_ROWS:
-                    told.write_table(pa.concat_tables(held).combine_chunks())
-                    held = []
-            if held:
-                told.write_table(pa.concat_tables(held).combine_chunks())
-        return {"rows": number - cut.start, "tokens": tokens, SUMS: dict(sorted(components.items()))}
+            beside.finish()
+        return {"rows": number - cut.start, "tokens": tokens, SUMS: dict(sorted(beside.components.items()))}
 
     def _schema(self, dtype: np.dtype[Any]) -> pa.Schema:
         size = self.sequence
@@ -278,8 +275,49 @@ def _pieces(lists: pa.ListArray, size: int) -> tuple[Spans, pa.StructArray]:
     return Spans(len(lists), size, sequence, at, np.zeros(len(sequence), np.int64), start, length), values
 
 
-def _side(pieces: pa.StructArray, sequence: np.ndarray) -> pa.Table:
-    """Rows of SIDE."""
-    columns = dict(zip([field.name for field in PIECE], pieces.flatten(), strict=True))
-    columns["document"] = hex_ids(columns["document"])
-    return pa.table([pa.array(sequence), *(columns[name] for name in SIDE.names[1:])], schema=SIDE)
+class _Beside:
+    """The table beside a shard, on its way: _SIDE_ROWS pieces are a row group.
+
+    Attributes:
+        components: tokens by component so far.
+    """
+
+    def __init__(self, out: pq.ParquetWriter) -> None:
+        self.components: dict[str, int] = {}
+        self._out = out
+        self._fresh: list[tuple[pa.StructArray, np.ndarray]] = []
+        self._held: list[pa.Table] = []
+        self._fresh_rows = self._rows = 0
+
+    def add(self, pieces: pa.StructArray, sequence: np.ndarray) -> None:
+        """Pieces of some sequences, and the number of each one's."""
+        self._fresh.append((pieces, sequence))
+        self._fresh_rows += len(pieces)
+        if self._fresh_rows >= _COPIED_ROWS:
+            self._copy()
+        if self._rows >= _SIDE_ROWS:
+            self._write()
+
+    def finish(self) -> None:
+        """The last row group."""
+        self._copy()
+        self._write()
+
+    def _copy(self) -> None:
+        """Rows of SIDE, as copies: what the pieces came in is memory of all that was read with them."""
+        if not self._fresh_rows:
+            return
+        pieces = pa.concat_arrays([some for some, _ in self._fresh]).take(pa.array(np.arange(self._fresh_rows)))
+        columns = dict(zip([field.name for field in PIECE], pieces.flatten(), strict=True))
+        columns["document"] = hex_ids(columns["document"])
+        sequence = pa.array(np.concatenate([numbers for _, numbers in self._fresh]))
+        table = pa.table([sequence, *(columns[name] for name in SIDE.names[1:])], schema=SIDE)
+        add_by_component(self.components, table.select(["component", "length"]))
+        self._held.append(table)
+        self._rows += self._fresh_rows
+        self._fresh, self._fresh_rows = [], 0
+
+    def _write(self) -> None:
+        if self._rows:
+            self._out.write_table(pa.concat_tables(self._held).combine_chunks())
+            self._held, self._rows = [], 0
