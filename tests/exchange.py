@@ -96,12 +96,13 @@ def _span(table: pa.Table, a: int, b: int, group: str | None) -> Span:
 
 
 def sums(table: pa.Table, group: str | None) -> dict[str, tuple[int, int]]:
-    """Rows and weight of each group."""
+    """Rows and weight of each group; null rows are in none."""
     found: dict[str, tuple[int, int]] = {}
     if group is not None:
         for name, weight in zip(table.column(group).to_pylist(), table.column(WEIGHT).to_pylist(), strict=True):
-            rows, total = found.get(name, (0, 0))
-            found[name] = rows + 1, total + weight
+            if name is not None:
+                rows, total = found.get(name, (0, 0))
+                found[name] = rows + 1, total + weight
     return dict(sorted(found.items()))
 
 

@@ -26,9 +26,10 @@ def split_lines(report: Mapping[str, Any]) -> list[str]:
     large, total = report["too_large"], report["amount"]
     if report["asked"] is not None and large["groups"] and report["largest"]:
         most = report["largest"][0]
+        count = f"{large['groups']:,} group{'s' * (large['groups'] != 1)} too large for validation"
         lines.append(
-            f"{large['groups']:,} groups with {large['amount'] / total:.1%} of {unit} are too large for validation; the "
-            f"largest has {most['documents']:,} documents: {most['group']}"
+            f"{count}, with {large['amount'] / total:.1%} of {unit}; the largest has {most['documents']:,} documents: "
+            f"{most['group']}"
         )
     if report["asked"] is not None and report["share"] < SHORT * report["asked"]:
         lines.append(

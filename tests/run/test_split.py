@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,17 @@ from command import Curate, manifest
 from exchange import verdicts
 from recipes import step, write
 
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
 from curate.report.run_folder import RunFolder, open_run
+from curate.run.cluster import Runner
+from curate.run.engine import Engine, Settings
+from curate.run.progress import Silent
 from curate.stages.base import Context
+from curate.stages.groups import Groups
 from curate.stages.split_lineage import SplitLineage
+from curate.store.files import Store
+from curate.store.parts import read_part
 
 
 def corpus(folder: Path, start: int, stop: int) -> None:
@@ -97,3 +106,22 @@ def test_more_data_is_measured_anew(curate: Curate, ran: Path) -> None:
     assert any(after[i] != side for i, side in before.items()), "this data moves some; else the test shows nothing"
     assert set(rows(run, "train").column("split.side").to_pylist()) == {"train"}
     assert set(rows(run, "held").column("split.side").to_pylist()) == {"validation"}
+
+
+def test_in_pieces_and_rounds(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reduces that hold a few rows at a time, and links that are followed in rounds to the end, give the same."""
+    (tmp_path / "docs-0.jsonl").write_bytes((ran / "docs-0.jsonl").read_bytes())
+    steps = [step("docs", "read.jsonl", paths=["docs-0.jsonl"]), step("split", "split.lineage", validation="20%")]
+    plan = make_plan(load_recipe(write(tmp_path / "r.yaml", steps)))
+    names = ["id", "split.side", "split.group", "split.links"]
+    found = []
+    for name in ("whole", "pieces"):
+        store = Store(tmp_path / name)
+        with Runner(0) as runner:
+            record = Engine(plan, store, runner, Silent(), Settings(partitions=2)).run()["split"]
+        rows = [v.rows.select(names) for part in record.parts for v in read_part(store, part)]
+        found.append((record.report, pa.Table.from_batches(rows).to_pylist()))
+        monkeypatch.setattr("curate.run.reduce.LOT_BYTES", 2_000)
+        monkeypatch.setattr("curate.stages.split_lineage.Groups", partial(Groups, few=0))
+    assert found[0] == found[1]
+    assert len(list((tmp_path / "pieces").glob("steps/split/*/again*"))) > 2, "it did go in rounds"

@@ -45,8 +45,32 @@ def test_integers_and_empty_batches():
     assert stage.decide(stage.measure(docs, CONTEXT)).to_pylist() == []
 
 
+def test_equal_values_are_kept():
+    """One string, or several; of a column, or a field of meta; a value that is not there is (none)."""
+    stage = SelectWhere(column="a.side", equals="train").concrete()
+    docs = batch(["x"] * 3, {"a.side": pa.array(["train", "validation", None])})
+    assert stage.decide(stage.measure(docs, CONTEXT)).to_pylist() == [None, "other_value", "other_value"]
+    both = SelectWhere(column="a.side", equals=["train", "(none)"]).concrete()
+    assert both.decide(both.measure(docs, CONTEXT)).to_pylist() == [None, "other_value", None]
+    assert stage.reads() == {"a.side"}
+    assert stage.measure_fingerprint() == both.measure_fingerprint()
+    assert stage.fingerprint() != both.fingerprint()
+    field = SelectWhere(column="meta.language", equals="en").concrete()
+    assert field.reads() == frozenset()
+    assert field.decide(field.measure(batch(["x"]), CONTEXT)).to_pylist() == ["other_value"]
+
+
 @pytest.mark.parametrize(
-    "settings_", [{}, {"top": 0.1, "at_least": 1.0}, {"top": 0}, {"at_least": 2.0, "at_most": 1.0}]
+    "settings_",
+    [
+        {},
+        {"equals": []},
+        {"equals": "a", "top": 0.1},
+        {"equals": "a", "within": "source"},
+        {"top": 0.1, "at_least": 1.0},
+        {"top": 0},
+        {"at_least": 2.0, "at_most": 1.0},
+    ],
 )
 def test_settings_that_say_nothing_or_too_much(settings_):
     """Exactly one form."""
