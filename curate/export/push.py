@@ -125,6 +125,8 @@ def _failures(repo: str) -> Iterator[None]:
                         cure="use a token with write access to that owner's repositories",
                     ) from None
                 raise
+            except RuntimeError as error:  # of one of the threads that upload: what went wrong is its cause
+                raise error.__cause__ or error from None
     except EndpointError as error:
         cure = "say the same again: what was uploaded is not sent again; check the network and HF_ENDPOINT"
         raise EndpointError(environment.redacted(error.cause), place=repo, cure=cure) from None

@@ -10,12 +10,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from curate.stages.tokenizer import Tokenizer
+from curate.store.dataset import DOCUMENTS, SHARDS, TOKENS
 
-NAME: Final = "shards.json"
-TOKENS: Final = "curate.tokens/1"
-"""Sequences of one length."""
-DOCUMENTS: Final = "curate.documents/1"
-"""Encoded documents."""
+__all__ = ["DOCUMENTS", "TOKENS", "of", "tokenizer_files"]
+
 _OF_A_SHARD: Final = ("name", "sha256", "size", "rows", "tokens")
 
 
@@ -52,7 +50,7 @@ def of(
         **({"curriculum": True} if report.get("curriculum") else {}),
         "shards": [{name: shard[name] for name in _OF_A_SHARD} for shard in shards],
     }
-    return {NAME: (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()}
+    return {SHARDS: (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()}
 
 
 def tokenizer_files(place: Path) -> dict[str, bytes]:

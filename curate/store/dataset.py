@@ -27,8 +27,11 @@ from curate.store.tables import open_data
 __all__ = ["DOCUMENTS", "SHARDS", "TOKENS", "Dataset", "Kind", "Shard", "open_dataset", "side_table"]
 
 SHARDS: Final = "shards.json"
+"""File in a dataset's folder; stages/shards_file.py writes it."""
 TOKENS: Final = "curate.tokens/1"
+"""Format of sequences of one length."""
 DOCUMENTS: Final = "curate.documents/1"
+"""Format of encoded documents."""
 
 Kind = Literal["tokens", "documents", "text"]
 _KINDS: Final[dict[str, Kind]] = {TOKENS: "tokens", DOCUMENTS: "documents"}

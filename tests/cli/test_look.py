@@ -210,3 +210,13 @@ def test_verify_holds_a_dataset_against_the_documents_of_its_run(
     done = curate("verify", tmp_path / "copy", "--run", small_run)
     assert done.code == 9 and "are not those of its text" in done.err
     assert len(done.err.splitlines()) == 5
+
+
+def test_export_writes_a_folder_that_another_trainer_reads(curate: Curate, small_run: Path, tmp_path: Path) -> None:
+    """What was written and how it is read; sequences that are packed already are refused with a cure."""
+    out = curate("export", small_run / "documents", tmp_path / "out", "--to", "megatron").ok().out
+    assert re.match(rf"{tmp_path}/out: 122 rows, [\d,]+ tokens, 1 files, ", out) and "Megatron-LM" in out
+    said = json.loads((tmp_path / "out/export.json").read_text())
+    assert {f["name"] for f in said["files"]} >= {"00000_documents.bin", "tokenizer/tokenizer.model", "provenance.json"}
+    done = curate("export", small_run / "tokens", tmp_path / "other", "--to", "megatron")
+    assert done.code == 2 and "write.encoded" in done.line and not (tmp_path / "other").exists()

@@ -316,6 +316,22 @@ def test_runs_that_are_trained_on(encoded: Made, tmp_path: Path) -> None:
     assert [p[0] for p in found(tmp_path / "d")] == ["trained"]
 
 
+def test_an_object_store_is_read_as_a_disk_is(whole: Made) -> None:
+    """Shards and side table by ranges; damage is found there, too."""
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    for end in ("", ".sequences"):
+        for path in Path(f"{whole.folder}{end}").iterdir():
+            files.pipe(f"/bucket/run/dataset{end}/{path.name}", path.read_bytes())
+    dataset = open_dataset(Store("memory://bucket/run/dataset"))
+    found = verify(dataset, None, lambda _: None)
+    assert found.problems == [] and found.looked == checked(whole.folder).looked
+    place = f"/bucket/run/dataset/{shard(whole.folder, 1).name}"
+    files.pipe(place, files.cat(place)[:-9] + b"damaged!\n")
+    assert {p.check for p in verify(dataset, None, lambda _: None).problems} == {"files"}
+
+
 def test_of_many_problems_the_first_are_told(copied: Path) -> None:
     """And how many more there are."""
     change(shard(copied, 0), "input_ids", lambda ids: ids.__setitem__((slice(None), 0), 999))
