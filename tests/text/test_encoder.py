@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -181,6 +182,18 @@ def test_batches_and_the_size_of_the_table_change_nothing(models, monkeypatch):
     assert encoder._cache.nbytes < 20_000
     assert encoder.encode(pa.array([], pa.large_string())).to_pylist() == []
     assert encoder.encode(pa.array(rows, pa.string())).to_pylist() == whole
+
+
+def test_threads_share_an_encoder(models):
+    """Four threads at once, one table that is emptied all the time: each gets its own texts' ids."""
+    encoder, library = models["ours"]
+    shared = of_pieces(library.serialized_model_proto())
+    shared._cache = bpe_cache.Cache(shared._cache._model, places=64)
+    rows = [pa.array(LEARNT[i::4] * 20, pa.large_string()) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert [ids.to_pylist() for ids in pool.map(shared.encode, rows)] == [
+            encoder.encode(r).to_pylist() for r in rows
+        ]
 
 
 def test_ends_of_buffers(models):
