@@ -90,7 +90,8 @@ def _normal(kind: str, field: str, values: pa.StringArray) -> pa.StringArray:
         hosts = _extracted(values, _HOST, "host")
         return pc.if_else(pc.match_substring_regex(hosts, f"^(?:{_CODE_HOSTS})$"), _NOTHING, hosts)
     if kind == SITE:
-        return pc.replace_substring_regex(values, r"^(?:https?://)?(?:www\.)?|/.*$", "")
+        # A "domain" without a dot is a field of knowledge.
+        return _extracted(values, r"^(?:https?://)?(?:www\.)?(?P<host>[^/?#:@\s]+\.[^/?#:@\s]+)", "host")
     return values
 
 

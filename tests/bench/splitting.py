@@ -1,10 +1,11 @@
-"""What split.lineage finds, keeps and needs: ``python -m tests.bench.splitting [recall] [real] [shares] [memory --documents 3e5 1.2e6]``.
+"""What split.lineage finds, keeps and needs: ``python -m tests.bench.splitting [PART ...] [--documents 3e5 1.2e6]``.
 
 ``recall``: of planted pairs of near copies at known similarities the share that is in one group, beside the probability that theory
-gives. ``real``: of all pairs of the samples' documents of J >= .5, by brute force, the share that is in one group. ``shares``: on groups of sizes as corpora have them, two ways to choose validation: groups in an order by hash until the
-share is reached, and every group whose hash is below the share; how far either is from the share, and how much of validation
-changes when a tenth more data comes. ``memory``: documents of one site, in groups of ten and in one; the peak of the process that
-does the tasks one after the other, above what it had when it began.
+gives. ``real``: of all pairs of the samples' documents of J >= .5, by brute force, the share that is in one group. ``shares``: on groups of
+sizes as corpora have them, two ways to choose validation (groups in an order by hash until the share is reached, and every group
+whose hash is below the share): how far either is from the share, and how much of validation changes when a tenth more data comes.
+``speed``: megabytes a second, beside dedup.near. ``memory``: so many documents, in sites of ten pages and in one; the peak of the
+process that does the tasks one after the other.
 """
 
 from __future__ import annotations
@@ -23,9 +24,16 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
+from curate.run.cluster import Runner
+from curate.run.engine import Engine
+from curate.run.progress import Silent
+from curate.store.files import Store
+from curate.store.records import StepRecord
 from tests.bench.measure import ROOT
 from tests.exchange import documents, verdicts
-from tests.recipes import step, write
+from tests.recipes import Steps, step, write
 from tests.stages.test_split_lineage import jaccard, near_copy
 
 F64 = npt.NDArray[np.float64]
@@ -121,6 +129,48 @@ def shares(trials: int = 400) -> list[dict[str, float | str]]:
     return found
 
 
+def speed() -> list[dict[str, float | str]]:
+    """CPU seconds of steps on the samples, by the engine in this process; the second time, when kernels are compiled."""
+    paths = [str(ROOT / f"data/samples/{name}.jsonl.zst") for name in ("web", "code")]
+    found: list[dict[str, float | str]] = []
+    for name, what in (
+        ("split.lineage", step("it", "split.lineage", "docs")),
+        ("split.lineage, kin only", step("it", "split.lineage", "docs", similarity=None)),
+        ("dedup.near", step("it", "dedup.near", "docs")),
+    ):
+        took = []
+        for _ in range(3):
+            with tempfile.TemporaryDirectory() as folder:
+                watch = _run(Path(folder), [step("docs", "read.jsonl", paths=paths), what])
+            took.append(watch.cpu["it"])
+            size = watch.bytes["it"]
+        found.append({"step": name, "mb": size / 1e6, "cpu_seconds": min(took), "mb_per_s": size / 1e6 / min(took)})
+    return found
+
+
+class _Watch(Silent):
+    """CPU seconds and bytes of each step."""
+
+    def __init__(self) -> None:
+        self.cpu: dict[str, float] = {}
+        self.bytes: dict[str, int] = {}
+        self.records: dict[str, StepRecord] = {}
+        self._then = time.process_time()
+
+    def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
+        now = time.process_time()
+        self.cpu[record.step], self._then = now - self._then, now
+        self.bytes[record.step], self.records[record.step] = record.counts.bytes_in, record
+
+
+def _run(folder: Path, steps: Steps) -> _Watch:
+    """Steps in this process, one task after the other."""
+    plan, watch = make_plan(load_recipe(write(folder / "r.yaml", steps))), _Watch()
+    with Runner(0) as runner:
+        Engine(plan, Store(folder / "run"), runner, watch).run()
+    return watch
+
+
 def memory(counts: list[int]) -> list[dict[str, float | str]]:
     """Each in a process of its own."""
     found = []
@@ -133,13 +183,6 @@ def memory(counts: list[int]) -> list[dict[str, float | str]]:
 
 def one(count: int, per: int) -> dict[str, float | str]:
     """A run over ``count`` short documents, ``per`` of each site, without near copies."""
-    from curate.recipe.plan import make_plan
-    from curate.recipe.recipe import load_recipe
-    from curate.run.cluster import Runner
-    from curate.run.engine import Engine
-    from curate.run.progress import Silent
-    from curate.store.files import Store
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "docs.jsonl").open("w") as out:
@@ -147,16 +190,12 @@ def one(count: int, per: int) -> dict[str, float | str]:
                 f'{{"id":"{n}","text":"page {n}","url":"https://s{n // per}.org/{n}"}}\n' for n in range(count)
             )
         steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("split", "split.lineage", similarity=None)]
-        plan = make_plan(load_recipe(write(folder / "r.yaml", steps)))
-        with Runner(0) as runner:
-            engine = Engine(plan, Store(folder / "run"), runner, Silent())
-            started = time.process_time()
-            record = engine.run()["split"]
-        report = record.report
+        watch = _run(folder, steps)
+        report = watch.records["split"].report
         return {
             "documents": count,
             "largest": max([g["documents"] for g in report["largest"]], default=1),
-            "cpu_seconds": round(time.process_time() - started, 1),
+            "cpu_seconds": round(watch.cpu["split"], 1),
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         }
 
@@ -167,7 +206,7 @@ def main() -> None:
         print(json.dumps(one(int(sys.argv[2]), int(sys.argv[3]))))
         return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["recall", "real", "shares", "memory"])
+    parser.add_argument("parts", nargs="*", default=["recall", "real", "shares", "speed", "memory"])
     parser.add_argument("--documents", nargs="+", type=float, default=[3e5, 1.2e6])
     given = parser.parse_args()
     result = {}
@@ -176,6 +215,7 @@ def main() -> None:
             "recall": recall,
             "real": real,
             "shares": shares,
+            "speed": speed,
             "memory": lambda: memory([int(n) for n in given.documents]),
         }[part]()
         print(part)

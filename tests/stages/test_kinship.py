@@ -46,6 +46,7 @@ def docs(metas: list[Any], origins: list[str] | None = None) -> Batch:
         ("site", {"url": "//user@docs.example.org/a"}, "docs.example.org"),
         ("site", {"warc_target_uri": "http://example.org"}, "example.org"),
         ("site", {"domain": "https://www.example.org/"}, "example.org"),
+        ("site", {"domain": "physics"}, None),
         ("site", {"url": "https://github.com/a/b"}, None),
         ("site", {"url": "deb:python==1#a.html"}, None),
         ("site", {"text": "https://example.org"}, None),
