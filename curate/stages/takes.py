@@ -233,7 +233,9 @@ def _check_there(mix: Mix, there: _Amounts, name: str) -> None:
         match = ", ".join(told.match) if told is not None and told.match else name
         raise RecipeError(
             f"mix: component '{name}' has no documents: no {mix.by} is {match}",
-            cure=f"there are: {', '.join(list(there)[:20]) or 'none'}",
+            cure=f"there are: {', '.join(list(there)[:20])}"
+            if there
+            else f"name values of '{mix.by}', or patterns of them under 'match'; curate inspect --plain RUN shows what there is",
         )
 
 

@@ -310,7 +310,7 @@ def test_settings_that_contradict_themselves_are_refused(given, said):
 
 
 IMPOSSIBLE = [
-    ({"webb": 1}, "component 'webb' has no documents: no source is webb; there are"),
+    ({"webb": 1}, "component 'webb' has no documents: no source is webb; name values of 'source', or patterns"),
     ({"components": {"x": {"match": ["y*", "z"], "epochs": 1}}}, "no source is y*, z; there are: code, exercises, web"),
     ({"phases": [{"tokens": 5, "weights": {"x": 1}}]}, "component 'x' has no documents"),
     (
