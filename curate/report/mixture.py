@@ -1,4 +1,4 @@
-"""What a written dataset is mixed of, in a few words: shares, epochs, what models wrote, what is missing, what is padding."""
+"""What a written dataset is mixed of, in a few words: shares, epochs, what models wrote, what was left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def mixture_lines(report: Mapping[str, Any]) -> list[str]:
     """At most two lines about a writer's report (stages/takes.py: ``stated``); none where it has no mixture.
 
     First the components by their share of the tokens, with their epochs where they are not one, and the share that a model
-    wrote. Then what was left out, dropped, and padding, where there is any.
+    wrote; then what no component names. What became of the tokens is a table of its own.
     """
     mixture = report.get("mixture")
     if mixture is None or not mixture["tokens"]:
@@ -24,14 +24,11 @@ def mixture_lines(report: Mapping[str, Any]) -> list[str]:
     if named[_MOST:]:
         parts.append(f"{len(named) - _MOST:,} others {share(sum(one['share'] for _, one in named[_MOST:]))}")
     lines = [f"tokens of {', '.join(parts)}; a model wrote {share(mixture['synthetic'])}"]
-    missing = []
     if out := mixture.get("left_out"):
-        missing.append(f"{out['documents']:,} documents of no component left out")
-    if dropped := sum(one.get("dropped", 0) for one in report.get("sources", {}).values()):
-        missing.append(f"{dropped:,} tokens of the last, unfilled sequence dropped")
-    if padding := report.get("padding_tokens"):
-        missing.append(f"padding {share(padding / (padding + mixture['tokens'] - dropped))} of all places")
-    return [*lines, *([", ".join(missing)] if missing else [])]
+        lines.append(
+            f"left out, as no component names them: {out['documents']:,} documents of {out['tokens']:,} tokens"
+        )
+    return lines
 
 
 def share(value: float) -> str:

@@ -18,25 +18,15 @@ def test_shares_epochs_and_what_models_wrote():
     ]
 
 
-def test_what_is_missing_and_what_is_padding():
+def test_what_is_left_out():
     """A second line where there is something; many components are summed up."""
     components = {f"c{i}": component(0.1) for i in range(10)}
-    report = {
-        "mixture": {
-            "tokens": 1000,
-            "components": components,
-            "synthetic": 0,
-            "left_out": {"documents": 1200, "tokens": 5},
-        },
-        "sources": {"c0": {"dropped": 3}, "c1": {"dropped": 4}},
-        "padding_tokens": 7,
-    }
-    first, second = mixture_lines(report)
-    assert first.endswith("c5 10%, 4 others 40%; a model wrote 0%")
-    assert second == (
-        "1,200 documents of no component left out, 7 tokens of the last, unfilled sequence dropped, "
-        "padding 0.70% of all places"
+    left = {"documents": 1200, "tokens": 5000}
+    first, second = mixture_lines(
+        {"mixture": {"tokens": 1000, "components": components, "synthetic": 0, "left_out": left}}
     )
+    assert first.endswith("c5 10%, 4 others 40%; a model wrote 0%")
+    assert second == "left out, as no component names them: 1,200 documents of 5,000 tokens"
 
 
 def test_no_mixture_no_lines():
