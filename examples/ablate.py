@@ -134,18 +134,10 @@ def recipe(settings: Ablation, curated: int) -> dict[str, Any]:
     if settings.synthetic:
         path = str(Path(settings.synthetic).absolute())
         steps.append({"id": "written", "use": "read.dataset", "with": {"path": path, "source": "written"}})
-        encoded = {
-            "id": "written-tokens",
-            "use": "encode.tokens",
-            "from": ["written"],
-            "with": {"tokenizer": "tokenizer"},
-        }
+        both, ids = ["clean", "written"], "synthetic-tokens"
+        steps.append({"id": ids, "use": "encode.tokens", "from": both, "with": {"tokenizer": "tokenizer"}})
         shares = {"written": settings.share, "curated": {"match": ["*"], "weight": 1 - settings.share}}
-        both = ["curated-tokens", "written-tokens"]
-        steps += [
-            encoded,
-            dataset("synthetic", "curated-tokens", both, components=shares, tokens=size, max_epochs=None),
-        ]
+        steps.append(dataset("synthetic", ids, [ids], components=shares, tokens=size, max_epochs=None))
     return told
 
 
