@@ -54,7 +54,7 @@ ELSEWHERE = {
 def test_commands_run(curate: Curate, place: Path, line: str) -> None:
     """Each command of "Use it", as it stands; the id is one of this run, and the processes are fewer."""
     argv = shlex.split(line.replace("web-quality.", "rules."))[1:]  # the small run's name for it
-    if argv[0] == "explain":
+    if argv[0] == "explain" and not argv[2].startswith("--"):
         argv[2] = json.loads(curate("inspect", argv[1], "--json", "-n", 1, cwd=place).ok().out)["rows"][0]["id"][:8]
     if "--workers" in argv:
         argv[argv.index("--workers") + 1] = "0"
