@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate import assets
+from curate.errors import InputError
 from curate.stages.base import AT, DOCUMENTS, KEY, PART, ROW, WEIGHT, Context, Phase, Read, Span
 from curate.stages.mixture import Mix
 from curate.stages.takes import Taken, copies, stated, takes
@@ -75,7 +76,12 @@ class MixedWriter(Writer):
 
     def _counted(self, docs: Batch, ctx: Context) -> pa.Table:
         """Where each document is, its component, and its tokens with the one that ends it."""
-        ids, component = docs.column("id"), self.mix.component_of(docs)
+        ids, component, count = docs.column("id"), self.mix.component_of(docs), docs.column(self._of("count"))
+        if count.null_count:
+            raise InputError(
+                f"documents without tokens of step '{self.tokens}', the first one {ids[pc.index(count.is_null(), True).as_py()].as_py().hex()}",
+                cure="encode all documents in one step: its 'from' may join branches",
+            )
         return pa.table(
             {
                 PART: docs.column(PART),
@@ -84,7 +90,7 @@ class MixedWriter(Writer):
                 "component": component.fill_null(LEFT_OUT),
                 "synthetic": self.mix.synthetic_of(docs, component),
                 KEY: keyed_hash(ids, ctx.key("tape")),
-                WEIGHT: pc.add(docs.column(self._of("count")), 1),
+                WEIGHT: pc.add(count, 1),
             }
         )
 

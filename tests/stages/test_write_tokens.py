@@ -259,6 +259,14 @@ def test_too_little_for_one_sequence(docs, ctx, tmp_path):
         written(stage_of(sequence=1 << 20), docs, tmp_path, ctx)
 
 
+def test_documents_that_another_step_encoded_stop_it(docs, ctx, tmp_path):
+    """Of two branches one has no tokens of the step that is named."""
+    at = docs.schema.get_field_index("t.count")
+    count = pa.array([None if i == 7 else n for i, n in enumerate(docs.column("t.count").to_pylist())], pa.int64())
+    with pytest.raises(InputError, match="documents without tokens of step 't'"):
+        written(stage_of(), docs.set_column(at, "t.count", count), tmp_path, ctx)
+
+
 def test_a_document_that_comes_twice_stops_it(docs, ctx, tmp_path):
     """Two branches that share documents were joined."""
     with pytest.raises(InputError, match="comes twice"):
