@@ -38,6 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Iterator
     for file in small_run.iterdir():
         (run / file.name).symlink_to(file)
     (run / "dataset").symlink_to(small_run / "tokens")
+    (run / "dataset.sequences").symlink_to(small_run / "tokens.sequences")
     shutil.copytree(small_run, folder / "runs/mine", symlinks=True)
     (folder / "list.txt").write_text("source:nowhere\n")
     return folder
