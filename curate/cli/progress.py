@@ -29,6 +29,8 @@ from curate.store.records import Counts, StepRecord
 
 LINE_SECONDS = 15.0
 """How often a long step says where it is when there is no terminal to draw on."""
+MOST_COMPONENTS = 12
+"""Rows of the table from documents to tokens; `curate inspect` and the card have all."""
 _ANY_WIDTH = 1 << 12
 
 
@@ -305,14 +307,16 @@ def show_summary(
         for line in report_lines(step):
             out.print(one_line(line, 400), soft_wrap=True)
     for step in manifest["steps"]:
-        show_reconciled(out, step["id"], step["report"], step["settings"], step["shards"])
+        show_reconciled(out, step["id"], step["report"], step["settings"], step["shards"], MOST_COMPONENTS)
     out.print(f"\n{in_steps:.1f} s in steps, {in_all:.1f} s in all")
     out.print(f"What, why and of what: {shown(store)}/manifest.json, README.md", soft_wrap=True)
     writers = [s for s in manifest["steps"] if s["shards"]]
+    if writers:
+        out.print("\nOpen it:", style="bold")
+        out.print("  import datasets")
     for step in writers:
         path = f"{shown(store)}/{latest(store, step['id'])}"
-        out.print("\nOpen it:", style="bold")
-        out.print(f"  import datasets\n  data = datasets.load_from_disk({path!r})", soft_wrap=True)
+        out.print(f"  data = datasets.load_from_disk({path!r})", soft_wrap=True)
         out.print(f"  data = datasets.load_dataset('arrow', data_files={path + '/*.arrow'!r})", soft_wrap=True)
     out.print(f"\nLook at it:             curate inspect --plain {shown(store)}", soft_wrap=True)
     out.print(f"Ask about one document: curate explain {shown(store)} ID", soft_wrap=True)

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 
 def show(
-    out: Console, step: str, report: Mapping[str, Any], settings: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]
+    out: Console,
+    step: str,
+    report: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    shards: Sequence[Mapping[str, Any]],
+    most: int | None = None,
 ) -> None:
-    """Print it for a writer of tokens; nothing for any other step."""
-    head, rows = reconciliation(report, settings, shards)
+    """Print it for a writer of tokens, with at most so many components; nothing for any other step."""
+    head, rows = reconciliation(report, settings, shards, most)
     if not rows:
         return
     made = table(*head, right=head[1:], title=f"from documents to tokens: {step}")

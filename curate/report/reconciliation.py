@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 __all__ = ["RECONCILED", "reconciliation"]
@@ -15,20 +15,27 @@ _NUMBERS: Final = ("documents", "tokens_in", "copies", "epochs", "tokens_taken",
 
 
 def reconciliation(
-    report: Mapping[str, Any], settings: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]
+    report: Mapping[str, Any], settings: Mapping[str, Any], shards: Sequence[Mapping[str, Any]], most: int | None = None
 ) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table for a writer of tokens, with the sum as its last row and a row for padding where there is
-    any; no rows for any other step. ``report``, ``settings`` and ``shards`` are the step's."""
+    any; no rows for any other step. ``report``, ``settings`` and ``shards`` are the step's.
+
+    Of more than ``most`` components the largest have a row each, and the others one for all of them.
+    """
     sources = report.get("sources") or {}
     known = {name: said for name, said in sources.items() if isinstance(said, dict) and set(_NUMBERS) <= said.keys()}
     head = ["component", "documents", "tokens in", "copies", "epochs", "tokens taken", "written", "dropped"]
-    rows = [[name, *(_shown(key, said[key]) for key in _NUMBERS)] for name, said in sorted(known.items())]
-    if not rows:
+    if not known:
         return head, []
-    totals = {key: sum(said[key] for said in known.values()) for key in _NUMBERS if key != "epochs"}
-    totals["epochs"] = totals["tokens_taken"] / max(1, totals["tokens_in"])
+    chosen = sorted(known)
+    if most is not None and len(known) > most:
+        chosen = sorted(sorted(known, key=lambda name: (-known[name]["tokens_taken"], name))[: most - 1])
+    rows = [_row(name, known[name]) for name in chosen]
+    if others := [said for name, said in known.items() if name not in chosen]:
+        rows.append(_row(f"{len(others):,} others", _sum(others)))
+    totals = _sum(known.values())
     if len(rows) > 1:
-        rows.append(["together", *(_shown(key, totals[key]) for key in _NUMBERS)])
+        rows.append(_row("together", totals))
     if "sequence" in settings:
         places = sum(int(shard["rows"]) for shard in shards) * int(settings["sequence"])
         padding = places - totals["tokens"]
@@ -36,6 +43,16 @@ def reconciliation(
             share = f"{padding / places:.2%} of all" if places else ""
             rows.append(["padding", "", "", "", "", share, f"{padding:,}", ""])
     return head, rows
+
+
+def _sum(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    held = list(several)
+    found = {key: sum(said[key] for said in held) for key in _NUMBERS if key != "epochs"}
+    return {**found, "epochs": found["tokens_taken"] / max(1, found["tokens_in"])}
+
+
+def _row(name: str, said: Mapping[str, Any]) -> list[str]:
+    return [name, *(_shown(key, said[key]) for key in _NUMBERS)]
 
 
 def _shown(key: str, value: float) -> str:

@@ -26,6 +26,16 @@ def test_components_are_summed_up_and_padding_has_a_line_of_its_own() -> None:
     assert rows[3][5:7] == ["0.30% of all", "40"]
 
 
+def test_of_many_components_the_largest_are_shown() -> None:
+    """The others are one row, and the sum is that of all."""
+    sources = {f"s{i}": source(1, 10 + i, 1, 10 + i, 0) for i in range(9)}
+    every = reconciliation({"sources": sources}, {}, [])[1]
+    few = reconciliation({"sources": sources}, {}, [], most=4)[1]
+    assert [row[0] for row in few] == ["s6", "s7", "s8", "6 others", "together"]
+    assert few[-1] == every[-1] and few[3][1] == "6" and few[3][2] == str(sum(10 + i for i in range(6)))
+    assert reconciliation({"sources": sources}, {}, [], most=9)[1] == every
+
+
 def test_other_steps_have_none() -> None:
     """A filter, a writer of texts, a report of another version."""
     for report in ({}, {"sources": {"web": 3}}, {"sources": {"web": {"documents": 1}}}):
