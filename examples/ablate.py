@@ -71,7 +71,7 @@ class Ablation:
     share: float = setting("share of the synthetic arm's tokens that a model wrote", 0.2)
     shape: str = setting(f"{', '.join(SHAPES)}; more than tiny wants a GPU, and larger --web and --code", "tiny")
     tokens: int = setting("tokens that each model sees", 1_000_000)
-    unique: int = setting("tokens in the datasets of all arms but raw (0: as many as are curated)", 250_000)
+    unique: int = setting("tokens in the datasets of all arms but raw (0: as many as are curated)", 0)
     seeds: int = setting("models of each arm", 3)
     vocabulary: int = setting("pieces of the tokenizer", 2_048)
     sequence: int = setting("tokens in a sequence", 256)
