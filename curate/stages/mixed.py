@@ -6,6 +6,7 @@ token moves: a first phase counts tokens and ranks documents, a second one bring
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -150,20 +151,24 @@ class MixedWriter(Writer):
         the mixture takes. Each of them is among ``tokens``, which were written, or ``dropped``.
         """
         totals, taken = _named(sums["count"]), _taken(sums["shuffle"])
-        sources: dict[str, dict[str, Any]] = {}
-        for name, (documents, tokens_in) in totals.items():
-            mine = [one for (_, component), one in taken.items() if component == name]
-            tokens_taken = sum(one.tokens for one in mine)
-            written = sum(int(shard[SUMS].get(name, 0)) for shard in shards)
-            sources[name] = {
+        written, copied, tokens_taken = Counter[str](), Counter[str](), Counter[str]()
+        for shard in shards:
+            written.update(shard[SUMS])
+        for (_, name), one in taken.items():
+            copied[name] += one.documents
+            tokens_taken[name] += one.tokens
+        sources = {
+            name: {
                 "documents": documents,
                 "tokens_in": tokens_in,
-                "copies": sum(one.documents for one in mine),
-                "epochs": round(tokens_taken / tokens_in, 6),
-                "tokens_taken": tokens_taken,
-                "tokens": written,
-                "dropped": tokens_taken - written,
+                "copies": copied[name],
+                "epochs": round(tokens_taken[name] / tokens_in, 6),
+                "tokens_taken": tokens_taken[name],
+                "tokens": written[name],
+                "dropped": tokens_taken[name] - written[name],
             }
+            for name, (documents, tokens_in) in totals.items()
+        }
         left_out = sums["count"].get(LEFT_OUT, (0, 0))
         mixture = stated(takes(self.mix, totals), totals, taken, left_out)
         return {"sources": sources, "mixture": mixture, **({"curriculum": True} if self.mix.ordered else {})}

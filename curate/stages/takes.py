@@ -12,6 +12,7 @@ copies of a document are about a pass apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Context as Decimals
@@ -326,13 +327,19 @@ def stated(
         got = sum(one.tokens for (phase, _), one in found.items() if phase == number)
         phases[number] = {"name": name, "planned_tokens": planned, "taken_tokens": got}
     components: dict[str, Any] = {}
+    of_component: dict[str, dict[int, Taken]] = {}
+    for (phase, name), one in sorted(found.items()):
+        of_component.setdefault(name, {})[phase] = one
+    planned_of = Counter[str]()
+    for take in taken:
+        planned_of[take.component] += take.stop - take.start
     for name, (documents, tokens) in sorted(totals.items()):
-        mine = {phase: one for (phase, c), one in sorted(found.items()) if c == name}
+        mine = of_component.get(name, {})
         copies_, got = sum(one.documents for one in mine.values()), sum(one.tokens for one in mine.values())
         components[name] = {
             "documents": documents,
             "tokens": tokens,
-            "planned_tokens": sum(take.stop - take.start for take in taken if take.component == name),
+            "planned_tokens": planned_of[name],
             "taken_documents": copies_,
             "taken_tokens": got,
             "epochs": _ratio(got, tokens),
