@@ -168,7 +168,7 @@ def test_check_a_dataset_that_lies_alone(curate: Curate, small_run: Path, tmp_pa
 
 def test_check_a_recipe(curate: Curate, folder: Path, tmp_path: Path) -> None:
     """A good one is OK; a bad one says the line."""
-    assert "OK, 12 steps" in curate("check", folder / "recipe.yaml").ok().out
+    assert "OK, 14 steps" in curate("check", folder / "recipe.yaml").ok().out
     bad = tmp_path / "bad.yaml"
     bad.write_text((folder / "recipe.yaml").read_text(encoding="utf-8").replace("min_words", "min_word"))
     done = curate("check", bad)

@@ -72,6 +72,8 @@ def test_a_dataset_is_there_after_one_commit_and_private(hub: Hub, files: dict[s
 
 def test_what_a_cut_left_goes_on_where_it_was(hub: Hub, files: dict[str, Path | bytes]) -> None:
     """Nothing shows before all is there; what was sent is not sent again."""
+    # Files go several at once: without the one in parts the first that is taken is there as a whole.
+    files = {name: data for name, data in files.items() if "00001-of" not in name}
     hub.state.cut_after = 1
     with pytest.raises(EndpointError, match=r"BadRequestError.*what was uploaded is not sent again"):
         pushed(files)
@@ -79,7 +81,7 @@ def test_what_a_cut_left_goes_on_where_it_was(hub: Hub, files: dict[str, Path | 
     hub.state.cut_after = None
     pushed(files)
     assert hub.state.repositories["owner/data"].files == content(files)
-    assert len(hub.state.puts) == len(set(hub.state.puts)) == 5
+    assert len(hub.state.puts) == len(set(hub.state.puts)) == 2
 
 
 def test_files_of_an_older_version_go_and_others_stay(hub: Hub, files: dict[str, Path | bytes]) -> None:

@@ -15,6 +15,9 @@ from curate.fingerprint import content_digest
 from curate.store.provenance import of_dataset
 
 
+OTHERS = ("words", "encoded", "tokens", "documents")
+
+
 def test_a_dataset_names_its_origin(small_run: Path) -> None:
     """Recipe, inputs with digests, assets, versions and the tree of steps: of what this dataset was made of."""
     whole = json.loads((small_run / "manifest.json").read_bytes())
@@ -26,8 +29,8 @@ def test_a_dataset_names_its_origin(small_run: Path) -> None:
     docs = small_run.parent / "docs.jsonl"
     assert pages["inputs"] == {"docs": [{"name": "docs.jsonl", "digest": content_digest(docs)}]}
     steps = {s["id"]: s for s in pages["steps"]}
-    # The classifier that scored its rows, and the labels that it learnt from; not the other writer, nor its tokenizer.
-    assert list(steps) == [s["id"] for s in whole["steps"] if s["id"] not in ("words", "tokens")]
+    # The classifier that scored its rows, and the labels that it learnt from; not the other writers, nor their tokenizer.
+    assert list(steps) == [s["id"] for s in whole["steps"] if s["id"] not in OTHERS]
     assert steps["scored"]["uses"] == {"classifier": "value"}
     assert steps["value"]["output"] != steps["value"]["fingerprint"]
     assert steps["rules"]["settings"]["min_words"] == 20
