@@ -14,7 +14,6 @@ from recipes import changed, step, write
 from curate.fingerprint import content_digest
 from curate.store.provenance import of_dataset
 
-
 OTHERS = ("words", "encoded", "tokens", "documents")
 
 
