@@ -182,7 +182,7 @@ def _in_a_loop(source: Path, out: Path, *, filters: bool) -> None:
     rows = rows.sort_by([(KEY, "ascending"), ("id", "ascending")]).combine_chunks()
     total = int(pc.sum(rows.column(WEIGHT)).as_py())
     for cut in writer.layout(total):
-        writer.write(cut, ((i, b) for i, b in [(0, rows.to_batches()[0])]), out / f"{cut.index}.arrow", CONTEXT)
+        writer.write(cut, ((i, b) for i, b in [(0, rows.to_batches()[0])]), out / f"{cut.index}.arrow", None, CONTEXT)
 
 
 def _engine(name: str, middle: list[dict[str, Any]]) -> Iterator[Row]:
