@@ -308,7 +308,7 @@ class Phase:
         all_groups: whether Span.everything is wanted; it travels with every task.
         ordered: its rows are not reduced in tasks of their own: who reads the phase goes through them in their order, by
             ``windows``; ``reduce`` is given them there, some at a time, with an empty Span, and keeps their number.
-        dense: whether its rows hardly compress, as tokens do: they are written as they are.
+        dense: whether its rows are written as they are: they hardly compress, as tokens, or are read once, as what a writer sorts.
         even: whether KEYs are spread over all of uint64, as hashes are: partitions are then equal ranges of it. Those of
             a phase whose keys are not (scores) are cut where its rows are.
         rounds: how it goes on until its rows are what they will be; None: they are that at once.

@@ -30,7 +30,7 @@ class Writer(Stage):
 
     def phases(self) -> tuple[Phase, ...]:
         """One exchange, that sorts all rows; a writer may need others before. The last one is ordered."""
-        return (Phase("shuffle", (Read(self.map),), self.one_of_each, self.sort_by(), ordered=True),)
+        return (Phase("shuffle", (Read(self.map),), self.one_of_each, self.sort_by(), ordered=True, dense=True),)
 
     def one_of_each(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """Sorted rows as they are; an id that comes twice means that branches were joined that share documents."""
