@@ -12,27 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import DamagedError
+from curate.store.dataset import PIECES
 from curate.store.files import Store
 from curate.store.tables import open_data
 from curate.text.hashing import xxh64_rows
 
-__all__ = ["SIDE_SCHEMA", "Expected", "Pieces", "copies", "expected", "meeting", "read_pieces", "side_files", "untiled"]
+__all__ = ["Expected", "Pieces", "copies", "expected", "meeting", "read_pieces", "side_files", "untiled"]
 
 Ints = npt.NDArray[np.int64]
 
-SIDE_SCHEMA: Final = pa.schema(
-    [
-        ("sequence", pa.int64()),
-        ("at", pa.int32()),
-        ("length", pa.int32()),
-        ("start", pa.int64()),
-        ("document", pa.string()),
-        ("source", pa.string()),
-        ("component", pa.string()),
-        ("epoch", pa.int32()),
-        ("cut", pa.bool_()),
-    ]
-)
 _CURE: Final = "run the recipe again, or copy the folder again from its run"
 
 
@@ -49,7 +37,7 @@ class Pieces:
     @staticmethod
     def of(table: pa.Table) -> Pieces:
         """From the rows as they were read."""
-        return Pieces(table, *(table.column(name).to_numpy().astype(np.int64) for name in SIDE_SCHEMA.names[:4]))
+        return Pieces(table, *(table.column(name).to_numpy().astype(np.int64) for name in PIECES.names[:4]))
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -78,7 +66,7 @@ def read_pieces(table: Store, name: str) -> Iterator[Pieces]:
     """
     try:
         with open_data(table.data(name)) as source, pq.ParquetFile(source) as file:
-            if not file.schema_arrow.equals(SIDE_SCHEMA):
+            if not file.schema_arrow.equals(PIECES):
                 raise DamagedError("has other columns than a side table", place=table.name(name), cure=_CURE)
             for group in range(file.num_row_groups):
                 yield Pieces.of(file.read_row_group(group))

@@ -23,6 +23,7 @@ from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
 from curate.stages.mixed import TOKENS, MixedWriter, Sums, add_by_component, as_they_are
 from curate.stages.registry import register
 from curate.stages.writer import SUMS
+from curate.store.dataset import PIECES
 from curate.text.hashing import hex_ids, keyed_hash
 from curate.text.packed import fill, loss_mask, positions, segments, token_arrays
 from curate.text.packing import Spans, best_fit, concat
@@ -39,24 +40,12 @@ _COPIED_ROWS: Final = 1 << 13
 
 PIECE: Final = pa.struct(
     [
-        pa.field("at", pa.int32()),
-        pa.field("length", pa.int32()),
-        pa.field("start", pa.int64()),
-        pa.field("document", pa.binary(16)),
-        pa.field("source", pa.string()),
-        pa.field("component", pa.string()),
-        pa.field("epoch", pa.int32()),
-        pa.field("cut", pa.bool_()),
+        field if field.name != "document" else pa.field("document", pa.binary(16))
+        for field in PIECES
+        if field.name != "sequence"
     ]
 )
-"""A piece of a document in a sequence on its way."""
-SIDE: Final = pa.schema(
-    [pa.field("sequence", pa.int64())]
-    + [PIECE.field(i) if PIECE.field(i).name != "document" else pa.field("document", pa.string()) for i in range(8)]
-)
-"""The table beside a shard: which tokens of which document stand where. ``sequence`` is the number in the whole dataset,
-``at`` and ``length`` places in it, ``start`` the token of the document at which the piece begins (its last token is
-end-of-text), ``cut`` whether the piece is less than the document."""
+"""A piece of a document in a sequence on its way; see store.dataset.PIECES."""
 
 
 @register("write.tokens")
@@ -166,7 +155,10 @@ class WriteTokens(MixedWriter):
         assert side is not None
         dtype = self.tokenizer(ctx).dtype
         number, tokens = cut.start, 0
-        with stream_writer(path, self._schema(dtype)) as out, pq.ParquetWriter(side, SIDE, compression="zstd") as told:
+        with (
+            stream_writer(path, self._schema(dtype)) as out,
+            pq.ParquetWriter(side, PIECES, compression="zstd") as told,
+        ):
             beside = _Beside(told)
             for table in in_batches(_between(cut, rows), SEQUENCES_PER_BATCH):
                 spans, pieces = _pieces(table.column("pieces").combine_chunks(), self.sequence)
@@ -304,14 +296,14 @@ class _Beside:
         self._write()
 
     def _copy(self) -> None:
-        """Rows of SIDE, as copies: what the pieces came in is memory of all that was read with them."""
+        """Rows of PIECES, as copies: what the pieces came in is memory of all that was read with them."""
         if not self._fresh_rows:
             return
         pieces = pa.concat_arrays([some for some, _ in self._fresh]).take(pa.array(np.arange(self._fresh_rows)))
         columns = dict(zip([field.name for field in PIECE], pieces.flatten(), strict=True))
         columns["document"] = hex_ids(columns["document"])
         sequence = pa.array(np.concatenate([numbers for _, numbers in self._fresh]))
-        table = pa.table([sequence, *(columns[name] for name in SIDE.names[1:])], schema=SIDE)
+        table = pa.table([sequence, *(columns[name] for name in PIECES.names[1:])], schema=PIECES)
         add_by_component(self.components, table.select(["component", "length"]))
         self._held.append(table)
         self._rows += self._fresh_rows

@@ -24,7 +24,7 @@ from curate.store.provenance import provenance
 from curate.store.records import SIDE
 from curate.store.tables import open_data
 
-__all__ = ["DOCUMENTS", "SHARDS", "TOKENS", "Dataset", "Kind", "Shard", "open_dataset", "side_table"]
+__all__ = ["DOCUMENTS", "PIECES", "SHARDS", "TOKENS", "Dataset", "Kind", "Shard", "open_dataset", "side_table"]
 
 SHARDS: Final = "shards.json"
 """File in a dataset's folder; stages/shards_file.py writes it."""
@@ -35,6 +35,22 @@ DOCUMENTS: Final = "curate.documents/1"
 
 Kind = Literal["tokens", "documents", "text"]
 _KINDS: Final[dict[str, Kind]] = {TOKENS: "tokens", DOCUMENTS: "documents"}
+PIECES: Final = pa.schema(
+    [
+        pa.field("sequence", pa.int64()),
+        pa.field("at", pa.int32()),
+        pa.field("length", pa.int32()),
+        pa.field("start", pa.int64()),
+        pa.field("document", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("component", pa.string()),
+        pa.field("epoch", pa.int32()),
+        pa.field("cut", pa.bool_()),
+    ]
+)
+"""The table beside a shard of sequences: which tokens of which document stand where. ``sequence`` is the number in the whole
+dataset, ``at`` and ``length`` places in it, ``start`` the token of the document at which the piece begins (its last token is
+end-of-text), ``cut`` whether the piece is less than the document."""
 _CURE: Final = "copy the dataset again from its run, or run its recipe again"
 _READ: Final = 8 << 20
 
