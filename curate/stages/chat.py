@@ -8,7 +8,6 @@ to learn when to stop, and nobody has to learn what a user says.
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
-from curate.stages.strata import META
+from curate.stages.strata import META, objects
 from curate.stages.tokenizer import Tokenizer
 
 I64 = npt.NDArray[np.int64]
@@ -94,23 +93,8 @@ def messages_of(metas: pa.StringArray, chat: Chat) -> Messages:
 
 def _by_arrow(metas: pa.StringArray, field: str) -> pa.ListArray | None:
     """All rows at once by Arrow's own reader; None where it can't: then each is looked at."""
-    import pyarrow.json as pj
-
-    lines = pc.replace_substring(metas, "\n", " ")  # between tokens only: inside of a string JSON has \\n
-    if not len(metas) or pc.any(pc.invert(pc.starts_with(lines, "{"))).as_py():
-        return None
-    body = "\n".join(lines.to_pylist()).encode()
-    try:
-        table = pj.read_json(
-            io.BytesIO(body),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
-            parse_options=pj.ParseOptions(
-                explicit_schema=pa.schema([(field, _MESSAGES)]), unexpected_field_behavior="ignore"
-            ),
-        )
-    except pa.ArrowInvalid:
-        return None
-    return table.column(field).combine_chunks() if table.num_rows == len(metas) else None
+    table = objects(metas, pa.schema([(field, _MESSAGES)]))
+    return None if table is None else table.column(field).combine_chunks()
 
 
 def _value(meta: str, field: str) -> Any:

@@ -63,28 +63,30 @@ def fields_of(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray]:
 def string_fields(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray] | None:
     """Fields of JSON objects by Arrow's own reader, which takes all rows at once; null where one is missing or null, and
     None where it can't: something is no object, or a value no string."""
-    import pyarrow.json as pj
-
     if not len(metas):
         return [pa.array([], pa.string()) for _ in fields]
+    table = objects(metas, pa.schema([(field, pa.string()) for field in fields]))
+    return None if table is None else [table.column(field).combine_chunks() for field in fields]
+
+
+def objects(metas: pa.Array, schema: pa.Schema) -> pa.Table | None:
+    """The fields that a schema names, of JSON objects, all rows at once by Arrow's own reader; None where it can't: there is
+    no row, something is no object, or a value has another type."""
+    import pyarrow.json as pj
+
     lines = pc.replace_substring(metas, "\n", " ")  # between tokens only: inside of a string JSON has \\n
-    if pc.any(pc.invert(pc.starts_with(lines, "{"))).as_py():
+    if not len(metas) or pc.any(pc.invert(pc.starts_with(lines, "{"))).as_py():
         return None
     body = "\n".join(lines.to_pylist()).encode()
     try:
         table = pj.read_json(
             io.BytesIO(body),
             read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
-            parse_options=pj.ParseOptions(
-                explicit_schema=pa.schema([(field, pa.string()) for field in fields]),
-                unexpected_field_behavior="ignore",
-            ),
+            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
         )
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != len(metas):
-        return None
-    return [table.column(field).combine_chunks() for field in fields]
+    return table if table.num_rows == len(metas) else None
 
 
 def _object(meta: str) -> dict[str, Any]:

@@ -109,7 +109,6 @@ class WriteTokens(MixedWriter):
         trained = docs.column("trained").combine_chunks()
         chat = trained if trained.null_count < len(trained) else None
         low, high = docs.column("first").to_numpy(), docs.column("last").to_numpy()
-        told = _Told(docs, spans, lengths)
         for at, some in zip(range(0, spans.sequences, _AT_ONCE), spans.batches(_AT_ONCE), strict=True):
             number = np.arange(first + at, first + at + some.sequences)
             ids = fill(values, offsets, some, tokenizer.end_of_text, tokenizer.padding)
@@ -117,7 +116,7 @@ class WriteTokens(MixedWriter):
                 "number": pa.array(number),
                 TOKENS: _fixed(ids),
                 **({"mask": _fixed(loss_mask(some, chat))} if self.loss_mask else {}),
-                "pieces": told.of(some),
+                "pieces": _told(docs, some, lengths),
                 KEY: sequence_keys(some, low, high, keyed_hash(_wide(number), key)),
                 WEIGHT: pa.array(np.ones(some.sequences, np.int64)),
             }
@@ -215,20 +214,14 @@ class WriteTokens(MixedWriter):
         }
 
 
-class _Told:
-    """What is said of each piece of a window's sequences."""
-
-    def __init__(self, docs: pa.Table, spans: Spans, lengths: np.ndarray) -> None:
-        self._docs, self._lengths = docs, lengths
-
-    def of(self, spans: Spans) -> pa.ListArray:
-        """A list of PIECE for each sequence."""
-        docs = self._docs.select(["id", "source", "component", "epoch"]).take(pa.array(spans.row))
-        id_, source, component, epoch = (column.combine_chunks() for column in docs.columns)
-        own = [pa.array(spans.at), pa.array(spans.length), pa.array(spans.start)]
-        values = [*own, id_, source, component, epoch, pa.array(spans.cut(self._lengths))]
-        offsets = np.searchsorted(spans.sequence, np.arange(spans.sequences + 1)).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(values, fields=list(PIECE)))
+def _told(docs: pa.Table, spans: Spans, lengths: np.ndarray) -> pa.ListArray:
+    """A list of PIECE for each sequence; ``lengths``: tokens of each of the documents."""
+    said = docs.select(["id", "source", "component", "epoch"]).take(pa.array(spans.row))
+    id_, source, component, epoch = (column.combine_chunks() for column in said.columns)
+    own = [pa.array(spans.at), pa.array(spans.length), pa.array(spans.start)]
+    values = [*own, id_, source, component, epoch, pa.array(spans.cut(lengths))]
+    offsets = np.searchsorted(spans.sequence, np.arange(spans.sequences + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(values, fields=list(PIECE)))
 
 
 def _fixed(rows: np.ndarray) -> pa.FixedSizeBinaryArray:
