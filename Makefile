@@ -80,7 +80,7 @@ pretrain: $(VENV)/ready-torch  ## the trainer's tiny twin on the demo's dataset,
 	$(BIN)/python examples/pretrain_phi.py runs/phi-1-mini/dataset --out runs/pretrain-tiny --preset tiny --batch 4 --micro 4 \
 		--rate 0.004 --steps 100 --warmup 10 --every 50 $(PRETRAIN)
 
-ablate: $(VENV)/ready-torch  ## raw, random, curated and synthetic data, the same tokens each, three seeds; ABLATE="--synthetic FOLDER --seeds 5"
+ablate: $(VENV)/ready-torch  ## raw, random and curated data, the same tokens each, three seeds; ABLATE="--synthetic FOLDER" a fourth arm
 	$(BIN)/python examples/ablate.py $(ABLATE)
 
 docs: $(VENV)/ready-dev  ## write docs/cli.md and docs/stages.md anew

@@ -296,7 +296,8 @@ def open_data(settings: Settings) -> Loader:
     columns = [name for name in ("input_ids", "position_ids", "loss_mask") if name in dataset.columns]
     rank, world = place()
     at = {"rank": rank, "world": world, "batch": settings.batch, "seed": settings.seed}
-    return Loader(dataset, columns=columns, prefetch=1, **at)
+    # The phases of a curriculum are read in their order.
+    return Loader(dataset, columns=columns, prefetch=1, shuffle=not dataset.curriculum, **at)
 
 
 def pretrain(settings: Settings) -> Trainer:

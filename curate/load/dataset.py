@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -78,6 +79,7 @@ class TokenDataset:
         self._lock = threading.RLock()
         self._fetching: dict[int, Future[Path]] = {}
         self._ahead: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         self._schemas: dict[bytes, Schema] = {}
         self._schema = self._mapped(0, self._file(0))[1]
         self._index = Index(self._region.starts, self._schema.widths)
@@ -160,6 +162,7 @@ class TokenDataset:
     def fetch(self, shard: int) -> None:
         """Begin to fetch a shard that will be wanted, in the background; nothing for one that is here."""
         with self._lock:
+            self._own()
             if self._shards[shard].place.remote and not self._index.known[shard] and shard not in self._fetching:
                 self._ahead = self._ahead or ThreadPoolExecutor(1, "curate-shards")
                 place = self._shards[shard]
@@ -167,8 +170,14 @@ class TokenDataset:
 
     # -- shards
 
+    def _own(self) -> None:
+        """Forget what another process fetches: a fork has none of its threads."""
+        if self._process != os.getpid():
+            self._process, self._ahead, self._fetching = os.getpid(), None, {}
+
     def _file(self, number: int) -> Path:
         with self._lock:
+            self._own()
             coming = self._fetching.pop(number, None)
         shard = self._shards[number]
         return coming.result() if coming else shard.place.local(shard.name, shard.sha256)
@@ -269,8 +278,7 @@ def _same(facts: Sequence[Facts], paths: Sequence[str | Path]) -> Facts:
                     place=str(path),
                     cure="open them as datasets of their own",
                 )
-    tokens = None if any(f.tokens is None for f in facts) else sum(f.tokens or 0 for f in facts)
-    return replace(first, tokens=tokens, curriculum=any(f.curriculum for f in facts))
+    return replace(first, curriculum=any(f.curriculum for f in facts))
 
 
 def _fingerprint(shards: Sequence[Shard], states: Sequence[str], rows: Sequence[int]) -> str:

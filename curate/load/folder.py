@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from curate.errors import DamagedInputError, InputError
 from curate.load.place import Place
+from curate.store.dataset import DOCUMENTS, SHARDS, TOKENS
 from curate.store.latest import LATEST
 
 __all__ = ["Facts", "Shard", "read_folder"]
 
-FORMATS: Final = ("curate.tokens/1", "curate.documents/1")
+FORMATS: Final = (TOKENS, DOCUMENTS)
 """``format`` of shards.json that is understood."""
 
 
@@ -42,14 +43,12 @@ class Facts:
 
     Attributes:
         vocabulary: ids are below it.
-        tokens: of documents, padding apart.
         curriculum: the order in which it is stored is that of a mixture's phases.
     """
 
     vocabulary: int | None = None
     end_of_text: int | None = None
     padding: int | None = None
-    tokens: int | None = None
     format: str = ""
     curriculum: bool = False
 
@@ -61,14 +60,14 @@ def read_folder(place: Place) -> tuple[list[Shard], Facts, str]:
     """
     place = _newest(place)
     state = _json(place, "state.json")
-    said = _json(place, "shards.json")
+    said = _json(place, SHARDS)
     try:
         fingerprint = str(state.get("_fingerprint", "")) if state else ""
         if said is not None:
             return _listed(place, said), _facts(said), fingerprint
         names = [str(f["filename"]) for f in state["_data_files"]] if state else None
     except (KeyError, TypeError, ValueError, AttributeError):
-        name = "state.json" if said is None else "shards.json"
+        name = "state.json" if said is None else SHARDS
         raise DamagedInputError(
             "not the list of shards it should be", place=place.of(name), cure="copy it again"
         ) from None
@@ -84,7 +83,7 @@ def read_folder(place: Place) -> tuple[list[Shard], Facts, str]:
 def _newest(place: Place) -> Place:
     """Where ``<run>/<step>`` is, which on an object store is no link, but said by ``<run>/latest/<step>.json``."""
     run, _, step = place.name.rpartition("/")
-    if not place.remote or run.endswith(":/") or any(place.read(name) for name in ("shards.json", "state.json")):
+    if not place.remote or run.endswith(":/") or any(place.read(name) for name in (SHARDS, "state.json")):
         return place
     pointer = _json(replace(place, name=run), f"{LATEST}/{step}.json")
     return replace(place, name=f"{run}/{pointer['folder']}") if pointer and "folder" in pointer else place
@@ -103,7 +102,7 @@ def _json(place: Place, name: str) -> Mapping[str, Any] | None:
 def _listed(place: Place, said: Mapping[str, Any]) -> list[Shard]:
     if said["format"] not in FORMATS:
         cure = "read it with the version that wrote it"
-        raise InputError(f"format '{said['format']}' is not known", place=place.of("shards.json"), cure=cure)
+        raise InputError(f"format '{said['format']}' is not known", place=place.of(SHARDS), cure=cure)
     return [Shard(place, str(s["name"]), int(s["size"]), int(s["rows"]), str(s["sha256"])) for s in said["shards"]]
 
 
@@ -115,7 +114,6 @@ def _facts(said: Mapping[str, Any]) -> Facts:
         vocabulary=number("vocab_size"),
         end_of_text=number("end_of_text"),
         padding=number("padding"),
-        tokens=number("tokens"),
         format=str(said["format"]),
         curriculum=bool(said.get("curriculum")),
     )

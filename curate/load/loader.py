@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,8 +36,8 @@ class Loader:
         epochs: where the stream ends; fewer than ``batch`` samples at its very end are left out. None: it does not end.
         shuffle: ``True``: each epoch is a permutation of all samples. ``"shards"``: shard after shard in a permuted order, the
             samples of each permuted; for shards that have to be fetched, which are then wanted one after another. ``False``: as
-            they are stored, for a dataset that was shuffled when it was written. One that is a curriculum is read as it is stored;
-            ``"all"`` is ``True`` for it, too.
+            they are stored, for a dataset that was shuffled when it was written. For a curriculum ``False`` must be said,
+            or ``"all"``, which is ``True`` and gives its phases up; others are refused.
         columns: which are read, by default all.
         prefetch: batches that are made ahead by a thread.
 
@@ -84,6 +85,7 @@ class Loader:
         self._prefetch = prefetch
         self._ahead: deque[tuple[int, Future[dict[str, Any]]]] = deque()
         self._thread: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.dataset, self._settings, self.samples)
@@ -134,6 +136,9 @@ class Loader:
 
     def _next_made(self) -> dict[str, Any]:
         """The next batch, which a thread has made or is making; it goes on with those after it."""
+        if self._process != os.getpid():  # a fork has none of its parent's threads
+            self._process, self._thread = os.getpid(), None
+            self._ahead.clear()
         self._thread = self._thread or ThreadPoolExecutor(1, "curate-batches")
         if self._ahead and self._ahead[0][0] != self.samples:  # a state was loaded, or a batch could not be read
             self._ahead.clear()
@@ -191,7 +196,7 @@ def samples_of(loader: Loader, state: Mapping[str, Any]) -> int:
 def _kind(shuffle: bool | str) -> Kind:
     kinds: dict[bool | str, Kind] = {True: "all", "all": "all", False: "stored", "shards": "shards"}
     if shuffle not in kinds:
-        raise RecipeError(f"no shuffle {shuffle!r}", cure="use True, False or 'shards'")
+        raise RecipeError(f"no shuffle {shuffle!r}", cure="use True, False, 'all' or 'shards'")
     return kinds[shuffle]
 
 

@@ -109,7 +109,7 @@ def test_seeds_and_columns(data: TokenDataset) -> None:
         ({"batch": 5, "world": 3}, "use batch=3 or 6, or 1 rank: the order of samples stays the same"),
         ({"batch": 12, "world": 3, "rank": 3}, "rank 3 of 3; ranks are 0 to 2"),
         ({"batch": 0}, "a batch of 0 for 1 ranks; both are at least 1"),
-        ({"batch": 2, "shuffle": "blocks"}, "no shuffle 'blocks'; use True, False or 'shards'"),
+        ({"batch": 2, "shuffle": "blocks"}, "no shuffle 'blocks'; use True, False, 'all' or 'shards'"),
         ({"batch": 2, "columns": ["labels"]}, "no column 'labels'"),
     ],
 )
