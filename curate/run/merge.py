@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curate.run.exchange import sort_rows
 from curate.run.pieces import Opened, Piece
+from curate.stages.base import PART, ROW
 from curate.store.files import Store
 
 ROWS_HELD: Final = 4096
@@ -41,7 +42,8 @@ def merged(store: Store, pieces: Sequence[Piece], by: tuple[str, ...], held: int
                     there[run] += batch.num_rows
             if not tables:
                 return
-            rows = sort_rows(pa.concat_tables(tables).combine_chunks(), (*by, _RUN))
+            last = [name for name in (PART, ROW) if name in tables[0].schema.names]
+            rows = sort_rows(pa.concat_tables(tables).combine_chunks(), (*by, *last, _RUN))
             runs = rows.column(_RUN).to_numpy()
             cut = _known(runs, more)
             yield rows.slice(0, cut).drop_columns([_RUN]).combine_chunks()

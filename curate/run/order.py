@@ -5,6 +5,7 @@ Nothing is reduced in between: each task that needs a range of the order sorts t
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,11 +144,12 @@ class Order:
         with self.pieces.published(store, folder) as shares:
             ordered = self._partitions(shares, sizes)
             found = []
+            starts, ends = [p.start for p in ordered], [p.start + p.weight for p in ordered]
             each = max(1, TASK_BYTES * len(windows) // size)
             for at in range(0, len(windows), each):
                 some = tuple(windows[at : at + each])
                 first, last = some[0].start, some[-1].stop
-                cover = tuple(p for p in ordered if p.start < last and p.start + p.weight > first)
+                cover = tuple(ordered[bisect_right(ends, first) : bisect_left(starts, last)])
                 known = fingerprint(self.above, [(w.index, w.start, w.stop) for w in some])
                 found.append((known, Windows(self.phase, some, cover), size * len(some) // len(windows)))
             yield found

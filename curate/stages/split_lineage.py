@@ -200,7 +200,7 @@ class SplitLineage(Global):
             amount, _ = token_counts(docs, self.weigh)
         own, (rows, made) = names_of(docs.column("id")), parents(docs)
         yield made_rows(names_of(made), own[rows])
-        said, by = self._said(docs)
+        said, by = self._said(docs, rows, made)
         yield member_rows(
             {
                 "name": own,
@@ -215,9 +215,11 @@ class SplitLineage(Global):
             }
         )
 
-    def _said(self, docs: Batch) -> tuple[pa.StringArray, npt.NDArray[np.uint8]]:
-        """What each document says of its kin, in words (null where it says nothing) and as bits."""
-        rows, made = parents(docs)
+    def _said(
+        self, docs: Batch, rows: npt.NDArray[np.int64], made: pa.Array
+    ) -> tuple[pa.StringArray, npt.NDArray[np.uint8]]:
+        """What each document says of its kin, in words (null where it says nothing) and as bits; ``rows`` and ``made`` are
+        its ``parents``."""
         first = np.unique(rows, return_index=True)[1]
         at = np.full(len(docs), -1, np.int64)
         at[rows[first]] = np.arange(len(first))

@@ -149,7 +149,8 @@ class Dataset:
         if shard.size not in (-1, size):
             raise DamagedError(f"has {size:,} bytes instead of {shard.size:,}", place=place, cure=_CURE)
         if shard.sha256 not in ("", digest):
-            raise DamagedError(f"differs from its SHA-256 in {SHARDS}", place=place, cure=_CURE)
+            where = SHARDS if self.said else "provenance.json"
+            raise DamagedError(f"differs from its SHA-256 in {where}", place=place, cure=_CURE)
 
 
 class _Reading:

@@ -72,16 +72,6 @@ class Spans:
         # Weighted counts are float64: exact, since a window has fewer than 2^53 tokens.
         return np.bincount(self.row, self.length, documents).astype(np.int64)
 
-    def ordered(self, order: npt.NDArray[np.integer]) -> Spans:
-        """The same sequences in another order: sequence i is what ``order[i]`` was. ``order`` is a permutation."""
-        place = np.empty(self.sequences, np.int64)
-        place[order] = np.arange(self.sequences)
-        sequence = place[self.sequence]
-        by = np.argsort(sequence, kind="stable")
-        return Spans(
-            self.sequences, self.size, sequence[by], self.at[by], self.row[by], self.start[by], self.length[by]
-        )
-
     def between(self, first: int, stop: int) -> Spans:
         """The sequences from ``first`` on, before ``stop``, numbered from 0 on."""
         a, b = np.searchsorted(self.sequence, [first, stop])

@@ -88,14 +88,11 @@ def test_best_fit_finds_room_far_away():
 
 @given(LENGTHS, SIZES, st.booleans(), st.randoms(use_true_random=False))
 def test_columns_are_the_twins(lengths, size, fitted, random):
-    """Ids, positions, targets (with runs of chats and without) and segments, sequence by sequence in a shuffled order."""
+    """Ids, positions, targets (with runs of chats and without) and segments, sequence by sequence."""
     lengths = [n for n in lengths if n]
     total = sum(lengths)
     spans = best_fit(int64(lengths), size) if fitted else concat(int64(lengths), size, stop=-(-total // size) * size)
-    order = random.sample(range(spans.sequences), spans.sequences)
-    shuffled = spans.ordered(np.array(order, np.int64))
     grid = twins.Grid(pieces(spans), spans.sequences, size)
-    grid.cells = [grid.cells[i] for i in order]
     documents, runs, trained = [], [], []
     for n in lengths:
         documents.append([random.randrange(10, 60_000) for _ in range(n - 1)])
@@ -113,16 +110,16 @@ def test_columns_are_the_twins(lengths, size, fitted, random):
     for dtype, kind in ((np.uint16, "<u2"), (np.uint32, "<u4")):
         column = pa.array([np.array(d, kind).tobytes() for d in [[7], *documents]], pa.large_binary()).slice(1)
         values, offsets = token_arrays(column, dtype)
-        ids = fill(values, offsets, shuffled, 1, 3)
+        ids = fill(values, offsets, spans, 1, 3)
         assert ids.dtype == dtype
         assert ids.tolist() == grid.tokens([[*d, 1] for d in documents], 3)
-        parts = [fill(values, offsets, some, 1, 3) for some in shuffled.batches(2)]
+        parts = [fill(values, offsets, some, 1, 3) for some in spans.batches(2)]
         assert [row for part in parts for row in part.tolist()] == ids.tolist()
-    assert positions(shuffled).tolist() == grid.positions()
-    assert loss_mask(shuffled).tolist() == grid.mask([[True] * n for n in lengths])
+    assert positions(spans).tolist() == grid.positions()
+    assert loss_mask(spans).tolist() == grid.mask([[True] * n for n in lengths])
     chats = pa.array([[9], *runs], pa.list_(pa.int32())).slice(1)
-    assert loss_mask(shuffled, chats).tolist() == grid.mask(trained)
-    found = segments(shuffled)
+    assert loss_mask(spans, chats).tolist() == grid.mask(trained)
+    found = segments(spans)
     assert found.to_pylist() == grid.segments()
     assert all(sum(s) == size for s in found.to_pylist())
 
