@@ -67,7 +67,7 @@ def push(
         print(f"accepted: {rows:,} rows under {one_line(terms, 100)}")
     if done.removed:
         print(f"removed {len(done.removed):,} files of the version before")
-    print(f"{repo}: {done.files:,} files, {size(done.bytes)}, {'public' if public else 'private'}")
+    print(f"{repo}: {done.files:,} files, {size(done.bytes)}, {'public' if done.public else 'private'}")
     print(one_line(done.url, 400))
 
 

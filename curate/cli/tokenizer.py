@@ -54,19 +54,16 @@ def tokenizer(
 
 
 def _written(place: Path, output: Path, *, mend: bool) -> Path:
+    from curate.stages.shards_file import tokenizer_files
     from curate.stages.tokenizer_mended import mended
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RecipeError("exists already", place=str(output), cure="choose another folder with -o")
-    files = mended(place) if mend else _files(place)
+    files = mended(place) if mend else tokenizer_files(place)
     output.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (output / name).write_bytes(data)
     return output
-
-
-def _files(place: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (sorted(place.iterdir()) if place.is_dir() else [place]) if p.is_file()}
 
 
 def _show(found: Looked) -> None:

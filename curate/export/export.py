@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -222,12 +221,3 @@ def _account(kind: type[Format], dataset: Dataset, made: list[dict[str, Any]], f
 
 
 _KEPT: Final = ("sequence", "dtype", "vocab_size", "end_of_text", "padding", "pack", "sources")
-
-
-def exported(folder: Path) -> dict[str, Any]:
-    """What an export says of itself; empty where the folder is none."""
-    try:
-        value = json.loads((folder / EXPORT).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) and value.get("format") == "curate.export/1" else {}

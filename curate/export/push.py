@@ -24,13 +24,15 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed: the commit and its page, files and bytes, files of an older dataset that went."""
+    """What was pushed: the commit and its page, files and bytes, files of an older dataset that went, whether
+    everybody sees it."""
 
     url: str
     commit: str
     files: int
     bytes: int
     removed: list[str]
+    public: bool
 
 
 def token() -> str:
@@ -104,7 +106,7 @@ def push(
             done(sum(sizes[add.path_in_repo] for add in some))
         operations: list[Any] = [*adds, *(CommitOperationDelete(name) for name in old)]
         commit = api.create_commit(repo, operations, commit_message=message, repo_type="dataset")
-    return Pushed(str(commit.commit_url), str(commit.oid), len(adds), sum(sizes.values()), old)
+    return Pushed(str(commit.commit_url), str(commit.oid), len(adds), sum(sizes.values()), old, info.private is False)
 
 
 @contextmanager

@@ -57,7 +57,8 @@ def publication(dataset: Dataset, run: RunFolder, step: str, accept: Iterable[st
     origins = count_origins(run, writer)
     rows: Counter[str] = Counter()
     for origin in origins.values():
-        rows.update({UNSTATED if name == NOT_STATED else name: n for name, n in origin.licences.items()})
+        for name, n in origin.licences.items():
+            rows[UNSTATED if name == NOT_STATED else name] += n
     accepted = _check(run, writer, rows, list(accept))
     for shard in dataset.shards:
         dataset.check(shard)

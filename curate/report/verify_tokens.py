@@ -313,7 +313,10 @@ def _look_through(dataset: Dataset, checks: Checks, group: int, meets: _Meeting)
         _, stop, sequence, key = places[-1]
         if meets.misses(group, key, stop):
             endless.append((document, stop, sequence))
-    return endless or ([("", 0, -1)] if not checks.of("pieces meet") else [])
+    if not endless and not checks.of("pieces meet"):
+        cause = "several copies of documents end without end-of-text"
+        checks.wrong("pieces meet", str(table), cause, AGAIN)
+    return endless
 
 
 def _check_sources(dataset: Dataset, checks: Checks, sums: Counter[str], begun: int) -> None:

@@ -192,6 +192,6 @@ def _runs(messages: Messages, lengths: I64, trained: npt.NDArray[np.bool_]) -> p
     starts = np.flatnonzero(first)
     sums = np.add.reduceat(lengths, starts) if len(starts) else lengths
     counts = np.bincount(owner[starts], minlength=len(messages.chats))
-    offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32(), mask=None)
+    offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
     values = pa.array(sums, pa.int32())
     return pa.ListArray.from_arrays(offsets, values, mask=pa.array(~messages.chats))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curate.stages.tokenizer import Tokenizer
+from curate.stages.tokenizer import CONFIG_FILE, Tokenizer
 from curate.store.dataset import DOCUMENTS, SHARDS, TOKENS
 
 __all__ = ["DOCUMENTS", "TOKENS", "of", "tokenizer_files"]
@@ -55,5 +55,12 @@ def of(
 
 def tokenizer_files(place: Path) -> dict[str, bytes]:
     """A tokenizer's own files, by the names under which they lie in a dataset's folder."""
-    found = sorted(place.iterdir()) if place.is_dir() else [place]
-    return {file.name: file.read_bytes() for file in found if file.is_file()}
+    if place.is_dir():
+        return {file.name: file.read_bytes() for file in sorted(place.iterdir()) if file.is_file()}
+    # A file by itself is named as a folder's is, with what its library keeps beside it.
+    ranks = place.suffix == ".tiktoken"
+    files = {place.name if ranks else f"tokenizer{place.suffix}": place.read_bytes()}
+    beside = place.with_suffix(".json") if ranks else place.parent / CONFIG_FILE
+    if place.suffix != ".model" and beside.is_file():
+        files[beside.name] = beside.read_bytes()
+    return files

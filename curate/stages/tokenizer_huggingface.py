@@ -102,7 +102,11 @@ class HuggingFace(Tokenizer):
         vocabulary = [b"" if i in own else piece for i, piece in enumerate(self.byte_level)]
         added = {name.encode(): i for name, i in self.added.items()}
         whole_first = bool(self.spec["model"].get("ignore_merges"))
-        return of_bytes(vocabulary, self.merges(), pattern, added, self._in_pieces, whole=whole_first)
+        try:
+            merges = self.merges()
+        except (KeyError, ValueError):  # the library says what is wrong
+            return None
+        return of_bytes(vocabulary, merges, pattern, added, self._in_pieces, whole=whole_first)
 
     def _encode(self, texts: list[str]) -> Sequence[npt.ArrayLike]:
         if self._library is None:

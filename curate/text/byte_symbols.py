@@ -28,7 +28,10 @@ def byte_symbols(
     pairs = list[tuple[int, int, int, int]]()
     if merges is not None:
         for rank, (left, right) in enumerate(merges):
-            pairs.append((left, right, rank, ids[vocabulary[left] + vocabulary[right]]))
+            to = ids.get(vocabulary[left] + vocabulary[right])
+            if to is None:
+                return None
+            pairs.append((left, right, rank, to))
     else:
         for text, i in ids.items():
             for cut in range(1, len(text)):
