@@ -21,6 +21,8 @@ from tests.soak.ground import IN_FLIGHT, Ground, Row, wait_for
 IN_TASKS = ("segment", "cut", "map", "reduce", "apply", "index", "train", "shard")
 TASK_POINTS = tuple(p for p in CRASH_POINTS if p.split(".")[0] in IN_TASKS)
 """Points that are passed in tasks: with workers they kill a worker."""
+ASKING_POINTS = tuple(p for p in CRASH_POINTS if p.startswith("round."))
+"""Points that are passed while the next rounds are asked already."""
 
 
 def at_points(ground: Ground, row: Row) -> None:
@@ -37,7 +39,7 @@ def at_points(ground: Ground, row: Row) -> None:
         row.wrong.append(f"points that were not reached: {never}")
     for token in tokens.values():
         token.unlink(missing_ok=True)
-    ground.finish(row, store, in_flight=0)
+    ground.finish(row, store, in_flight=len(ASKING_POINTS) * IN_FLIGHT)
 
 
 def workers_at_points(ground: Ground, row: Row) -> None:
