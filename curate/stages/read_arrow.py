@@ -12,7 +12,7 @@ import pyarrow as pa
 from curate.errors import DamagedInputError
 from curate.stages import remote
 from curate.stages.catalog import InputFile, Range
-from curate.stages.reading import REASONS, FileSource, RecordSource
+from curate.stages.reading import REASONS, FileSource, TextSource
 from curate.stages.reading_checked import check_batch
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import group_sizes, head, not_what_it_says
@@ -24,7 +24,7 @@ _STREAM: Final = b"\xff\xff\xff\xff"
 
 
 @register("read.arrow")
-class ReadArrow(FileSource):
+class ReadArrow(FileSource, TextSource):
     """Read Arrow IPC files and streams; names end in .arrow, .arrows, .feather or .ipc.
 
     Which of the two it is, the content says. A split of a file is a run of record batches; a stream is one split,
@@ -47,7 +47,7 @@ class ReadArrow(FileSource):
         return read_arrow(self, split, source)
 
 
-def arrow_ranges(stage: RecordSource, file: InputFile, split_bytes: int) -> Iterator[Range]:
+def arrow_ranges(stage: TextSource, file: InputFile, split_bytes: int) -> Iterator[Range]:
     """Parts of one Arrow file or stream; ``offset`` is the position of a part's first row."""
     with _opened(file.path, file.stamp) as arrow:
         Columns.of(stage, arrow.reader.schema, file.path)
@@ -61,7 +61,7 @@ def arrow_ranges(stage: RecordSource, file: InputFile, split_bytes: int) -> Iter
         yield Range(start, stop, size, sum(rows[:start]))
 
 
-def read_arrow(stage: RecordSource, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+def read_arrow(stage: TextSource, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
     """Documents of a split that ``arrow_ranges`` gave."""
     documents = stage.documents(split, source, "row")
     with _opened(split.path, split.stamps) as arrow:

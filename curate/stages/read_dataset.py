@@ -19,7 +19,7 @@ from curate.hub import failures as hub_failures
 from curate.stages import remote
 from curate.stages.catalog import Catalog, InputFile, Range, file_at, together
 from curate.stages.read_arrow import arrow_ranges, read_arrow
-from curate.stages.reading import REASONS, RecordSource
+from curate.stages.reading import REASONS, TextSource
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import walk
 from curate.stages.registry import register
@@ -32,7 +32,7 @@ _ROWS: Final = 1024
 
 
 @register("read.dataset")
-class ReadDataset(RecordSource):
+class ReadDataset(TextSource):
     """Read a Hugging Face dataset.
 
     ``path`` is a folder that ``save_to_disk`` wrote (its Arrow files are read as they are), a folder of data files

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from curate.errors import DamagedInputError
 from curate.stages import remote
 from curate.stages.catalog import InputFile, Range
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, FileSource
+from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, FileSource, TextSource
 from curate.stages.reading_columns import Columns
 from curate.stages.reading_files import group_sizes, not_what_it_says
 from curate.stages.registry import register
@@ -22,7 +22,7 @@ _MAGIC = b"PAR1"
 
 
 @register("read.parquet")
-class ReadParquet(FileSource):
+class ReadParquet(FileSource, TextSource):
     """Read Parquet files; names end in .parquet or .pq.
 
     Only the columns that are needed are read, as strings or bytes of any width, plain or dictionary-encoded. A split

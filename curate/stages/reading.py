@@ -68,7 +68,6 @@ class RecordSource(Source):
     lines such integers are read as floats).
     """
 
-    text: str = Field("text", min_length=1, description="field that holds the text")
     id: str | None = Field(
         "id", description="field that holds the record's own id; null, or a record without it: its position is used"
     )
@@ -98,6 +97,12 @@ class RecordSource(Source):
     def documents(self, split: Split, step: str, unit: str) -> Documents:
         """The maker of this split's documents; ``unit`` is what positions count (byte, row)."""
         return Documents(split.name, step, source=self.source, max_bytes=self.max_document_bytes, unit=unit)
+
+
+class TextSource(RecordSource):
+    """Settings of a source whose records have their text in one field."""
+
+    text: str = Field("text", min_length=1, description="field that holds the text")
 
 
 class FileSource(RecordSource):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import InputError, did_you_mean
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, RecordSource, Rows, meta_json, strings, take
+from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, Rows, TextSource, meta_json, strings, take
 from curate.stages.source import SetAside
 
 
@@ -38,7 +38,7 @@ class Columns:
     meta: tuple[str, ...]
 
     @classmethod
-    def of(cls, stage: RecordSource, schema: pa.Schema, place: str) -> Columns:
+    def of(cls, stage: TextSource, schema: pa.Schema, place: str) -> Columns:
         """The columns a stage reads; raises InputError when one that its settings name is missing or no text."""
         names = list(schema.names)
         own_named = [stage.id] if "id" in stage.model_fields_set and stage.id is not None else []

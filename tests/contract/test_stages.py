@@ -51,6 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "write.encoded": {"tokens": "tiny"},
     "write.tokens": {"tokens": "tiny"},
     "read.arrow": {"paths": ["in"]},
+    "read.chats": {"paths": ["in"]},
     "read.code": {"paths": ["in"]},
     "read.dataset": {"path": "in"},
     "read.jsonl": {"paths": ["in"]},

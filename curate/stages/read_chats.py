@@ -1,0 +1,261 @@
+"""``read.chats``: logs of requests, conversations, columns of queries and answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import orjson
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from curate.stages import chat_messages
+from curate.stages.answered import ASSISTANT, MESSAGES, MODEL, QUERY, SCORE, TASK, query_id, text_of
+from curate.stages.chat_forms import Exchange, Fields, at, exchange
+from curate.stages.chat_messages import NotRead
+from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
+from curate.stages.reading_json import BOM, JsonLines, json_type, unparsed
+from curate.stages.reading_lines import lines_of
+from curate.stages.registry import register
+from curate.stages.source import SetAside, Split
+
+_TERMS = "terms"
+
+
+class Consent(BaseModel):
+    """Who agreed that what was said may be used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str = Field("consent", min_length=1, description="field, or dotted path, that says so")
+    values: tuple[bool | int | str, ...] = Field(
+        (True,), min_length=1, description="values that mean consent; true is also 'true', 1 is also '1'"
+    )
+
+    def given(self, record: dict[str, Any]) -> bool:
+        """Whether a record has it."""
+        return _word(at(record, self.field)) in {_word(value) for value in self.values}
+
+
+@register("read.chats")
+class ReadChats(JsonLines):
+    """Read chats: logs of requests to models, conversations, and columns of what was asked and answered.
+
+    A record is a line of JSON, in files as read.jsonl reads them, in one of these forms: a request and its response
+    (`{request: {model, messages}, response: {choices}}`, files of batches, OpenAI's and Anthropic's, streamed ones
+    too); `{messages: [...]}`; ShareGPT's `{conversations: [{from, value}]}`; columns as `instruction`, `input`,
+    `output`. Fields may be named by dotted paths, which also lead into JSON in strings: `label.preference`.
+
+    A document is an answered query: its text is what was said by user and assistant, `meta.messages` the chat, the
+    last message the answer. Of several choices each is a document; of a chat of many turns the last answer is the
+    one. With `give: queries` a document is the last thing that the user said, and `meta.messages` the chat so far,
+    where there is more of it. `meta.query` is equal for all answers to one query. Other fields stay in `meta`.
+    """
+
+    revision: ClassVar[int] = 1
+    reasons: ClassVar = {
+        **REASONS,
+        **chat_messages.REASONS,
+        "no_consent": "`consent` names a field that says something else, or nothing",
+    }
+
+    give: Literal["answers", "queries"] = Field(
+        "answers", description="documents: answered queries; or what was asked alone, answered or not"
+    )
+    format: Literal["auto", "request", "messages", "columns"] = Field(
+        "auto", description="the form of all records; auto: each record's fields say it"
+    )
+    messages: str | None = Field(
+        None, description="field with the messages; null: messages, conversations, conversation"
+    )
+    query: str | None = Field(
+        None,
+        description="field with what was asked; null: instruction, prompt, question or query, where no messages are",
+    )
+    input: str | None = Field(
+        None, description="field that goes on with what was asked; null: input, where there is one"
+    )
+    answer: str | None = Field(
+        None,
+        description="field with the answer; null: output, completion, response or answer, by the name of the query",
+    )
+    model: str | None = Field(
+        None, description="field with the model's name; null: model, of the response if it has one"
+    )
+    score: str | None = Field(None, description="field with a number that the answer was given; true is 1, false 0")
+    task: str = Field("task", description="field with the task that the query is of; may be source or another")
+    terms_field: str = Field("terms", description="field with the terms that a record stands under")
+    terms: str | None = Field(None, description="terms of records whose field says none")
+    consent: Consent | None = Field(
+        None, description="field and values that mean consent; records without it are `no_consent`"
+    )
+    keep: list[str] | None = Field(
+        None, description="other fields kept in `meta`; null: all but `text`, with what is left of request and response"
+    )
+
+    def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        pending = _Pending(self, self.documents(split, source, "byte"))
+        for position, block in self.blocks(split):
+            if block is None:
+                pending.aside(position, "too_large", f"the line has more than {self.line_limit()} bytes")
+                continue
+            for line in lines_of(block):
+                pending.line(line, position)
+                position += len(line) + 1
+                if pending.full():
+                    yield from pending.flush()
+        yield from pending.flush()
+
+
+class _Pending:
+    """Documents made of records and not yet handed on."""
+
+    def __init__(self, stage: ReadChats, documents: Documents) -> None:
+        self._stage, self._documents = stage, documents
+        self._fields = Fields(stage.format, stage.messages, stage.query, stage.input, stage.answer, stage.model)
+        self._answered = stage.give == "answers"
+        self._clear()
+
+    def _clear(self) -> None:
+        self._texts: list[str] = []
+        self._owns: list[str | None] = []
+        self._positions: list[int] = []
+        self._sources: list[str | None] = []
+        self._metas: list[bytes] = []
+        self._asides: list[tuple[int, SetAside]] = []
+        self._size = 0
+
+    def full(self) -> bool:
+        """Whether it is time to hand on a batch."""
+        return self._size >= BATCH_BYTES or len(self._owns) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
+
+    def aside(self, position: int, reason: str, detail: str, own: str | None = None) -> None:
+        """Set a record, or one of its answers, aside."""
+        self._asides.append(self._documents.aside(position, reason, detail, own))
+
+    def line(self, line: bytes, position: int) -> None:
+        """Take in one line."""
+        if len(line) > self._stage.line_limit():
+            self.aside(position, "too_large", f"the line has more than {self._stage.line_limit()} bytes")
+            return
+        if position == 0 and line.startswith(BOM):
+            line = line[3:]
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            if line and not line.isspace():
+                self.aside(position, *unparsed(line, error))
+            return
+        if type(record) is not dict:
+            self.aside(position, "malformed", f"a line must be an object, not {json_type(record)}")
+            return
+        self.record(record, position)
+
+    def record(self, record: dict[str, Any], position: int) -> None:
+        """Take in one record."""
+        stage, own, source = self._stage, None, None
+        value = record.get(stage.id) if stage.id is not None else None
+        if stage.id is not None and ((type(value) is str and value) or type(value) is int):
+            own = str(record.pop(stage.id))
+        if stage.consent is not None and not stage.consent.given(record):
+            said = at(record, stage.consent.field)
+            what = "missing" if said is None else f"{str(said)[:40]!r}"
+            self.aside(position, "no_consent", f"field '{stage.consent.field}' is {what}", own)
+            return
+        facts = self._facts(record)
+        if stage.source is None and type(record.get("source")) is str:
+            source = record.pop("source")
+        try:
+            found = exchange(record, self._fields, answered=self._answered)
+            rest = record if stage.keep is None else {name: record[name] for name in stage.keep if name in record}
+            self._documents_of(found, {**rest, **facts}, (position, own, source))
+        except NotRead as why:
+            self.aside(position, why.reason, why.detail, own)
+        except ValueError as error:
+            self.aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
+
+    def _facts(self, record: dict[str, Any]) -> dict[str, Any]:
+        """What ``meta`` says of every document of a record; fields with its names are taken out of it."""
+        stage = self._stage
+        task, terms = (_word(at(record, path)) for path in (stage.task, stage.terms_field))
+        score = None if stage.score is None else _number(at(record, stage.score))
+        for path, value in ((stage.terms_field, terms), (stage.task, task)):
+            if value is not None and path != "source":
+                record.pop(path, None)
+        facts = {TASK: task, _TERMS: terms or stage.terms, SCORE: score}
+        return {name: value for name, value in facts.items() if value not in (None, "")}
+
+    def _documents_of(self, found: Exchange, meta: dict[str, Any], where: tuple[int, str | None, str | None]) -> None:
+        position, own, source = where
+        for name in (MESSAGES, "text"):  # of another form: the chat written out, which nobody would think of
+            meta.pop(name, None)
+        if found.model is not None:
+            meta[MODEL] = found.model
+        meta[QUERY] = query_id(found.asked)
+        if not self._answered:
+            if len(found.asked) > 1:
+                meta[MESSAGES] = found.asked
+            self._add(found.asked[-1]["content"], meta, where)
+            return
+        if not found.answers:
+            raise NotRead("no_answer", "the record has no answer")
+        for number, answer in enumerate(found.answers):
+            if number:  # further choices: names of their own
+                own = f"{where[1]}/{number}" if where[1] is not None else f"@{position}/{number}"
+            if isinstance(answer, NotRead):
+                self.aside(position, answer.reason, answer.detail, own)
+                continue
+            messages = [*found.asked, {"role": ASSISTANT, "content": answer}]
+            self._add(text_of(messages), {**meta, MESSAGES: messages}, (position, own, source))
+
+    def _add(self, text: str, meta: dict[str, Any], where: tuple[int, str | None, str | None]) -> None:
+        written = meta_json(meta)
+        self._texts.append(text)
+        self._metas.append(written)
+        for values, value in zip((self._positions, self._owns, self._sources), where, strict=True):
+            values.append(value)  # type: ignore[attr-defined]
+        self._size += len(text) + len(written)
+
+    def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
+        """What is pending as documents and rows set aside."""
+        rows = None
+        if self._texts:
+            rows = Rows(
+                pa.array(self._texts, pa.large_string()),
+                pa.array(self._owns, pa.string()),
+                pa.array(self._positions, pa.int64()),
+                pa.array(self._sources, pa.string()),
+                strings(self._metas),
+            )
+        asides = self._asides
+        self._clear()
+        yield from self._documents.batches(rows, asides)
+
+
+def _word(value: Any) -> str | None:
+    """A value as one word: what JSON and what YAML call true are the same."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return value.lower() if isinstance(value, str) and value.lower() in ("true", "false") else _said(value)
+
+
+def _said(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | int | None:
+    """A score; what is none, or not finite, is not there."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in ("true", "false"):
+            return int(word == "true")
+        try:
+            value = float(word)
+        except ValueError:
+            return None
+    if isinstance(value, bool):
+        return int(value)
+    return value if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,0 +1,215 @@
+"""read.chats: the forms in which people have chats, what is an answered query of them, and what is set aside and why."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import zstandard
+from reading_cases import everything
+
+from curate.stages.answered import query_id
+from curate.stages.read_chats import ReadChats
+
+USER = {"role": "user", "content": "What is 2+2?"}
+ANSWER = {"role": "assistant", "content": "It is 4."}
+CHAT = [USER, ANSWER]
+ID = query_id(CHAT)
+
+
+def read(folder: Path, *records: object, name: str = "a.jsonl", split_bytes: int = 1 << 20, **settings):
+    data = b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records)
+    if name.endswith(".gz"):
+        data = gzip.compress(data, mtime=0)
+    if name.endswith(".zst"):
+        data = zstandard.compress(data)
+    (folder / name).write_bytes(data)
+    return everything(ReadChats(paths=[name], **settings), folder, split_bytes)
+
+
+def metas(rows) -> list[dict]:
+    return [json.loads(row["meta"]) for row in rows]
+
+
+def request(*messages, **more):
+    return {"model": "large", "messages": list(messages), **more}
+
+
+def response(*contents, model="large-0613", **more):
+    choices = [{"index": i, "message": {"role": "assistant", "content": c}} for i, c in enumerate(contents)]
+    return {"model": model, "choices": choices, **more}
+
+
+CHUNKS = [{"model": "large", "choices": [{"index": 0, "delta": {"content": part}}]} for part in ("It ", "is 4.")]
+ONE_ANSWER = {
+    "request and response": {"request": request(USER), "response": response("It is 4.")},
+    "a batch": {"custom_id": "c", "body": request(USER), "response": {"status_code": 200, "body": response("It is 4.")}},
+    "flat": {**request(USER), "response": response("It is 4.")},
+    "flat, choices": {**request(USER), "choices": response("It is 4.")["choices"]},
+    "flat, text": {**request(USER), "completion": "It is 4."},
+    "messages": {"model": "large", "messages": CHAT},
+    "messages as JSON": {"model": "large", "messages": json.dumps(CHAT)},
+    "lmsys": {"model": "large", "conversation": CHAT},
+    "ShareGPT": {"model": "large", "conversations": [{"from": "human", "value": USER["content"]}, {"from": "gpt", "value": "It is 4."}]},
+    "instruction, output": {"model": "large", "instruction": "What is 2+2?", "input": None, "output": "It is 4."},
+    "question, answer": {"model": "large", "question": "What is 2+2?", "answer": "It is 4."},
+    "Anthropic": {
+        "request": {"model": "large", "system": "Be brief.", "messages": [USER]},
+        "response": {"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "It is 4."}], "stop_reason": "end_turn"},
+    },
+    "Responses": {
+        "request": {"model": "large", "instructions": "Be brief.", "input": "What is 2+2?"},
+        "response": {"output": [{"type": "reasoning"}, {"type": "message", "content": [{"type": "output_text", "text": "It is 4."}]}]},
+    },
+    "streamed": {"request": request(USER), "response": CHUNKS},
+    "events": {"request": request(USER), "response": "".join(f"data: {json.dumps(c)}\n\n" for c in CHUNKS) + "data: [DONE]\n\n"},
+    "parts of text": {"request": request({"role": "user", "content": [{"type": "text", "text": "What is 2+2?"}]}), "response": response("It is 4.")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ONE_ANSWER)
+def test_every_form_gives_the_same_answered_query(tmp_path, form):
+    """Whatever the form: the text, the chat without what stands beside it, one id of the query, the model."""
+    (row,), asides = read(tmp_path, ONE_ANSWER[form])
+    (meta,) = metas([row])
+    assert not asides and row["text"] == "What is 2+2?\n\nIt is 4."
+    assert [m for m in meta["messages"] if m["role"] != "system"] == CHAT
+    assert meta["query"] == ID and meta["model"].startswith("large")
+
+
+@pytest.mark.parametrize("form", ONE_ANSWER)
+def test_queries_are_what_was_asked(tmp_path, form):
+    """With give: queries the text is the user's; the answer is in no field."""
+    (row,), asides = read(tmp_path, ONE_ANSWER[form], give="queries")
+    assert not asides and row["text"] == "What is 2+2?" and metas([row])[0]["query"] == ID
+    assert "It is 4." not in row["meta"]
+
+
+def test_a_batch_of_requests_is_queries_alone(tmp_path):
+    """Requests without responses are queries; they answer nothing."""
+    sent = {"custom_id": "c7", "method": "POST", "body": request(USER, temperature=0.5)}
+    (row,), _ = read(tmp_path, sent, give="queries", id="custom_id")
+    assert row["origin"] == "a.jsonl#c7" and metas([row])[0]["request"] == {"temperature": 0.5}
+    rows, (aside,) = read(tmp_path, sent)
+    assert not rows and aside.reason == "no_answer"
+
+
+def test_a_chat_of_many_turns_is_one_document(tmp_path):
+    """The last answer is the answer; what came before is asked; a question nobody answered is a query alone."""
+    system, more = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "And 3+3?"}
+    six = {"role": "assistant", "content": "6"}
+    chat = {"messages": [system, USER, ANSWER, more, six, USER]}
+    (row,), _ = read(tmp_path, chat)
+    meta = metas([row])[0]
+    assert row["text"] == "What is 2+2?\n\nIt is 4.\n\nAnd 3+3?\n\n6" and meta["messages"] == chat["messages"][:-1]
+    assert meta["query"] == query_id([USER, ANSWER, more])
+    (row,), _ = read(tmp_path, chat, give="queries")
+    assert row["text"] == USER["content"] and metas([row])[0]["messages"] == chat["messages"]
+    (row,), _ = read(tmp_path, {"messages": chat["messages"][:-1]}, give="queries")
+    assert row["text"] == "And 3+3?" and metas([row])[0]["messages"] == [system, USER, ANSWER, more]
+
+
+def test_each_choice_is_a_document(tmp_path):
+    """Choices share the query and have ids of their own, with or without an id of the record; a bad one goes alone."""
+    for own in ({"id": "r1"}, {}):
+        record = {**own, "request": request(USER), "response": response("It is 4.", "", "Four.")}
+        rows, (aside,) = read(tmp_path, record, {"messages": CHAT})
+        assert [r["text"].split()[-1] for r in rows] == ["4.", "Four.", "4."] and len({r["id"] for r in rows}) == 3
+        assert {m["query"] for m in metas(rows)} == {ID} and aside.reason == "no_answer"
+        assert aside.origin == ("a.jsonl#r1/1" if own else "a.jsonl#@@0/1")
+
+
+BAD = {
+    "no_chat": [{"text": "x"}, {"request": {"model": "m"}}, {"messages": "nothing"}, {"messages": []}],
+    "bad_message": [{"messages": [3, ANSWER]}, {"messages": [{"role": "judge", "content": "x"}, ANSWER]}, {"messages": [{"role": "user", "content": 3}, ANSWER]}],
+    "tool_calls": [
+        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "t"}]}, {"role": "tool", "content": "4"}, ANSWER]},
+        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "t"}]}]},
+        {"request": request(USER), "response": {"content": [{"type": "tool_use"}]}},
+        {"request": request(USER), "response": {"output": [{"type": "function_call"}]}},
+    ],
+    "not_text": [{"messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {}}]}, ANSWER]}],
+    "no_query": [{"messages": [ANSWER]}, {"messages": [{"role": "user", "content": " "}, ANSWER]}, {"instruction": "", "output": "x"}],
+    "no_answer": [
+        {"request": request(USER), "response": response(None)},
+        {"messages": [USER]},
+        {"messages": [USER, ANSWER, USER], "response": None},
+        {"instruction": "x", "output": ""},
+        {"request": request(USER), "response": 3},
+        {"request": request(USER), "response": {"choices": [3]}},
+        {"request": request(USER), "response": [{"choices": 3}]},
+    ],
+    "cut_short": [
+        {"request": request(USER), "response": {"choices": [{"message": ANSWER, "finish_reason": "length"}]}},
+        {"request": request(USER), "response": {"content": [{"type": "text", "text": "It"}], "stop_reason": "max_tokens"}},
+    ],
+    "refused": [
+        {"request": request(USER), "response": {"choices": [{"message": {"role": "assistant", "content": None, "refusal": "no"}}]}},
+        {"request": request(USER), "response": {"choices": [{"message": ANSWER, "finish_reason": "content_filter"}]}},
+    ],
+    "failed": [
+        {"request": request(USER), "response": None, "error": {"code": 500}},
+        {"body": request(USER), "response": {"status_code": 429, "body": {"error": {}}}},
+        {"request": request(USER), "response": {"error": "overloaded"}},
+        {"messages": [USER, ANSWER, USER], "error": "overloaded"},
+    ],
+    "malformed": [[1], {"messages": CHAT, "m": json.loads("[" * 400 + "]" * 400)}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_what_is_no_answered_query_says_why(tmp_path, reason):
+    """Each record that can't be used is set aside by its reason, and its neighbours are read."""
+    found = [record for bad in BAD[reason] for record in (bad, {"messages": CHAT})]
+    rows, asides = read(tmp_path, *found)
+    assert len(rows) == len(BAD[reason]) and [a.reason for a in asides] == [reason] * len(rows)
+
+
+def test_what_bears_on_answers_alone_leaves_queries(tmp_path):
+    """A query that failed, or was answered by a tool, is a query."""
+    bad = [*BAD["failed"], *BAD["refused"], *BAD["cut_short"], *BAD["tool_calls"]]
+    rows, asides = read(tmp_path, *bad, give="queries")
+    assert {r["text"] for r in rows} == {USER["content"]} and len(rows) == len(bad) and not asides
+
+
+def test_no_record_without_consent(tmp_path):
+    """Consent is a field's value, at any depth; whatever else it says, or nothing, is none."""
+    said = [True, "true", "granted", False, None, 1, "no", {"a": 1}]
+    records = [{"messages": CHAT, "user": {"consent": value}} for value in said]
+    rows, asides = read(tmp_path, *records, {"messages": CHAT}, consent={"field": "user.consent"})
+    assert len(rows) == 2 and [a.reason for a in asides] == ["no_consent"] * 7
+    rows, _ = read(tmp_path, *records, consent={"field": "user.consent", "values": ["granted", 1]})
+    assert len(rows) == 2
+
+
+def test_columns_are_named_by_paths(tmp_path):
+    """Paths lead into objects and into JSON in strings; scores are numbers, true is 1; input goes on with the query."""
+    record = {
+        "q": "What is", "more": "2+2?", "a": "4", "by": {"name": "small"}, "source": "made/up", "license": "MIT",
+        "label": '{"preference": 1.5, "correct": "False"}', "text": "What is\n\n2+2?\n\n4", "day": 3,
+    }  # fmt: skip
+    named = {"query": "q", "input": "more", "answer": "a", "model": "by.name", "task": "source"}
+    (row,), _ = read(tmp_path, record, **named, score="label.preference", terms="CC0-1.0")
+    meta = metas([row])[0]
+    assert row["text"] == "What is\n\n2+2?\n\n4" and row["source"] == "made/up" and "text" not in meta
+    assert (meta["model"], meta["task"], meta["score"], meta["terms"]) == ("small", "made/up", 1.5, "CC0-1.0")
+    assert meta["license"] == "MIT" and meta["day"] == 3
+    (row,), _ = read(tmp_path, record, **named, score="label.correct", terms_field="license", keep=["day"])
+    assert metas([row])[0]["score"] == 0 and metas([row])[0]["terms"] == "MIT"
+    assert set(metas([row])[0]) == {"score", "terms", "task", "model", "messages", "query", "day"}
+    (row,), _ = read(tmp_path, {**record, "label": "NaN"}, **named, score="label")
+    assert "score" not in metas([row])[0]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json.zst"])
+def test_splits_bear_on_nothing(tmp_path, name):
+    """Rows, ids and rows set aside are the same however files are cut; a byte order mark and blank lines are nothing."""
+    records = [{"messages": [{"role": "user", "content": f"{i}?" * (i % 40 + 1)}, ANSWER if i % 7 else USER]} for i in range(300)]  # fmt: skip
+    whole = read(tmp_path, *records, name=name)
+    assert len(whole[0]) == 257 and {a.reason for a in whole[1]} == {"no_answer"}
+    assert read(tmp_path, *records, name=name, split_bytes=3000) == whole
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps({"messages": CHAT}).encode() + b"\r\n\n{no\n\xff\n")
+    rows, asides = everything(ReadChats(paths=["a.jsonl"]), tmp_path)
+    assert len(rows) == 1 and [a.reason for a in asides] == ["malformed", "invalid_utf8"]
