@@ -22,13 +22,26 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["ASSISTANT", "MESSAGES", "MODEL", "QUERY", "SCORE", "SYSTEM", "TASK", "USER", "query_id", "text_of"]
+__all__ = [
+    "ASSISTANT",
+    "MADE_FROM",
+    "MESSAGES",
+    "MODEL",
+    "QUERY",
+    "SCORE",
+    "SYSTEM",
+    "TASK",
+    "USER",
+    "query_id",
+    "text_of",
+]
 
 MESSAGES: Final = "messages"
 QUERY: Final = "query"
 MODEL: Final = "model"
 TASK: Final = "task"
 SCORE: Final = "score"
+MADE_FROM: Final = "made_from"
 """Fields of ``meta``."""
 SYSTEM: Final = "system"
 USER: Final = "user"

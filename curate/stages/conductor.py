@@ -138,7 +138,7 @@ class Conductor:
             family = requests[0].family
             self._gone += len(requests)
             if self._lets(family):
-                return Asked(self._stage.model, tuple(requests), tuple(requests))
+                return Asked(self._stage.first(requests[0]), tuple(requests), tuple(requests))
             self._of(family).skipped += len(requests)
         for key, queue in self._waiting.items():
             if queue:
@@ -213,7 +213,7 @@ class Conductor:
             stay, more = self._grown.add([documents[i] for i in left], len(judged.reasons))
             repeats |= {i: "" for i, stays in zip(left, stay, strict=True) if not stays}
             for request in more:
-                self._wait(request.family, self._stage.model, 1, request, request)
+                self._wait(request.family, self._stage.first(request), 1, request, request)
         return repeats
 
     def _count(self, family: str, judged: Judged, repeats: Container[int]) -> None:

@@ -68,9 +68,10 @@ class Generator(Stage):
         """Names of all models that it may ask."""
         return (self.model,)
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """Rounds of requests, a pure function of settings, assets and rows; ``Request.subject`` carries what
-        ``accept`` needs later. A round counts only as a whole. The rows may be gone through more than once."""
+        ``accept`` needs later. A round counts only as a whole. The rows may be gone through more than once, each time in
+        the same order; who gives rounds one after the other has few requests in memory."""
         raise NotImplementedError
 
     def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected | list[Accepted]:

@@ -11,12 +11,9 @@ from pydantic import Field
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
-from curate.stages import answers
 from curate.stages.base import Context
 from curate.stages.prompts import Prompt, read_prompt
-from curate.stages.screened import Screened
-from curate.stages.terms import strictest
-from curate.stages.written import Written
+from curate.stages.recorded import Recorded
 
 SAMPLING: Final = frozenset(
     {
@@ -35,10 +32,10 @@ SAMPLING: Final = frozenset(
 _DEFAULT_TOKENS: Final = 400
 
 
-class Prompted(Screened, Written):
+class Prompted(Recorded):
     """Settings of such a generator; its families: one for each prompt file, and for each level of a file that has some."""
 
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Screened.asset_settings, "prompts": "data"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Recorded.asset_settings, "prompts": "data"}
 
     prompts: list[str] = Field(
         min_length=1, description="prompts to ask with, each a family: files in data/, or your own by their path"
@@ -123,44 +120,19 @@ class Prompted(Screened, Written):
         )
 
     def record(self, request: Request, answer: Answer, checks: Sequence[str], **more: Any) -> dict[str, Any]:
-        """``meta`` of a document made from an answer.
+        """``meta`` of a document made from an answer, as ``Recorded`` writes it, with the prompt.
 
-        Who wrote it and under which terms, of which prompt and seeds, with which parameters, by which request, at what cost, and
-        which checks it passed. ``prompt``: the turn that asked, ``system``: the system message; ``prompt_shown``: what is to be
-        shown instead, only where that is another. Turns of example are in the prompt's file.
+        ``prompt``: the turn that asked, ``system``: the system message; ``prompt_shown``: what is to be shown instead, only
+        where that is another. Turns of example are in the prompt's file.
         """
-        subject = dict(request.subject)
-        at = int(subject.pop("asked", len(request.messages) - 1))
-        shown, seed_terms = subject.pop("shown", ""), subject.pop("seed_terms", [])
-        subject.pop("expects", None)
+        at, shown = int(request.subject.get("asked", len(request.messages) - 1)), request.subject.get("shown", "")
         system = [m["content"] for m in request.messages[:1] if m["role"] == "system"]
-        corrections = (len(request.messages) - 1 - at) // 2
-        passed = [*checks, *(["uncontaminated"] if self.against else [])]
-        return {
-            "model": answer.model,
-            "licence": answer.licence,
-            "terms": strictest([answer.licence, *seed_terms]),
-            "family": request.family,
-            "draw": request.draw,
-            "answer": answer.key,
-            "sampling": {**request.sampling, "max_tokens": request.max_tokens},
+        said = {
             **({"prompt": request.messages[at]["content"]} if self.keep_prompts else {}),
             **({"system": system[0]} if system and self.keep_prompts else {}),
             **({"prompt_shown": shown} if shown else {}),
-            **({"seed_terms": seed_terms} if seed_terms else {}),
-            **({"corrections": corrections} if corrections else {}),
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "dollars": answer.dollars,
-            "checks": passed,
-            "trimmed": answer.finish_reason == "length",
-            **subject,
-            **more,
         }
-
-    def refused(self, given: str, finish_reason: str) -> bool:
-        """Whether an answer is a refusal, as it came or without what stands before it."""
-        return answers.refused(given, finish_reason) or answers.refused(answers.unwrap(given), finish_reason)
+        return super().record(request, answer, checks, **said, **more)
 
 
 def share(count: int, families: int) -> list[int]:

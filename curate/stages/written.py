@@ -57,6 +57,10 @@ class Written(Generator):
         """The model that is asked first, and the one for what it failed."""
         return (self.model,) if self.then is None else (self.model, self.then)
 
+    def first(self, request: Request) -> str:
+        """Which of its models a request of the plan is put to: one for all requests of a round."""
+        return self.model
+
     def again(self, request: Request, answer: Answer, rejected: Rejected, ctx: Context) -> Request | None:
         """Another try: the conversation goes on with what was wrong; None where no other try can mend it."""
         said = self.correction(rejected) if self.ledger.get(rejected.reason) in MENDABLE else None

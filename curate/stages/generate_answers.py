@@ -1,0 +1,266 @@
+"""generate.answers: what a teacher answers to queries, with a system message for each, as chats that a student learns from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, ClassVar, Final
+
+import orjson
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from curate import assets
+from curate.errors import InputError
+from curate.llm.request import Answer, Request
+from curate.stages import answers
+from curate.stages.answered import ASSISTANT, MADE_FROM, MESSAGES, QUERY, SYSTEM, TASK, query_id, text_of
+from curate.stages.base import Context
+from curate.stages.family import Limits
+from curate.stages.generator import Accepted, Rejected
+from curate.stages.material import terms_of
+from curate.stages.queries import Query, in_order
+from curate.stages.recorded import Recorded
+from curate.stages.registry import register
+from curate.stages.screened import CONTAMINATED
+from curate.stages.system_messages import SUBMIX, SystemMessage, SystemMessages, read_system_messages
+from curate.stages.written import Written
+from curate.text.batch import Batch
+
+PLAIN: Final = "plain"
+"""The family of queries for which no system message is drawn."""
+_SCREENED_AT_ONCE: Final = 256
+_MARKS: Final = re.compile(
+    r"<\|(?:im_start|im_end|system|user|assistant|end|eot_id|start_header_id|end_header_id|endoftext)\|>"
+    r"|\[/?INST\]|<</?SYS>>|^###[ \t]*(?:Human|User|Instruction|Assistant|Response)[ \t]*:",
+    re.MULTILINE,
+)
+"""Of chat templates: a model that writes them goes on where its answer ended."""
+_WORDS: Final = re.compile(r"\w+")
+_RUN: Final = 8
+"""Words in a row that count as quoted."""
+_NO_LIMITS: Final = Limits(max_duplicates=1, min_unseen=0, max_template=1, max_compression=1000)
+
+
+@register("generate.answers")
+class GenerateAnswers(Recorded):
+    """Ask a teacher to answer queries; each answer is a chat (``curate/stages/answered.py``).
+
+    A query is a document: its text is what the user says, or ``meta.messages`` the chat so far. A chat that ends with an answer
+    is asked anew. What several documents ask alike is asked once. Which queries are asked (``queries``), and which system
+    message each gets, follows from keyed hashes of what is asked and from ``salt`` alone: steps with other teachers that read
+    the same queries ask the same ones with the same messages, and the fewer are a random sample of the more.
+
+    ``systems`` is a file of system messages, with rules that say which may be drawn for which submix and task, and for multiple
+    choice (after Orca, arXiv 2306.02707). Where it says what is shown instead of what was used, the teacher sees the one and
+    the record's chat begins with the other (prompt erasing, Orca 2, arXiv 2311.11045): ``meta.system`` is what was used,
+    ``meta.strategy`` its name, ``meta.erased`` whether it was another. A chat that has a system message of its own keeps it.
+
+    What is refused, cut, empty, the query itself, full of repeats, or has marks of chats is rejected; openings such as "Sure!"
+    go. Families are the system messages; none is stopped for repeating itself unless ``limits`` say so, and near duplicates
+    stay: what repeats is what is asked.
+    """
+
+    revision: ClassVar[int] = 1
+    reasons: ClassVar[Mapping[str, str]] = {
+        **Written.reasons,
+        "refused": answers.REFUSED,
+        "truncated": "the answer was cut at max_tokens",
+        "too_short": "fewer than min_answer_chars characters",
+        "echoed": "the answer is the query",
+        "repetitive": "the share of distinct words is below min_unique_words",
+        "leaked": "marks of a chat's template are in the answer, or words of a system message that is not shown",
+        "contaminated": CONTAMINATED,
+    }
+    ledger: ClassVar[Mapping[str, str]] = {
+        **Written.ledger,
+        "refused": "refused",
+        "truncated": "truncated",
+        "too_short": "wrong_format",
+        "echoed": "wrong_format",
+        "repetitive": "low_score",
+        "leaked": "wrong_format",
+        "contaminated": "contaminated",
+    }
+    reads_documents: ClassVar[bool] = True
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Recorded.asset_settings, "systems": "data"}
+
+    systems: str | None = Field(
+        None,
+        description="system messages and rules that draw them: a file in data/ (system-messages/orca), or your own by its path;"
+        " null: none are drawn",
+    )
+    queries: int | None = Field(
+        None, ge=1, description="at most so many queries, drawn by keyed hash of what they ask; null: all"
+    )
+    draws: int = Field(1, ge=1, description="answers to each query, each drawn anew")
+    salt: str = Field("", description="bears on what is drawn: steps with one salt draw alike")
+    max_tokens: int = Field(1024, ge=16, description="limit of one answer")
+    temperature: float | None = Field(0.7, ge=0, le=2, description="sampling temperature; null: the endpoint's")
+    top_p: float | None = Field(
+        0.95, gt=0, le=1, description="share of probability that is drawn from; null: the endpoint's"
+    )
+    carry: list[str] = Field(
+        [TASK, SUBMIX, "reference"], description="fields of a query's `meta` that its answers have, too"
+    )
+    max_query_chars: int = Field(24_000, ge=1, description="longer chats are passed over")
+    min_answer_chars: int = Field(1, ge=1, description="shorter answers are rejected")
+    min_unique_words: float = Field(0.1, ge=0, le=1, description="least share of distinct words, from 50 words on")
+    unwrap: bool = Field(
+        True, description='cut openings ("Sure! Here is ..."), closings and a fence around all of an answer'
+    )
+    drop_duplicates: bool = Field(False, description="drop a chat that nearly repeats an earlier one of its family")
+    limits: Limits = Field(_NO_LIMITS, description="when a family that repeats itself is stopped; by default never")
+
+    @field_validator("carry")
+    @classmethod
+    def _free(cls, names: list[str]) -> list[str]:
+        if taken := sorted({MESSAGES, QUERY, MADE_FROM, "model", "terms", "licence", SYSTEM} & set(names)):
+            raise ValueError(f"'{taken[0]}' of an answer is not that of its query")
+        return names
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterator[list[Request]]:
+        """One request for each query and draw, in the order of a keyed hash; rounds of each family as they fill."""
+        systems = read_system_messages(ctx.assets["systems"]) if self.systems is not None else None
+        if systems is not None:
+            self.refuse_shown([message.text for message in systems.messages if message.text], ctx)
+        waiting: dict[tuple[str, str], list[Request]] = {}
+        asked = False
+        for query in self._queries(docs, ctx):
+            for request in self._requests(query, systems, ctx):
+                asked = True
+                some = waiting.setdefault((request.family, self.first(request)), [])
+                some.append(request)
+                if len(some) == self.round:
+                    yield some[:]
+                    some.clear()
+        yield from (some for some in waiting.values() if some)
+        if not asked:
+            raise InputError(
+                f"step '{ctx.step}': no queries to answer",
+                cure="look at what the steps before it drop, at max_query_chars, and whether benchmarks hold all of them",
+            )
+
+    def _queries(self, docs: Iterable[Batch], ctx: Context) -> Iterator[Query]:
+        """Those that are asked: as many as are wanted, without what holds an item of a benchmark."""
+        left = self.queries
+        found = in_order(docs, ctx.key("answers", self.salt, "order"), longest=self.max_query_chars)
+        at_once = _SCREENED_AT_ONCE if left is None else min(_SCREENED_AT_ONCE, left)
+        while some := list(islice(found, at_once)):
+            clean = self.unknown(["\n\n".join(m["content"] for m in q.messages) for q in some], ctx, place=None)
+            for query, keep in zip(some, clean, strict=True):
+                if keep:
+                    yield query
+                    left = None if left is None else left - 1
+                    if left == 0:
+                        return
+
+    def _requests(self, query: Query, systems: SystemMessages | None, ctx: Context) -> list[Request]:
+        told = None
+        if systems is not None and not query.system:
+            key = ctx.key("answers", self.salt, "system")
+            told = systems.draw(query.text, query.meta, key, query.id)
+        messages = query.messages
+        if told is not None and told.text:
+            messages = ({"role": SYSTEM, "content": told.text}, *messages)
+        subject = self._subject(query, systems, told, len(messages) - 1)
+        sampling = {"temperature": self.temperature, "top_p": self.top_p}
+        return [
+            Request(
+                messages=messages,
+                family=told.name if told is not None else PLAIN,
+                draw=draw,
+                max_tokens=self.max_tokens,
+                sampling={name: value for name, value in sampling.items() if value is not None},
+                subject=subject,
+            )
+            for draw in range(self.draws)
+        ]
+
+    def _subject(
+        self, query: Query, systems: SystemMessages | None, told: SystemMessage | None, asked: int
+    ) -> dict[str, Any]:
+        carried = {name: query.meta[name] for name in self.carry if query.meta.get(name) is not None}
+        subject = {
+            **carried,
+            "asked": asked,
+            MADE_FROM: [query.document],
+            "seed_terms": [terms_of(query.meta) or "unstated"],
+        }
+        if told is not None and systems is not None:
+            shown = systems.shows(told)
+            erased = shown != told.text
+            subject |= {"strategy": told.name, "erased": erased, **({"shown": shown} if erased else {})}
+        return subject
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
+        """The chat with the answer, or why there is none."""
+        given = answers.plain(answer.text)
+        if self.refused(given, answer.finish_reason):
+            return Rejected("refused", answers.excerpt(given))
+        if answer.finish_reason == "length":
+            return Rejected("truncated", f"{len(given)} characters: {answers.excerpt(given)}")
+        text = answers.unwrap(given) if self.unwrap else given
+        if len(text) < self.min_answer_chars:
+            return Rejected("too_short", f"{len(text)} characters: {answers.excerpt(text)}")
+        used, asked = _parts(request)
+        if _folded(text) == _folded(asked[-1]["content"]) != "":
+            return Rejected("echoed", answers.excerpt(text))
+        if leak := _leak(text, asked, used if request.subject.get("erased") else ""):
+            return Rejected("leaked", answers.excerpt(leak))
+        unique = answers.unique_words(text)
+        if len(text.split()) >= 50 and unique < self.min_unique_words:
+            return Rejected("repetitive", f"{unique:.2f} of the words are distinct")
+        if item := self.held(text, ctx):
+            return Rejected("contaminated", item)
+        shown = str(request.subject.get("shown", used))
+        chat = [*asked, {"role": ASSISTANT, "content": text}]
+        system = [{"role": SYSTEM, "content": shown}] if shown else []
+        meta = self.record(request, answer, ["answered"], **{MESSAGES: [*system, *chat], QUERY: query_id(chat)})
+        return Accepted(text_of(chat), {**meta, **({SYSTEM: used} if used and "strategy" in meta else {})})
+
+    def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
+        """Answers by system message and by submix, those whose system message is not shown, and tasks."""
+        metas = [orjson.loads(meta) for meta in docs.column("meta").to_pylist()]
+        return {
+            "answers": len(metas),
+            "queries": len({meta[QUERY] for meta in metas}),
+            "tasks": len({meta[TASK] for meta in metas if meta.get(TASK)}),
+            "erased": sum(bool(meta.get("erased")) for meta in metas),
+            "by_family": _counts(meta["family"] for meta in metas),
+            "by_submix": _counts(str(meta[SUBMIX]) for meta in metas if meta.get(SUBMIX)),
+        }
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for value in values:
+        found[value] = found.get(value, 0) + 1
+    return dict(sorted(found.items()))
+
+
+def _parts(request: Request) -> tuple[str, list[Mapping[str, str]]]:
+    """The system message that was used, empty for none, and the rest of the chat up to the query: no corrections."""
+    messages = list(request.messages[: int(request.subject["asked"]) + 1])
+    return (messages[0]["content"], messages[1:]) if messages[0]["role"] == SYSTEM else ("", messages)
+
+
+def _folded(text: str) -> str:
+    return " ".join(_WORDS.findall(text.lower()))
+
+
+def _leak(text: str, asked: Sequence[Mapping[str, str]], erased: str) -> str:
+    """What should not be in an answer: a mark of a chat's template that nobody wrote before, or a run of words of a system
+    message that is not shown; empty where there is none."""
+    said = "\n".join(message["content"] for message in asked)
+    if mark := next((m[0] for m in _MARKS.finditer(text) if m[0] not in said), ""):
+        return mark
+    told = _folded(erased).split()
+    words = f" {_folded(text)} "
+    runs = (" ".join(told[i : i + _RUN]) for i in range(len(told) - _RUN + 1))
+    return next((run for run in runs if f" {run} " in words and run not in _folded(said)), "")
