@@ -33,6 +33,8 @@ in its file one after the other, each with entries of its own in the index."""
 ROWS_PER_BATCH: Final = 4096
 MANY: Final = 1 << 13
 """Rows for which it is worth while to load a kernel that sorts them."""
+LARGE: Final = 1 << 20
+"""Bytes of rows for which it is worth while to load one that copies them."""
 KEYS_PER_MAP: Final = 256
 """Keys that a map says of its rows, where partitions are cut where rows are: a partition then has at most about 1/256
 of every map's rows more than its share, and what shares one key."""
@@ -48,7 +50,12 @@ def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
     if rows.num_rows < 2:
         return rows
     last = [name for name in (PART, ROW) if name in rows.schema.names]
-    return rows.take(pa.array(_order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))))
+    order = _order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))
+    if rows.nbytes < LARGE:
+        return rows.take(pa.array(order))
+    from curate.text.gathered import gathered
+
+    return gathered(rows, order)
 
 
 def _order(keys: pa.Table) -> npt.NDArray[np.int64]:
@@ -67,7 +74,7 @@ def _order(keys: pa.Table) -> npt.NDArray[np.int64]:
             few = np.sort(order[tied])  # as they came, which decides in the end
             order[tied] = few[pc.sort_indices(keys.take(pa.array(few)), sort_keys=by).to_numpy()]
             return order
-    return pc.sort_indices(keys, sort_keys=by).to_numpy()
+    return pc.sort_indices(keys, sort_keys=by).to_numpy().astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,11 @@ class Verifier:
     def _compare(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """Edges among the pairs of some blocks."""
         from curate.text.arrow import fixed
+        from curate.text.gathered import gathered
         from curate.text.pairs import located
 
         kind = rows.column("kind").to_numpy()
-        there, pairs = (rows.filter(pa.array(kind == k)).combine_chunks() for k in (_NODE, _PAIR))
+        there, pairs = (gathered(rows, np.flatnonzero(kind == k)).combine_chunks() for k in (_NODE, _PAIR))
         keys, names = there.column(KEY).to_numpy(), there.column(EARLIER).to_numpy()
         ends = [
             located(keys, names, pairs.column(KEY).to_numpy(), pairs.column(n).to_numpy()) for n in (EARLIER, LATER)
@@ -153,8 +154,10 @@ def nodes(described: pa.Array, whole: pa.Array, ids: pa.Array, named: pa.Table) 
         described, whole: see Verifier.describe; ``ids`` are the rows' ids, binary16.
         named: rows of phase ``ends`` with AT.
     """
+    from curate.text.gathered import gathered
     from curate.text.pairs import spread
 
+    what = pa.table({"described": described, "whole": whole, "kept": ids})
     at = named.column(AT).to_numpy()
     address, block = addresses(named), named.column(BLOCK).to_numpy()
     upto = np.cumsum(_bytes(described)[at])
@@ -162,17 +165,15 @@ def nodes(described: pa.Array, whole: pa.Array, ids: pa.Array, named: pa.Table) 
     while start < len(at):
         before = int(upto[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(upto, before + NODE_BYTES, side="right")))
-        here = pa.array(at[start:stop])
         count = stop - start
+        taken = gathered(what, at[start:stop])
         yield pa.table(
             {
                 KEY: pa.array(spread(block[start:stop])),
                 "kind": pa.array(np.full(count, _NODE, np.uint8)),
                 EARLIER: pa.array(address[start:stop]),
                 LATER: pa.array(np.zeros(count, np.uint64)),
-                "described": described.take(here),
-                "whole": whole.take(here),
-                "kept": ids.take(here),
+                **{name: taken.column(name) for name in what.schema.names},
             }
         )
         start = stop

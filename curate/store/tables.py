@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from curate.errors import DamagedError
 from curate.store.files import Store, storage_errors
 from curate.store.object_file import ObjectFile
-from curate.store.sealed import TAIL_BYTES, TableSeal, checksum
+from curate.store.sealed import TAIL_BYTES, SummedFile, TableSeal, checksum
 
 BATCH_BYTES: Final = 8 << 20
 """Text bytes that a batch in the store aims at: what bounds a worker's memory."""
@@ -52,9 +51,10 @@ class TableWriter:
         self._path = path
         self._schema = schema
         self._ends: list[int] = []
+        self._sums: list[int] = []
         self._options = _AS_IT_IS if dense else _FAST if fast else _SMALL
         with storage_errors(str(path)):
-            self._sink = pa.OSFile(str(path), "wb")
+            self._file = SummedFile(path)
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
         self.rows = 0
         self.batches = 0
@@ -63,27 +63,28 @@ class TableWriter:
         """Append one batch as it is; the columns must be those of the schema."""
         with storage_errors(str(self._path)):
             self._begun(batch.nbytes).write_batch(as_schema(batch, self._schema))
-        self._ends.append(self._sink.tell())
+        self._end_range()
         self.rows += batch.num_rows
         self.batches += 1
+
+    def _end_range(self) -> None:
+        self._ends.append(self._file.tell())
+        self._sums.append(self._file.range_sum())
 
     def _begun(self, size: int) -> pa.ipc.RecordBatchFileWriter:
         """Arrow's writer; whether it compresses, the first batch decides."""
         if self._writer is None:
             options = self._options if size > _TINY else _AS_IT_IS
-            self._writer = pa.ipc.new_file(self._sink, self._schema, options=options)
+            self._writer = pa.ipc.new_file(pa.PythonFile(self._file, "w"), self._schema, options=options)
         return self._writer
 
     def close(self) -> None:
         """Finish and seal the file."""
         with storage_errors(str(self._path)):
             self._begun(0).close()
-            self._ends.append(self._sink.tell())
-            self._sink.close()
-            with self._path.open("r+b") as file:
-                # Range by range, and not mapped: a worker that maps a file of gigabytes is one that has gigabytes.
-                sums = [checksum(file.read(e - b)) for b, e in itertools.pairwise((0, *self._ends))]
-                file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(sums)).encode())
+            self._end_range()
+            self._file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(self._sums)).encode())
+            self._file.close()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from curate.text.utf8 import read64
@@ -21,6 +22,7 @@ __all__ = [
     "SEED",
     "alnums",
     "continuations",
+    "copy",
     "digits",
     "fill",
     "high_product",
@@ -65,6 +67,21 @@ def write64(typing, data, at, value):
         return context.get_dummy_value()
 
     return types.void(data, types.int64, types.uint64), code
+
+
+@intrinsic
+def copy(typing, out, to, data, at, size):
+    """``out[to:to + size] = data[at:at + size]``, of bytes that do not overlap, as the machine's own memcpy does it."""
+
+    def code(context, builder, signature, args):
+        ends = []
+        for array, place in ((0, 1), (2, 3)):
+            made = context.make_array(signature.args[array])(context, builder, args[array])
+            ends.append(builder.gep(made.data, [args[place]]))
+        cgutils.raw_memcpy(builder, *ends, args[4], 1)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, data, types.int64, types.int64), code
 
 
 @intrinsic
