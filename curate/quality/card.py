@@ -121,6 +121,14 @@ def _quality(held: Mapping[str, Any], grades: Mapping[str, Any] | None, target: 
     )
     if grades:
         lines += _grades(grades, target)
+    if soft := held.get("shares"):
+        lines += [
+            (
+                f"Against the soft labels: Spearman {_cell(soft['spearman'])}, mean squared difference "
+                f"{_cell(soft['squared_error'])} (of the mean label said of each: {_cell(soft['squared_error_of_mean'])})."
+            ),
+            "",
+        ]
     lines += ["Reliability (a calibrated score has mean score = share of good):", ""]
     bins = [b for b in held["reliability"] if b["rows"]]
     lines += _table(
@@ -229,6 +237,64 @@ def _judge(judge: Mapping[str, Any] | None, target: str) -> list[str]:
     return lines + (_grades(judge, target) if "spearman" in judge else [])
 
 
+def _route(route: Mapping[str, Any] | None) -> list[str]:
+    """A router's section: what it recovers of the large model's lead at which share of its calls."""
+    if not route:
+        return []
+    lines = [
+        "## As a router",
+        "",
+        (
+            f"{route['rows']} queries, each scored by a model that has not seen it: the small model's answers have a mean score "
+            f"of {_cell(route['small'])}, the large one's of {_cell(route['large'])}; for {route['needed']:.0%} of the queries "
+            "the large one's is better. Recovered: (quality - small's) / (large's - small's). APGR: its mean over all shares of "
+            "calls of the large model (lots drawn: 0.5). CPT: the least share of calls that recovers so much. In brackets 95 % "
+            "intervals by bootstrap over queries; lead: of the router's APGR over chance, else of the router over this line."
+        ),
+        "",
+    ]
+    names = {"apgr": "APGR", "lead": "lead", "cpt50": "CPT 50 %", "cpt80": "CPT 80 %", "cpt95": "CPT 95 %"}
+    lines += _table(
+        ["calls by", *names.values()],
+        [
+            [title, *(_interval(route["routers"][name].get(each)) for each in names)]
+            for name, title in (
+                ("router", "router"),
+                ("length", "length of the query"),
+                ("oracle", "who knows both answers"),
+            )
+        ],
+    )
+    units = [unit for unit, both in route["costs"].items() if None not in both]
+    ends = {"small only": ("-", 0.0, route["small"], 0), "large only": ("-", 1.0, route["large"], 1)}
+    rows: list[Row] = [
+        [name, at, share, quality, float(end), *(route["costs"][unit][end] for unit in units)]
+        for name, (at, share, quality, end) in ends.items()
+    ]
+    rows[1:1] = [
+        [
+            name,
+            f"{route['thresholds'][name]:.6g}",
+            each["share"],
+            each["quality"],
+            _interval(each["pgr"]),
+            *(each["costs"][unit] for unit in units),
+        ]
+        for name, each in route["at"].items()
+    ]
+    return lines + _table(
+        ["asked", "score from", "large's calls", "quality", "recovered", *(f"{u} a query" for u in units)], rows
+    )
+
+
+def _interval(value: Sequence[float | None] | None) -> str:
+    """A value with its interval, or an interval alone."""
+    if value is None or None in value:
+        return "-"
+    shown = [f"{each:.2f}" for each in value]
+    return f"{shown[0]} to {shown[1]}" if len(shown) == 2 else f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
 def _trials(trials: Mapping[str, Any] | None) -> list[str]:
     if not trials:
         return []
@@ -256,7 +322,11 @@ def render(report: Mapping[str, Any]) -> str:
     lines = [f"# Classifier `{report['name']}`", ""]
     if report["about"]:
         lines += [report["about"], ""]
-    learned = "good against bad" if report["target"] == "good" else "grades 0-5; the score is the expected grade / 5"
+    learned = {
+        "good": "good against bad",
+        "grade": "grades 0-5; the score is the expected grade / 5",
+        "share": "soft labels; the score is the expected share",
+    }[report["target"]]
     lines += [f"A {report['model']} model of {report['bytes']:,} bytes that learned {learned}.", ""]
     held, target = report["held_out"], report["target"]
     lines += [
@@ -270,6 +340,7 @@ def render(report: Mapping[str, Any]) -> str:
         "## What it confuses",
         "",
         *_confused(held),
+        *_route(report.get("route")),
         *_folds(report["cross_fitted"], report["folds"]),
         *_judge(report["judge"], target),
         *_trials(report.get("search")),

@@ -8,7 +8,7 @@ of its rows came first, or on a class being full when the other one's row came.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ class Wanted:
         exact: whether two grades of one content contradict each other when both are good.
         key: of the hash that chooses.
         tests: sources (patterns) that are only tested on: their contents are chosen apart from the others.
+        beside: more columns of numbers, by what they are called in ``Examples.rows``.
     """
 
     step: str
@@ -54,6 +55,7 @@ class Wanted:
     exact: bool
     key: int
     tests: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def tested(self, sources: pa.Array) -> npt.NDArray[np.bool_]:
         """bool[n]: rows of a source that is only tested on."""
@@ -89,7 +91,8 @@ class Examples:
     """Distinct contents in order of their keyed hash.
 
     Attributes:
-        rows: ``id, document, source, content_hash, text, bytes`` and HASH (and VECTORS), one row a content, one chunk.
+        rows: ``id, document, source, content_hash, text, bytes`` and HASH (VECTORS, and what is wanted beside them), one row a
+            content, one chunk.
         labels: what counts for each; NONE for contents that are only compared with the judge, or contradictory.
         votes: every label that a row gave to one of them.
         judge: int8[n], the judge's label, NONE for contents without one.
@@ -217,6 +220,7 @@ def _row(batch: Batch, shown: Shown, wanted: Wanted) -> pa.Table:
     }
     if wanted.vectors:
         columns[VECTORS] = batch.column(wanted.vectors)
+    columns |= {name: batch.column(column).cast(pa.float64()) for name, column in wanted.beside.items()}
     return pa.table(columns)
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,10 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from curate import environment
 from curate.errors import InputError
 from curate.quality import fit
+from curate.quality.label_columns import SHARES
 from curate.quality.text_form import TextForm
 
 GOOD: Final = "__label__good"
 BAD: Final = "__label__bad"
+_COPIES: Final = 10
+"""Lines of a text with a soft label: fastText knows no weights."""
 _SEED: Final = 0x74657874626F6F6B
 
 
@@ -78,8 +82,9 @@ def train_fasttext(
 ) -> None:
     """Train on texts with labels 0 to ``top``; write the model to ``model`` (``.bin``, or quantized ``.ftz``).
 
-    With ``top`` 1 the labels are called ``good`` and ``bad``. Else they are grades and called by what they are worth,
-    grade / top: the expected value of such labels is a score in [0, 1].
+    With ``top`` 1 the labels are called ``good`` and ``bad``. Soft labels (``top`` SHARES) are these two in _COPIES lines a
+    text, as many of them good as is nearest to its share; a pass over all lines is so many epochs. Else labels are
+    grades and called by what they are worth, grade / top: the expected value of such labels is a score in [0, 1].
 
     Neither the order of the rows nor the number of cores nor the temporary file's name bears on a byte of the model:
     rows are sorted by a hash of their text, and fastText gets one thread, a fixed seed and memory that is zero (see
@@ -87,7 +92,6 @@ def train_fasttext(
     """
     lines = form.lines(text)
     marks = np.asarray(labels, dtype=np.int8)
-    names = [BAD, GOOD] if top == 1 else [f"__label__{grade / top:g}" for grade in range(top + 1)]
     if len(marks) != len(lines):
         raise ValueError(f"{len(lines)} texts but {len(marks)} labels")
     rows = sorted(
@@ -98,8 +102,26 @@ def train_fasttext(
     with tempfile.TemporaryDirectory(prefix="curate-train-") as temporary:
         path = Path(temporary) / "rows.txt"
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{names[mark]} {line}\n" for _, line, mark in rows)
-        _fit(path, settings, model)
+            if top == SHARES:
+                file.writelines(_soft(rows))
+            else:
+                names = [BAD, GOOD] if top == 1 else [f"__label__{grade / top:g}" for grade in range(top + 1)]
+                file.writelines(f"{names[mark]} {line}\n" for _, line, mark in rows)
+        _fit(path, settings if top < SHARES else _for_copies(settings), model)
+
+
+def _soft(rows: Sequence[tuple[int, str, int]]) -> Iterator[str]:
+    """Lines of texts with soft labels, all texts once, then again; in which of its copies a text is good, its hash says."""
+    for copy in range(_COPIES):
+        for key, line, mark in rows:
+            good = (key + copy) % _COPIES * SHARES < mark * _COPIES - SHARES // 2
+            yield f"{GOOD if good else BAD} {line}\n"
+
+
+def _for_copies(settings: FastTextSettings) -> FastTextSettings:
+    """What means the same where every text is there so many times."""
+    epoch, least = -(-settings.epoch // _COPIES), settings.min_count * _COPIES
+    return settings.model_copy(update={"epoch": epoch, "min_count": least})
 
 
 def _fit(rows: Path, settings: FastTextSettings, model: Path) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from curate.errors import InputError
 from curate.quality.heads import Head, Kind, Predictor
+from curate.quality.label_columns import as_classes
 from curate.quality.vectors import Matrix
 
 __all__ = ["HeadSettings", "train_head"]
@@ -49,10 +50,10 @@ def train_head(kind: Kind, vectors: Matrix, labels: npt.ArrayLike, settings: Hea
     """Train on vectors, write the model and its description to ``folder``, return what a later load gives.
 
     Args:
-        kind: ``logistic`` learns good against bad; ``forest`` (as classes) and ``ridge`` (as numbers) learn grades too.
+        kind: ``forest`` (as classes) and ``ridge`` (as numbers) learn grades; to ``logistic`` a label between 0 and 1 is a
+            row that is good by so much and bad by the rest.
         vectors: float32[n, dim], finite.
-        labels: float[n] in [0, 1]: 1 good, 0 bad, or a grade's share of the highest. ``logistic`` takes a half and more
-            for good.
+        labels: float[n] in [0, 1]: 1 good, 0 bad, or a grade's share of the highest.
         settings: those of the kind; others are not looked at.
         folder: is made if it is not there.
 
@@ -60,8 +61,6 @@ def train_head(kind: Kind, vectors: Matrix, labels: npt.ArrayLike, settings: Hea
     """
     values = np.asarray(labels, dtype=np.float64)
     _check(kind, vectors, values)
-    if kind == "logistic":
-        values = (values >= 0.5).astype(np.float64)
     order = _order(vectors, values)
     vectors, values = vectors[order], values[order]
     with _one_thread(kind):
@@ -80,8 +79,7 @@ def _check(kind: Kind, vectors: Matrix, labels: Floats) -> None:
         raise InputError(f"a '{kind}' classifier can't learn from NaN or infinite vectors", cure="embed them again")
     if not ((labels >= 0) & (labels <= 1)).all():
         raise InputError("labels must lie in [0, 1]", cure="give grades as their share of the highest grade")
-    classes = labels >= 0.5 if kind == "logistic" else labels
-    if len(np.unique(classes)) < 2:
+    if len(np.unique(labels)) < 2:
         raise InputError(f"all {len(labels)} labels are equal", cure="give it documents that differ in quality")
 
 
@@ -179,6 +177,8 @@ def _logistic(vectors: Matrix, labels: Floats, settings: HeadSettings) -> tuple[
 
     rows, mean, deviation = _standardised(vectors)
     model = LogisticRegression(C=settings.c, solver="newton-cholesky", tol=1e-8, max_iter=100)
-    model.fit(rows, labels.astype(np.int8))
+    at, good, weight = as_classes(labels)
+    soft = len(at) > len(labels)
+    model.fit(rows[at], good.astype(np.int8), sample_weight=weight if soft else None)
     predictor = _linear(model.coef_[0], float(model.intercept_[0]), mean, deviation, logistic=True)
     return predictor, {"c": settings.c}

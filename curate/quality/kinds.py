@@ -29,7 +29,7 @@ class Lesson:
     Attributes:
         rows: ``text`` and ``source``, and ``vectors`` for a kind in NEED_VECTORS.
         marks: int8[n], 0 to ``top``.
-        top: the best label: 1 (good, against 0), or 5 (grades).
+        top: the best label: 1 (good, against 0), 5 (grades), or SHARES (soft labels, in hundredths).
         form: how texts are read.
     """
 
@@ -61,7 +61,7 @@ def _fasttext(lesson: Lesson, settings: Any, folder: Path) -> None:
 def _words(lesson: Lesson, settings: Any, folder: Path) -> None:
     from curate.quality.words_train import train_words
 
-    train_words(lesson.rows, lesson.marks * 2 > lesson.top, settings, folder, lesson.form)
+    train_words(lesson.rows, lesson.marks / lesson.top, settings, folder, lesson.form)
 
 
 def _head(kind: Kind) -> Train:

@@ -21,6 +21,8 @@ NONE: Final = -1
 """No label."""
 GRADES: Final = 6
 """Grades 0 to 5, as FineWeb-Edu's judge gives them."""
+SHARES: Final = 100
+"""A soft label, a share from 0 to 1, is kept as so many hundredths."""
 GOOD_FROM: Final = 3
 """A judge's score from which a document counts as good: FineWeb-Edu's threshold (arXiv 2406.17557)."""
 
@@ -32,20 +34,33 @@ Marks = npt.NDArray[np.int8]
 Hashes = npt.NDArray[np.uint64]
 
 
+Scale = Literal["0-1", "0-5", "share"]
+_TOPS: Final[dict[str, int]] = {"0-1": 1, "0-5": GRADES - 1, "share": SHARES}
+
+
 class LabelColumn(BaseModel):
     """A column with labels, and what its values mean."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str = Field(description="such as 'judge.score' or 'labels.label'; null where a document has none")
-    scale: Literal["0-1", "0-5"] = Field("0-1", description="1 is good and 0 is not, or grades of which 5 is the best")
+    scale: Scale = Field(
+        "0-1",
+        description="1 is good and 0 is not; grades of which 5 is the best; or 'share': soft labels, any number from 0 to 1 "
+        "(kept to a hundredth), good from a half on",
+    )
     good_from: int = Field(GOOD_FROM, ge=1, le=5, description="on the scale 0-5: grade from which a document is good")
     licence: str = Field("", description="terms under which these labels may be used")
 
     @property
     def top(self) -> int:
-        """The largest label."""
-        return 1 if self.scale == "0-1" else GRADES - 1
+        """The largest label, as it is kept."""
+        return _TOPS[self.scale]
+
+    @property
+    def least_good(self) -> int:
+        """The lowest label that is good, as it is kept."""
+        return self.good_from if self.scale == "0-5" else (self.top + 1) // 2
 
     def read(self, docs: Batch, step: str) -> Marks:
         """The labels of a batch, NONE where null; raises InputError for what is no label on this scale."""
@@ -57,12 +72,16 @@ class LabelColumn(BaseModel):
         ):
             raise InputError(
                 f"step '{step}': column '{self.column}' holds {values.type}, not labels",
-                cure=f"labels are whole numbers on the scale {self.scale}",
+                cure=f"labels are numbers on the scale {self.scale}",
             )
         known = np.asarray(pc.is_valid(values))
         numbers = values.cast(pa.int8() if pa.types.is_boolean(values.type) else values.type).cast(pa.float64())
         marks = np.asarray(pc.fill_null(numbers, NONE))
-        fits = np.isin(marks, np.arange(self.top + 1)) | ~known
+        if self.scale == "share":
+            fits = ((marks >= 0) & (marks <= 1)) | ~known
+            marks = np.where(known & fits, np.rint(marks * SHARES), NONE)
+        else:
+            fits = np.isin(marks, np.arange(self.top + 1)) | ~known
         if not fits.all():
             row = int(np.argmin(fits))
             raise InputError(
@@ -74,8 +93,7 @@ class LabelColumn(BaseModel):
 
     def good(self, marks: Marks) -> Marks:
         """1 for good, 0 for not, NONE for no label."""
-        bound = 1 if self.scale == "0-1" else self.good_from
-        return np.where(marks == NONE, NONE, marks >= bound).astype(np.int8)
+        return np.where(marks == NONE, NONE, marks >= self.least_good).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -164,6 +182,20 @@ class Votes:
             both = (goods[a] != NONE) & (goods[b] != NONE)
             result[f"{self.columns[a].column}, {self.columns[b].column}"] = pair(goods[a][both], goods[b][both])
         return result
+
+
+def as_classes(
+    shares: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Soft labels for a learner of two classes: each row is good by its share and bad by the rest of it.
+
+    Returns row numbers, ascending, the class and the weight of each of the one or two copies of a row; hard labels (0 and 1)
+    are the rows themselves with weight 1.
+    """
+    values = np.asarray(shares, dtype=np.float64)
+    weight = np.stack([1 - values, values], axis=1).ravel()
+    some = np.flatnonzero(weight > 0)
+    return some // 2, some % 2 == 1, weight[some]
 
 
 def pair(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> dict[str, Any]:

@@ -11,14 +11,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.errors import InputError
-from curate.quality import evaluate
+from curate.quality import evaluate, routing
+from curate.quality.calibrate import Ranking
 from curate.quality.classifier import Classifier, Scores
 from curate.quality.examples import Examples
-from curate.quality.label_columns import GRADES, NONE, LabelColumn, pair
+from curate.quality.label_columns import GRADES, NONE, SHARES, LabelColumn, Marks, pair
 from curate.quality.lessons import Division, Mask
+from curate.quality.sample import HASH
 from curate.text.batch import Batch
 
 NAMES: Final = {1: "good", 0: "bad"}
+SHARES_SHOWN: Final = (0.1, 0.2, 0.3, 0.5, 0.7)
+"""Shares of queries that go to the large model, at which a card says what a router keeps."""
 _ROWS_AT_ONCE: Final = 1024
 
 
@@ -81,14 +85,22 @@ def by_column(examples: Examples, columns: Sequence[LabelColumn]) -> dict[str, d
         marks = examples.labels.mark[mine]
         result[column.column] = {
             "scale": column.scale,
-            "good_from": 1 if column.scale == "0-1" else column.good_from,
+            "good_from": 0.5 if column.scale == "share" else column.least_good,
             "rows": int(mine.sum()),
             "good": int((examples.labels.good[mine] == 1).sum()),
-            "marks": {str(m): int((marks == m).sum()) for m in range(column.top + 1)},
+            "marks": _counted(marks, column),
             "licences": _licences(examples, column),
             "models": sorted({model for model, _ in examples.makers[column.column] if model}),
         }
     return result
+
+
+def _counted(marks: Marks, column: LabelColumn) -> dict[str, int]:
+    """How many contents have each label; of shares, each tenth."""
+    if column.scale != "share":
+        return {str(m): int((marks == m).sum()) for m in range(column.top + 1)}
+    tenths = np.bincount(np.minimum(marks // (SHARES // 10), 9), minlength=10)
+    return {f"{i / 10:.1f}-{(i + 1) / 10:.1f}": int(n) for i, n in enumerate(tenths)}
 
 
 def by_source(examples: Examples) -> dict[str, dict[str, int]]:
@@ -131,6 +143,18 @@ def grades(marks: npt.NDArray[np.int8], scores: Scores, *, as_grade: bool) -> di
     }
 
 
+def shares(marks: Marks, scores: Scores) -> dict[str, Any]:
+    """Scores against soft labels (``marks``, hundredths): how they rank, and the mean squared difference, beside that of
+    the mean label said of every row."""
+    truth = marks / SHARES
+    return {
+        "rows": len(marks),
+        "spearman": evaluate.spearman(truth, scores),
+        "squared_error": float(np.mean((truth - scores) ** 2)),
+        "squared_error_of_mean": float(np.var(truth)),
+    }
+
+
 def cross_fitted(examples: Examples, plain: Scores, fitted: Scores, mine: Mask, threshold: float) -> dict[str, Any]:
     """Rows that were trained on: scores of the model that learned them beside those of a model that did not."""
     labels = examples.labels.good[mine]
@@ -157,7 +181,7 @@ def against_judge(
     by_model = scores[mine] >= threshold
     return {
         "column": judge.column,
-        "good_from": 1 if judge.scale == "0-1" else judge.good_from,
+        "good_from": judge.least_good,
         "rows": int(mine.sum()),
         "in_training": int(((marks != NONE) & division.used).sum()),
         "models": sorted({model for model, _ in examples.makers[judge.column] if model}),
@@ -167,6 +191,22 @@ def against_judge(
         "roc_auc": evaluate.roc_auc(by_judge, scores[mine]),
         **(grades(marks[mine], scores[mine], as_grade=as_grade) if judge.scale == "0-5" else {}),
     }
+
+
+def routed(examples: Examples, scores: Scores, mine: Mask, key: int) -> dict[str, Any] | None:
+    """What the scores are worth as a router's, on rows whose score is by a model that has not seen them; None where no row has
+    the scores of both models' answers."""
+    columns = {name: examples.rows.column(name).to_numpy() for name in routing.COLUMNS}
+    answers = routing.Answers.of(columns)
+    mine = mine & answers.known
+    if not mine.any():
+        return None
+    score, length = scores[mine].astype(np.float64), examples.rows.column("bytes").to_numpy()[mine].astype(np.float64)
+    ranking = Ranking(score, examples.rows.column(HASH).to_numpy()[mine])
+    at = {f"{share:.0%}": ranking.threshold(ranking.top(share)) for share in SHARES_SHOWN}
+    strong = {name: score >= threshold for name, threshold in at.items()}
+    found = routing.measure({"router": score, "length": length}, answers.only(mine), strong, key)
+    return {**found, "thresholds": at}
 
 
 def _licences(examples: Examples, column: LabelColumn) -> list[str]:

@@ -13,6 +13,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.errors import InputError
+from curate.quality.label_columns import as_classes
 from curate.quality.text_form import TextForm
 from curate.quality.words_model import POLICY, WordsClassifier
 from curate.text.batch import Batch
@@ -38,9 +39,9 @@ class WordsSettings(BaseModel):
 
 
 def train_words(
-    rows: pa.Table, good: npt.NDArray[np.bool_], settings: WordsSettings, folder: Path, form: TextForm
+    rows: pa.Table, labels: npt.NDArray[Any], settings: WordsSettings, folder: Path, form: TextForm
 ) -> None:
-    """Train on rows with ``text`` and ``source``; write the model to ``folder``.
+    """Train on rows with ``text`` and ``source`` and labels, 1 (good) and 0 or shares between; write the model to ``folder``.
 
     A document weighs 1 / sqrt(documents of its source and class), and both classes weigh the same. Raises InputError
     when scikit-learn is missing, or when no feature is left.
@@ -52,8 +53,8 @@ def train_words(
             "scikit-learn is not installed, and a 'words' classifier is trained with it",
             cure="pip install 'phi-curate[heads]' (scoring does without)",
         ) from None
-    order = _order(rows, good)
-    rows, good = rows.take(pa.array(order)).combine_chunks(), good[order]
+    order = _order(rows, labels)
+    rows, labels = rows.take(pa.array(order)).combine_chunks(), labels[order]
     sources = np.asarray(rows.column("source").combine_chunks().dictionary_encode().indices)
     keys, documents = _vocabulary(rows, sources, settings, form)
     if not len(keys):
@@ -61,20 +62,21 @@ def train_words(
     rarity = np.log(rows.num_rows / documents)
     matrix = _matrix(rows, keys, rarity, settings, form)
     model = LogisticRegression(C=settings.c, solver="liblinear", max_iter=1000)
-    model.fit(matrix, good, sample_weight=_weights(sources, good))
+    at, good, weight = as_classes(labels)
+    model.fit(matrix[at], good, sample_weight=_weights(sources[at], good, weight))
     folder.mkdir(parents=True, exist_ok=True)
     weights, squares = (model.coef_[0] * rarity).astype(np.float32), (rarity**2).astype(np.float32)
     made = WordsClassifier(keys, weights, squares, float(model.intercept_[0]), settings.ngrams, form)
     made.write(folder, settings.model_dump(mode="json"))
 
 
-def _order(rows: pa.Table, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+def _order(rows: pa.Table, labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """An order of the rows' content alone, source by source."""
     texts = [xxhash.xxh3_64_intdigest((t or "").encode()) for t in rows.column("text").to_pylist()]
     sources = np.array(
         [xxhash.xxh3_64_intdigest((s or "").encode()) for s in rows.column("source").to_pylist()], np.uint64
     )
-    return np.lexsort((good, np.array(texts, np.uint64), sources))
+    return np.lexsort((labels, np.array(texts, np.uint64), sources))
 
 
 def _distinct(rows: pa.Table, settings: WordsSettings, form: TextForm) -> Iterator[tuple[int, U64]]:
@@ -124,11 +126,11 @@ def _matrix(rows: pa.Table, keys: U64, rarity: Floats, settings: WordsSettings, 
     return csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(rows.num_rows, len(keys)))
 
 
-def _weights(sources: npt.NDArray[Any], good: npt.NDArray[np.bool_]) -> Floats:
-    """float64[n], mean 1: see ``train_words``."""
+def _weights(sources: npt.NDArray[Any], good: npt.NDArray[np.bool_], weight: Floats) -> Floats:
+    """float64[n], mean 1: see ``train_words``; ``weight``: what share of a document a row is."""
     pair = sources.astype(np.int64) * 2 + good
     _, at, counts = np.unique(pair, return_inverse=True, return_counts=True)
-    weights = 1 / np.sqrt(counts[at.reshape(-1)])
+    weights = weight / np.sqrt(counts[at.reshape(-1)])
     for side in (good, ~good):
         weights[side] *= len(good) / 2 / weights[side].sum()
     return weights

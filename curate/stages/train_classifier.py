@@ -11,13 +11,13 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, model_validator
 
 from curate.errors import InputError
-from curate.quality import card, classifier, report
+from curate.quality import card, classifier, report, routing
 from curate.quality.cross_fit import CrossFitted, Folds, fold_folder
 from curate.quality.examples import Examples, Wanted, gather
 from curate.quality.fasttext_train import FastTextSettings
 from curate.quality.heads_train import HeadSettings
 from curate.quality.kinds import NEED_VECTORS, Job, Lesson, train_all
-from curate.quality.label_columns import GRADES, NONE, LabelColumn
+from curate.quality.label_columns import GRADES, NONE, SHARES, LabelColumn
 from curate.quality.lessons import Balance, Division, Mask, divide, set_aside
 from curate.quality.report import NAMES
 from curate.quality.search import Search, search
@@ -55,8 +55,15 @@ class TrainClassifier(Trainer):
         None,
         description="column with a judge's score 0-5 that the model is compared with; by default the first such column of 'labels'",
     )
-    target: Literal["good", "grade"] = Field(
-        "good", description="learn good against bad; or the grades 0-5: then the score is the expected grade / 5"
+    target: Literal["good", "grade", "share"] = Field(
+        "good",
+        description="learn good against bad; the grades 0-5: then the score is the expected grade / 5; or soft labels "
+        "(scale 'share') as they are: then the score is the expected share",
+    )
+    route: str | None = Field(
+        None,
+        description="a 'route.answers' step: the classifier is a router, good is what needs the large model, and the card says "
+        "which quality is kept at which share of calls of the large model",
     )
     test_sources: list[str] = Field(
         [],
@@ -106,8 +113,9 @@ class TrainClassifier(Trainer):
         names = [column.column for column in self.columns]
         if len(set(names)) < len(names):
             raise ValueError("'labels' names a column twice")
-        if self.target == "grade" and any(column.scale != "0-5" for column in self.columns):
-            raise ValueError("target 'grade' needs labels on the scale 0-5")
+        scale = {"grade": "0-5", "share": "share"}.get(self.target)
+        if scale and any(column.scale != scale for column in self.columns):
+            raise ValueError(f"target '{self.target}' needs labels on the scale {scale}")
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on: folds is 0, or 2 and more")
         if self.autotune and self.model != "fasttext":
@@ -125,6 +133,10 @@ class TrainClassifier(Trainer):
         return tuple(LabelColumn(column=each) if isinstance(each, str) else each for each in found)
 
     @property
+    def _beside(self) -> dict[str, str]:
+        return {name: f"{self.route}.{name}" for name in routing.COLUMNS} if self.route else {}
+
+    @property
     def _judge(self) -> LabelColumn | None:
         known = [c for c in self.columns if (c.scale == "0-5" if self.judge is None else c.column == self.judge)]
         if known or self.judge is None:
@@ -132,14 +144,14 @@ class TrainClassifier(Trainer):
         return LabelColumn(column=self.judge, scale="0-5")
 
     def reads(self) -> frozenset[str]:
-        """The labels' columns, the judge's, and the embeddings'."""
-        names = {column.column for column in self.columns}
+        """The labels' columns, the judge's, the embeddings', and those of the answers that a router is measured by."""
+        names = {column.column for column in self.columns} | {*self._beside.values()}
         return frozenset(names | {name for name in (self.judge, self.vectors) if name})
 
     def train(self, docs: Iterable[Batch], out: Path, ctx: Context) -> Mapping[str, Any]:
         """Sample, divide, train, evaluate; see the class."""
         examples = gather(docs, self._wanted(ctx))
-        classes = examples.labels.mark if self.target == "grade" else examples.labels.good
+        classes = examples.labels.mark if self.target == "grade" else examples.labels.good  # shares are no classes
         division = divide(
             examples,
             classes,
@@ -173,6 +185,7 @@ class TrainClassifier(Trainer):
             exact=self.target == "grade",
             key=ctx.key(ctx.step, "sample"),
             tests=tuple(self.test_sources),
+            beside=self._beside,
         )
 
     def _check(self, counts: Mapping[str, int], ctx: Context) -> None:
@@ -212,8 +225,9 @@ class TrainClassifier(Trainer):
 
     def _fit(self, examples: Examples, division: Division, out: Path, ctx: Context) -> tuple[BaseModel, dict[str, Any]]:
         """Choose the settings, train the model and the folds' models; the settings, and how they were chosen."""
-        marks = examples.labels.mark if self.target == "grade" else examples.labels.good
-        whole = Lesson(examples.rows, marks, GRADES - 1 if self.target == "grade" else 1, self.form)
+        marks = examples.labels.good if self.target == "good" else examples.labels.mark
+        top = {"good": 1, "grade": GRADES - 1, "share": SHARES}[self.target]
+        whole = Lesson(examples.rows, marks, top, self.form)
         settings: BaseModel = {"fasttext": self.fasttext, "words": self.words}.get(self.model, self.head)
         found = None
         if self.autotune:
@@ -283,7 +297,9 @@ class TrainClassifier(Trainer):
             if graded.any():
                 marks = examples.labels.mark[graded]
                 result[grades] = report.grades(marks, scores[graded], as_grade=grade)
-        result["cross_fitted"] = result["judge"] = None
+            if self.target == "share" and mine.any():
+                result[name] |= {"shares": report.shares(examples.labels.mark[mine], scores[mine])}
+        result["cross_fitted"] = result["judge"] = result["route"] = None
         if isinstance(model, CrossFitted):
             used = examples.rows.filter(pa.array(division.used))
             plain = np.zeros(len(examples), np.float32)
@@ -293,5 +309,8 @@ class TrainClassifier(Trainer):
             result["judge"] = report.against_judge(
                 examples, judge, scores, division, threshold=self.threshold, as_grade=grade
             )
+        if self.route:
+            fresh = known & ~examples.tests & (division.held | (division.fold >= 0))
+            result["route"] = report.routed(examples, scores, fresh, ctx.key(ctx.step, "routing"))
         result["bytes"] = sum(p.stat().st_size for p in out.iterdir() if p.stem == "model")
         return result

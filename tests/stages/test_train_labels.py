@@ -331,3 +331,70 @@ def test_a_class_of_one_group_can_not_be_cross_fitted(tmp_path):
     assert (
         stage(label="c.label", held_out=0.1).train([docs], tmp_path / "b", context())["rows"]["train_groups_bad"] == 1
     )
+
+
+def soft_rows(rows=240):
+    """Queries: those that speak of proofs need the large model nine times in ten, sums once in ten; and both models' scores."""
+    texts = [f"{'prove' if i % 2 else 'add'} number {i} {'theorem' if i % 2 else 'sum'}" for i in range(rows)]
+    shares = [0.9 if i % 2 else 0.1 for i in range(rows)]
+    answered = {
+        "routes.small_score": pa.array([1 - s for s in shares]), "routes.large_score": pa.array([1.0] * rows),
+        **{f"routes.{side}_{unit}": pa.array([cost] * rows, pa.float64())
+           for side, cost in (("small", 1), ("large", 9)) for unit in ("tokens", "dollars")},
+    }  # fmt: skip
+    vectors = pa.array([[float(i % 2), i % 7 / 7] for i in range(rows)], pa.list_(pa.float32(), 2))
+    columns = {"routes.soft": pa.array(shares), "v.v": vectors, **answered}
+    return split(batch(texts, ["queries"] * rows, **columns), 50)
+
+
+@pytest.mark.parametrize("model", ["fasttext", "words", "ridge", "logistic"])
+def test_soft_labels_teach_shares(tmp_path, model):
+    """A model of soft labels says nine tenths where nine in ten are needed, though every such row is good: a hard label's model
+    would say all of them."""
+    docs = soft_rows()
+    vectors = (
+        {"vectors": "v.v", "head": {"c": 10.0}}
+        if model in ("ridge", "logistic")
+        else {"words": {"min_rows": 2, "c": 20.0}}
+    )
+    soft = [{"column": "routes.soft", "scale": "share"}]
+    result = stage(labels=soft, target="share", model=model, **vectors).train(docs, tmp_path, context())
+    held = result["held_out"]
+    assert held["roc_auc"] == 1.0
+    hard, easy = (np.mean([b["mean_score"] for b in held["reliability"] if b["rows"] and (b["from"] >= 0.5) == side]) for side in (True, False))  # fmt: skip
+    assert 0.8 < hard < 0.97
+    assert 0.03 < easy < 0.2
+    assert held["shares"]["squared_error"] < 0.01 < held["shares"]["squared_error_of_mean"]
+    assert result["columns"]["routes.soft"]["marks"]["0.9-1.0"] == result["columns"]["routes.soft"]["good"] == 120
+    assert "learned soft labels" in (tmp_path / "card.md").read_text()
+
+
+def test_soft_labels_are_numbers_from_0_to_1(tmp_path):
+    """Kept to a hundredth, good from a half on; what is beyond is refused, and a target takes its own scale alone."""
+    column = LabelColumn(column="s.s", scale="share")
+    docs = batch(["a", "b", "c", "d"], ["s"] * 4, **{"s.s": pa.array([0.5, 0.494, None, 1.0])})
+    assert column.read(docs, "x").tolist() == [50, 49, NONE, 100]
+    assert column.good(column.read(docs, "x")).tolist() == [1, 0, NONE, 1]
+    for wrong in (1.2, -0.1, float("nan"), float("inf")):
+        bad = batch(["a"], ["s"], **{"s.s": pa.array([wrong])})
+        with pytest.raises(InputError, match="no label on the scale share"):
+            column.read(bad, "x")
+    with pytest.raises(ValueError, match="scale share"):
+        stage(label="labels.label", target="share")
+
+
+def test_the_card_of_a_router_says_what_it_recovers(tmp_path):
+    """By rows that the scoring model has not seen: calls of the large model against the quality that they recover, and costs."""
+    result = stage(labels=[{"column": "routes.soft", "scale": "share"}], target="share", route="routes", folds=2).train(
+        soft_rows(), tmp_path, context()
+    )
+    route = result["route"]
+    assert route["rows"] == 240  # held out or cross-fitted: all of them
+    half = route["at"]["50%"]
+    assert (half["share"], half["pgr"][0]) == pytest.approx((0.5, 0.9), abs=0.02)
+    assert half["costs"] == pytest.approx({"tokens": 5.0, "dollars": 5.0}, abs=0.1)
+    assert route["routers"]["router"]["apgr"][1] > 0.5 > route["routers"]["length"]["apgr"][0] - 0.3
+    card = (tmp_path / "card.md").read_text()
+    section = card[card.index("## As a router") : card.index("## On documents that were trained on")]
+    for part in ("240 queries", "| router |", "| large only |", "tokens a query", "dollars a query", "CPT 95 %"):
+        assert part in section
