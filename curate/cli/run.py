@@ -55,6 +55,7 @@ def _memory(value: str) -> str:
         "curate run phi-1-mini --sample 0.01   one document in a hundred, by its id",
         "curate run my.yaml --cluster tcp://host:8786",
         "                                      on a Dask cluster that sees the same folders",
+        "curate run my.yaml --cluster slurm.yaml   workers as Slurm jobs, Kubernetes pods or MPI ranks (docs/clusters.md)",
         after="Killed or failed? The same command goes on from what is committed. SIGTERM or Ctrl-C lets running tasks be"
         " committed first, then ends with code 143 or 130; a second one ends at once.",
     ),
@@ -65,7 +66,11 @@ def run(
         int | None, typer.Option(help="Processes; 0 runs in this one. Default: all cores.", min=0)
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="tcp://host:port of a Dask scheduler, or a scheduler file.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|FILE",
+            help="tcp:// or tls:// of a Dask scheduler, its scheduler file, or a cluster file (.yaml).",
+        ),
     ] = None,
     store: STORE = None,
     sample: Annotated[
@@ -97,13 +102,16 @@ def run(
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.report.card import write_card
     from curate.run.cluster import Runner
+    from curate.run.cluster_file import read_cluster
     from curate.run.engine import Engine, Settings
     from curate.run.lease import Lease
     from curate.run.manifest import write_manifest
     from curate.run.mend import mended
+    from curate.run.needs import Needs, needs_of
     from curate.run.session import Session
     from curate.run.stop import Stop
 
+    there = read_cluster(cluster) if cluster else None
     loaded = load_recipe(find_recipe(recipe))
     plan = make_plan(loaded, options(sample, limit))
     place = store_of(store, loaded.name)
@@ -119,7 +127,15 @@ def run(
         view.begin(loaded, place)
         with (
             Stop(grace, say_now) as stop,
-            Runner(count, cluster, loaded.plugins, worker_memory=_memory(worker_memory), stop=stop) as runner,
+            Runner(
+                count,
+                there,
+                loaded.plugins,
+                needs=needs_of(plan) if there else Needs(),
+                note=view.note,
+                worker_memory=_memory(worker_memory),
+                stop=stop,
+            ) as runner,
         ):
             engine = Engine(plan, place, runner, view, settings, lease)
 

@@ -48,18 +48,17 @@ class Source:
         return f"{self.path}:{self.lines.get(path, 1)}"
 
 
-def read_yaml(path: Path) -> Source:
-    """Parse a file; raises RecipeError with the line for whatever is wrong."""
+def read_yaml(path: Path, what: str = "recipe") -> Source:
+    """Parse a file; raises RecipeError with the line for whatever is wrong. ``what``: what the user takes it for."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise RecipeError(
-            "there is no such recipe", place=str(path), cure="see 'curate copy --help' for a start"
-        ) from None
+        cure = "see 'curate copy --help' for a start" if what == "recipe" else ""
+        raise RecipeError(f"there is no such {what}", place=str(path), cure=cure) from None
     except OSError as error:
         raise RecipeError(f"can't be read ({error.strerror})", place=str(path)) from None
     if len(raw) > MAX_BYTES:
-        raise RecipeError(f"is larger than {MAX_BYTES} bytes", place=str(path), cure="a recipe is a page of text")
+        raise RecipeError(f"is larger than {MAX_BYTES} bytes", place=str(path), cure=f"a {what} is a page of text")
     try:
         text = raw.decode("utf-8")
         depth = 0

@@ -41,6 +41,11 @@ class Bundle(Task):
         """One for each task."""
         return len(self.tasks)
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Those of its tasks."""
+        return frozenset().union(*(task.kinds for task in self.tasks))
+
     def run(self) -> list[Any]:
         """The receipts, one task after the other; while one works, those before it become durable."""
         done: list[Any | Future[Any]] = []

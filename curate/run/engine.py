@@ -89,7 +89,17 @@ class Engine:
     def context(self, step: PlannedStep) -> Context:
         """What the step's stage may know."""
         made = {setting: str(self.records[name].folder) for setting, name in step.uses.items()}
-        return Context(step.id, self._seed(step), Assets(step.assets, self.store, made), Kept(self.store))
+        return Context(
+            step.id, self._seed(step), Assets(step.assets, self.store, made, self._digests(step)), Kept(self.store)
+        )
+
+    @staticmethod
+    def _digests(step: PlannedStep) -> dict[str, str]:
+        """Of assets that a machine may copy: an index is read where it is."""
+        whole = {
+            setting for setting in step.assets if step.stage.asset_settings[setting.partition("/")[0]] != "indexes"
+        }
+        return {setting: digest for setting, digest in step.digests.items() if setting in whole}
 
     def _seed(self, step: PlannedStep) -> int | None:
         return self.plan.recipe.seed if step.stage.seeded else None

@@ -38,13 +38,16 @@ class Flights:
     Args:
         client: Dask's; ``done``: its queue of futures that have ended.
         execute: what a worker calls with a task.
+        kinds: of workers that there are: a task that is for one of them goes to such a worker alone.
 
     A task in treatment has the cluster for itself: workers are sent a task ahead, and those that are not ours may run several
     at once, so a death could be that of any of them.
     """
 
-    def __init__(self, client: Any, done: Any, execute: Callable[[Task], Any]) -> None:
-        self._client, self._done, self._execute = client, done, execute
+    def __init__(
+        self, client: Any, done: Any, execute: Callable[[Task], Any], kinds: frozenset[str] = frozenset()
+    ) -> None:
+        self._client, self._done, self._execute, self._kinds = client, done, execute, kinds
         self._session = uuid.uuid4().hex[:12]
         self._sent = 0
         self._flying: dict[str, Flight] = {}
@@ -56,6 +59,11 @@ class Flights:
     def tasks(self) -> list[Task]:
         """The engine's tasks that are on their way."""
         return [f.task for f in (*self._flying.values(), *self._held)]
+
+    def flying(self, key: str) -> Task | None:
+        """The engine's task that was sent under this key and has not landed."""
+        flight = self._flying.get(key)
+        return flight.task if flight else None
 
     def room(self, most: int) -> bool:
         """Whether another task may be sent, with at most so many on their way."""
@@ -81,8 +89,10 @@ class Flights:
         # not be mistaken for it.
         name = f"{type(task).__name__}-{task.key}-{self._session}-{self._sent}"
         # What is in treatment holds up all others.
+        wanted = dict.fromkeys(sorted(task.kinds & self._kinds), 1)
+        priority = 0 if flight.case is None else 1
         future = self._client.submit(
-            self._execute, task, key=name, pure=False, retries=0, priority=0 if flight.case is None else 1
+            self._execute, task, key=name, pure=False, retries=0, priority=priority, resources=wanted or None
         )
         self._flying[future.key] = flight
         self._done.add(future)

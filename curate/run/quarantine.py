@@ -79,6 +79,11 @@ class Rehearsal(Task):
     stop: int
     depth: int
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Those of the task."""
+        return self.of.kinds
+
     def run(self) -> dict[str, Any]:
         """Do it; there is no receipt."""
         return self.of.rehearse(self.start, self.stop, self.depth)

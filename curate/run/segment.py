@@ -58,6 +58,11 @@ class SegmentTask(RowTask):
         return self.part is None or any(step.stage.edits() for step in self.steps)
 
     @property
+    def kinds(self) -> frozenset[str]:
+        """Those of its steps."""
+        return frozenset(step.stage.runs_on for step in self.steps if step.stage.runs_on)
+
+    @property
     def point(self) -> str:
         """Prefix of its crash points."""
         return "segment"

@@ -57,6 +57,11 @@ class Task:
         return 1
 
     @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of workers that it is for, see Stage.runs_on."""
+        return frozenset()
+
+    @property
     def point(self) -> str:
         """Prefix of the crash points around its commit."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What a worker of a running cluster must be: the same curate, the same libraries, and able to see the store.
+"""What a worker of a cluster must be: the same curate, libraries, assets and kind of machine, and able to see the store.
 
 A cluster is somebody else's: its workers may have been started last month, in another environment, on machines
 without the folder. Every worker is asked before the first task; one that comes later is asked at its first one. (Dask's
@@ -7,13 +7,17 @@ plugins are no place for it: one that fails is only logged, and it stays on some
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from curate.errors import CurateError, StorageError, VersionError
+from curate.run.leaving import settle
+from curate.run.needs import Needs, lacking
 from curate.run.versions import library_versions
+from curate.store import near
 from curate.store.files import Store
 
 MARK: Final = "workers.json"
@@ -24,7 +28,7 @@ _suited: set[str] = set()
 
 
 def our_facts() -> dict[str, str]:
-    """Versions of what bears on results or on understanding a task."""
+    """Versions of what bears on results or on understanding a task; of the machine what instructions it has."""
     import distributed
 
     import curate
@@ -33,14 +37,15 @@ def our_facts() -> dict[str, str]:
     return {
         "curate": curate.__version__,
         "python": python,
+        "machine": platform.machine(),
         "distributed": distributed.__version__,
         **library_versions(),
     }
 
 
-def put_token(store: Store, token: str) -> None:
-    """What workers must find in the store."""
-    store.replace_json(MARK, {"token": token})
+def put_token(store: Store, token: str, ours: Mapping[str, str] | None = None, needs: Needs | None = None) -> None:
+    """What workers must find in the store, and in it what they are asked for: so it does not travel with every task."""
+    store.replace_json(MARK, {"token": token, "versions": dict(ours or {}), "needs": (needs or Needs()).dump()})
 
 
 def remove_token(store: Store) -> None:
@@ -57,7 +62,7 @@ def sees(store: Store, token: str) -> str:
         return f"can't read it ({error})"
     if found is None:
         return "does not have it"
-    return "" if found == {"token": token} else "has another one there"
+    return "" if found["token"] == token else "has another one there"
 
 
 def check_versions(theirs: Mapping[str, Mapping[str, str]], ours: Mapping[str, str]) -> None:
@@ -70,34 +75,49 @@ def check_versions(theirs: Mapping[str, Mapping[str, str]], ours: Mapping[str, s
         )
         for address, facts in theirs.items()
     }
-    _complain({a: w for a, w in wrong.items() if w}, VersionError, "install the same in both, from one constraints.txt")
+    cure = "install the same in both, from one constraints.txt"
+    _complain({a: w for a, w in wrong.items() if w}, VersionError, cure, "have other versions")
 
 
 def check_sight(store: Store, said: Mapping[str, str]) -> None:
     """Raise StorageError for workers, by address, that said why they do not see the store."""
     cure = "give --store a folder that all machines share, or an object store"
-    _complain({a: f"{why}: {store}" for a, why in said.items() if why}, StorageError, cure)
+    _complain({a: f"{why}: {store}" for a, why in said.items() if why}, StorageError, cure, "do not see the store")
 
 
-def check_here(store: Store, token: str, ours: Mapping[str, str]) -> None:
+def check_needs(said: Mapping[str, list[str]]) -> None:
+    """Raise VersionError for workers, by address, that said what they lack of what a plan needs."""
+    cure = "install the same in both, and put files where all machines see them"
+    wrong = {address: ", ".join(what[:_SHOWN]) + _more(what) for address, what in said.items() if what}
+    _complain(wrong, VersionError, cure, "lack what the recipe needs")
+
+
+def check_here(store: Store, token: str) -> None:
     """In a worker, before its first task of a run: raise what would have been raised had it been there from the start."""
     if token in _suited:
         return
     from distributed import get_worker
 
-    address = str(get_worker().address)
-    check_versions({address: our_facts()}, ours)
+    here = get_worker()
+    address = str(here.address)
     check_sight(store, {address: sees(store, token)})
+    asked = store.read_json(MARK) or {}
+    check_versions({address: our_facts()}, asked["versions"])
+    check_needs({address: lacking(Needs.load(asked["needs"]))})
+    settle(here)
+    near.use()
     _suited.add(token)
 
 
-def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cure: str) -> None:
+def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cure: str, what: str) -> None:
     if not wrong:
         return
-    first = "; ".join(f"{address}: {what}" for address, what in sorted(wrong.items())[:_SHOWN])
-    more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-    what = "have other versions" if kind is VersionError else "do not see the store"
-    raise kind(f"workers of the cluster {what} ({first}{more})", cure=cure)
+    first = "; ".join(f"{address}: {why}" for address, why in sorted(wrong.items())[:_SHOWN])
+    raise kind(f"workers of the cluster {what} ({first}{_more(list(wrong))})", cure=cure)
+
+
+def _more(said: list[str]) -> str:
+    return f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
 
 
 def ask_versions() -> Any:

@@ -98,6 +98,8 @@ class Stage(BaseModel):
         lends: the asset setting whose asset a later step gets that names this one's id where it takes an asset of that kind
             (a writer names the step that encoded and gets its tokenizer); empty: none.
         place_settings: settings that bear on nothing but where assets are found.
+        runs_on: the kind of worker that it is for, on clusters whose workers say what they offer (``resources``); elsewhere, and
+            where none offers it, it runs on any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +113,11 @@ class Stage(BaseModel):
     seeded: ClassVar[bool] = True
     needs_python: ClassVar[bool] = False
     plugin: ClassVar[str] = ""
+    runs_on: ClassVar[str] = ""
+
+    def needs_packages(self) -> frozenset[str]:
+        """Distributions beyond curate's own that it uses with these settings: a worker must have the driver's versions."""
+        return frozenset()
 
     def reads(self) -> frozenset[str]:
         """Columns it needs beyond those of schema.DOCUMENT; checked before anything runs."""

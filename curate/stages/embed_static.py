@@ -27,7 +27,13 @@ class EmbedStatic(Filter):
 
     signals: ClassVar[Mapping[str, pa.DataType]] = {"vector": _VECTOR}
 
+    runs_on: ClassVar[str] = "embed"
+
     max_bytes: int = Field(8_192, ge=64, description="words that end within so many first bytes are embedded")
+
+    def needs_packages(self) -> frozenset[str]:
+        """The vectors, and what cuts texts into tokens."""
+        return frozenset({"wordllama", "tokenizers"})
 
     def adds(self) -> Mapping[str, pa.DataType]:
         """The vector."""

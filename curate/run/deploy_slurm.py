@@ -1,0 +1,200 @@
+"""Workers as Slurm jobs, by dask-jobqueue; the scheduler is in the driver's process."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from curate.errors import EndpointError
+from curate.run.cluster_file import Slurm, Tls, seconds_of, warning
+from curate.run.deploy import CONFIG, LOOPBACK, Deployment, Note, nested, security, why
+from curate.run.leaving import ENDS
+
+_EARLY: Final = 3
+"""Jobs that end one after the other before a worker of theirs has come: something is wrong with all of them."""
+_ASK_SECONDS: Final = 10.0
+"""How often Slurm is asked which jobs there are."""
+
+
+def job_options(cluster: Slurm, tls: Tls | None) -> dict[str, Any]:
+    """What dask_jobqueue.SLURMCluster is given for a job, without what a group changes."""
+    from dask.config import serialize
+
+    last = seconds_of(cluster.walltime) - seconds_of(cluster.drain)
+    settings = nested({**CONFIG, "distributed.deploy.lost-worker-timeout": "5s"})
+    return {
+        "cores": cluster.cores,
+        "processes": cluster.processes or cluster.cores,
+        "memory": cluster.memory,
+        "walltime": slurm_time(seconds_of(cluster.walltime)),
+        "queue": cluster.partition,
+        "account": cluster.account,
+        "local_directory": cluster.local_directory,
+        "python": cluster.python or sys.executable,
+        "job_name": "curate-worker",
+        "log_directory": str(cluster.file(cluster.log_directory)),
+        "death_timeout": 60,
+        "job_extra_directives": list(cluster.directives),
+        "job_script_prologue": [
+            *cluster.prologue,
+            # All processes of one job go together; jobs at different times.
+            f"export {ENDS}=$(( $(cut -d. -f1 /proc/uptime) + {int(last)} - RANDOM % {int(seconds_of(cluster.stagger)) + 1} ))",
+            f"export DASK_INTERNAL_INHERIT_CONFIG={serialize(settings)}",
+        ],
+        "worker_extra_args": ["--no-dashboard", "--dashboard-address", LOOPBACK],
+        "security": security(tls),
+        "protocol": "tls://" if tls else "tcp://",
+        "interface": cluster.interface,
+    }
+
+
+def slurm_time(seconds: float) -> str:
+    """As sbatch -t reads it."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
+
+
+def jobs(cluster: Slurm) -> dict[str, dict[str, Any]]:
+    """Jobs by name, each with what is different from job_options: ``processes`` of it are workers."""
+    found: dict[str, dict[str, Any]] = {}
+    kinds: list[tuple[str, int, dict[str, Any]]] = [("worker", cluster.workers or 0, {})]
+    for name, group in cluster.groups.items():
+        other: dict[str, Any] = {"job_name": f"curate-{name}"}
+        if group.cores:
+            other |= {"cores": group.cores, "processes": group.cores}
+        other |= {"memory": group.memory} if group.memory else {}
+        other |= {"queue": group.partition} if group.partition else {}
+        if group.directives:
+            other["job_extra_directives"] = [*cluster.directives, *group.directives]
+        if group.resources:
+            offered = ",".join(f"{kind}={amount:g}" for kind, amount in sorted(group.resources.items()))
+            other["worker_extra_args"] = ["--no-dashboard", "--dashboard-address", LOOPBACK, "--resources", offered]
+        kinds.append((name, group.workers, other))
+    for name, workers, other in kinds:
+        each = other.get("processes", cluster.processes or cluster.cores)
+        for number in range(math.ceil(workers / each)):
+            found[f"{name}-{number}"] = {"processes": each, **other}
+    return found
+
+
+class OnSlurm(Deployment):
+    queued = True
+
+    def __init__(self, cluster: Slurm, package: Any, note: Note) -> None:
+        from distributed import Client
+
+        self._spec, self._early, self._problem, self._asked = cluster, 0, "", 0.0
+        self._seen: set[str] = set()
+        self.where = cluster.name
+        self.on_demand = cluster.adaptive is not None and not cluster.adaptive.minimum
+        self.kinds = frozenset(kind for group in cluster.groups.values() for kind in group.resources)
+        self._logs = cluster.file(cluster.log_directory)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._made: Path | None = None
+        if shutil.which("sbatch") is None:
+            raise EndpointError(
+                "there is no sbatch on this machine", place=self.where, cure="run where jobs are submitted"
+            )
+        tls = cluster.certificates if cluster.tls != "temporary" else self._temporary()
+        options = job_options(cluster, tls)
+        scheduler: dict[str, Any] = {"dashboard_address": LOOPBACK}
+        scheduler |= {"host": cluster.host} if cluster.host else {}
+        try:
+            self._cluster = package.SLURMCluster(
+                n_workers=0, scheduler_options=scheduler, silence_logs=logging.CRITICAL, **options
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            self._forget()
+            raise EndpointError(f"no scheduler could be started ({why(error)})", place=self.where) from None
+        if said := warning([self._cluster.scheduler_address]):
+            note(said)
+        if cluster.adaptive:
+            self._cluster.adapt(minimum=cluster.adaptive.minimum, maximum=cluster.adaptive.maximum)
+        else:
+            template = self._cluster.new_spec["options"]
+            for name, other in jobs(cluster).items():
+                spec = {"cls": self._cluster.job_cls, "options": {**template, **other}}
+                if other["processes"] > 1:
+                    spec["group"] = [f"-{n}" for n in range(other["processes"])]
+                self._cluster.worker_spec[f"{self._cluster.name}-{name}"] = spec
+            self._cluster.loop.add_callback(self._state)
+        super().__init__(Client(self._cluster, security=self._cluster.security))
+
+    def _temporary(self) -> Tls:
+        """Certificates of this run, in files that only this user can read, and jobs can."""
+        from distributed.security import Security
+
+        made = Security.temporary()
+        self._made = self._logs / f"tls-{uuid.uuid4().hex[:12]}"
+        self._made.mkdir(mode=0o700)
+        for name, text in (("cert.pem", made.tls_client_cert), ("key.pem", made.tls_client_key)):
+            with os.fdopen(os.open(self._made / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                file.write(text)
+        cert = str(self._made / "cert.pem")
+        return Tls(ca=cert, cert=cert, key=str(self._made / "key.pem"))
+
+    def _forget(self) -> None:
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+    async def _state(self) -> None:
+        try:
+            await self._cluster._correct_state()  # noqa: SLF001 - scale() does the same, for workers of one kind
+        except (OSError, RuntimeError) as error:  # sbatch said no
+            lines = [line for line in str(error).splitlines() if line.startswith("sbatch: error")]
+            self._problem = f"sbatch: {lines[-1].partition('error: ')[2] if lines else why(error)}"
+
+    def mend(self) -> None:
+        """Submit jobs in place of those that ended: Slurm is asked which there are."""
+        if self._problem:
+            raise EndpointError(self._problem, place=self.where, cure="mend the cluster file and run again")
+        now = time.monotonic()
+        if now - self._asked >= _ASK_SECONDS:
+            self._asked = now
+            self._cluster.loop.add_callback(self._mend)
+
+    async def _mend(self) -> None:
+        cluster, ask = self._cluster, ["squeue", "--noheader", "--me", "--format=%A"]
+        before = {name: job for name, job in cluster.workers.items() if job.job_id}
+        try:
+            said = await cluster.job_cls._call(ask)  # noqa: SLF001 - as it asks sbatch and scancel
+        except (OSError, RuntimeError):
+            return  # slurmctld is away for now
+        there = set(said.split())
+        connected = {str(info["name"]) for info in cluster.scheduler_info.get("workers", {}).values()}
+        for name, job in before.items():
+            came = any(one == name or one.startswith(f"{name}-") for one in connected)
+            if came:
+                self._seen.add(job.job_id)
+                self._early = 0
+            elif job.job_id not in there and cluster.workers.get(name) is job:
+                del cluster.workers[name]
+                if job.job_id not in self._seen:
+                    self._early += 1
+        if self._early >= _EARLY:
+            self._problem = f"{self._early} jobs ended before a worker of theirs came ({self._last_words()})"
+            return
+        if set(cluster.worker_spec) - set(cluster.workers):
+            await self._state()
+
+    def _last_words(self) -> str:
+        """The last line that the newest job wrote."""
+        for log in sorted(self._logs.glob("curate-*.err"), key=lambda one: one.stat().st_mtime, reverse=True)[:1]:
+            lines = log.read_text("utf-8", "replace").strip().splitlines()
+            if lines:
+                return f"{log}: {lines[-1]}"
+        return f"they wrote nothing to {self._logs}"
+
+    def close(self) -> None:
+        super().close()
+        with suppress(TimeoutError, OSError, RuntimeError):
+            self._cluster.close(timeout=20)
+        self._forget()
