@@ -129,7 +129,24 @@ class Plan:
             and owner != step_id
             and column not in schema.DOCUMENT.names
         }
-        return fingerprint(stage.measure_fingerprint(), step.digests, used, made_by)
+        # What is measured is filed by the text that it was measured on: what became of the meta beside it is not seen there.
+        metas = self._meta_above(step_id, identities, {})
+        return fingerprint(stage.measure_fingerprint(), step.digests, used, made_by, *([metas] if metas else []))
+
+    def _meta_above(self, step_id: str, identities: dict[str, str], known: dict[str, str]) -> str:
+        """Identity of what edits made of ``meta`` on its way to a step; empty where it is as its source gave it."""
+        if step_id not in known:
+            found = set()
+            for name in self.steps[step_id].inputs:
+                above, before = self.steps[name], self._meta_above(name, identities, known)
+                if isinstance(above.stage, Filter) and above.stage.edits_meta():
+                    used = {setting: identities[model] for setting, model in above.uses.items()}
+                    seed = self.recipe.seed if above.stage.seeded else None
+                    before = fingerprint(above.static, used, seed, before, self._edits_above(name, identities))
+                found.add(before)
+            found.discard("")
+            known[step_id] = fingerprint(*sorted(found)) if found else ""
+        return known[step_id]
 
     def _edits_above(self, step_id: str, identities: dict[str, str]) -> list[str]:
         """Identities of the steps that edited the text on its way to a step.

@@ -29,9 +29,12 @@ class Texts:
 
     Attributes:
         now: as it is in the result, or was when the document went; None where that can't be told.
+        meta: the document's ``meta`` beside that text; None where no text of it was had.
         original: as it was read or made; None where it was not had.
         before, after: by editing step that the document passed.
         why: what keeps an edit from being made again; empty when nothing does.
+        hidden: the last step that it passed of those that hide what they take: neither ``original`` nor what was before it is
+            given; empty: none.
     """
 
     now: str | None
@@ -39,6 +42,8 @@ class Texts:
     before: dict[str, str]
     after: dict[str, str]
     why: str = ""
+    meta: str | None = None
+    hidden: str = ""
 
 
 def editing(run: RunFolder) -> list[str]:
@@ -59,50 +64,66 @@ def way_of(run: RunFolder, row: Row) -> dict[str, tuple[str | None, bool]]:
 def texts_of(run: RunFolder, row: Row) -> Texts:
     """Follow a row's text from ``row.texts`` (as some steps left it) through the steps that edited it."""
     edits, result = set(editing(run)), Texts(None, None, {}, {})
-    left: dict[str, str] = {}
+    left: dict[str, _Left] = {}
     way, passed = way_of(run, row), False
     for name, (before, stayed) in way.items():
-        text = left.get(before) if before is not None else row.texts.get(name)
+        kept = (row.texts[name], row.metas.get(name)) if name in row.texts else None
+        had = left.get(before) if before is not None else kept
         if name in edits and stayed:
             passed = True
-            kept = row.texts.get(name)
-            if text is not None:
-                result.before[name] = text
-            if kept is None and text is not None:
+            if had is not None:
+                result.before[name] = had[0]
+            if kept is None and had is not None:
                 try:
-                    kept = _again(run, run.steps[name], row, text)
+                    kept = _again(run, run.steps[name], row, *had)
                 except (CurateError, OSError, ValueError, KeyError, TypeError) as error:
                     result.why = f"what step {name} made of it can't be made again: {error}"
-            text = kept
-            if text is not None:
-                result.after[name] = text
-        elif stayed and name in row.texts:
-            if text not in (None, row.texts[name]):
+            had = kept
+            if had is not None:
+                result.after[name] = had[0]
+        elif stayed and kept is not None:
+            if had is not None and had[0] != kept[0]:
                 result.why = "this version edits otherwise than the one that made the run"
-            text = row.texts[name]
-        if text is not None:
-            left[name] = text
-            result.original = text if not passed and result.original is None else result.original
+            had = kept
+        if had is not None:
+            left[name] = had
+            result.original = had[0] if not passed and result.original is None else result.original
     main = [name for name in run.way() if name in way] or list(way)
     if main:
-        result.now = left.get(main[-1])
+        result.now, result.meta = left.get(main[-1], (None, None))
     elif row.texts:
-        result.now = list(row.texts.values())[-1]
-    return result
+        last = list(row.texts)[-1]
+        result.now, result.meta = row.texts[last], row.metas.get(last)
+    return _hidden(run, result, [name for name, (_, stayed) in way.items() if stayed])
 
 
-def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
-    """What a step's edit makes of one text. What a global step cut is on record, since it hung on other texts."""
+_Left = tuple[str, str | None]
+"""A text as a step left it, and the meta beside it, where that is known."""
+
+
+def _hidden(run: RunFolder, texts: Texts, passed: list[str]) -> Texts:
+    """The same without what steps that a document passed hide."""
+    hiding = [n for n, name in enumerate(passed) if (stage := run.steps[name].filter) is not None and stage.hides]
+    if hiding:
+        texts.hidden, texts.original = passed[hiding[-1]], None
+        for name in passed[: hiding[-1] + 1]:
+            texts.before.pop(name, None)
+            texts.after.pop(name, None)
+    return texts
+
+
+def _again(run: RunFolder, step: Step, row: Row, text: str, meta: str | None) -> _Left:
+    """What a step's edit makes of one text, and of its meta. What a global step cut is on record, since it hung on other texts."""
     stage = step.filter
     if stage is None:
-        return _cut(text, row.signals.get(step.id, {}).get(schema.SPANS) or [])
+        return _cut(text, row.signals.get(step.id, {}).get(schema.SPANS) or []), meta
     value = pa.array([text], pa.large_string())
     columns: dict[str, pa.Array] = {
         "id": pa.array([row.id], schema.ID_TYPE),
         "text": value,
         "source": pa.array([row.source], pa.string()),
         "origin": pa.array([row.origin], pa.string()),
-        "meta": pa.array([row.meta or "{}"], pa.string()),
+        "meta": pa.array([meta or row.meta or "{}"], pa.string()),
         "content_hash": content_hash(value),
     }
     for column in sorted(stage.reads() - set(schema.DOCUMENT.names)):
@@ -111,8 +132,10 @@ def _again(run: RunFolder, step: Step, row: Row, text: str) -> str:
         kind = maker.adds()[short] if maker is not None else None
         known = row.signals.get(owner, {}).get(short, row.columns.get(column))
         columns[column] = pa.array([known], kind)
-    docs = Batch(pa.RecordBatch.from_pydict(columns))
-    return str(stage.edit(docs, _context(run, step, stage)).to_pylist()[0])
+    docs, ctx = Batch(pa.RecordBatch.from_pydict(columns)), _context(run, step, stage)
+    if stage.edits_meta():
+        meta = str(stage.edit_meta(docs, ctx).to_pylist()[0])
+    return str(stage.edit(docs, ctx).to_pylist()[0]), meta
 
 
 def _cut(text: str, spans: list[int]) -> str:

@@ -129,6 +129,8 @@ def explain(run: RunFolder, prefix: str, width: int = 100) -> Story:
     events = [_with_edit(event, texts, width - 8) for event in _events(run, row)]
     edited = texts.original is not None and texts.original != row.text
     note = row.note or texts.why
+    if not note and texts.hidden:
+        note = f"what it was before {texts.hidden} is not shown: that step hides what it takes"
     if (
         not note
         and row.text is not None

@@ -61,7 +61,7 @@ def read_back(
     by_step: dict[str, list[Row]] = {}
     why: dict[bytes, str] = {}
     for row in rows:
-        if row.text is not None and not (originals and edits and texts_of(run, row).original is None):
+        if row.text is not None and not (originals and edits and _lacks_original(run, row)):
             continue
         if any(reason == TAKEDOWN for reason, _ in row.dropped.values()):
             why[row.id] = "a removal list names it"
@@ -77,18 +77,30 @@ def read_back(
         if row.text is None and row.maker is not None:
             row.text = row.texts.get(row.maker)
         if edits and row.text is not None:
-            _edit_again(run, row)
+            why.update(_edit_again(run, row))
     return why
 
 
-def _edit_again(run: RunFolder, row: Row) -> None:
-    """Make ``text`` what it was when the row went, or is now."""
+def _lacks_original(run: RunFolder, row: Row) -> bool:
     texts = texts_of(run, row)
+    return texts.original is None and not texts.hidden
+
+
+def _edit_again(run: RunFolder, row: Row) -> dict[bytes, str]:
+    """Make ``text`` and ``meta`` what they were when the row went, or are now; why there is none, by id."""
+    texts = texts_of(run, row)
+    row.meta = texts.meta if texts.meta is not None else row.meta
+    if texts.now is None and texts.hidden:
+        # Nothing of a text from before it is shown, nor of a meta.
+        row.text = row.content_hash = row.meta = None
+        why = texts.why or "which steps it passed is not known"
+        return {row.id: f"what step {texts.hidden} takes of it can't be taken again: {why}"}
     if texts.now is None:
         row.note = f"before its edits: {texts.why or 'which steps it passed is not known'}"
     elif texts.now != row.text:
         row.text = texts.now
         row.content_hash = content_hash(pa.array([row.text], pa.large_string()))[0].as_py()
+    return {}
 
 
 def _from_input(run: RunFolder, name: str, rows: list[Row], most_bytes: int) -> str:
@@ -145,7 +157,7 @@ def _read(stage: Source, split: Split, step: str, missing: dict[bytes, Row]) -> 
         for values in found.to_pylist():
             row = missing.pop(values["id"], None)
             if row is not None:
-                row.texts[step] = values["text"]
+                row.texts[step], row.metas[step] = values["text"], values["meta"]
                 if row.text is None:
                     row.meta, row.content_hash = values["meta"], values["content_hash"]
         if not missing:

@@ -39,6 +39,7 @@ class Row:
         maker: the step that read or generated it.
         meta, content_hash, text, columns: where its text is in the store; else None and empty.
         texts: its text as some steps left it, by step: where it is in the store, and what was read back.
+        metas: its meta likewise.
         note: what must be said about ``text``; empty when there is nothing.
         dropped: by step, the reason and the detail for which it went there.
         signals: by step, what was measured on it.
@@ -55,6 +56,7 @@ class Row:
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    metas: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
 
@@ -247,7 +249,7 @@ class RunFolder:
                     row = rows[values.pop("id")]
                     row.maker = maker
                     if text:
-                        row.texts[owner] = values["text"]
+                        row.texts[owner], row.metas[owner] = values["text"], values["meta"]
                     for name in ("source", "origin", "meta", "content_hash", "text"):
                         if name in values:
                             setattr(row, name, values.pop(name))

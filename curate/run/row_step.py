@@ -68,14 +68,22 @@ def no_rows(before: pa.Schema, steps: tuple[RowStep, ...]) -> pa.RecordBatch:
 
 
 def edited(step: RowStep, docs: Batch) -> Batch:
-    """Rows with the text that a step that edits makes of theirs; ids stay, content hashes follow.
+    """Rows with the text, and the meta, that a step that edits makes of theirs; ids stay, content hashes follow.
 
-    Raises TypeError when that is not one large_string for each.
+    Raises TypeError when that is not one large_string, and one string, for each.
     """
-    text = step.stage.edit(needed(docs, step), step.ctx)
+    seen = needed(docs, step)
+    text = step.stage.edit(seen, step.ctx)
     if not isinstance(text, pa.Array) or text.type != pa.large_string() or len(text) != len(docs) or text.null_count:
         raise TypeError(f"{step.stage.name}: edit must give a large_string without nulls for every row")
-    return Batch(with_text(docs.rows, text))
+    rows = with_text(docs.rows, text)
+    if step.stage.edits_meta():
+        meta = step.stage.edit_meta(seen, step.ctx)
+        if not isinstance(meta, pa.Array) or meta.type != pa.string() or len(meta) != len(docs) or meta.null_count:
+            raise TypeError(f"{step.stage.name}: edit_meta must give a string without nulls for every row")
+        at = rows.schema.get_field_index("meta")
+        rows = rows.set_column(at, rows.schema.field(at), meta)
+    return Batch(rows)
 
 
 def with_text(rows: pa.RecordBatch, text: pa.LargeStringArray) -> pa.RecordBatch:

@@ -257,9 +257,12 @@ class Stream:
         return _drop(step, docs, position, goes, reasons, counts, leaving)
 
     def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
-        """The rows with the text that a step makes of theirs, and its bytes; ids stay, content hashes follow."""
+        """The rows with the text and the meta that a step makes of theirs, and the text's bytes; ids stay, content hashes follow."""
         after = edited(step, docs)
-        changed = int(pc.sum(pc.not_equal(after.text, docs.text)).as_py() or 0)
+        other = pc.not_equal(after.text, docs.text)
+        if step.stage.edits_meta():
+            other = pc.or_(other, pc.not_equal(after.column("meta"), docs.column("meta")))
+        changed = int(pc.sum(other).as_py() or 0)
         if not changed:
             return docs, size
         now = text_bytes(after.rows)

@@ -170,6 +170,8 @@ class Filter(Stage):
     """Settings of ``bounds`` that ``measure`` reads too."""
     signals: ClassVar[Mapping[str, pa.DataType]] = {}
     """Everything that ``measure`` gives, by name; checked by the contract tests."""
+    hides: ClassVar[bool] = False
+    """Whether nobody is to see what its edits take: texts from before it are shown to no one, what it took is told by signals."""
     nothing_left: ClassVar[tuple[str, str] | None] = None
     """Cause and cure that a user reads where not one row stays; None: that may well be."""
 
@@ -213,6 +215,18 @@ class Filter(Stage):
         """The new text of every row, large_string; called for rows that stay, where ``edits``.
 
         A pure function of each row. ``measure`` reports what it removes: the characters, and why.
+        """
+        raise NotImplementedError
+
+    def edits_meta(self) -> bool:
+        """Whether ``edit_meta`` gives rows that stay another ``meta``, too; a filter that does says ``edits``."""
+        return False
+
+    def edit_meta(self, docs: Batch, ctx: Context) -> pa.Array:
+        """The new ``meta`` of every row, strings with a JSON object each; called with what ``edit`` is called with, where
+        ``edits_meta``.
+
+        A pure function of each row.
         """
         raise NotImplementedError
 

@@ -70,8 +70,9 @@ def messages_of(metas: pa.StringArray, chat: Chat) -> Messages:
     field, metas = chat.messages.removeprefix(META), pc.fill_null(metas, "{}")
     found = _by_arrow(metas, field)
     if found is None:
-        found = pa.array([_said(meta, field) for meta in metas.to_pylist()], _MESSAGES)
-        wrong = np.array([_wrong(meta, field) for meta in metas.to_pylist()], np.bool_)
+        values = [_value(meta, field) for meta in metas.to_pylist()]
+        found = pa.array([_said(value) for value in values], _MESSAGES)
+        wrong = np.array([value is not None and not isinstance(value, list) for value in values], np.bool_)
     else:
         wrong = np.zeros(len(metas), np.bool_)
     chats = found.is_valid().to_numpy(zero_copy_only=False)
@@ -105,9 +106,8 @@ def _value(meta: str, field: str) -> Any:
     return value.get(field) if isinstance(value, dict) else None
 
 
-def _said(meta: str, field: str) -> list[dict[str, str | None]] | None:
+def _said(value: Any) -> list[dict[str, str | None]] | None:
     """A row's messages, null where there are none; what is no string in them is null, and so is a lone surrogate."""
-    value = _value(meta, field)
     if not isinstance(value, list):
         return None
     found = []
@@ -125,12 +125,6 @@ def _text(value: Any) -> str | None:
     except UnicodeEncodeError:
         return None
     return value
-
-
-def _wrong(meta: str, field: str) -> bool:
-    """Whether there is something else than a list."""
-    value = _value(meta, field)
-    return value is not None and not isinstance(value, list)
 
 
 def encoded(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -348,6 +349,18 @@ def meta_json(fields: Mapping[str, object]) -> bytes:
         return orjson.dumps(_walk(fields), default=_plain, option=option)
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def meta_object(meta: str) -> dict[str, Any]:
+    """The fields of a document's ``meta``; none of what is no JSON object."""
+    try:
+        value = orjson.loads(meta)
+    except orjson.JSONDecodeError:
+        try:
+            value = json.loads(meta)  # NaN, lone surrogates
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
 
 
 def strings(values: list[bytes]) -> pa.StringArray:

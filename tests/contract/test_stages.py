@@ -409,6 +409,11 @@ def test_filter_on_only_empty_rows(name: str, tiny: dict[str, Path]) -> None:
 def edits(stage: Filter, rows: pa.RecordBatch, ctx: Context) -> list[str]:
     """The texts that an edit gives: one valid large_string for each row."""
     text = stage.edit(Batch(rows), ctx)
+    if stage.edits_meta():
+        assert stage.edits(), "who edits meta says that it edits"
+        meta = stage.edit_meta(Batch(rows), ctx)
+        assert meta.type == pa.string() and len(meta) == rows.num_rows and not meta.null_count
+        assert all(isinstance(json.loads(one), dict) for one in meta.to_pylist())
     assert isinstance(text, pa.Array)
     assert text.type == pa.large_string()
     assert len(text) == rows.num_rows
