@@ -23,6 +23,7 @@ from curate.report.kept import emptied_lines
 from curate.report.mixture import mixture_lines
 from curate.report.plain import edited_line, one_line, size
 from curate.report.split import split_lines
+from curate.run.progress import Silent
 from curate.store.files import Store
 from curate.store.latest import latest
 from curate.store.records import Counts, StepRecord
@@ -42,7 +43,7 @@ def short_reasons(counts: Counts, most: int = 3) -> str:
     return ", ".join([*said, *([f"other {rest:,}"] if rest else [])])
 
 
-class View:
+class View(Silent):
     """A Reporter that also keeps wall seconds by step."""
 
     def __init__(self) -> None:

@@ -235,14 +235,14 @@ class Auditor:
             for tree in self._trees:
                 if self._limit is None:
                     tasks = [self._task(Store(Path(folder)), tree, s, None) for s in self._splits[tree.source.id]]
-                    for task, receipt in runner.run(tasks):
+                    for task, receipt, _ in runner.run(tasks, label="audit"):
                         counts.merge(receipt)
                         told(task.size)
                     continue
                 left = self._limit
                 for split in self._splits[tree.source.id]:
                     task = self._task(Store(Path(folder)), tree, split, left)
-                    for _, receipt in runner.run([task]):
+                    for _, receipt, _ in runner.run([task], label="audit"):
                         counts.merge(receipt)
                         left -= receipt["documents"]
                     told(task.size)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curate.run.task import Task
+from curate.spent import lap
 from curate.store.files import storage_errors
 from curate.store.syncing import syncing_later
 
@@ -55,6 +56,7 @@ class Bundle(Task):
                 if known is None:
                     with syncing_later() as files, storage_errors(str(task.store)):
                         value = task.work()
+                    lap(task.key)
                     done.append(pool.submit(task.commit, value, files))
                 else:
                     done.append(known)

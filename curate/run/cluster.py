@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from curate.errors import EndpointError, VersionError, WorkerError
 from curate.run import worker
@@ -19,14 +19,18 @@ from curate.run.deploy import Deployment, Note, deploy
 from curate.run.flights import Flights, judge
 from curate.run.leaving import LEFT
 from curate.run.needs import Needs, lacking
+from curate.run.progress import Reporter, Silent
 from curate.run.quarantine import DIED
 from curate.run.stop import Stop
 from curate.run.task import Task
+from curate.spent import Work, metered
 from curate.stages.plugins import Plugin, load_same
 from curate.store.files import Store
 
 _LOOK_SECONDS = 2.0
 """How often the cluster is looked after."""
+_MUSTER_SECONDS = 30.0
+"""How often it is asked who they are, where there are as many workers as before."""
 _NO_WORKERS_SECONDS = 300.0
 """How long a cluster may be without a worker: longer than any machine takes to start one anew."""
 
@@ -41,19 +45,39 @@ _RESULT_SECONDS = 30.0
 Follow = Callable[[Task], Iterable[Task]]
 
 
+class Landed(NamedTuple):
+    """A task that is done, with its receipt, and what it took; nothing where it had been committed before."""
+
+    task: Task
+    receipt: Any
+    works: list[Work]
+
+
 def _nothing(_: Task) -> tuple[Task, ...]:
     return ()
 
 
-def execute(task: Task) -> Any:
-    """Run a task."""
-    return task.run()
+def execute(task: Task, name: str = "", *, alone: bool = True) -> tuple[Any, list[Work]]:
+    """Run a task; its receipt, and what it took: of a bundle each of its tasks."""
+    with metered(name, alone=alone) as meter:
+        receipt = task.run()
+        if not meter.works:
+            meter.lap(task.key)
+    return receipt, meter.works
 
 
-def execute_there(token: str, task: Task) -> Any:
+def execute_on_worker(task: Task) -> tuple[Any, list[Work]]:
+    """The same on a worker."""
+    from distributed import get_worker
+
+    here = get_worker()
+    return execute(task, str(here.address), alone=here.state.nthreads == 1)
+
+
+def execute_there(token: str, task: Task) -> tuple[Any, list[Work]]:
     """The same on a worker that is not ours, once it is known to be fit for it."""
     worker.check_here(task.store, token)
-    return execute(task)
+    return execute_on_worker(task)
 
 
 class Runner:
@@ -68,6 +92,7 @@ class Runner:
         worker_memory: of each process of the embedded cluster, as ``2GB``; ``auto``: an equal share of the machine's.
             One that comes to 95 % of it is ended, and its task done with more care (run/quarantine.py).
         stop: asked before a task is begun.
+        reporter: is told of workers and of tasks that are tried again.
 
     Attributes:
         stop: the same; one that is never asked to stop where none was given.
@@ -83,6 +108,7 @@ class Runner:
         note: Note = lambda _: None,
         worker_memory: str = "auto",
         stop: Stop | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self._given = read_cluster(cluster) if isinstance(cluster, str) else cluster
         self._workers, self._plugins = workers, tuple(plugins)
@@ -92,8 +118,11 @@ class Runner:
         self._deployment: Deployment | None = None
         self._offered: frozenset[str] = frozenset()
         self._left: dict[str, int] = {}
+        self._reporter = reporter or Silent()
+        self._crew: set[str] = set()
+        self._mustered = (-1, 0.0)
         self._store: Store | None = None
-        self._execute: Callable[[Task], Any] = execute
+        self._execute: Callable[[Task], tuple[Any, list[Work]]] = execute_on_worker
         self._window = 2
         self._look = 0.0
         self._idle_since: float | None = None
@@ -109,10 +138,11 @@ class Runner:
         if self._deployment is not None:
             self._deployment.close()
 
-    def run(self, tasks: Sequence[Task], follow: Follow = _nothing) -> Iterator[tuple[Task, Any]]:
+    def run(self, tasks: Sequence[Task], follow: Follow = _nothing, label: str = "task") -> Iterator[Landed]:
         """Each task with its receipt, in the order in which they finish. Committed ones cost one small read.
 
         Args:
+            label: what Dask's dashboard calls them.
             tasks: what to run.
             follow: tasks that a task has made possible since it was last asked about: asked again and again while
                 the task runs, and a last time when it is done. They go before those that wait.
@@ -126,14 +156,14 @@ class Runner:
                 if self.stop.asked:
                     self.stop.leave()
                 task = waiting.popleft()
-                receipt = execute(task)
+                receipt, works = execute(task)
                 self.stop.committed(task.commits)
-                yield task, receipt
+                yield Landed(task, receipt, works)
                 yield from self._take(follow(task), waiting, follow)
             return
-        yield from self._on_dask(waiting, follow)
+        yield from self._on_dask(waiting, follow, label)
 
-    def _take(self, tasks: Iterable[Task], waiting: deque[Task], follow: Follow) -> Iterator[tuple[Task, Any]]:
+    def _take(self, tasks: Iterable[Task], waiting: deque[Task], follow: Follow) -> Iterator[Landed]:
         """Those of some tasks that are committed, with what follows them; the others are put before what waits."""
         fresh: list[Task] = []
         ahead = deque(tasks)
@@ -143,15 +173,15 @@ class Runner:
             if receipt is None:
                 fresh.append(task)
             else:
-                yield task, receipt
+                yield Landed(task, receipt, [])
                 ahead.extendleft(reversed(list(follow(task))))
         waiting.extendleft(reversed(fresh))
 
-    def _on_dask(self, waiting: deque[Task], follow: Follow) -> Iterator[tuple[Task, Any]]:
+    def _on_dask(self, waiting: deque[Task], follow: Follow, label: str) -> Iterator[Landed]:
         from distributed import as_completed
 
         client = self._connect(waiting[0].store)
-        flights = Flights(client, as_completed(raise_errors=False), self._execute, self._offered)
+        flights = Flights(client, as_completed(raise_errors=False), self._execute, label, self._offered)
         try:
             while waiting or flights:
                 if self.stop.asked and not flights:
@@ -166,12 +196,13 @@ class Runner:
                     if receipt is DIED and self.stop.asked:
                         waiting.append(flight.task)
                     elif receipt is DIED:
+                        self._reporter.event("retry", task=flight.task.place, how=type(flight.sent).__name__)
                         flights.again(flight)
                     else:
                         self.stop.committed(flight.task.commits)
                         if waiting and not self.stop.asked and flights.room(self._window):
                             flights.begin(waiting.popleft())
-                        yield flight.task, receipt
+                        yield Landed(flight.task, receipt, flight.works)
                         yield from self._take(follow(flight.task), waiting, follow)
                 for task in flights.tasks():
                     yield from self._take(follow(task), waiting, follow)
@@ -189,6 +220,7 @@ class Runner:
         self._check_left(flights)
         if (threads := self._threads()) is None:
             return
+        self._muster(threads)
         if threads:
             self._window, self._idle_since = 2 * threads, None
         elif self._idle_since is None:
@@ -216,27 +248,41 @@ class Runner:
                     cure="give them a longer walltime, or run with a smaller --split-mb",
                 )
 
+    def _muster(self, threads: int) -> None:
+        """Tell which workers came and went; all of them are asked for where their number says so, or it was long ago."""
+        now = time.monotonic()
+        if threads == self._mustered[0] and now < self._mustered[1]:
+            return
+        self._mustered = threads, now + _MUSTER_SECONDS
+        assert self._deployment is not None
+        crew = set(self._deployment.client.scheduler_info(n_workers=-1).get("workers", ())) if threads else set()
+        if crew != self._crew:
+            came, went = sorted(crew - self._crew), sorted(self._crew - crew)
+            self._reporter.event("workers", workers=len(crew), threads=threads, joined=came, lost=went)
+            self._crew = crew
+
     def _threads(self) -> int | None:
         """Threads of all workers; None when nobody answers. A lost scheduler shows in the futures' ends."""
         assert self._deployment is not None
         info = self._deployment.client.scheduler_info(n_workers=0)
         return int(info["total_threads"]) if "total_threads" in info else None
 
-    def _received(self, future: Any) -> tuple[Any, int]:
-        """A finished attempt's receipt, or DIED, and how many workers died of it; raises what it raised."""
+    def _received(self, future: Any) -> tuple[Any, int, list[Work]]:
+        """A finished attempt's receipt, or DIED, how many workers died of it, and what it took; raises what it raised."""
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         error: BaseException | None
         try:
             if future.status == "finished":
-                return future.result(timeout=_RESULT_SECONDS), 0
+                receipt, works = future.result(timeout=_RESULT_SECONDS)
+                return receipt, 0, works
             # None, when the scheduler that knew was lost.
             error = future.exception()
         except TimeoutError:
             # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was
             # told: who is sent it again finds it.
-            return DIED, 0
+            return DIED, 0, []
         except KilledWorker as killed:
             # Between the two words the worker that had it died, and so did the one that Dask let do it again.
             error = killed
@@ -250,7 +296,7 @@ class Runner:
             )
         if isinstance(error, KilledWorker):
             # A scheduler that is not ours may have tried it several times.
-            return DIED, error.allowed_failures + 1
+            return DIED, error.allowed_failures + 1, []
         if isinstance(error, ImportError) and self._given is not None:
             raise VersionError(
                 f"a worker of the cluster has another curate ({error})",

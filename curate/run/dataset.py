@@ -15,6 +15,7 @@ from curate.errors import DamagedError
 from curate.fingerprint import file_digest
 from curate.run.order import Windows
 from curate.run.task import Task
+from curate.spent import spending
 from curate.stages.base import Context, Cut
 from curate.stages.writer import Writer
 from curate.store.files import Store
@@ -41,7 +42,8 @@ class ShardTask(Task):
 
     def work(self) -> list[dict[str, Any]]:
         """Write under names of this attempt's own; the receipt has each shard's sha256."""
-        return [self._write(cut, rows) for cut, rows in self.rows.batches(self.store, self.stage, self.ctx)]
+        with spending("shard"):
+            return [self._write(cut, rows) for cut, rows in self.rows.batches(self.store, self.stage, self.ctx)]
 
     def _write(self, cut: Cut, rows: Iterator[tuple[int, pa.RecordBatch]]) -> dict[str, Any]:
         name, side = self.stage.file_name(cut, self.count), self.stage.side_name(cut, self.count)

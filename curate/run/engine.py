@@ -17,7 +17,7 @@ from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run import damaged_inputs, dataset, generate, global_step, learn
 from curate.run.bundle import bundled, unbundled
-from curate.run.cluster import Runner
+from curate.run.cluster import Landed, Runner
 from curate.run.guard import check_guard
 from curate.run.inputs import Digests, read_files, split_identity
 from curate.run.lease import Lease
@@ -251,14 +251,21 @@ class Engine:
         known = {small[receipt]: value for receipt, value in self.store.read_wholes(small).items()}
         done = len(known) + len(self.store.present(t.receipt for t in tasks if t.cost is None))
         self.reporter.step(steps, what, sum(t.size for t in tasks) + more_bytes, len(tasks), done)
-        committed = [(task, known[task.key]) for task in tasks if task.key in known]
-        left = bundled(task for task in tasks if task.key not in known)
-        for sent, value in itertools.chain(committed, self.runner.run(list(left), follow)):
+        committed = [Landed(task, known[task.key], []) for task in tasks if task.key in known]
+        left = list(bundled(task for task in tasks if task.key not in known))
+        label = f"{'>'.join(dict.fromkeys((steps[0], steps[-1])))}:{what}"
+        for sent, value, works in itertools.chain(committed, self.runner.run(left, follow, label)):
+            took = {work.key: work for work in works}
             for task, receipt in unbundled(sent, value):
                 receipts[task.key] = receipt
                 if self.lease is not None:
                     self.lease.glance()
-                self.reporter.advance(task.size, counts_of(receipt))
+                counts = counts_of(receipt)
+                self.reporter.advance(task.size, counts)
+                if (work := took.pop(task.key, None)) is not None:
+                    self.reporter.worked(steps, work, counts)
+            for work in took.values():  # attempts by which it was found out why workers died
+                self.reporter.worked(steps, work, {})
         return receipts
 
     # -- segments ------------------------------------------------------------------------------------------

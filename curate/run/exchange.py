@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from curate.run.map_inputs import Feed
 from curate.run.pieces import Entries
 from curate.run.task import Task, at_step
+from curate.spent import each, spending
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Global, Read
 from curate.stages.writer import Writer
 from curate.store.tables import TableWriter, batches_by_bytes, new_table, read_batches
@@ -50,12 +51,13 @@ def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
     if rows.num_rows < 2:
         return rows
     last = [name for name in (PART, ROW) if name in rows.schema.names]
-    order = _order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))
-    if rows.nbytes < LARGE:
-        return rows.take(pa.array(order))
-    from curate.text.gathered import gathered
+    with spending("sort", size=rows.nbytes):
+        order = _order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))
+        if rows.nbytes < LARGE:
+            return rows.take(pa.array(order))
+        from curate.text.gathered import gathered
 
-    return gathered(rows, order)
+        return gathered(rows, order)
 
 
 def _order(keys: pa.Table) -> npt.NDArray[np.int64]:
@@ -133,7 +135,10 @@ class MapTask(Task):
     def _mapped(self, read: Read) -> Iterator[pa.Table]:
         for given in self.inputs.batches(self.store, self.stage, self.ctx):
             with at_step(self.ctx.step):
-                yield from tables_of(read.map(*given, self.ctx))
+                with spending("map"):
+                    rows = read.map(*given, self.ctx)
+                yield from each("map", tables_of(rows))
+                del rows
 
 
 def tables_of(rows: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:

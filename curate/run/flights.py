@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curate.run.quarantine import DIED, Conversation, treat
 from curate.run.task import Task
+from curate.spent import Work
 
 PATIENCE: Final = 2
 """Deaths of workers that what was sent must have seen before they count: machines are preempted, operators kill."""
@@ -24,12 +26,14 @@ class Flight:
         sent: what runs now: the task, or something that tells why its workers die.
         deaths: workers lost with what is sent now.
         case: what is being found out about it, once that is so.
+        works: what attempts took that did not kill their worker.
     """
 
     task: Task
     sent: Task
     deaths: int = 0
     case: Conversation | None = None
+    works: list[Work] = field(default_factory=list)
 
 
 class Flights:
@@ -38,6 +42,7 @@ class Flights:
     Args:
         client: Dask's; ``done``: its queue of futures that have ended.
         execute: what a worker calls with a task.
+        label: step and phase: Dask's dashboard groups tasks by what their keys begin with.
         kinds: of workers that there are: a task that is for one of them goes to such a worker alone.
 
     A task in treatment has the cluster for itself: workers are sent a task ahead, and those that are not ours may run several
@@ -45,9 +50,16 @@ class Flights:
     """
 
     def __init__(
-        self, client: Any, done: Any, execute: Callable[[Task], Any], kinds: frozenset[str] = frozenset()
+        self,
+        client: Any,
+        done: Any,
+        execute: Callable[[Task], Any],
+        label: str,
+        kinds: frozenset[str] = frozenset(),
     ) -> None:
         self._client, self._done, self._execute, self._kinds = client, done, execute, kinds
+        # Up to the first hyphen that something else than letters follows (dask.utils.key_split): there is none in it.
+        self._label = re.sub(r"[^A-Za-z0-9_:.>]+", "_", label)
         self._session = uuid.uuid4().hex[:12]
         self._sent = 0
         self._flying: dict[str, Flight] = {}
@@ -87,7 +99,7 @@ class Flights:
         self._sent += 1
         # Dask takes equal keys for one task: an earlier attempt's, or that of another driver on a store of its own, must
         # not be mistaken for it.
-        name = f"{type(task).__name__}-{task.key}-{self._session}-{self._sent}"
+        name = f"{self._label}-{self._sent}-{self._session}-{task.key}"
         # What is in treatment holds up all others.
         wanted = dict.fromkeys(sorted(task.kinds & self._kinds), 1)
         priority = 0 if flight.case is None else 1
@@ -116,15 +128,17 @@ class Flights:
             self._client.cancel(left, force=True)
 
 
-def judge(flight: Flight, receipt: Any, deaths: int) -> Any:
+def judge(flight: Flight, receipt: Any, deaths: int, works: list[Work]) -> Any:
     """The task's receipt, or DIED when there is more to try: then ``flight.sent`` is that.
 
     Args:
         receipt: of what was sent, or DIED.
         deaths: how many workers died of it, or with it; none where its receipt was lost on its way.
+        works: what it took.
 
     Raises WorkerError when nothing is left to try.
     """
+    flight.works += works
     if receipt is DIED:
         flight.deaths += deaths
         if flight.deaths < PATIENCE:

@@ -120,7 +120,10 @@ class _Conducted:
         task = accept.JudgeTask(
             self._engine.store, self._folder, what, self._stage, self._ctx, number, asked.requests, answers
         )
-        for _, receipt in self._engine.runner.run([task]):
+        label = f"{self._ctx.step}:judging"
+        for _, receipt, works in self._engine.runner.run([task], label=label):
+            for work in works:
+                self._engine.reporter.worked((self._ctx.step,), work, {})
             self._conductor.judged(accept.load_judged(receipt))
         self._judged.append(task.receipt)
 

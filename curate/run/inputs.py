@@ -14,6 +14,7 @@ import zstandard
 from curate.fingerprint import content_digest, fingerprint
 from curate.run.damaged_inputs import DamagedInputs
 from curate.run.task import Task
+from curate.spent import each, spending
 from curate.stages.catalog import Catalog, Files, InputFile, Range, check_unchanged
 from curate.stages.source import Source, Split
 from curate.store.files import Store, crash_point, storage_errors
@@ -128,7 +129,7 @@ class CutTask(Task):
         pieces: list[dict[str, Any]] = []
         piece: _Piece | None = None
         with ExitStack() as stack:
-            for offset, data in self.source.cut(self.split, min(_BLOCK, self.split_bytes)):
+            for offset, data in each("cut", self.source.cut(self.split, min(_BLOCK, self.split_bytes)), size=_length):
                 # What stands for a line that is too long has another length: the positions behind it begin anew.
                 if piece is not None and (piece.bytes >= self.split_bytes or offset != piece.offset + piece.bytes):
                     pieces.append(self._commit(piece, len(pieces)))
@@ -178,6 +179,10 @@ class CutTask(Task):
         )
 
 
+def _length(block: tuple[int, bytes]) -> int:
+    return len(block[1])
+
+
 class _Piece:
     """A piece that is being written; only counted where it is committed already. ``file`` is open meanwhile."""
 
@@ -194,7 +199,7 @@ class _Piece:
         """Append whole lines."""
         self.bytes += len(data)
         if self.known is None:
-            with storage_errors(str(self._path)):
+            with spending("write", size=len(data)), storage_errors(str(self._path)):
                 self._out.write(data)
 
     def close(self) -> dict[str, Any]:

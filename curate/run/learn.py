@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from curate.fingerprint import fingerprint, tree_digest
 from curate.recipe.plan import PlannedStep
 from curate.run.task import Task, at_step
+from curate.spent import spending
 from curate.stages.base import Context, Trainer
 from curate.store.files import Store
 from curate.store.parts import common_schema, conform, read_part
@@ -61,7 +62,7 @@ class TrainTask(Task):
         """Train into a folder of this attempt's own, and say what it holds."""
         key = self.store.fresh(self.folder, "trained", "")
         with self.store.writing_folder(key) as out:
-            with at_step(self.ctx.step):
+            with spending("train", size=self.size), at_step(self.ctx.step):
                 report = self.stage.train(Rows(self.store, self.parts), out, self.ctx)
             return {"folder": key, "digest": tree_digest(out), "report": dict(report)}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from curate.spent import Work
 from curate.store.records import Counts, StepRecord
 
 
@@ -18,6 +19,15 @@ class Reporter(Protocol):
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
         """One task was committed."""
+
+    def worked(self, steps: tuple[str, ...], work: Work, counts: dict[str, Counts]) -> None:
+        """Of a task that was committed now, and not before: what it took. It follows ``advance``."""
+
+    def charged(self, prompt_tokens: int, completion_tokens: int, dollars: float, in_flight: int) -> None:
+        """What models have cost the whole run by now, and how many requests are under way; some times a second."""
+
+    def event(self, what: str, **facts: Any) -> None:
+        """Something for the record (run/events.py says what there is), with plain values."""
 
     def note(self, line: str) -> None:
         """Something a user should read while it happens (a server starts, weights are fetched)."""
@@ -36,6 +46,15 @@ class Silent:
         """Ignore."""
 
     def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
+        """Ignore."""
+
+    def worked(self, steps: tuple[str, ...], work: Work, counts: dict[str, Counts]) -> None:
+        """Ignore."""
+
+    def charged(self, prompt_tokens: int, completion_tokens: int, dollars: float, in_flight: int) -> None:
+        """Ignore."""
+
+    def event(self, what: str, **facts: Any) -> None:
         """Ignore."""
 
     def note(self, line: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
 from curate.run.merge import merged
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
 from curate.run.task import Task, at_step
+from curate.spent import each, spending
 from curate.stages.base import AGAIN, KEY, PART, ROW, WEIGHT, Context, Global, Span
 from curate.stages.writer import Writer
 from curate.store.files import Store
@@ -66,7 +68,7 @@ class ReduceTask(Task):
         phase = self.stage.phases()[self.phase]
         if phase.streamed:
             with at_step(self.ctx.step):
-                yield from tables_of(phase.reduce(self._in_order(phase.sort_by), self.span, self.ctx))
+                yield from _reducing(lambda: phase.reduce(self._in_order(phase.sort_by), self.span, self.ctx))
             return
         done_rows = done_weight = 0
         done: Sums = {}
@@ -77,7 +79,7 @@ class ReduceTask(Task):
             sums: Sums = group_sums(rows, phase.group) if phase.group is not None else {}
             span = _moved(self.span, done_rows, done_weight, done, set(sums))
             with at_step(self.ctx.step):
-                yield from tables_of(phase.reduce(rows, span, self.ctx))
+                yield from _reducing(partial(phase.reduce, rows, span, self.ctx))
             done_rows += rows.num_rows
             done_weight += int(pc.sum(rows.column(WEIGHT)).as_py() or 0) if WEIGHT in rows.schema.names else 0
             add_sums(done, sums)
@@ -89,6 +91,13 @@ class ReduceTask(Task):
             yield sort_rows(read_pieces(self.store, pieces), by)
         else:
             yield from merged(self.store, pieces, by)
+
+
+def _reducing(reduce: Callable[[], pa.Table | Iterable[pa.Table]]) -> Iterator[pa.Table]:
+    """What a reduce gives, table by table."""
+    with spending("reduce"):
+        rows = reduce()
+    yield from each("reduce", tables_of(rows))
 
 
 def _moved(span: Span, rows: int, weight: int, done: Sums, here: set[str]) -> Span:
@@ -176,7 +185,9 @@ class RestTask(Task):
         with ExitStack() as stack:
             out = Output(self.store, self.folder, f"reduce{self.phase}", stack, by_part=names(self.stage, self.phase))
             with at_step(self.ctx.step):
-                out.write(rounds.rest(rows, self.ctx))
+                with spending("reduce", size=rows.nbytes):
+                    rest = rounds.rest(rows, self.ctx)
+                out.write(rest)
             stack.close()
             return out.receipt()
 

@@ -20,6 +20,7 @@ from curate.run.dropped import Leaving, dropped_records, dropped_rows
 from curate.run.measured import HASH, REASON, Known, signals_folder
 from curate.run.row_step import RowStep, edited, no_rows, slices, text_bytes, with_columns
 from curate.run.tally import tally
+from curate.spent import each, spending
 from curate.stages.removals import REASON as TAKEDOWN
 from curate.stages.source import SetAside
 from curate.store.files import Store
@@ -140,7 +141,8 @@ class Stream:
 
     def _from_source(self) -> None:
         counts = self.counts[self.task.source_id]
-        for rows, aside, removed, entries in self._documents():
+        found = each("read", self._documents(), self.task.source_id, lambda docs: text_bytes(docs.rows))
+        for rows, aside, removed, entries in found:
             self._set_aside(aside, counts)
             self._take_down(removed, entries, counts)
             size = text_bytes(rows)
@@ -223,9 +225,11 @@ class Stream:
             if len(docs) == 0:
                 docs = docs.with_rows(with_columns(docs.rows, step, None))
                 continue
-            signals, fresh = self.known[step.id].measured(step, docs)
+            with spending("measure", step.id, size):
+                signals, fresh = self.known[step.id].measured(step, docs)
             counts.measured += fresh
-            reasons = step.stage.decide(signals)
+            with spending("decide", step.id):
+                reasons = step.stage.decide(signals)
             side = {"id": docs.column("id"), HASH: docs.column(HASH), **signals, REASON: reasons}
             self.signals[step.id].write(pa.RecordBatch.from_pydict(side))
             docs = docs.with_rows(with_columns(docs.rows, step, signals))
@@ -258,7 +262,8 @@ class Stream:
 
     def _edit(self, step: RowStep, docs: Batch, size: int, counts: Counts) -> tuple[Batch, int]:
         """The rows with the text and the meta that a step makes of theirs, and the text's bytes; ids stay, content hashes follow."""
-        after = edited(step, docs)
+        with spending("edit", step.id, size):
+            after = edited(step, docs)
         other = pc.not_equal(after.text, docs.text)
         if step.stage.edits_meta():
             other = pc.or_(other, pc.not_equal(after.column("meta"), docs.column("meta")))

@@ -34,6 +34,7 @@ from curate.sandbox import wire
 from curate.sandbox.harness import FIELDS, Order
 from curate.sandbox.turns import Turns
 from curate.sandbox.zygote import OUT_OF_MEMORY, PIECE_BYTES, SEAL_BYTES
+from curate.spent import program as spent_by_program
 
 Status = Literal[
     "ok",
@@ -320,6 +321,7 @@ class Sandbox(Box):
         order = Order(**asked, names=tuple(f"_{secrets.token_hex(8)}" for _ in range(4)))
         zygote.send(wire.encode_request(key, status, cpu_seconds, order))
         reply = zygote.receive(self.limits.wall_seconds + _START_SECONDS)
+        spent_by_program(reply.cpu)
         outcome = self._judge(reply, key, status, cpu_seconds)
         if outcome.status == "stalled":
             # Its child may have been killed before it had read its request (out of memory): the zygote would take the

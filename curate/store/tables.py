@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import DamagedError
+from curate.spent import spending
 from curate.store.files import Store, storage_errors
 from curate.store.object_file import ObjectFile
 from curate.store.sealed import TAIL_BYTES, SummedFile, TableSeal, checksum
@@ -61,8 +62,9 @@ class TableWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append one batch as it is; the columns must be those of the schema."""
-        with storage_errors(str(self._path)):
-            self._begun(batch.nbytes).write_batch(as_schema(batch, self._schema))
+        size = batch.nbytes
+        with spending("write", size=size), storage_errors(str(self._path)):
+            self._begun(size).write_batch(as_schema(batch, self._schema))
         self._end_range()
         self.rows += batch.num_rows
         self.batches += 1
@@ -80,7 +82,7 @@ class TableWriter:
 
     def close(self) -> None:
         """Finish and seal the file."""
-        with storage_errors(str(self._path)):
+        with spending("write"), storage_errors(str(self._path)):
             self._begun(0).close()
             self._end_range()
             self._file.write(TableSeal(self._schema, self._path.name, tuple(self._ends), tuple(self._sums)).encode())
@@ -166,11 +168,15 @@ class TableReader:
 
     def get_batch(self, number: int) -> pa.RecordBatch:
         """One batch."""
-        with self._damage(f"batch {number} can't be read"):
+        with self._damage(f"batch {number} can't be read"), spending("read", size=self._size(number)):
             batch = self._decoded(number)
             sizes = self._sizes(number, batch) if self._sized else None
         batch = batch if self._chosen is None else batch.select(self.schema.names)
         return batch if sizes is None else batch.append_column(BYTES, sizes)
+
+    def _size(self, number: int) -> int:
+        begin, end = (0, *self._seal.ends)[number : number + 2]
+        return end - begin
 
     def _decoded(self, number: int) -> pa.RecordBatch:
         if self._whole is not None:

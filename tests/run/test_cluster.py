@@ -107,7 +107,7 @@ def test_a_receipt_that_its_worker_took_along():
         def result(self, timeout: float) -> None:
             raise KilledWorker("SegmentTask-2", None, 0)
 
-    assert Runner(1)._received(Future()) == (DIED, 1)
+    assert Runner(1)._received(Future()) == (DIED, 1, [])
 
 
 def test_interrupted(curate: Curate, tmp_path):

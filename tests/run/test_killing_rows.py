@@ -24,7 +24,7 @@ from curate.errors import DamagedError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
 from curate.run import measured
-from curate.run.cluster import Runner
+from curate.run.cluster import Landed, Runner
 from curate.run.engine import Engine, Settings
 from curate.run.progress import Silent
 from curate.run.quarantine import DIED, Conversation, treat
@@ -112,11 +112,11 @@ class Caught(Runner):
         super().__init__(0)
         self.segments: list[SegmentTask] = []
 
-    def run(self, tasks: Sequence[Task], follow: Any = lambda _: ()) -> Iterator[tuple[Task, Any]]:
-        for task, receipt in super().run(tasks, follow):
-            if isinstance(task, SegmentTask):
-                self.segments.append(task)
-            yield task, receipt
+    def run(self, tasks: Sequence[Task], follow: Any = lambda _: (), label: str = "") -> Iterator[Landed]:
+        for landed in super().run(tasks, follow):
+            if isinstance(landed.task, SegmentTask):
+                self.segments.append(landed.task)
+            yield landed
 
 
 def forget_signals(folder: Path) -> None:

@@ -155,7 +155,7 @@ def test_what_is_no_death_blames_nobody(tmp_path):
     receipt, again = DIED, 0
     while receipt is DIED:
         sent, lost = flight.sent, draw.choice([0, 0, PATIENCE - 1])
-        assert judge(flight, DIED, lost) is DIED
+        assert judge(flight, DIED, lost, []) is DIED
         assert flight.sent is sent
         again += 1
         if isinstance(sent, Rehearsal):
@@ -163,6 +163,6 @@ def test_what_is_no_death_blames_nobody(tmp_path):
             answer: Any = {"rows": min(sent.stop, sent.of._rows), "origin": f"file#{sent.start}"}
         else:
             died, answer = sent.kills(0, 1 << 62, 99), [(o.row, o.step) for o in sent._left_out]
-        receipt = judge(flight, DIED if died else answer, PATIENCE if died else 0)
+        receipt = judge(flight, DIED if died else answer, PATIENCE if died else 0, [])
     assert receipt == [(17, "step1")]
     assert again > 10
