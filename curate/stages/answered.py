@@ -7,6 +7,7 @@
 ``meta.model``     declared id of the model that answered; null or missing: nobody said
 ``meta.terms``     the terms that the record stands under
 ``meta.task``      the task that the query is of, where it is known
+``meta.submix``    the part of a collection that it is of; of generated answers the query's source, where nothing was said
 ``meta.score``     a number that the answer was given, where the data has one
 ``meta.made_from`` the document that was the query, by hex id, where it was one: so a takedown finds its answers
 =================  ==========================================================================================
@@ -42,6 +43,7 @@ MODEL: Final = "model"
 TASK: Final = "task"
 SCORE: Final = "score"
 MADE_FROM: Final = "made_from"
+SUBMIX: Final = "submix"
 """Fields of ``meta``."""
 SYSTEM: Final = "system"
 USER: Final = "user"

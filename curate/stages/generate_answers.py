@@ -15,7 +15,7 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.answered import ASSISTANT, MADE_FROM, MESSAGES, QUERY, SYSTEM, TASK, query_id, text_of
+from curate.stages.answered import ASSISTANT, MADE_FROM, MESSAGES, QUERY, SUBMIX, SYSTEM, TASK, query_id, text_of
 from curate.stages.base import Context
 from curate.stages.family import Limits
 from curate.stages.generator import Accepted, Rejected
@@ -24,7 +24,7 @@ from curate.stages.queries import Query, in_order
 from curate.stages.recorded import Recorded
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
-from curate.stages.system_messages import SUBMIX, SystemMessage, SystemMessages, read_system_messages
+from curate.stages.system_messages import SystemMessage, SystemMessages, read_system_messages
 from curate.stages.written import Written
 from curate.text.batch import Batch
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from curate.stages.answered import ASSISTANT, MESSAGES, SYSTEM, USER, query_id
+from curate.stages.answered import ASSISTANT, MESSAGES, SUBMIX, SYSTEM, USER, query_id
 from curate.text.batch import Batch
 
 __all__ = ["Query", "asked", "in_order"]
@@ -34,7 +34,7 @@ class Query:
         document: the document that it is, hex id.
         id: what stands for what is asked, see ``answered.query_id``.
         messages: the chat so far, the last by the user.
-        meta: of the document.
+        meta: of the document; ``submix``, where it says none, is its source.
         columns: values of the columns that were asked for, by name.
     """
 
@@ -145,12 +145,13 @@ def _taken(docs: Iterable[Batch], rows: I64, columns: Sequence[str]) -> Iterator
         low, high = np.searchsorted(wanted, (first, first + len(batch)))
         if low < high:
             some = batch.rows.take(pa.array(wanted[low:high] - first))
-            names = ["id", "text", "meta", *columns]
+            names = ["id", "text", "meta", "source", *columns]
             values = zip(*(some.column(name).to_pylist() for name in names), strict=True)
-            for place, (one, text, meta, *more) in zip(by_row[low:high].tolist(), values, strict=True):
+            for place, (one, text, meta, source, *more) in zip(by_row[low:high].tolist(), values, strict=True):
                 told = _meta(meta)
                 messages = asked(text or "", told)
                 assert messages is not None
+                told = {SUBMIX: source, **told}
                 found[place] = Query(
                     one.hex(), query_id(messages), messages, told, dict(zip(columns, more, strict=True))
                 )

@@ -34,7 +34,8 @@ REASONS: Final = {
     "below_top": "the value is not among the highest that `top` keeps",
     "over_budget": "rows with a higher value fill the budget of `tokens`",
 }
-_GROUP: Final = "group"
+GROUP: Final = "group"
+"""Of the rows of a phase that Places tells the groups of."""
 _WHY: Final = "why"
 _FLOOR: Final = "floor"
 _LAST: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -70,10 +71,10 @@ class SelectRanked(Global):
         the rows that stay for their stratum's sake, and the second ranks the others after them."""
         label = f"within: {self.within}"
         reduce = self._floors if self.floor else self._cut
-        first = Phase("rank", (Read(self._map),), reduce, _SORT, _GROUP, label, even=False)
+        first = Phase("rank", (Read(self._map),), reduce, _SORT, GROUP, label, even=False)
         if not self.floor:
             return (first,)
-        return first, Phase("fill", (Read(self._again, "rank"),), self._filled, _SORT, _GROUP, even=False)
+        return first, Phase("fill", (Read(self._again, "rank"),), self._filled, _SORT, GROUP, even=False)
 
     # -- one order -----------------------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ class SelectRanked(Global):
                 WEIGHT: pa.array(np.where(why > 0, 0, weights)),
                 "value": pa.array(np.where(why > 0, _LAST, descending(pa.array(values)))),
                 "tie": pa.array(tie),
-                _GROUP: pc.if_else(pa.array(why > 0), pa.scalar(None, pa.string()), group),
+                GROUP: pc.if_else(pa.array(why > 0), pa.scalar(None, pa.string()), group),
                 _WHY: pa.array(why),
                 "id": docs.column("id"),
                 PART: docs.column(PART),
@@ -135,10 +136,10 @@ class SelectRanked(Global):
         old = rows.column(KEY).to_numpy()
         half = old >> np.uint64(1)
         key = np.where(rows.column(_WHY).to_numpy() > 0, _LAST, np.where(floor, half, half | np.uint64(1 << 63)))
-        table = pa.Table.from_batches([rows.rows]).drop_columns([KEY, _GROUP])
+        table = pa.Table.from_batches([rows.rows]).drop_columns([KEY, GROUP])
         known = pa.array(rows.column(_WHY).to_numpy() == 0)
         group = pc.if_else(known, pa.scalar("", pa.string()), pa.scalar(None, pa.string()))
-        return table.append_column(KEY, pa.array(key)).append_column(_GROUP, group)
+        return table.append_column(KEY, pa.array(key)).append_column(GROUP, group)
 
     def _filled(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """Verdicts over all strata: marked rows stay, others while there is room."""
@@ -166,7 +167,7 @@ class Places:
     """
 
     def __init__(self, rows: pa.Table, span: Span) -> None:
-        group = rows.column(_GROUP).combine_chunks().dictionary_encode()
+        group = rows.column(GROUP).combine_chunks().dictionary_encode()
         codes = pc.fill_null(group.indices, len(group.dictionary)).to_numpy()
         spans = [span.groups[name] for name in group.dictionary.to_pylist()] + [Span(0, 0)]
         self.has = codes < len(spans) - 1

@@ -17,13 +17,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from curate.errors import InputError
-from curate.stages.answered import TASK
+from curate.stages.answered import SUBMIX, TASK
 from curate.stages.prompted import pick
 
-__all__ = ["SUBMIX", "SystemMessage", "SystemMessages", "offers_choices", "read_system_messages"]
+__all__ = ["SystemMessage", "SystemMessages", "offers_choices", "read_system_messages"]
 
-SUBMIX: Final = "submix"
-"""Field of ``meta``: the part of a collection that a query is of."""
 _EXAMPLE: Final = "see data/system-messages/orca.yaml"
 _MARKED: Final = re.compile(r"(?<!\S)\(?([A-Za-z]|[1-9])[).:][ \t]+\S")
 _HEAD: Final = re.compile(r"\b(?:options|choices|possible answers)[ \t]*:", re.IGNORECASE)

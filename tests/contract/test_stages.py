@@ -44,6 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "route.answers": {"small": "mini", "large": "maxi"},
     "score.classifier": {"classifier": "tiny"},
     "score.ensemble": {"columns": ["number.value", "number.other"], "how": "mean"},
+    "select.tasks": {"rows": 3},
     "select.where": {"column": "number.value", "at_least": 0.5},
     "train.classifier": {"label": "number.value"},
     "train.ranks": {"columns": ["number.value"]},
