@@ -34,6 +34,7 @@ _COUNTS: Final = 118
         "                                                      a score, a share, a number of tokens",
         "curate calibrate phi-1-mini:scored --label labels.label   precision and recall on labelled documents",
         "curate calibrate my-classifier data/ --label labels.csv   files, scored now",
+        "curate calibrate router-mini:ranked --route routes    a router: quality and cost against calls of the large model",
     ),
 )
 def calibrate(
@@ -58,6 +59,13 @@ def calibrate(
     good_from: Annotated[
         float | None, typer.Option(help="Lowest label that is good. Default: 1 of 0-1, 3 of 0-5.")
     ] = None,
+    route: Annotated[
+        str | None,
+        typer.Option(
+            help="A route.answers step of the run ('meta' of files): what quality is kept, at which cost, when documents from "
+            "the threshold up go to the large model."
+        ),
+    ] = None,
     bytes_per_token: Annotated[
         float | None,
         typer.Option(help="To estimate tokens. Default: what the run's tokenizer measured, else 4.", min=0.1),
@@ -70,7 +78,10 @@ def calibrate(
         int, typer.Option("-n", "--documents", help="Documents to show around each threshold.", min=0, max=1000)
     ] = 10,
     text: Annotated[str, typer.Option(help="The field of the files that holds the text.")] = "text",
-    plot: Annotated[Path | None, typer.Option(help="Write the curves over all thresholds as an SVG file.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Write the curves over all thresholds (of a router: over all shares) as an SVG file."),
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Choose a threshold from data: how scores are distributed, what each threshold keeps, and documents around it."""
@@ -84,10 +95,12 @@ def calibrate(
     if files:
         if tokens_column or tokenizer:
             raise RecipeError("--tokens-column and --tokenizer are of a run", cure="give --bytes-per-token")
-        rows = _scored_now(what, files, text, labels, quiet=as_json)
+        if route not in (None, "meta"):
+            raise RecipeError(f"--route {route} is of a run", cure="of files their meta says it: --route meta")
+        rows = _scored_now(what, files, text, labels, quiet=as_json, route=route is not None)
     else:
         run, step = _run_and_step(what)
-        rows, opened = _of_run(run, step, labels, tokens_column)
+        rows, opened = _of_run(run, step, labels, tokens_column, route)
         tokens = tokens_of(opened, tokenizer)
     if tokens_column is not None:
         tokens = Tokens(column=tokens_column)
@@ -95,9 +108,14 @@ def calibrate(
         tokens = Tokens(bytes_per_token=bytes_per_token, why="as asked for")
     found = look(rows, at or [], documents, tokens)
     if plot is not None:
-        from curate.report.curves import curves, svg
+        from curate.report import curves
 
-        plot.write_text(svg(found.column, curves(rows), found.candidates), encoding="utf-8")
+        drawn = (
+            curves.svg(found.column, curves.curves(rows), found.candidates)
+            if route is None
+            else curves.routing_svg(found.column, curves.routing_curves(rows), found.candidates)
+        )
+        plot.write_text(drawn, encoding="utf-8")
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
         return
@@ -115,18 +133,22 @@ def _run_and_step(what: str) -> tuple[str, str]:
     return run, step
 
 
-def _of_run(run: str, step: str, labels: LabelsWanted | None, tokens_column: str | None) -> tuple[ScoredRows, object]:
+def _of_run(
+    run: str, step: str, labels: LabelsWanted | None, tokens_column: str | None, route: str | None
+) -> tuple[ScoredRows, object]:
     from curate.report.run_folder import open_run
     from curate.report.scored_rows import rows_of_step
 
     opened = open_run(run)
-    rows = rows_of_step(opened, step, labels, tokens_column)
+    rows = rows_of_step(opened, step, labels, tokens_column, route)
     if opened.note:
         rows.notes.append(opened.note)
     return rows, opened
 
 
-def _scored_now(what: str, files: list[str], text: str, labels: LabelsWanted | None, *, quiet: bool) -> ScoredRows:
+def _scored_now(
+    what: str, files: list[str], text: str, labels: LabelsWanted | None, *, quiet: bool, route: bool
+) -> ScoredRows:
     from rich.console import Console as Terminal
     from rich.progress import Progress
 
@@ -138,7 +160,7 @@ def _scored_now(what: str, files: list[str], text: str, labels: LabelsWanted | N
     splits = splits_of(stage)
     with Progress(console=Terminal(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty()) as progress:
         task = progress.add_task("scoring", total=sum(s.bytes for s in splits))
-        return rows_of_files(folder, stage, splits, labels, lambda s: progress.advance(task, s.bytes))
+        return rows_of_files(folder, stage, splits, labels, lambda s: progress.advance(task, s.bytes), route=route)
 
 
 # -- showing ---------------------------------------------------------------------------------------------------
@@ -163,12 +185,17 @@ def _show(out: Console, found: Calibration) -> None:
         out.print(f"note: {one_line(note, 400)}", style="yellow")
     _distributions(out, found)
     _thresholds(out, found)
+    _routing(out, found)
     _by_source(out, found)
     for each in found.candidates:
         _around(out, each)
-    out.print("\nIn the recipe, one of:", style="bold")
+    where = "with 'generate.answers'" if found.route else "the recipe"
+    out.print(f"\nIn {where}, one of:", style="bold")
     for each in found.candidates:
-        out.print(f"  - {{id: good, use: select.where, with: {each.recipe}}}", soft_wrap=True)
+        said = f"{{id: good, use: select.where, with: {each.recipe}}}"
+        if each.routed:
+            said = f"gate: {{column: {found.column}, at_least: {each.at_least!r}, model: large}}"
+        out.print(f"  - {said}" if not each.routed else f"  {said}", soft_wrap=True)
 
 
 def _distributions(out: Console, found: Calibration) -> None:
@@ -218,6 +245,55 @@ def _thresholds(out: Console, found: Calibration) -> None:
         wide = out.width >= _INTERVALS
         note = ", with 95 % intervals (Wilson)" if wide else f"; intervals: --json, or {_INTERVALS} columns"
         out.print(f"precision and recall of good on the labelled documents{note}", style="dim")
+
+
+def _routing(out: Console, found: Calibration) -> None:
+    """A router's worth, and what each threshold gives when documents from it up go to the large model."""
+    from curate.cli.tables import table
+
+    route = found.route
+    if route is None:
+        return
+    out.print(
+        f"\n{route['rows']:,} queries: mean score of the small model {route['small']:.3f}, of the large one {route['large']:.3f}; "
+        f"for {route['needed']:.0%} of them the large one's answer is better"
+    )
+    if route["large"] <= route["small"]:
+        out.print("the large model is not better: there is nothing for a router to recover", style="yellow")
+    names = {"apgr": "APGR", "lead": "lead", "cpt50": "CPT 50 %", "cpt80": "CPT 80 %", "cpt95": "CPT 95 %"}
+    made = table("calls by", *names.values(), right=tuple(names.values()))
+    for name, said in (("score", found.column), ("length", "length of the text"), ("oracle", "who knows both answers")):
+        made.add_row(said, *(_interval(route["routers"][name].get(each), out.width) for each in names))
+    out.print(made)
+    units = [unit for unit, both in route["costs"].items() if None not in both]
+    heads = ["asked", "at_least", "large's calls", "quality", "recovered", *(f"{unit} a query" for unit in units)]
+    made = table(*heads, right=tuple(heads[1:]))
+    for end, (name, share) in enumerate((("small only", "0%"), ("large only", "100%"))):
+        costs = [f"{route['costs'][unit][end]:.4g}" for unit in units]
+        made.add_row(name, "", share, f"{route[name.split()[0]]:.3f}", f"{end}.00", *costs)
+    for each in sorted(found.candidates, key=lambda c: -c.at_least):
+        if at := each.routed:
+            cells = [f"{at['share']:.1%}", f"{at['quality']:.3f}", _interval(at["pgr"], out.width)]
+            made.add_row(each.asked, f"{each.at_least:.10g}", *cells, *(f"{at['costs'][u]:.4g}" for u in units))
+    out.print()
+    out.print(made)
+    wide = "in brackets" if out.width >= _COUNTS else f"--json or {_COUNTS} columns show intervals"
+    out.print(
+        "recovered: (quality - small's) / (large's - small's); APGR: its mean over all shares of calls (lots drawn: 0.5); CPT: the "
+        f"least share of calls that recovers so much; lead: over chance, of other lines the score's over them; {wide}: 95 % by "
+        "bootstrap over queries",
+        style="dim",
+    )
+
+
+def _interval(value: list[float | None] | None, width: int) -> str:
+    """A value, where there is room with its interval; or an interval alone."""
+    if value is None or None in value:
+        return "-"
+    shown = [f"{each:.2f}" for each in value]
+    if len(shown) == 2:
+        return f"{shown[0]} to {shown[1]}"
+    return f"{shown[0]} ({shown[1]}-{shown[2]})" if width >= _COUNTS else shown[0]
 
 
 def _rate(rate: Rate | None, width: int) -> str:

@@ -81,8 +81,8 @@ class Answers:
         return float(paid.mean()) if len(paid) and not np.isnan(paid).any() else None
 
 
-class Curve:
-    """Quality over shares of calls of the large model, as the queries with the highest numbers go there first.
+class Router:
+    """Queries by a router's numbers: those with the highest go to the large model first.
 
     Attributes:
         order: int64[n], queries from high to low.
@@ -145,7 +145,7 @@ def measure(numbers: Mapping[str, F64], answers: Answers, strong: Mapping[str, M
     """
     gap, rows = answers.gap, len(answers)
     better = float(gap.sum()) > 0
-    curves = {name: Curve(each) for name, each in {**numbers, "oracle": gap}.items()}
+    routers = {name: Router(each) for name, each in {**numbers, "oracle": gap}.items()}
     draws = _draws(rows, key) if rows else np.zeros((0, 0))
     found: dict[str, Any] = {
         "rows": rows,
@@ -157,8 +157,8 @@ def measure(numbers: Mapping[str, F64], answers: Answers, strong: Mapping[str, M
         "at": {},
     }
     areas: dict[str, F64] = {}
-    for name, curve in curves.items():
-        value, drawn = _curve_measures(curve, gap, draws)
+    for name, router in routers.items():
+        value, drawn = _measures(router, gap, draws)
         areas[name] = drawn["apgr"]
         found["routers"][name] = {each: _interval(value[each], drawn[each]) if better else None for each in value}
     first = next(iter(numbers))
@@ -171,11 +171,11 @@ def measure(numbers: Mapping[str, F64], answers: Answers, strong: Mapping[str, M
     return found
 
 
-def _curve_measures(curve: Curve, gap: F64, draws: npt.NDArray[Any]) -> tuple[dict[str, float], dict[str, F64]]:
+def _measures(router: Router, gap: F64, draws: npt.NDArray[Any]) -> tuple[dict[str, float], dict[str, F64]]:
     """APGR and CPTs by name: of all queries, and of each draw."""
     values: list[dict[str, F64]] = []
     for weights in (np.ones((1, len(gap))), *_pieces(draws)):
-        share, gain = curve.sums(weights.astype(np.float64), gap)
+        share, gain = router.sums(weights.astype(np.float64), gap)
         values.append(
             {"apgr": apgr(share, gain), **{f"cpt{level * 100:.0f}": cpt(share, gain, level) for level in LEVELS}}
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final
 
@@ -13,12 +13,17 @@ import numpy.typing as npt
 
 from curate.errors import InputError, RecipeError
 from curate.quality.calibrate import Ranking, Rate, precision_recall
+from curate.quality.routing import measure
 from curate.report.inspect import Distribution, distribution
 from curate.report.scored_rows import ScoredRows, Shown
 from curate.stages.amounts import parse_count, parse_share, short_count
 
 GRID: Final = ("50%", "30%", "20%", "10%", "5%", "1%")
 """Shares that are looked at unless others are asked for."""
+ROUTED: Final = ("70%", "50%", "30%", "20%", "10%")
+"""Of a router: shares of queries that go to the large model."""
+ROUTING_KEY: Final = 0x726F757465
+"""Of the draws that intervals are from: the same every time."""
 MOST_SOURCES: Final = 20
 """Sources that are told apart; the others are taken together."""
 BYTES_PER_TOKEN: Final = 4.0
@@ -45,6 +50,7 @@ class Candidate:
         precision, recall: on labelled rows, None without labels.
         sources: by source, the share of its rows that is kept (None where it has no row with a score).
         recipe: settings of ``select.where`` that keep these rows.
+        routed: what quality and cost are when these rows go to the large model (routing.measure); None where nobody asked.
         above, below: the documents nearest to it on either side, from high to low.
     """
 
@@ -63,6 +69,7 @@ class Candidate:
     recipe: str
     above: list[Shown]
     below: list[Shown]
+    routed: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Calibration:
         labelled: good and bad ones among the rows with a score; None without labels.
         overall, sources: how scores are distributed, in all and by source, the largest first, with one pair of ends.
         bytes_per_token: None where tokens were counted.
+        route: what the scores are worth as a router's (routing.measure, without what the candidates have); None where nobody asked.
     """
 
     column: str
@@ -89,6 +97,7 @@ class Calibration:
     sources: list[Distribution]
     candidates: list[Candidate]
     notes: list[str] = field(default_factory=list)
+    route: dict[str, Any] | None = None
 
 
 def calibrate(rows: ScoredRows, at: Sequence[str], documents: int, tokens: Tokens) -> Calibration:
@@ -113,6 +122,8 @@ def calibrate(rows: ScoredRows, at: Sequence[str], documents: int, tokens: Token
         raise InputError("all scores are infinite", place=rows.column, cure="look at what the step measured")
     ends = (overall.low, overall.high)
     sources = [distribution("", name, rows.score[view.group == i], ends=ends) for i, name in enumerate(view.names)]
+    candidates = [view.candidate(each, documents) for each in at or (GRID if rows.answers is None else ROUTED)]
+    route = _routed(rows, candidates)
     return Calibration(
         column=rows.column,
         rows=len(ranking),
@@ -125,9 +136,26 @@ def calibrate(rows: ScoredRows, at: Sequence[str], documents: int, tokens: Token
         set_aside=rows.set_aside,
         overall=overall,
         sources=[s for s in sources if s is not None],
-        candidates=[view.candidate(each, documents) for each in at or GRID],
+        candidates=[replace(c, routed=route["at"][c.asked]) if route else c for c in candidates],
         notes=_notes(rows, missing),
+        route={name: value for name, value in route.items() if name != "at"} if route else None,
     )
+
+
+def _routed(rows: ScoredRows, candidates: Sequence[Candidate]) -> dict[str, Any] | None:
+    """What the scores are worth as a router's: on rows with a score to which both models' answers have one, too."""
+    if rows.answers is None:
+        return None
+    mine = rows.answers.known & np.isfinite(rows.score)
+    if not mine.any():
+        raise InputError(
+            "no document has a score, and two answers with scores",
+            place=rows.column,
+            cure="see 'curate stages route.answers'",
+        )
+    score, size = rows.score[mine], rows.size[mine].astype(np.float64)
+    strong = {each.asked: score >= each.at_least for each in candidates}
+    return measure({"score": score, "length": size}, rows.answers.only(mine), strong, ROUTING_KEY)
 
 
 def _notes(rows: ScoredRows, missing: int) -> list[str]:

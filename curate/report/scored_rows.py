@@ -19,15 +19,17 @@ from curate.errors import InputError, RecipeError
 from curate.quality import classifier
 from curate.quality.folder import FOLDS_FILE
 from curate.quality.label_columns import GOOD_FROM
+from curate.quality.routing import COLUMNS, Answers
 from curate.report.inspect import end_of_segment
 from curate.report.plain import one_line
 from curate.report.read_back import read_back
+from curate.report.routed_rows import answers_of_run
 from curate.report.run_folder import RunFolder
 from curate.report.signal import find_signal
 from curate.report.step import Step
 from curate.stages.label_rows import Key, Keys, keys_of, read_labels
 from curate.stages.source import SetAside, Source, Split
-from curate.stages.strata import META, strata
+from curate.stages.strata import META, fields_of, strata
 from curate.text.batch import Batch
 from curate.text.hashing import keyed_hash
 
@@ -57,6 +59,7 @@ class ScoredRows:
         source: int32, index into ``sources``.
         tokens: int64, or None where they are estimated.
         label: int8, 1 good, 0 bad, -1 none; or None where none were asked for.
+        answers: what a small and a large model's answers to these queries are worth, or None where nobody asked.
         show: the documents with these row numbers, in their order.
         set_aside: by reason, what was no document.
         notes: what a reader must know about the rows.
@@ -71,6 +74,7 @@ class ScoredRows:
     show: Callable[[Sequence[int]], list[Shown]]
     tokens: npt.NDArray[np.int64] | None = None
     label: npt.NDArray[np.int8] | None = None
+    answers: Answers | None = None
     set_aside: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -112,11 +116,16 @@ class LabelsWanted:
 
 
 def rows_of_step(
-    run: RunFolder, wanted: str, labels: LabelsWanted | None = None, tokens_column: str | None = None
+    run: RunFolder,
+    wanted: str,
+    labels: LabelsWanted | None = None,
+    tokens_column: str | None = None,
+    route: str | None = None,
 ) -> ScoredRows:
     """All rows that a step gave a score, also those that a later step dropped.
 
-    ``wanted`` is ``STEP`` or ``STEP.COLUMN``. Raises RecipeError for a step or column that the run does not have.
+    ``wanted`` is ``STEP`` or ``STEP.COLUMN``; ``route`` a step that adds routing.COLUMNS. Raises RecipeError for a step or column
+    that the run does not have.
     """
     step, name = _column(run, wanted)
     by_file = labels is not None and Path(labels.place).is_file()
@@ -156,6 +165,9 @@ def rows_of_step(
     if tokens_column is not None:
         counts = _of_run(run, tokens_column, hashes)
         rows.tokens = np.where(np.isnan(counts), 0, counts).astype(np.int64)
+    if route is not None:
+        rows.answers = answers_of_run(run, route, distinct, at)
+        rows.notes += _trained_on(run, step, route)
     return rows
 
 
@@ -269,7 +281,9 @@ def _trained_on(run: RunFolder, step: Step, column: str) -> list[str]:
     """What to say where the scores are of a model that was trained on these very labels."""
     notes = []
     for used in (run.steps[name] for name in step.uses.values() if name in run.steps):
-        if not any(column == v or (isinstance(v, list) and column in v) for v in used.settings.values()):
+        if not any(
+            column == v or (isinstance(v, list) and column in map(_column_of, v)) for v in used.settings.values()
+        ):
             continue
         if used.record.folder and run.store.exists(f"{used.record.folder}/{FOLDS_FILE}"):
             notes.append(
@@ -278,6 +292,11 @@ def _trained_on(run: RunFolder, step: Step, column: str) -> list[str]:
         else:
             notes.append(f"'{used.id}' learned from these labels: precision and recall flatter it")
     return notes
+
+
+def _column_of(label: Any) -> Any:
+    """The column that an entry of ``labels`` names."""
+    return label.get("column") if isinstance(label, dict) else label
 
 
 def _from_run(run: RunFolder, ids: Keys, scores: npt.NDArray[np.float64], which: Sequence[int]) -> list[Shown]:
@@ -303,12 +322,16 @@ def rows_of_files(
     splits: Sequence[Split],
     labels: LabelsWanted | None = None,
     done: Callable[[Split], None] = lambda _: None,
+    *,
+    route: bool = False,
 ) -> ScoredRows:
-    """Score every document of some files. ``done`` is called when a split is finished."""
+    """Score every document of some files. ``done`` is called when a split is finished; ``route``: their ``meta`` says what a small
+    and a large model's answers are worth (routing.COLUMNS)."""
     model = classifier.load(folder)
     facts = _Facts(0, origins=False)
     scores, sizes, ties = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
     sources, marks, ends = [np.zeros(0, np.int32)], [np.zeros(0)], [0]
+    answered: dict[str, list[npt.NDArray[np.float64]]] = {name: [np.zeros(0)] for name in COLUMNS if route}
     asides: dict[str, int] = {}
     given = None
     if labels is not None and not labels.place.startswith(META):
@@ -329,6 +352,10 @@ def rows_of_files(
                 marks.append(_floats(given.of(keys_of(docs.column(labels.key), labels.key))))
             elif labels is not None:
                 marks.append(_numbers(strata(docs, labels.place)))
+            for name, column in zip(
+                answered, fields_of(docs.column("meta"), [*answered]) if route else (), strict=True
+            ):
+                answered[name].append(_numbers(pc.fill_null(column, "")))
         ends.append(ends[-1] + rows)
         done(split)
     score = np.concatenate(scores)
@@ -344,6 +371,8 @@ def rows_of_files(
     )
     if labels is not None and len(score):
         found.label = labels.good(np.concatenate(marks))
+    if route:
+        found.answers = Answers.of({name: np.concatenate(each) for name, each in answered.items()})
     return found
 
 

@@ -303,7 +303,7 @@ class TrainClassifier(Trainer):
                 result[grades] = report.grades(marks, scores[graded], as_grade=grade)
             if self.target == "share" and mine.any():
                 result[name] |= {"shares": report.shares(examples.labels.mark[mine], scores[mine])}
-        result["cross_fitted"] = result["judge"] = result["route"] = None
+        result["cross_fitted"] = result["judge"] = None
         if isinstance(model, CrossFitted):
             used = examples.rows.filter(pa.array(division.used))
             plain = np.zeros(len(examples), np.float32)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.quality import routing
-from curate.quality.routing import Answers, Curve, measure
+from curate.quality.routing import Answers, Router, measure
 
 
 def answers(small: list[float], large: list[float]) -> Answers:
@@ -47,10 +47,10 @@ def test_measures_are_those_of_all_thresholds(rows: list[tuple[int, int, int]]) 
     found = one(numbers, known)
     if sum(large) <= sum(small):
         assert found["apgr"] is None
-        assert Curve(np.array(numbers)).points(known) == []
+        assert Router(np.array(numbers)).points(known) == []
         return
     points = slow(numbers, known)
-    assert np.array(Curve(np.array(numbers)).points(known)) == pytest.approx(np.array(points))
+    assert np.array(Router(np.array(numbers)).points(known)) == pytest.approx(np.array(points))
     area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
     assert found["apgr"][0] == pytest.approx(area)
     for level in routing.LEVELS:
