@@ -342,11 +342,11 @@ class Runner:
     def _check_workers(self, client: Any, store: Store) -> None:
         """Ask all workers, and those that come later, whether they have our versions, see the store, have what is needed."""
         ours = worker.our_facts()
-        worker.check_versions(client.run(worker.ask_versions()), ours)
+        worker.check_versions(_asked(client, worker.ask_versions()), ours)
         token, self._store = uuid.uuid4().hex, store
         worker.put_token(store, token, ours, self._needs)
-        worker.check_sight(store, client.run(worker.sees, store, token))
-        worker.check_needs(client.run(lacking, self._needs))
+        worker.check_sight(store, _asked(client, worker.sees, store, token))
+        worker.check_needs(_asked(client, lacking, self._needs))
         self._execute = partial(execute_there, token)
 
     def _kinds(self, deployment: Deployment) -> frozenset[str]:
@@ -372,6 +372,15 @@ class Runner:
     def _load_plugins(self, client: Any) -> None:
         if self._plugins:
             client.register_plugin(_with_plugins(self._plugins), name="plugins")
+
+
+def _asked(client: Any, question: Callable[..., Any], *what: Any) -> dict[str, Any]:
+    """What each worker answers, by address; one that goes meanwhile is not asked."""
+    answers = client.run(question, *what, on_error="return")
+    for answer in answers.values():
+        if isinstance(answer, Exception) and not isinstance(answer, OSError):
+            raise answer
+    return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
 
 
 def _with_plugins(plugins: tuple[Plugin, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -87,18 +87,16 @@ def deploy(cluster: Cluster | None, workers: int, memory: str, note: Note) -> De
         return _Embedded(workers, memory)
     if isinstance(cluster, Scheduler):
         return _Reached(cluster, cluster.where(), note)
-    try:
-        package = importlib.import_module(cluster.package)
-    except ImportError as error:
+    if importlib.util.find_spec(cluster.package) is None:
         raise RecipeError(
-            f"a cluster of kind {cluster.kind} needs {cluster.package} ({error})",
+            f"a cluster of kind {cluster.kind} needs {cluster.package}, which is not installed",
             place=cluster.name,
             cure=f"pip install 'phi-curate[{cluster.extra}]'",
-        ) from None
+        )
     if isinstance(cluster, Slurm):
         from curate.run.deploy_slurm import OnSlurm
 
-        return OnSlurm(cluster, package, note)
+        return OnSlurm(cluster, note)
     if isinstance(cluster, Kubernetes):
         from curate.run.deploy_pods import OnKubernetes
 

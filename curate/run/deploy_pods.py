@@ -37,7 +37,7 @@ def cluster_spec(cluster: Kubernetes, name: str) -> dict[str, Any]:
     from dask.config import serialize
     from dask_kubernetes.operator import make_cluster_spec
 
-    config = {"name": "DASK_INTERNAL_INHERIT_CONFIG", "value": serialize(nested(CONFIG)).decode()}
+    config = {"name": "DASK_INTERNAL_INHERIT_CONFIG", "value": serialize(nested(CONFIG))}
     env = [*environment(cluster), config]
     least = cluster.adaptive.minimum if cluster.adaptive else cluster.workers or 0
     spec: dict[str, Any] = make_cluster_spec(name, image=cluster.image, n_workers=least, env=env)

@@ -88,7 +88,8 @@ def jobs(cluster: Slurm) -> dict[str, dict[str, Any]]:
 class OnSlurm(Deployment):
     queued = True
 
-    def __init__(self, cluster: Slurm, package: Any, note: Note) -> None:
+    def __init__(self, cluster: Slurm, note: Note) -> None:
+        from dask_jobqueue import SLURMCluster
         from distributed import Client
 
         self._spec, self._early, self._problem, self._asked = cluster, 0, "", 0.0
@@ -108,7 +109,7 @@ class OnSlurm(Deployment):
         scheduler: dict[str, Any] = {"dashboard_address": LOOPBACK}
         scheduler |= {"host": cluster.host} if cluster.host else {}
         try:
-            self._cluster = package.SLURMCluster(
+            self._cluster = SLURMCluster(
                 n_workers=0, scheduler_options=scheduler, silence_logs=logging.CRITICAL, **options
             )
         except (OSError, RuntimeError, ValueError) as error:
@@ -149,6 +150,11 @@ class OnSlurm(Deployment):
         try:
             await self._cluster._correct_state()  # noqa: SLF001 - scale() does the same, for workers of one kind
         except (OSError, RuntimeError) as error:  # sbatch said no
+            from distributed.core import Status
+
+            for job in list(self._cluster.workers.values()):
+                if job.job_id is None:
+                    job.status = Status.closed  # else Dask finds, when it ends, that it never began
             lines = [line for line in str(error).splitlines() if line.startswith("sbatch: error")]
             self._problem = f"sbatch: {lines[-1].partition('error: ')[2] if lines else why(error)}"
 

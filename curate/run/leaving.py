@@ -22,6 +22,8 @@ ENDS: Final = "CURATE_DRAIN_AT"
 LEFT: Final = "curate-left"
 """Topic of Dask's events: keys of tasks whose worker left them."""
 _POLL_SECONDS: Final = 0.2
+_FETCH_SECONDS: Final = 10.0
+"""How long a receipt waits for the driver; one that is lost is read from the store by who does its task again."""
 _MARK: Final = "curate-leaves"
 
 
@@ -95,9 +97,16 @@ async def _drain(worker: Any, ends: float) -> None:
     from distributed.core import Status
 
     await asyncio.sleep(max(0.0, ends - time.clock_gettime(time.CLOCK_BOOTTIME)))
-    if worker.status is not Status.running:
-        return
-    worker.status = Status.paused  # what waits here is taken by others, or goes back when we leave
+    while worker.status is Status.running:
+        # It gets no more tasks, and what waits here is not begun. (A worker that is only paused goes on when Dask finds
+        # that it has memory.) Dask says no while a result lies here that nobody else can take: until the driver has it.
+        await worker.scheduler.retire_workers(
+            workers=[worker.address], close_workers=False, remove=False, stimulus_id=f"drains-{time.time()}"
+        )
+        await asyncio.sleep(_POLL_SECONDS)
     while worker.state.executing_count:  # noqa: ASYNC110 - Dask has no event for it
         await asyncio.sleep(_POLL_SECONDS)
-    await worker.close_gracefully(restart=False, reason="time-limit")
+    fetched = time.monotonic() + _FETCH_SECONDS
+    while worker.data and time.monotonic() < fetched:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(_POLL_SECONDS)
+    await worker.close(nanny=True, reason="time-limit")

@@ -6,6 +6,7 @@ one place where every filter measures.
     KILLER        ends the process when any step measures the row
     KILLER-step   the same in the step of that id
     HUNGRY        takes memory until somebody ends the process
+    SLOW          takes a second, and no CPU
     GREEDY        takes 5 MB while it is measured, and its neighbours in a batch theirs beside it
 
 With KILLING_SLEEPS in the environment a killer sleeps instead, for a minute, after saying so on stderr.
@@ -30,6 +31,7 @@ def _patch(module):
             said = re.search(r"KILLER(?:-(\w+))?", text)
             if said and said[1] in (None, step.id):
                 _die()
+            time.sleep("SLOW" in text)
             if "HUNGRY" in text:
                 _eat()
         _hold(sum("GREEDY" in text for text in docs.text.to_pylist()) * 5)

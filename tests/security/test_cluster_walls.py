@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -65,18 +66,42 @@ def test_the_embedded_cluster_listens_on_loopback_alone(tmp_path: Path) -> None:
     assert [a for a in addresses if a.partition(":")[0] != loopback] == []
 
 
+def authority(folder: Path) -> dict[str, str]:
+    """A certificate authority, and a certificate of its making with its key: ``ca``, ``cert`` and ``key`` as files."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder.mkdir()
+    now = dt.datetime.now(dt.UTC)
+    keys = {who: ec.generate_private_key(ec.SECP256R1()) for who in ("ca", "node")}
+    names = {who: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{folder.name} {who}")]) for who in keys}
+    for who, name in (("ca", "ca"), ("node", "cert")):
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(names[who])
+            .issuer_name(names["ca"])
+            .public_key(keys[who].public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=who == "ca", path_length=None), critical=True)
+            .sign(keys["ca"], hashes.SHA256())
+        )
+        (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    kinds = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(keys["node"].private_bytes(*kinds))
+    return {name: str(folder / f"{name}.pem") for name in ("ca", "cert", "key")}
+
+
 @pytest.fixture
 def certificates(tmp_path: Path) -> dict[str, str]:
-    """Dask's own variables for a key and a certificate that signs itself."""
-    from distributed.security import Security
-
-    pytest.importorskip("cryptography")
-    made = Security.temporary()
-    (tmp_path / "key.pem").write_text(made.tls_client_key)
-    (tmp_path / "cert.pem").write_text(made.tls_client_cert)
-    names = {"CA_FILE": "cert"}
+    """Dask's own variables for them."""
+    made = authority(tmp_path / "ours")
+    names = {"CA_FILE": "ca"}
     names |= {f"{who}__{what}": kind for who in ("SCHEDULER", "WORKER", "CLIENT") for what, kind in (("KEY", "key"), ("CERT", "cert"))}  # fmt: skip
-    found = {f"DASK_DISTRIBUTED__COMM__TLS__{n}": str(tmp_path / f"{kind}.pem") for n, kind in names.items()}
+    found = {f"DASK_DISTRIBUTED__COMM__TLS__{n}": made[kind] for n, kind in names.items()}
     return {**found, "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true"}
 
 
@@ -102,7 +127,8 @@ def cluster(tmp_path: Path, certificates: dict[str, str]) -> Iterator[str]:
 
 
 def test_a_cluster_may_ask_for_certificates(tmp_path: Path, cluster: str, certificates: dict[str, str]) -> None:
-    """tls:// with Dask's own settings works, the variables that name files included; without them it is one line."""
+    """tls:// works with Dask's own settings, and with a cluster file that names certificates: the same bytes. Without any, and
+    with certificates that another authority signed, it is one line."""
     assert cluster.startswith("tls://")
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": prose(n)}) + "\n" for n in range(9)))
     recipe = write(tmp_path / "r.yaml", [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("out", "write.text")])
@@ -111,6 +137,24 @@ def test_a_cluster_may_ask_for_certificates(tmp_path: Path, cluster: str, certif
         call, env={**os.environ, **certificates}, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "run" / "out").glob("*.arrow"))
+    shards = [path.read_bytes() for path in sorted((tmp_path / "run" / "out").glob("*.arrow"))]
+    assert shards
+    said = {
+        "kind": "scheduler",
+        "address": cluster,
+        "tls": {name: f"ours/{name}.pem" for name in ("ca", "cert", "key")},
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(said))
+    call[call.index(str(tmp_path / "run"))] = str(tmp_path / "again")
+    done = subprocess.run(
+        [*call[:-1], str(tmp_path / "c.yaml")], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.read_bytes() for path in sorted((tmp_path / "again" / "out").glob("*.arrow"))] == shards
     with pytest.raises(EndpointError, match="no Dask scheduler"), Runner(1, cluster) as runner:
         runner._connect(Store(tmp_path / "run"))
+    (tmp_path / "c.yaml").write_text(json.dumps(said | {"tls": authority(tmp_path / "theirs")}))
+    with pytest.raises(EndpointError) as found, Runner(1, str(tmp_path / "c.yaml")) as runner:
+        runner._connect(Store(tmp_path / "run"))
+    assert "the TLS handshake was refused: " in str(found.value)
+    assert "\n" not in str(found.value)
