@@ -197,6 +197,12 @@ def redacted(text: str) -> str:
 # -- children --------------------------------------------------------------------------------------------------
 
 
+def restored() -> dict[str, str]:
+    """The environment as the user gave it to this command, keys among it: for another curate command alone, which moves them
+    into its memory as the first thing it does, as this one did."""
+    return {**os.environ, **_held}
+
+
 def bare() -> dict[str, str]:
     """The environment for a child that runs native code on text from anywhere: enough to start, no secrets."""
     return {name: value for name, value in os.environ.items() if name in _BARE}

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from curate.cli.cpu import show_cpu
 from curate.cli.reconciled import show as show_reconciled
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
@@ -23,7 +24,8 @@ from curate.report.kept import emptied_lines
 from curate.report.mixture import mixture_lines
 from curate.report.plain import edited_line, one_line, size
 from curate.report.split import split_lines
-from curate.run.progress import Silent
+from curate.run.progress import Stretch
+from curate.run.status import CpuByStep
 from curate.store.files import Store
 from curate.store.latest import latest
 from curate.store.records import Counts, StepRecord
@@ -43,19 +45,12 @@ def short_reasons(counts: Counts, most: int = 3) -> str:
     return ", ".join([*said, *([f"other {rest:,}"] if rest else [])])
 
 
-class View(Silent):
-    """A Reporter that also keeps wall seconds by step."""
+class View(Stretch):
+    """A Stretch that can be shown."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._counts: dict[str, Counts] = {}
-        self._steps: tuple[str, ...] = ()
-        self._what = ""
-        # Done, done before this run began with it, and to do: bytes, or tasks or requests where there are no bytes.
-        self._bytes = self._old_bytes = self._total_bytes = 0
-        self._done = self._old_done = self._tasks = 0
-        self._committed = 0
-        self._started = self._began = time.monotonic()
+        super().__init__()
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -68,65 +63,25 @@ class View(Silent):
     def begin(self, recipe: Recipe, store: Store) -> None:
         """The run starts."""
 
-    def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
-        """A stretch of work begins."""
-        self._counts = {name: Counts() for name in steps}
-        self._steps, self._what = steps, what
-        self._total_bytes, self._bytes, self._old_bytes = total_bytes, 0, 0
-        # Committed tasks are still reported, before all others; requests answered in an earlier run are not.
-        self._committed = done if total_bytes else 0
-        self._tasks, self._done, self._old_done = tasks, done - self._committed, done - self._committed
-        self._began = time.monotonic()
-
-    def expect(self, tasks: int) -> None:
-        """What failed is asked again, or what repeats itself no more."""
-        self._tasks = tasks
-
-    def advance(self, bytes_done: int, counts: dict[str, Counts]) -> None:
-        """One task was committed, or some requests were answered."""
-        self._bytes += bytes_done
-        more = 1 if self._total_bytes or not counts else sum(c.rows_in for c in counts.values())
-        self._done = min(self._done + more, self._tasks)
-        for name, found in counts.items():
-            self._counts.setdefault(name, Counts()).add(found)
-        if self._committed:
-            # It cost no time, and would promise a speed that the rest does not have.
-            self._committed -= 1
-            self._old_bytes, self._old_done, self._began = self._bytes, self._done, time.monotonic()
-
-    def note(self, line: str) -> None:
-        """A line to read while it happens."""
-
-    def finished(self, record: StepRecord, seconds: float, reused: bool) -> None:
-        """A step is complete."""
-        self.seconds[record.step] = 0.0 if reused else seconds
-
-    def summary(self, manifest: dict[str, Any], store: Store) -> None:
+    def summary(self, manifest: dict[str, Any], store: Store, cpu: CpuByStep) -> None:
         """The end of the run."""
 
     def _head(self) -> str:
         return one_line(f"{' > '.join(self._steps)}: {self._what}", 120)
 
-    def _rate(self) -> float:
-        """Bytes (tasks, requests) a second of what this run did; 0 while it has done nothing."""
-        seconds = max(time.monotonic() - self._began, 1e-6)
-        return (self._bytes - self._old_bytes if self._total_bytes else self._done - self._old_done) / seconds
-
     def _speed(self) -> str:
-        rate = self._rate()
+        rate = self.rate()
         if self._total_bytes:
             return f"{size(rate)}/s" if rate else ""
         return f"{self._done:,}/{self._tasks:,}" + (f" {rate:.1f}/s" if rate else "")
 
     def _line(self) -> str:
         parts = [self._head(), f"{self._done:,}/{self._tasks:,}"]
-        left = self._tasks - self._done
         if self._total_bytes:
             parts.append(f"{size(self._bytes)} of {size(self._total_bytes)}")
-            left = max(self._total_bytes - self._bytes, 0)
-        rate = self._rate()
+        rate = self.rate()
         if rate:
-            parts.append(f"{size(rate) if self._total_bytes else f'{rate:.1f}'}/s, {left / rate:.0f} s left")
+            parts.append(f"{size(rate) if self._total_bytes else f'{rate:.1f}'}/s, {self.left() / rate:.0f} s left")
         reasons = short_reasons(_sum(self._counts), 3)
         return ", ".join(parts) + (f"  ({reasons})" if reasons else "")
 
@@ -163,9 +118,9 @@ class PlainView(View):
         self._said = time.monotonic()
         self._say(finished_line(record, seconds, reused))
 
-    def summary(self, manifest: dict[str, Any], store: Store) -> None:
-        """The table."""
-        show_summary(self._console, manifest, store, self.seconds, time.monotonic() - self._started)
+    def summary(self, manifest: dict[str, Any], store: Store, cpu: CpuByStep) -> None:
+        """The tables."""
+        show_summary(self._console, manifest, store, self.seconds, time.monotonic() - self._started, cpu)
 
     def _say(self, line: str | Text) -> None:
         # A log has no width: its lines are not broken.
@@ -236,10 +191,10 @@ class BarView(PlainView):
             self._task = None
         super().finished(record, seconds, reused)
 
-    def summary(self, manifest: dict[str, Any], store: Store) -> None:
-        """The table, after the bars are gone."""
+    def summary(self, manifest: dict[str, Any], store: Store, cpu: CpuByStep) -> None:
+        """The tables, after the bars are gone."""
         self._bar.stop()
-        super().summary(manifest, store)
+        super().summary(manifest, store, cpu)
 
 
 def choose_view(*, as_json: bool) -> View:
@@ -280,7 +235,12 @@ def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
 
 
 def show_summary(
-    out: Console, manifest: dict[str, Any], store: Store, seconds: dict[str, float], in_all: float
+    out: Console,
+    manifest: dict[str, Any],
+    store: Store,
+    seconds: dict[str, float],
+    in_all: float,
+    cpu: CpuByStep,
 ) -> None:
     """Where the time went, what each step kept and dropped and why, and how to open the result."""
     made = table(
@@ -309,6 +269,7 @@ def show_summary(
             out.print(one_line(line, 400), soft_wrap=True)
     for step in manifest["steps"]:
         show_reconciled(out, step["id"], step["report"], step["settings"], step["shards"], MOST_COMPONENTS)
+    show_cpu(out, cpu)
     out.print(f"\n{in_steps:.1f} s in steps, {in_all:.1f} s in all")
     out.print(f"What, why and of what: {shown(store)}/manifest.json, README.md", soft_wrap=True)
     writers = [s for s in manifest["steps"] if s["shards"]]

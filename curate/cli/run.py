@@ -91,6 +91,18 @@ def run(
         float, typer.Option(help="Seconds that running tasks may take to end after SIGTERM or Ctrl-C.", min=0)
     ] = 25.0,
     wait: Annotated[bool, typer.Option("--wait", help="Wait while another command holds the store.")] = False,
+    detached: Annotated[
+        bool,
+        typer.Option(
+            "--detach", help="Go on in a process (with a cluster file a job or a pod) of its own, and return at once."
+        ),
+    ] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Serve Prometheus metrics there while it runs; on loopback without HOST."
+        ),
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Run a recipe, or go on with it: what is done already is not done again."""
@@ -107,9 +119,11 @@ def run(
     from curate.run.lease import Lease
     from curate.run.manifest import write_manifest
     from curate.run.mend import mended
+    from curate.run.metrics import address_of, served
     from curate.run.needs import Needs, needs_of
     from curate.run.session import Session
     from curate.run.stop import Stop
+    from curate.run.watch import Watch
 
     there = read_cluster(cluster) if cluster else None
     loaded = load_recipe(find_recipe(recipe))
@@ -118,26 +132,37 @@ def run(
     count = (os.cpu_count() or 1) if workers is None else workers
     if str(place).startswith("memory://") and (count or cluster):
         raise RecipeError("a store in memory is one process's alone", place=str(place), cure="add --workers 0")
+    memory = _memory(worker_memory)
+    serving = address_of(metrics) if metrics is not None else None
+    if detached:
+        from curate.cli.detach import detach
+
+        detach(place, there, loaded, wait=wait)
+        return
     settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions, verify=verify)
     with (
         choose_view(as_json=as_json) as view,
         Lease(place, "curate run", wait=wait, note=view.note) as lease,
-        Session(place, sys.argv, loaded.path, loaded.prices) as session,
+        Watch(place, lease, loaded.name, list(plan.steps)) as watch,
+        Session(place, sys.argv, loaded.path, loaded.prices, watch) as session,
     ):
+        reporter = watch.beside(view)
         view.begin(loaded, place)
         with (
+            served(watch.status, serving, reporter.note),
             Stop(grace, say_now) as stop,
             Runner(
                 count,
                 there,
                 loaded.plugins,
                 needs=needs_of(plan) if there else Needs(),
-                note=view.note,
-                worker_memory=_memory(worker_memory),
+                note=reporter.note,
+                worker_memory=memory,
                 stop=stop,
+                reporter=reporter,
             ) as runner,
         ):
-            engine = Engine(plan, place, runner, view, settings, lease)
+            engine = Engine(plan, place, runner, reporter, settings, lease)
 
             def walk() -> dict[str, Any]:
                 engine.run()
@@ -147,12 +172,13 @@ def run(
                 return made
 
             try:
-                manifest = mended(place, view.note, walk)
+                manifest = mended(place, reporter.note, walk)
             except CurateError as error:
                 session.failed(str(error))
                 raise
-        session.finished(view.seconds)
+        cpu = watch.status.cpu_table()
+        session.finished(view.seconds, cpu)
         if as_json:
             print(json.dumps({"store": str(place), "manifest": manifest}))
         else:
-            view.summary(manifest, place)
+            view.summary(manifest, place, cpu)

@@ -207,7 +207,13 @@ def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> 
     """Temporary files and links in the run's folder itself, and what lies in ``damaged/``."""
     if damaged and (aside := sorted(_listing(store, "damaged"))):
         found.files[DAMAGED] = aside
-    half = [(key, size) for key, size in sorted(_listing(store, "lease")) if _HALF.fullmatch(key.rpartition("/")[2])]
+    # Who waited and was killed has left a sign; who waits now will not miss it.
+    half = [
+        (key, size)
+        for folder in ("lease", "events", "logs")
+        for key, size in sorted(_listing(store, folder))
+        if _HALF.fullmatch(name := key.rpartition("/")[2]) or name.startswith("waits-")
+    ]
     found.links.extend(
         entry.key
         for entry in (store.list(LATEST) if store.remote else ())

@@ -316,8 +316,24 @@ class _Asking:
             journal.closed()
             if self._engine.runner.stop.asked:
                 self._leave(asker)
+            self._tell(under_way[0], answers)
             self._close(under_way.pop(0), answers)
             asked = asked or self._rounds.next()
+
+    def _tell(self, asked: Asked, answers: list[Answer | None]) -> None:
+        """For the record: a round was closed."""
+        there = [answer for answer in answers if answer is not None]
+        self._engine.reporter.event(
+            "round",
+            step=self._step,
+            model=asked.model,
+            family=asked.requests[0].family,
+            requests=len(answers),
+            failed=len(answers) - len(there),
+            prompt_tokens=sum(answer.prompt_tokens for answer in there),
+            completion_tokens=sum(answer.completion_tokens for answer in there),
+            dollars=sum(answer.dollars or 0.0 for answer in there),
+        )
 
     def _leave(self, asker: Asker) -> NoReturn:
         """Publish what still closes, and go."""
@@ -372,6 +388,7 @@ def _progress(engine: Engine, step: str) -> Callable[[Progress], None]:
             engine.reporter.note(f"{step}: {said}")
         lost = {NO_ANSWER: now.failed - failed} if now.failed > failed else {}
         engine.reporter.advance(0, {step: Counts(rows_in=now.done - before, reasons=lost)})
+        engine.reporter.charged(now.prompt_tokens, now.completion_tokens, now.dollars, now.in_flight)
         before, failed = now.done, now.failed
 
     return tell

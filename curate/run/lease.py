@@ -101,11 +101,16 @@ class Lease:
         self._store, self._what, self._wait, self._note = store, what, wait, note
         self._number, self._lost = 0, False
         self._mine: Owner | None = None
+        self._sign = ""
         self._stop = threading.Event()
         self._renewing: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._number, self._mine = self._take()
+        try:
+            self._number, self._mine = self._take()
+        finally:
+            if self._sign:
+                self._store.remove(self._sign)
         for number in _numbers(self._store):
             if number < self._number:
                 self._store.remove(_key(number))
@@ -125,9 +130,19 @@ class Lease:
             with suppress(CurateError, OSError):
                 self._write(replace(self._mine, released=True))
 
+    @property
+    def token(self) -> str:
+        """Unlike that of any other holding; empty while it is not held."""
+        return self._mine.token if self._mine is not None else ""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was lost, as of the last renewal."""
+        return self._lost
+
     def check(self) -> None:
         """Raise BusyError if it was lost: to be called before anything is published."""
-        newest = _newest(self._store)
+        newest = holder(self._store)
         if newest is not None and newest[0] > self._number:
             self._lost = True
             raise BusyError(
@@ -148,7 +163,7 @@ class Lease:
         since = time.monotonic()
         told = False
         while True:
-            newest = _newest(self._store)
+            newest = holder(self._store)
             if newest is None or newest[1].released or newest[1].dead():
                 if (taken := self._put(newest[0] + 1 if newest else 1)) is not None:
                     return taken
@@ -161,32 +176,26 @@ class Lease:
                     return taken
                 continue
             if not self._wait and (owner.here() or owner.fresh()):
-                raise BusyError(
-                    f"is in use ({owner})", place=str(self._store), cure="wait for it, with --wait, or stop it"
-                )
+                raise _busy(self._store, owner)
             if not told:
                 told = True
                 why = "to be done" if owner.here() or owner.fresh() else f"{owner.seconds:g} s, if it is dead"
                 self._note(f"{self._store} is in use ({owner}): waiting for it {why}")
+                mine = self._owner()
+                self._sign = f"{FOLDER}/waits-{mine.token}.json"
+                self._store.replace_json(self._sign, asdict(mine))
             time.sleep(_POLL_SECONDS)
+
+    def _owner(self) -> Owner:
+        now, pid = time.time(), os.getpid()
+        who = (self._what, platform.node(), pid, _machine(), _began(pid))
+        return Owner(uuid.uuid4().hex, *who, now, now, 0, EXPIRE_SECONDS)
 
     def _put(self, number: int) -> tuple[int, Owner] | None:
         """The lease under that number, unless another one was first."""
-        now = time.time()
-        mine = Owner(
-            uuid.uuid4().hex,
-            self._what,
-            platform.node(),
-            os.getpid(),
-            _machine(),
-            _began(os.getpid()),
-            now,
-            now,
-            0,
-            EXPIRE_SECONDS,
-        )
+        mine = self._owner()
         there = self._store.put_if_absent(_key(number), asdict(mine))
-        newest = _newest(self._store)
+        newest = holder(self._store)
         # A number that was free because its successor's owner had removed it is no lease.
         return (number, mine) if there["token"] == mine.token and newest is not None and newest[0] == number else None
 
@@ -219,7 +228,31 @@ def _numbers(store: Store) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def _newest(store: Store) -> tuple[int, Owner] | None:
+def check_free(store: Store) -> None:
+    """Raise BusyError when another command holds the store now, as far as one can tell without watching it."""
+    newest = holder(store)
+    if newest is None or newest[1].released or newest[1].dead():
+        return
+    if newest[1].here() or newest[1].fresh():
+        raise _busy(store, newest[1])
+
+
+def _busy(store: Store, owner: Owner) -> BusyError:
+    return BusyError(f"is in use ({owner})", place=str(store), cure="wait for it, with --wait, or stop it")
+
+
+def waiters(store: Store) -> list[Owner]:
+    """Commands that wait for a store, those that are known to be dead left out."""
+    found = []
+    for entry in store.list(FOLDER):
+        if re.fullmatch(rf"{FOLDER}/waits-[0-9a-f]{{32}}\.json", entry.key):
+            with suppress(CurateError, TypeError):
+                if (value := store.read_json(entry.key)) is not None and not (owner := Owner(**value)).dead():
+                    found.append(owner)
+    return sorted(found, key=lambda owner: owner.since)
+
+
+def holder(store: Store) -> tuple[int, Owner] | None:
     """The lease that counts, with its number."""
     while numbers := _numbers(store):
         value: dict[str, Any] | None = store.read_json(_key(numbers[-1]))

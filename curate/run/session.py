@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from curate.environment import redacted
 from curate.errors import DamagedError, StorageError
+from curate.run.watch import Watch
 from curate.store.files import Store, encode_json
 
 KEEP = 50
@@ -25,6 +26,7 @@ class Session:
         argv: the command line.
         recipe: the recipe's file: reports read text back through it.
         prices: of each model what it is counted at and where that is from.
+        watch: is told of the beginning and the end.
     """
 
     def __init__(
@@ -33,8 +35,9 @@ class Session:
         argv: Sequence[str],
         recipe: Path | None = None,
         prices: Mapping[str, str] | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self._store = store
+        self._store, self._watch = store, watch
         self._facts: dict[str, Any] = {
             "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "host": platform.node(),
@@ -49,15 +52,19 @@ class Session:
             self._facts["prices"] = dict(prices)
 
     def __enter__(self) -> Self:
+        if self._watch is not None:
+            self._watch.begin(self._facts)
         return self
 
     def failed(self, why: str) -> None:
         """It stopped with an error."""
         self._facts["outcome"] = f"failed: {redacted(why)}"
 
-    def finished(self, seconds: dict[str, float]) -> None:
-        """It came to its end; wall seconds by step."""
+    def finished(self, seconds: dict[str, float], cpu: Mapping[str, Any] | None = None) -> None:
+        """It came to its end; wall seconds by step, and CPU seconds and bytes by step and kind of work."""
         self._facts["outcome"] = "finished"
+        if cpu:
+            self._facts["cpu"] = cpu
         self._facts["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
 
     def __exit__(
@@ -68,7 +75,11 @@ class Session:
             return
         if kind in (KeyboardInterrupt, SystemExit):
             self._facts["outcome"] = "interrupted"
+        elif error is not None and self._facts["outcome"] == "killed":
+            self._facts["outcome"] = f"failed: {redacted(f'{type(error).__name__}: {error}')}"
         self._facts["ended"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        if self._watch is not None:
+            self._watch.end(self._facts)
         try:
             self._record()
         except StorageError:

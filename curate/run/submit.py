@@ -87,7 +87,14 @@ class Submitted:
         return ["--namespace", self.namespace] if self.namespace else []
 
 
-def submit(cluster: Cluster | None, argv: Sequence[str], name: str, log: Path, cwd: Path | None = None) -> Submitted:
+def submit(
+    cluster: Cluster | None,
+    argv: Sequence[str],
+    name: str,
+    log: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Submitted:
     """Start a command line beside a cluster's scheduler, or where it will be; raises EndpointError when that fails.
 
     Args:
@@ -96,6 +103,7 @@ def submit(cluster: Cluster | None, argv: Sequence[str], name: str, log: Path, c
         name: of the job, for people.
         log: where its output goes, appended; on Kubernetes its pod's log has it.
         cwd: where it runs; default: here.
+        env: of a process; default: ours. Jobs and pods have what Slurm and Kubernetes give them.
     """
     cwd = cwd or Path.cwd()
     if isinstance(cluster, Slurm):
@@ -104,7 +112,7 @@ def submit(cluster: Cluster | None, argv: Sequence[str], name: str, log: Path, c
         return _pod(cluster, list(argv), name)
     if isinstance(cluster, Mpi) and "SLURM_JOB_ID" not in os.environ and cluster.driver.walltime:
         return _job(_script(cluster, argv, name, log, [f"#SBATCH -n {cluster.ranks}"] if cluster.ranks else []), cwd)
-    return _process(argv, log, cwd)
+    return _process(argv, log, cwd, os.environ if env is None else env)
 
 
 def sbatch_script(cluster: Slurm, argv: Sequence[str], name: str, log: Path) -> str:
@@ -159,13 +167,19 @@ def _pod(cluster: Kubernetes, argv: list[str], name: str) -> Submitted:
     return Submitted("kubernetes", said.strip(), namespace=cluster.namespace or "")
 
 
-def _process(argv: Sequence[str], log: Path, cwd: Path) -> Submitted:
+def _process(argv: Sequence[str], log: Path, cwd: Path, env: Mapping[str, str]) -> Submitted:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         try:
             # A session of its own: no terminal that closes takes it along.
             child = subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=cwd,
+                env=dict(env),
+                start_new_session=True,
             )
         except OSError as error:
             raise EndpointError(f"{argv[0]} can't be started ({error.strerror})") from None
@@ -183,7 +197,9 @@ def _began(pid: int) -> str:
 
 def _run(command: list[str], text: str) -> str:
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ)
+        )
     except FileNotFoundError:
         raise EndpointError(f"there is no {command[0]} on this machine", cure="run where it is") from None
     except subprocess.TimeoutExpired:
@@ -197,6 +213,8 @@ def _run(command: list[str], text: str) -> str:
 def _ask(command: list[str]) -> str | None:
     """What a command says; None where it can't be asked, or fails."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=30, check=True, env=dict(os.environ)
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,0 +1,172 @@
+"""What a run tells others while it runs, and how they ask it to stop: its record, its status, a request object.
+
+A thread of the driver writes what its main thread only counted, every second or two on a disk, every ten on an object
+store, where a request costs money: 360 small PUTs and as many GETs an hour, about a fifth of a cent at S3's prices.
+Nothing that goes wrong here stops a run, and nothing of it is part of any result.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import orjson
+
+import curate
+from curate.errors import CurateError, StorageError
+from curate.run.events import Events, Trail
+from curate.run.lease import Lease
+from curate.run.progress import Reporter, Several
+from curate.run.status import NAME, SUBMITTED, Status
+from curate.store.files import Store
+
+CANCEL: Final = "cancel.json"
+"""A request: the token of the lease whose owner is meant, whether it is to stop at once, and who asks."""
+LOGS: Final = "logs"
+"""Below it an object store has what a detached driver prints."""
+LOG: Final = "driver.log"
+"""Where that goes on the driver's machine."""
+LOG_ENV: Final = "CURATE_LOG"
+"""Names that file to the driver whose output it is."""
+DISK_SECONDS: Final = 1.0
+REMOTE_SECONDS: Final = 10.0
+_IDLE_BEATS: Final = 10
+"""A status in which nothing is new is written so seldom."""
+_BETWEEN_SIGNALS: Final = 0.5
+
+
+class Watch:
+    """Tells, as long as the block lasts, which lies inside of the lease's.
+
+    Args:
+        steps: of the run, in order.
+        recipe: its name.
+        seconds: how often; default: by the kind of store.
+
+    Attributes:
+        status: what it comes to.
+    """
+
+    def __init__(
+        self, store: Store, lease: Lease, recipe: str, steps: Sequence[str], seconds: float | None = None
+    ) -> None:
+        self._store, self._lease, self._recipe = store, lease, recipe
+        self._seconds = seconds or (REMOTE_SECONDS if store.remote else DISK_SECONDS)
+        self.status, self._events = Status(steps), Events(store)
+        self._written, self._beats = -1, 0
+        self._asked: set[bool] = set()
+        self._log = _Copy(store, os.environ.get(LOG_ENV, ""))
+        self._stop = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._beating.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._beating.join()
+        away = isinstance(error, StorageError) if self._store.remote else not self._store.root.is_dir()
+        if not away and not self._lease.lost:
+            self._tell(last=True)
+
+    def beside(self, view: Reporter) -> Reporter:
+        """A reporter that tells the view, and us."""
+        return Several(view, self._events, self.status)
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """A Session begins, with these facts."""
+        who = {"host": facts["host"], "pid": os.getpid(), "argv": facts["argv"], "since": facts["started"]}
+        versions = {"curate": curate.__version__, "python": facts["python"]}
+        self.status.begin({"recipe": self._recipe, **who, **versions, "token": self._lease.token})
+        with suppress(OSError, CurateError):
+            self._store.remove(SUBMITTED)
+        self._events.event("begin", recipe=self._recipe, **who, versions=versions)
+
+    def end(self, facts: Mapping[str, Any]) -> None:
+        """It ends."""
+        self.status.end(facts["outcome"])
+        self._events.event("end", outcome=facts["outcome"], seconds=facts.get("seconds", {}))
+
+    # -- the thread --------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        while True:
+            if self._lease.lost:
+                return
+            self._tell()
+            self._hear()
+            if self._stop.wait(self._seconds):
+                return
+
+    def _tell(self, *, last: bool = False) -> None:
+        self._events.flush()
+        self._log.copy()
+        changes, self._beats = self.status.changes, self._beats + 1
+        if last or changes != self._written or self._beats % _IDLE_BEATS == 0:
+            with suppress(OSError, CurateError):
+                value = self.status.value()
+                self._store.replace(NAME, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                self._written = changes
+
+    def _hear(self) -> None:
+        """Do what a request asks for that is meant for us: signals to ourselves, once of each kind."""
+        try:
+            asked = self._store.read_json(CANCEL)
+        except (OSError, CurateError):
+            return
+        if not isinstance(asked, dict) or asked.get("token") != self._lease.token:
+            return
+        now = asked.get("now") is True
+        if now in self._asked:
+            return
+        self._events.event("cancel", by=str(asked.get("by", ""))[:200], now=now)
+        self.status.event("cancel", by=str(asked.get("by", ""))[:200], now=now)
+        if not self._asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(_BETWEEN_SIGNALS * now)
+        if now:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self._asked.add(now)
+        with suppress(OSError, CurateError):
+            self._store.remove(CANCEL)
+
+
+def ask_to_stop(store: Store, token: str, *, now: bool) -> None:
+    """Leave a request for the owner of a lease, on whatever machine it is."""
+    by = f"pid {os.getpid()} on {platform.node()}"
+    store.replace_json(CANCEL, {"token": token, "now": now, "by": by})
+
+
+class _Copy:
+    """A driver's log on its way to an object store, which other machines see; on a disk it lies there already."""
+
+    def __init__(self, store: Store, log: str) -> None:
+        self._log = Path(log) if log and store.remote else None
+        self._trail, self._read = Trail(store, LOGS, "log"), 0
+        with suppress(OSError):
+            # What earlier drivers printed has been copied by them.
+            self._read = int(os.environ.get(f"{LOG_ENV}_FROM", "0"))
+
+    def copy(self) -> None:
+        """Put what is new; whole lines."""
+        if self._log is None:
+            return
+        with suppress(OSError, CurateError):
+            with self._log.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+            data = data[: data.rfind(b"\n") + 1]
+            if data:
+                self._trail.write(data)
+                self._read += len(data)
