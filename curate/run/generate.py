@@ -326,7 +326,7 @@ class _Asking:
         self._engine.reporter.event(
             "round",
             step=self._step,
-            model=asked.model,
+            model=self._engine.plan.recipe.models[asked.model].model,
             family=asked.requests[0].family,
             requests=len(answers),
             failed=len(answers) - len(there),

@@ -86,7 +86,6 @@ def recipe(folder: Path) -> Path:
     steps = [
         step("docs", "read.jsonl", paths=["docs.jsonl"]),
         step("rules", "filter.massivetext", min_words=3),
-        step("unique", "dedup.exact"),
         step("out", "write.text"),
     ]
     return write(folder / "r.yaml", steps)
@@ -124,7 +123,7 @@ def test_the_dashboard_shows_steps_and_phases(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster, as_completed
 
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         flights = Flights(client, as_completed(raise_errors=False), execute, "web-1>phi-1.5:near, round 2: map")

@@ -1,0 +1,107 @@
+"""A run whose terminal closes: it goes on, says what it says to a log, and can be looked at and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Curate, alive, gone
+from recipes import step, write
+
+from curate.llm.teacher import Call, Say, Teacher, default_script
+from curate.run.lease import holder
+from curate.store.files import Store
+
+KEY = "sk-nobody-but-the-endpoint"
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[threading.Event, Teacher]]:
+    """A model that answers when it is let."""
+    let = threading.Event()
+
+    def script(call: Call) -> Say:
+        let.wait(90)
+        return default_script(call)
+
+    with Teacher(script) as teacher:
+        yield let, teacher
+        let.set()
+
+
+def recipe(folder: Path, teacher: Teacher, **settings: Any) -> Path:
+    asked = {"passages": 4, "round": 4, "max_tokens": 200, "min_chars": 20, **settings}
+    steps = [step("textbooks", "generate.textbooks", **asked), step("out", "write.text")]
+    model = {"model": "teacher", "base_url": teacher.base_url, "licence": "CC0-1.0", "key_env": "TEACHER_KEY"}
+    return write(folder / "r.yaml", steps, models={"writer": model})
+
+
+def test_it_outlives_the_session_that_began_it(
+    curate: Curate, held: tuple[threading.Event, Teacher], tmp_path: Path
+) -> None:
+    """The session is killed; the run has its key and shows it nowhere; its words are followed to the end."""
+    let, teacher = held
+    root, asked = tmp_path / "run", recipe(tmp_path, teacher)
+    command = [sys.executable, "-m", "curate", "run", str(asked), "--store", str(root), "--workers", "0", "--detach"]
+    session = subprocess.Popen(
+        ["sh", "-c", '"$@"; exec sleep 300', "sh", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TEACHER_KEY": KEY},
+    )
+    driver = 0
+    try:
+        assert session.stdout
+        said = [session.stdout.readline() for _ in range(4)]
+        assert said[0].startswith("detached: pid ")
+        assert f"curate logs -f {root}" in said[2]
+        found = holder(Store(root))
+        assert found is not None
+        driver = found[1].pid
+        os.killpg(session.pid, signal.SIGKILL)
+        session.wait()
+        refused = curate.run(asked, root, "--detach")
+        assert (refused.code, f"pid {driver}" in refused.line) == (11, True)
+        end = time.monotonic() + 60
+        while not teacher.calls and time.monotonic() < end:
+            time.sleep(0.1)
+        assert alive(driver)
+        for name in ("environ", "cmdline"):
+            assert KEY.encode() not in Path(f"/proc/{driver}/{name}").read_bytes()
+        value = json.loads(curate("status", root, "--json").ok().out)
+        assert (value["state"], value["pid"]) == ("running", driver)
+        threading.Timer(1.0, let.set).start()
+        followed = curate("logs", root, "-f", "-n", 1000).ok().out
+        assert "textbooks" in followed
+        assert "Look at it:" in followed
+        assert gone([driver], 20) == []
+        assert teacher.calls
+    finally:
+        for pid in (driver, session.pid):
+            if pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    assert json.loads(curate("status", root, "--json").ok().out)["state"] == "finished"
+    for path in root.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+def test_mistakes_are_told_before(curate: Curate, held: tuple[threading.Event, Teacher], tmp_path: Path) -> None:
+    """In a recipe, or in options: one line, its exit code, and nobody was sent away."""
+    _, teacher = held
+    done = curate.run(recipe(tmp_path, teacher, pasages=3), tmp_path / "run", "--detach")
+    assert done.code == 2
+    assert "pasages" in done.line
+    assert curate.run(recipe(tmp_path, teacher), tmp_path / "run", "--detach", "--metrics", "no").code == 2
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,266 @@
+"""What others see of a run: while it runs, after it was killed, from another machine; and how they stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Curate, manifest
+from object_store import Proxy
+from prometheus_client.parser import text_string_to_metric_families
+from recipes import step, write
+
+from curate.errors import BusyError, RecipeError
+from curate.llm.teacher import Call, Say, Teacher, default_script
+from curate.run import lease
+from curate.run.events import lines_from, read_event
+from curate.run.lease import FOLDER, Lease, Owner, holder
+from curate.run.metrics import address_of, served
+from curate.run.status import Status, lives, look
+from curate.run.stop import Stop
+from curate.run.watch import CANCEL, Watch, ask_to_stop
+from curate.spent import Work
+from curate.store.files import Store
+from curate.store.records import Counts
+
+
+class Held:
+    """A model that answers some requests, and the others when it is let."""
+
+    def __init__(self, first: int) -> None:
+        self.let, self._left, self._lock = threading.Event(), first, threading.Lock()
+
+    def __call__(self, call: Call) -> Say:
+        with self._lock:
+            self._left -= 1
+            wait = self._left < 0
+        if wait:
+            self.let.wait(60)
+        return default_script(call)
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[Held, Teacher]]:
+    script = Held(8)
+    with Teacher(script) as teacher:
+        yield script, teacher
+        script.let.set()
+
+
+def recipe(folder: Path, teacher: Teacher) -> Path:
+    steps = [
+        step("textbooks", "generate.textbooks", passages=12, round=4, max_tokens=200, min_chars=20),
+        step("out", "write.text"),
+    ]
+    model = {"model": "teacher", "base_url": teacher.base_url, "licence": "CC0-1.0", "concurrency": 4}
+    return write(folder / "r.yaml", steps, models={"writer": {**model, "prompt_price": 1, "completion_price": 2}})
+
+
+def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+    """What it finds, once it does."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, "never"
+        time.sleep(0.1)
+    return value
+
+
+def told(store: Path) -> list[dict[str, Any]]:
+    return [event for _, line in lines_from(Store(store), "events") if (event := read_event(line)) is not None]
+
+
+def test_a_run_that_runs_is_killed_and_goes_on(curate: Curate, held: tuple[Held, Teacher], tmp_path: Path) -> None:
+    """Status, metrics and record say where it is; after kill -9 that it was killed; in the end that it has finished."""
+    script, teacher = held
+    asked, root = recipe(tmp_path, teacher), tmp_path / "run"
+    seen: dict[str, Any] = {}
+
+    def meanwhile(pid: int) -> None:
+        def under_way() -> dict[str, Any] | None:
+            try:
+                value = look(Store(root))
+            except RecipeError:
+                return None
+            return value if value.get("now") and value["models"].get("by_model") else None
+
+        seen["running"] = until(under_way)
+        address = next(e["text"] for e in told(root) if e["event"] == "note" and "metrics" in e["text"])
+        with urllib.request.urlopen(address.removeprefix("metrics: "), timeout=10) as answer:
+            seen["metrics"] = answer.read().decode()
+        os.kill(pid, signal.SIGKILL)
+
+    assert curate.run(asked, root, "--metrics", "0", meanwhile=meanwhile).code == -signal.SIGKILL
+    running = seen["running"]
+    assert (running["state"], running["now"]["steps"], running["steps"][1]["state"]) == (
+        "running",
+        ["textbooks"],
+        "to do",
+    )
+    assert running["host"] == running["lease"]["host"]
+    assert running["models"]["completion_tokens"] > 0
+    sums = {
+        (s.name, *s.labels.values()): s.value
+        for f in text_string_to_metric_families(seen["metrics"])
+        for s in f.samples
+    }
+    assert sums["curate_llm_requests_total", "answered", "teacher"] >= 4
+    assert sums["curate_llm_dollars_total", "teacher"] > 0
+    assert sums["curate_llm_requests_in_flight",] >= 1
+    assert sums["curate_queue_tasks",] >= 1
+    assert look(Store(root))["state"] == "killed"
+    said = curate("status", root).ok().out
+    assert "killed" in said.splitlines()[0]
+    assert "textbooks" in said
+    assert curate("cancel", root).code == 2
+    script.let.set()
+    curate.run(asked, root).ok()
+    value = json.loads(curate("status", root, "--json").ok().out)
+    assert value["state"] == "finished"
+    assert [s["state"] for s in value["steps"]] == ["done", "done"]
+    assert value["steps"][0]["rows_out"] == manifest(root)["steps"]["textbooks"]["rows_out"]
+    kinds = [event["event"] for event in told(root)]
+    assert kinds.count("begin") == 2
+    assert (kinds[0], kinds[-1], kinds.count("end")) == ("begin", "end", 1)
+    assert kinds.count("round") >= 3
+    assert {"step", "task", "finished"} <= set(kinds)
+    session = json.loads((root / "run.json").read_text())["sessions"][-1]
+    assert session["cpu"]["out"]["write"][0] >= 0
+    assert "cpu" not in (root / "manifest.json").read_text()
+    # What is told is nobody's garbage, and damage to it is no concern of a run.
+    before = len(told(root))
+    assert "nothing else is there" in curate("gc", root).ok().out
+    assert len(told(root)) == before
+    (root / "status.json").write_bytes(b"\xff{")
+    assert curate("status", root).code == 0
+    assert "finished" in curate("logs", root, "--events", "-n", 3).ok().out
+
+
+def elsewhere(store: Store, owner: Owner) -> None:
+    store.replace_json(f"{FOLDER}/00000001.json", asdict(owner))
+
+
+def test_a_driver_on_another_machine(tmp_path: Path) -> None:
+    """Its clock is not believed when it says that it is dead: it is watched for as long as its lease holds."""
+    store, now = Store(tmp_path), time.time()
+    old = Owner("t" * 32, "curate run", "far", 4711, "another kernel", 1, now - 999, now - 999, 7, 1)
+    elsewhere(store, old)
+    notes: list[str] = []
+    assert not lives(store, old, notes.append)
+    assert "looks old" in notes[0]
+    assert look(store)["state"] == "killed"
+    fresh = replace(old, renewed=time.time(), seconds=20)
+    elsewhere(store, fresh)
+    assert lives(store, fresh, notes.append)
+    slow = replace(old, seconds=30)
+    elsewhere(store, slow)
+    renewing = threading.Timer(0.3, elsewhere, (store, replace(slow, renewals=8)))
+    renewing.start()
+    assert lives(store, slow, notes.append)
+    renewing.join()
+    elsewhere(store, replace(fresh, what="curate gc"))
+    assert look(store)["state"] == "in use"
+
+
+def test_who_waits_is_seen(tmp_path: Path) -> None:
+    """As long as it waits."""
+    store = Store(tmp_path)
+    with Lease(store, "curate run"):
+        waiting = threading.Thread(
+            target=lambda: Lease(store, "curate run", wait=True).__enter__().__exit__(None, None, None)
+        )
+        waiting.start()
+        found = until(lambda: look(store)["waiting"])
+        assert (found[0]["what"], found[0]["pid"]) == ("curate run", os.getpid())
+        with pytest.raises(BusyError):
+            lease.check_free(store)
+    waiting.join(20)
+    assert look(store)["waiting"] == []
+    lease.check_free(store)
+
+
+@pytest.mark.parametrize("where", ["disk", "s3"])
+def test_stopped_from_another_machine(where: str, s3: Proxy, tmp_path: Path) -> None:
+    """A request in the store, for the driver that is meant and for no other one; twice as fast with --now."""
+    store = Store(tmp_path) if where == "disk" else Store(f"s3://{s3.bucket}/run")
+    said: list[str] = []
+    with Lease(store, "curate run") as mine, Watch(store, mine, "tried", ["a"], 0.1) as watch:
+        ask_to_stop(store, "f" * 32, now=False)
+        with pytest.raises(SystemExit), Stop(60, said.append) as stop:
+            time.sleep(0.5)
+            assert not stop.asked
+            ask_to_stop(store, mine.token, now=False)
+            until(lambda: stop.asked)
+            ask_to_stop(store, mine.token, now=True)
+            time.sleep(30)
+        assert "at once" in said[-1]
+        watch.status.end("interrupted")
+    assert not store.exists(CANCEL)
+    events = [read_event(line) for _, line in lines_from(store, "events")]
+    assert [event["now"] for event in events if event and event["event"] == "cancel"] == [False, True]
+    assert look(store)["state"] == "interrupted"
+    if where == "s3":
+        # A status, and a file of the record, are put again and again: a few small objects are there.
+        assert len(list(store.list("events"))) == 1
+        assert s3.count("PUT", "/events/") <= 3
+
+
+def test_from_another_machine_the_command_leaves_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this machine's driver the process is asked, if it is the one; of another's its store."""
+    from curate.cli.cancel import cancel
+
+    store, held_by = Store(tmp_path), os.getpid()
+    with Lease(store, "curate run") as mine:
+        with Stop(60) as stop:
+            cancel(str(tmp_path), now=False, wait=False)
+            until(lambda: stop.asked)
+        assert not store.exists(CANCEL)
+        monkeypatch.setattr(lease, "_machine", lambda: "another kernel")
+        cancel(str(tmp_path), now=True, wait=False)
+        assert store.read_json(CANCEL) == {
+            "token": mine.token,
+            "now": True,
+            "by": f"pid {held_by} on {holder(store)[1].host}",
+        }
+
+
+def test_where_metrics_are_served() -> None:
+    """On loopback unless it is said otherwise; nonsense is one line."""
+    assert address_of("9464") == ("127.0.0.1", 9464)
+    assert address_of("0.0.0.0:1") == ("0.0.0.0", 1)
+    assert address_of("[::1]:80") == ("::1", 80)
+    for wrong in ("x", ":80", "70000", "", "a:b"):
+        with pytest.raises(RecipeError):
+            address_of(wrong)
+
+
+def test_what_metrics_say() -> None:
+    """Rows by reason, CPU seconds and bytes by step and kind of work, as the text format has them."""
+    status = Status(["docs", "rules"])
+    status.step(("docs", "rules"), "reading", 100, 2, 0)
+    counts = {"docs": Counts(10, 10, 100, 100), "rules": Counts(10, 7, 100, 70, reasons={'too "short': 3})}
+    status.advance(50, counts)
+    by = {("docs", "read"): (0.5, 100), ("rules", "measure"): (0.25, 100), ("", "write"): (0.125, 0)}
+    status.worked(("docs", "rules"), Work("k", "w", 1.0, by), counts)
+    with served(status, ("127.0.0.1", 0)) as port:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+        with pytest.raises(Exception, match="can't be served"), served(status, ("127.0.0.1", port)):
+            pass
+    sums = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+    assert sums["curate_cpu_seconds_total", "docs", "read"] == 0.5
+    assert sums["curate_cpu_seconds_total", "rules", "write"] == 0.125
+    assert sums["curate_work_bytes_total", "rules", "measure"] == 100
+    assert sums["curate_rows_total", 'too "short', "rules"] == 3
+    assert sums["curate_rows_total", "kept", "rules"] == 7
+    assert sums["curate_tasks_committed_total",] == 1
+    assert sums["curate_queue_tasks",] == 1
+    assert sums["curate_seconds_since_commit",] < 60
