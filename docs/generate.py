@@ -35,6 +35,7 @@ COMMANDS = (
     "inspect",
     "plan",
     "push",
+    "recipes",
     "run",
     "score",
     "stages",

@@ -77,6 +77,7 @@ def commands() -> None:
         logs,
         plan,
         push,
+        recipes,
         run,
         score,
         stages,

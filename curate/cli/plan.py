@@ -9,6 +9,7 @@ import typer
 
 from curate.cli.app import JSON, app, examples
 from curate.cli.run import STORE
+from curate.errors import EndpointError
 
 if TYPE_CHECKING:
     from curate.recipe.plan import Plan
@@ -42,30 +43,41 @@ def plan(
     ] = None,
     as_json: JSON = False,
 ) -> None:
-    """Read and check everything, run nothing: what is done, what is stale and why, what is to do, and its cost."""
+    """Read and check everything, run nothing: what is done, what is stale and why, what is to do, and its cost.
+
+    What a run would lack (an input that is not there, an endpoint that stands for one's own) is its last line, and no endpoint
+    is asked.
+    """
     from curate.cli.run import options, store_of
+    from curate.recipe.lacking import check_ready
     from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.run.foresight import foresee
     from curate.run.terms import check_teachers
 
     loaded = load_recipe(find_recipe(recipe))
-    made = make_plan(loaded, options(sample, limit))
+    try:
+        made = make_plan(loaded, options(sample, limit))
+    except EndpointError:
+        check_ready(loaded)  # what to put where is worth more than a tokenizer that can't be fetched
+        raise
     check_teachers(made)
     place = store_of(store, loaded.name)
     tried = None
     if pilot is None:
         states = foresee(made, place)
     else:
+        check_ready(loaded)
         states, tried = _pilot(made, place, pilot, as_json=as_json)
     if as_json:
         steps = [vars(state) for state in states]
         value: Any = steps if tried is None else {"steps": steps, "pilot": tried.plain(loaded.budget)}
         print(json.dumps(value, indent=1))
-        return
-    _show(loaded, states)
-    if tried is not None:
-        _show_pilot(loaded, tried)
+    else:
+        _show(loaded, states)
+        if tried is not None:
+            _show_pilot(loaded, tried)
+    check_ready(loaded)
 
 
 def _pilot(made: Plan, place: Store, number: int, *, as_json: bool) -> tuple[list[Foreseen], Pilot]:
@@ -95,7 +107,14 @@ def _show(loaded: Recipe, states: list[Foreseen]) -> None:
     for line in loaded.trusts():
         out.print(one_line(line, 400), soft_wrap=True)
     made_of = table("step", "use", "from", "state", "why", fold=("from", "why"))
-    colours = {"done": "green", "to do": "yellow", "stale": "red", "half done": "yellow", "later": "dim"}
+    colours = {
+        "done": "green",
+        "to do": "yellow",
+        "stale": "red",
+        "half done": "yellow",
+        "later": "dim",
+        "missing": "red",
+    }
     for state in states:
         colour = colours.get(state.state, "")
         made_of.add_row(

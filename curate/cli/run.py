@@ -110,6 +110,7 @@ def run(
 
     without_pandas()  # before any import makes an array of a list
     from curate.cli.progress import choose_view
+    from curate.recipe.lacking import check_ready
     from curate.recipe.plan import make_plan
     from curate.recipe.recipe import find_recipe, load_recipe
     from curate.report.card import write_card
@@ -127,6 +128,7 @@ def run(
 
     there = read_cluster(cluster) if cluster else None
     loaded = load_recipe(find_recipe(recipe))
+    check_ready(loaded)  # before anything is written, and before hours are spent on the other inputs
     plan = make_plan(loaded, options(sample, limit))
     place = store_of(store, loaded.name)
     count = (os.cpu_count() or 1) if workers is None else workers

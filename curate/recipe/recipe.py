@@ -22,6 +22,7 @@ from curate.stages.registry import stage_class
 from curate.stages.terms import USES
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_RECIPE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 RESERVED: Final = ("pieces", "signals", "steps")
 """Folders of a store: what a step gives is published beside them, under the step's id."""
 
@@ -56,6 +57,7 @@ class _Step(BaseModel):
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
     from_: str | list[str] | None = Field(None, alias="from")
     guard: Guard | None = None
+    about: str = ""
 
 
 class _Recipe(BaseModel):
@@ -101,12 +103,20 @@ class Step:
         inputs: ids of the steps whose rows it reads.
         guard: shares that stop the run.
         place: ``file:line`` of its settings, for errors.
+        about: a sentence for people; of a source what is to be put where it reads.
     """
 
     def __init__(
-        self, step_id: str, stage: Stage, inputs: tuple[str, ...] | None, guard: Guard | None, place: str
+        self,
+        step_id: str,
+        stage: Stage,
+        inputs: tuple[str, ...] | None,
+        guard: Guard | None,
+        place: str,
+        about: str = "",
     ) -> None:
         self.id, self.stage, self.inputs, self.guard, self.place = step_id, stage, inputs, guard, place
+        self.about = about
 
 
 class Recipe:
@@ -117,16 +127,20 @@ class Recipe:
         path: the file it came from; relative paths in it start from its folder.
         models, budget: what an LLM step may use; the models with the prices they are counted at.
         prices: of each model what it is counted at and where that is from, for people.
+        model_places: ``file:line`` of each model, for errors.
         takedown: paths of removal lists.
         use: what the data is for, a key of stages.terms.USES; None: not declared, and no terms are refused.
         allow_terms: terms that are let pass although they conflict with it.
         steps: in the order of the file.
     """
 
-    def __init__(self, head: _Recipe, path: Path, steps: list[Step], models: Mapping[str, Priced]) -> None:
+    def __init__(
+        self, head: _Recipe, path: Path, steps: list[Step], models: Mapping[str, Priced], places: Mapping[str, str]
+    ) -> None:
         self.name, self.about, self.seed, self.path = head.recipe, head.about, head.seed, path
         self.models = {name: one.model for name, one in models.items()}
         self.prices = {name: one.told for name, one in models.items()}
+        self.model_places = dict(places)
         self.budget, self.steps = head.budget, steps
         self.takedown = tuple(head.takedown)
         self.use, self.allow_terms = head.use, tuple(head.allow_terms)
@@ -165,8 +179,10 @@ def load_recipe(path: Path, *, plugins: bool = True) -> Recipe:
     if not isinstance(source.values, dict):
         raise RecipeError("a recipe is a mapping with 'recipe:' and 'steps:'", place=source.place())
     head = validated(_Recipe, source.values, source, (), "a recipe")
-    if not NAME.fullmatch(head.recipe):
-        raise RecipeError(f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, - and _")
+    if not _RECIPE.fullmatch(head.recipe):
+        raise RecipeError(
+            f"'{head.recipe}' is no name", place=source.place(("recipe",)), cure="use a-z, 0-9, -, . and _"
+        )
     # Who looks at what a run left spends nothing.
     models = _priced(head, source) if plugins else {name: Priced(model, "") for name, model in head.models.items()}
     for number, name in enumerate(head.plugins if plugins else ()):
@@ -175,7 +191,8 @@ def load_recipe(path: Path, *, plugins: bool = True) -> Recipe:
     steps: list[Step] = []
     for index, values in enumerate(source.values["steps"]):
         steps.append(_step(values, source, index, [s.id for s in steps]))
-    return Recipe(head, path, steps, models)
+    places = {name: source.place(("models", name)) for name in models}
+    return Recipe(head, path, steps, models, places)
 
 
 def _load_plugin(name: str, place: str) -> None:
@@ -224,7 +241,7 @@ def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:
         if wanted not in earlier:
             near = _near(wanted, earlier)
             raise RecipeError(f"there is no earlier step '{wanted}'", place=source.place((*where, "from")), cure=near)
-    return Step(raw.id, stage, inputs, raw.guard, place)
+    return Step(raw.id, stage, inputs, raw.guard, place, raw.about)
 
 
 def _near(word: str, known: list[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, DamagedError
+from curate.recipe.lacking import missing_inputs
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run.cluster import Runner
 from curate.run.engine import Engine
@@ -21,7 +22,7 @@ class Foreseen:
 
     Attributes:
         state: ``done``, ``half done`` (some tasks are committed), ``stale`` (done under other settings or inputs),
-            ``to do``, or ``later`` (depends on what a step before it will give).
+            ``to do``, ``later`` (depends on what a step before it will give), or ``missing`` (its input is not there).
         why: the reason for the state, in a few words.
     """
 
@@ -35,18 +36,24 @@ class Foreseen:
 def foresee(plan: Plan, store: Store, engine: Engine | None = None) -> list[Foreseen]:
     """State of every step, in the recipe's order; raises what a run would raise for inputs that can't be read.
 
+    A source that says what is to be put where nothing is (``about:``) is ``missing``.
+
     An ``engine`` that is given has the records of all steps that are done afterwards.
     """
     if engine is None:
         with Runner(0) as runner:
             return foresee(plan, store, Engine(plan, store, runner, Silent()))
     found: dict[str, Foreseen] = {}
+    missing = missing_inputs(plan.recipe)
     for segment in plan.segments:
         key: str | None = None
         for number, name in enumerate(segment):
             step = plan.steps[name]
             needs = [*step.inputs, *step.uses.values()]
             waits = [n for n in needs if found[n].state != "done"]
+            if name in missing:
+                found[name] = Foreseen(name, step.stage.name, step.inputs, "missing", missing[name])
+                continue
             if waits:
                 found[name] = Foreseen(name, step.stage.name, step.inputs, *_later(engine, step, waits))
                 continue

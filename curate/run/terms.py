@@ -18,6 +18,7 @@ from curate.errors import InputError, RecipeError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run.task import Task
+from curate.stages.reading import TERMS_FIELDS
 from curate.stages.strata import fields_of
 from curate.stages.terms import UNSTATED, conflicts
 from curate.stages.writer import Writer
@@ -28,9 +29,7 @@ from curate.store.records import Part
 if TYPE_CHECKING:
     from curate.run.engine import Engine
 
-FIELDS = ("terms", "license", "licence")
-"""Fields of ``meta`` that say under which terms a text stands, the first before the others: ``terms`` is the strictest of
-its teacher's and its seeds', where a model wrote it."""
+FIELDS = TERMS_FIELDS
 _MOST_TOLD = 4
 
 

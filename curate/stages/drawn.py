@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -13,7 +13,7 @@ from curate.errors import InputError
 from curate.llm.request import Request
 from curate.stages.base import Context
 from curate.stages.material import Material, Seed, Told, extract, quoted, read_material
-from curate.stages.prompted import Prompted, in_turns, share
+from curate.stages.prompted import Prompted, share, turns
 from curate.stages.prompts import Prompt
 from curate.stages.topics import Topics, draws, load_topics
 from curate.text.batch import Batch
@@ -33,6 +33,23 @@ class _Subject:
     style: str
 
 
+class _Shown:
+    """Which seed each request of a family shows, and how often that was shown before: families with a place for one take turns,
+    and none is shown again before all were."""
+
+    def __init__(self, seeds: Sequence[Seed], seeded: Sequence[Prompt], prompt: Prompt) -> None:
+        self._seeds = seeds if prompt in seeded else ()
+        self._first = seeded.index(prompt) if self._seeds else 0
+        self._step = len(seeded)
+
+    def nth(self, n: int) -> tuple[Seed, int] | None:
+        """That of the n-th request; None for a prompt that shows none."""
+        if not self._seeds:
+            return None
+        at = self._first + n * self._step
+        return self._seeds[at % len(self._seeds)], at // len(self._seeds)
+
+
 class Drawn(Prompted):
     """Settings of such a generator, and how it draws.
 
@@ -48,6 +65,13 @@ class Drawn(Prompted):
     )
     seed_chars: int = Field(1_000, ge=100, description="longest extract of a document that is shown as a seed")
 
+    most_seeds: int | None = Field(
+        None,
+        ge=1,
+        description="at most so many documents are seeds, in memory; another extract of each is shown when all were. null: as"
+        " many as there are passages",
+    )
+
     def gives(self) -> tuple[str, ...]:
         """Variables that it has values for."""
         return ("words", "audience", "style", *TOPIC, *SECTION, "extract")
@@ -56,13 +80,15 @@ class Drawn(Prompted):
         """Values of its own."""
         return {}
 
-    def drawn(self, docs: Iterable[Batch], count: int, ctx: Context) -> list[list[Request]]:
-        """So many requests, shared by the families, in rounds."""
+    def drawn(self, docs: Iterable[Batch], count: int, ctx: Context) -> Iterator[list[Request]]:
+        """So many requests, shared by the families, in rounds. A request is made when its round is: millions of them are a
+        few numbers until then, beside the topics and seeds that all of them are made of."""
         topics = load_topics(ctx.assets["topics"])
         families = self.families(ctx, self.gives())
         seeded = [prompt for prompt in families if "extract" in prompt.variables]
         shares = share(count, len(families))
         most = sum(n for prompt, n in zip(families, shares, strict=True) if prompt in seeded)
+        most = min(most, self.most_seeds or most)
         material = read_material(docs, most, ctx.key(ctx.step, "seeds"))
         if seeded and not material.seeds:
             raise InputError(
@@ -71,37 +97,26 @@ class Drawn(Prompted):
                 cure="name the step with the documents in 'from:', or ask with another prompt",
             )
         seeds = self._clean(material.seeds, ctx)
-        asked = []
-        for prompt, n in zip(families, shares, strict=True):
-            mine = self._seeds(seeds, n, seeded.index(prompt), len(seeded)) if prompt in seeded else [None] * n
-            asked.append(self._family(prompt, mine, topics, material, ctx))
-        return in_turns(asked, self.round)
-
-    def _seeds(self, seeds: Sequence[Seed], count: int, first: int, step: int) -> list[tuple[Seed, int] | None]:
-        """Seeds for the requests of one of ``step`` families, each with how often it was shown before: families take turns, and
-        none is shown again before all were."""
-        places = [first + n * step for n in range(count)]
-        return [(seeds[at % len(seeds)], at // len(seeds)) for at in places]
+        asked = [
+            self._family(prompt, n, _Shown(seeds, seeded, prompt), topics, material, ctx)
+            for prompt, n in zip(families, shares, strict=True)
+        ]
+        return ([asked[family](n) for n in some] for family, some in turns(shares, self.round))
 
     def _family(
-        self,
-        prompt: Prompt,
-        seeds: Sequence[tuple[Seed, int] | None],
-        topics: Topics,
-        material: Material,
-        ctx: Context,
-    ) -> list[Request]:
+        self, prompt: Prompt, count: int, shown: _Shown, topics: Topics, material: Material, ctx: Context
+    ) -> Callable[[int], Request]:
+        """The n-th of so many requests of a family."""
         subjects = self._subjects(prompt, topics, material, ctx)
-        key = ctx.key(ctx.step, prompt.name)
-        if not subjects:  # about its seed alone
-            return [
-                self._request(prompt, _Subject(None, "", ""), seed[1] if seed else n, seed, ctx)
-                for n, seed in enumerate(seeds)
-            ]
-        chosen = self._allowed(subjects, len(seeds), key, ctx)
-        return [
-            self._request(prompt, subject, draw, seed, ctx) for (subject, draw), seed in zip(chosen, seeds, strict=True)
-        ]
+        kept = self._allowed(subjects, count, ctx.key(ctx.step, prompt.name), ctx) if subjects else []
+
+        def request(n: int) -> Request:
+            seed = shown.nth(n)
+            if not kept:  # about its seed alone
+                return self._request(prompt, _Subject(None, "", ""), seed[1] if seed else n, seed, ctx)
+            return self._request(prompt, kept[n % len(kept)], n // len(kept), seed, ctx)
+
+        return request
 
     def _subjects(self, prompt: Prompt, topics: Topics, material: Material, ctx: Context) -> list[_Subject]:
         """All combinations of what the prompt has a place for."""
@@ -131,8 +146,9 @@ class Drawn(Prompted):
             for s in ((t.style,) if t is not None and t.style and "style" in used else styles)
         ]
 
-    def _allowed(self, subjects: list[_Subject], count: int, key: int, ctx: Context) -> list[tuple[_Subject, int]]:
-        """So many subjects with their draws, none of a topic that names a function of a benchmark."""
+    def _allowed(self, subjects: list[_Subject], count: int, key: int, ctx: Context) -> list[_Subject]:
+        """The subjects in the order in which they are drawn, so many at least or all; none of a topic that names a function of
+        a benchmark."""
         names = [
             "\x1f".join((*([s.told.name] if s.told else []), s.audience, *([s.style] if s.style else [])))
             for s in subjects
@@ -154,7 +170,7 @@ class Drawn(Prompted):
             raise InputError(
                 "no topics to write about: benchmarks ask for all of them", place=place, cure="name others"
             )
-        return [(kept[n % len(kept)], n // len(kept)) for n in range(count)]
+        return kept
 
     def _clean(self, seeds: Sequence[Seed], ctx: Context) -> list[Seed]:
         """Seeds that hold no item of a benchmark."""

@@ -18,7 +18,7 @@ from curate.stages import answers
 from curate.stages.base import Context
 from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import read_material
-from curate.stages.prompted import Prompted, in_turns, pick, share
+from curate.stages.prompted import Prompted, pick, share, turns
 from curate.stages.prompts import Prompt
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
@@ -93,22 +93,22 @@ class GenerateExercises(Prompted):
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """One request an exercise and solution; the exercises of each family in an order of its own."""
         topics = load_topics(ctx.assets["topics"])
         families = self.families(ctx, GIVES)
         concepts = {told.topic: told.made_from for told in read_material(docs, 0, 0).topics}
-        asked = []
-        for prompt, count in zip(families, share(self.exercises, len(families)), strict=True):
-            chosen = self._chosen(topics, tuple(concepts), count, ctx.key(ctx.step, prompt.name), ctx)
-            asked.append(
-                [
-                    self._request(prompt, exercise, draw, solution, topics, concepts, ctx)
-                    for exercise, draw in chosen
-                    for solution in range(self.solutions)
-                ]
-            )
-        return in_turns(asked, self.round)
+        chosen = [
+            self._chosen(topics, tuple(concepts), count, ctx.key(ctx.step, prompt.name), ctx)
+            for prompt, count in zip(families, share(self.exercises, len(families)), strict=True)
+        ]
+
+        def request(family: int, n: int) -> Request:
+            (exercise, draw), solution = chosen[family][n // self.solutions], n % self.solutions
+            return self._request(families[family], exercise, draw, solution, topics, concepts, ctx)
+
+        counts = [len(some) * self.solutions for some in chosen]
+        return ([request(family, n) for n in some] for family, some in turns(counts, self.round))
 
     def _chosen(
         self, topics: Topics, concepts: Sequence[str], count: int, key: int, ctx: Context

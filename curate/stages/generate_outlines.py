@@ -76,7 +76,7 @@ class GenerateOutlines(Drawn):
         """The number of sections."""
         return {"sections": str(self.sections)}
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """One request an outline."""
         return self.drawn(docs, self.outlines, ctx)
 

@@ -19,7 +19,7 @@ from curate.stages import answers, forms
 from curate.stages.base import Context
 from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import quoted, terms_of, whole
-from curate.stages.prompted import Prompted, in_turns
+from curate.stages.prompted import Prompted, turns
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.topics import draws
@@ -121,27 +121,29 @@ class GenerateRephrase(Prompted):
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """One request a chunk and form; families take turns."""
         families = self.families(ctx, GIVES)
-        asked: dict[str, list[Request]] = {prompt.name: [] for prompt in families}
-        by_name = {prompt.name: prompt for prompt in families}
+        asked: list[list[_Chunk]] = [[] for _ in families]
         key, mark = ctx.key(ctx.step, "form"), ctx.key(ctx.step, "mark")
         for chunk in self._chunks(docs, ctx):
-            salted = [f"{chunk.name}\x1f{name}" for name in asked]
+            salted = [f"{chunk.name}\x1f{prompt.name}" for prompt in families]
             for at, _ in draws(salted, self.forms, key):
-                prompt = families[at]
-                values = {"extract": quoted(chunk.text, chunk.document, mark)}
-                facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text)}
-                asked[prompt.name].append(
-                    self.ask(by_name[prompt.name], values, 0, facts, seeds={chunk.document: chunk.terms})
-                )
-        if not any(asked.values()):
+                asked[at].append(chunk)
+        if not any(asked):
             raise InputError(
                 f"step '{ctx.step}': no documents to rephrase",
                 cure="look at what the steps before it drop, and least_chars",
             )
-        return in_turns(list(asked.values()), self.round)
+
+        def request(family: int, n: int) -> Request:
+            chunk = asked[family][n]
+            values = {"extract": quoted(chunk.text, chunk.document, mark)}
+            facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text)}
+            return self.ask(families[family], values, 0, facts, seeds={chunk.document: chunk.terms})
+
+        counts = [len(chunks) for chunks in asked]
+        return ([request(family, n) for n in some] for family, some in turns(counts, self.round))
 
     def _chunks(self, docs: Iterable[Batch], ctx: Context) -> Iterator[_Chunk]:
         """Chunks of the chosen documents, those without an item of a benchmark."""

@@ -61,7 +61,7 @@ class GenerateTextbooks(Drawn):
     min_chars: int = Field(300, ge=1, description="shorter passages are rejected")
     min_unique_words: float = Field(0.25, ge=0, le=1, description="least share of distinct words, from 50 words on")
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """One request a passage."""
         return self.drawn(docs, self.passages, ctx)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -151,8 +151,16 @@ def pick(names: Sequence[str], key: int, salt: str) -> str:
     return min(names, key=order, default="")
 
 
+def turns(counts: Sequence[int], size: int) -> Iterator[tuple[int, range]]:
+    """Rounds of ``size`` of some families with so many requests each: the family, and the numbers of its requests. The
+    families' rounds come in turns, so that a cap ends them alike."""
+    for start in range(0, max(counts, default=0), size):
+        for family, count in enumerate(counts):
+            if start < count:
+                yield family, range(start, min(start + size, count))
+
+
 def in_turns(families: Sequence[Sequence[Request]], size: int) -> list[list[Request]]:
-    """Rounds of ``size`` requests, each of one family; the families' rounds come in turns, so that a cap ends them alike."""
-    cut = [[list(asked[i : i + size]) for i in range(0, len(asked), size)] for asked in families]
-    most = max(map(len, cut), default=0)
-    return [rounds[n] for n in range(most) for rounds in cut if n < len(rounds)]
+    """Rounds of ``size`` requests, each of one family, in turns."""
+    counts = [len(asked) for asked in families]
+    return [list(families[family][some.start : some.stop]) for family, some in turns(counts, size)]

@@ -31,7 +31,7 @@ class ReadArrow(FileSource, TextSource):
     as it has no index. Positions are ordinals of rows in the file. Feather V1 is not read.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar = REASONS
 
     suffixes: ClassVar = (".arrow", ".arrows", ".feather", ".ipc")

@@ -18,7 +18,7 @@ from pydantic import Field
 from curate.errors import InputError
 from curate.stages.catalog import NO_STAMP, Catalog, Files
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
-from curate.stages.reading_files import check_names, check_utf8, expand, listing
+from curate.stages.reading_files import absent, check_names, check_utf8, expand, listing
 from curate.stages.reading_packs import pack, packs
 from curate.stages.registry import register
 from curate.stages.remote import fetched, is_url
@@ -77,6 +77,9 @@ class ReadCode(Source):
     follow_symlinks: bool = Field(False, description="read what links to files lead to, if that is below the root")
     source: str | None = Field(None, description="the documents' source; null: the step's id")
     max_document_bytes: int = Field(32 << 20, ge=1, description="files with more bytes are `too_large`")
+
+    def absent(self, base: Path) -> list[str]:
+        return absent(self.paths, base)
 
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         found: list[Split] = []

@@ -21,7 +21,7 @@ from curate.stages.catalog import Catalog, InputFile, Range, file_at, together
 from curate.stages.read_arrow import arrow_ranges, read_arrow
 from curate.stages.reading import REASONS, TextSource
 from curate.stages.reading_columns import Columns
-from curate.stages.reading_files import walk
+from curate.stages.reading_files import absent, walk
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split, split_digest
 
@@ -43,13 +43,16 @@ class ReadDataset(TextSource):
     A record's place is the path of its data file where a shard is one file, else the shard's number.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar = REASONS
 
     path: str = Field(min_length=1, description="a folder or its URL, or a name on the hub such as owner/name")
     config: str | None = Field(None, description="the dataset's configuration; null: its default")
     split: str | None = Field(None, description="the dataset's split; may be null where there is only one")
     commit: str | None = Field(None, description="commit of a dataset on the hub (its revision), 40 hex digits")
+
+    def absent(self, base: Path) -> list[str]:
+        return [] if self.commit is not None else absent([self.path], base)
 
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         given = remote.plain(self.path)

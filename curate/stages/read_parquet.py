@@ -30,7 +30,7 @@ class ReadParquet(FileSource, TextSource):
     every file; of columns that share one name none is read.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar = REASONS
 
     suffixes: ClassVar = (".parquet", ".pq")

@@ -34,7 +34,7 @@ from curate.fingerprint import fingerprint
 from curate.schema import DOCUMENT
 from curate.stages import remote
 from curate.stages.catalog import Catalog, Files, InputFile, Range
-from curate.stages.reading_files import find_files
+from curate.stages.reading_files import absent, find_files
 from curate.stages.reading_packs import SHARE, gathered, pack, packs
 from curate.stages.source import SetAside, Source, Split
 from curate.store.service import AT_ONCE
@@ -57,6 +57,9 @@ REASONS: Final[Mapping[str, str]] = {
 
 # Python's str.isspace, written out: the set must not change with the version of a Unicode library.
 _SPACE: Final = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
+TERMS_FIELDS: Final = ("terms", "license", "licence")
+"""Fields of ``meta`` that say under which terms a text stands, the first before the others: ``terms`` is the strictest of
+its teacher's and its seeds', where a model wrote it."""
 _MAX_DEPTH: Final = 200  # orjson writes at most 254 levels
 
 
@@ -79,6 +82,12 @@ class RecordSource(Source):
     keep: list[str] | None = Field(
         None, description="fields kept in `meta`; null: all but the text, id and source used"
     )
+    license: str | None = Field(
+        None,
+        min_length=1,
+        description="terms of records that state none, put into `meta`; as meta.FIELD what that field of a record says, a list's"
+        " all together",
+    )
 
     def ranges(self, file: InputFile, split_bytes: int) -> Iterable[Range]:
         """Parts of one file that tasks read; raises InputError for a file that is not what its name says."""
@@ -97,7 +106,14 @@ class RecordSource(Source):
 
     def documents(self, split: Split, step: str, unit: str) -> Documents:
         """The maker of this split's documents; ``unit`` is what positions count (byte, row)."""
-        return Documents(split.name, step, source=self.source, max_bytes=self.max_document_bytes, unit=unit)
+        return Documents(
+            split.name,
+            step,
+            source=self.source,
+            max_bytes=self.max_document_bytes,
+            unit=unit,
+            terms=self.license,
+        )
 
 
 class TextSource(RecordSource):
@@ -134,6 +150,9 @@ class FileSource(RecordSource):
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
         """Rows of a split of one file; a range from 0 to -1 is all of it."""
         raise NotImplementedError
+
+    def absent(self, base: Path) -> list[str]:
+        return absent(self.paths, base)
 
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         split_bytes = max(split_bytes, 1)
@@ -219,8 +238,11 @@ class Rows:
 class Documents:
     """Makes the documents of one split, batch by batch."""
 
-    def __init__(self, name: str, step: str, *, source: str | None, max_bytes: int, unit: str) -> None:
+    def __init__(
+        self, name: str, step: str, *, source: str | None, max_bytes: int, unit: str, terms: str | None = None
+    ) -> None:
         self._name, self._step, self._source, self._max_bytes, self._unit = name, step, source, max_bytes, unit
+        self._terms = terms
 
     def aside(self, position: int, reason: str, detail: str, own: str | None = None) -> tuple[int, SetAside]:
         """A record set aside, with the position by which ``batches`` sorts it in."""
@@ -260,7 +282,7 @@ class Documents:
             rows.text,
             self._sources(rows),
             _join(self._name, key, "#").cast(pa.string()),
-            rows.meta,
+            rows.meta if self._terms is None else _licensed(rows.meta, self._terms),
             content_hash(rows.text),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT), rows.position.to_numpy()
@@ -361,6 +383,28 @@ def meta_object(meta: str) -> dict[str, Any]:
         except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
+
+
+def _licensed(metas: pa.StringArray, terms: str) -> pa.StringArray:
+    """``meta`` with a field ``license`` where nothing says the terms: these, or what the field that ``meta.FIELD`` names says.
+
+    Each row is parsed and written again, which takes a few microseconds.
+    """
+    field = terms.removeprefix("meta.") if terms.startswith("meta.") else None
+    found = []
+    for meta in metas.to_pylist():
+        row = orjson.loads(meta)
+        if not any(row.get(name) for name in TERMS_FIELDS):
+            said = terms if field is None else _terms(row.get(field))
+            row |= {"license": said} if said else {}
+        found.append(meta_json(row))
+    return strings(found)
+
+
+def _terms(said: object) -> str:
+    """Terms that a field states: a name, or several that hold together."""
+    names = said if isinstance(said, list) else [said]
+    return " AND ".join(sorted({name.strip() for name in names if isinstance(name, str) and name.strip()}))
 
 
 def strings(values: list[bytes]) -> pa.StringArray:

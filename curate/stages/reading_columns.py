@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import schema as documents_schema
 from curate.errors import InputError, did_you_mean
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, Rows, TextSource, meta_json, strings, take
 from curate.stages.source import SetAside
@@ -30,12 +32,17 @@ def is_text(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of one schema that are read, by role; ``meta`` has those kept."""
+    """The columns of one schema that are read, by role; ``meta`` has those kept.
+
+    ``written``: the records are documents that ``write.text`` wrote. What their ``meta`` says stays what it is (terms, who wrote
+    them, what they were made of), with the id that they had as ``document``.
+    """
 
     text: str
     own: str | None
     source: str | None
     meta: tuple[str, ...]
+    written: bool = False
 
     @classmethod
     def of(cls, stage: TextSource, schema: pa.Schema, place: str) -> Columns:
@@ -64,7 +71,10 @@ class Columns:
         used = {stage.text} if stage.keep is not None else {stage.text, own, source}
         # A name that two columns share can't be asked for: such columns are left out.
         meta = [n for n in (names if stage.keep is None else stage.keep) if n not in used and names.count(n) == 1]
-        return cls(stage.text, own, source, tuple(dict.fromkeys(meta)))
+        written = set(documents_schema.DOCUMENT.names) <= set(names) and "meta" in meta and own == "id"
+        if written:
+            meta = [n for n in meta if n not in ("origin", "content_hash")]
+        return cls(stage.text, own, source, tuple(dict.fromkeys(meta)), written)
 
     def names(self) -> list[str]:
         """Columns to read, each once."""
@@ -140,9 +150,26 @@ class Columns:
             return [b"{}"] * batch.num_rows
         other = batch.select(list(self.meta))
         try:
-            return [meta_json(row) for row in other.to_pylist()]
+            rows = other.to_pylist()
+            if self.written:
+                ids = batch.column("id").to_pylist()
+                rows = [_as_written(row, own) for row, own in zip(rows, ids, strict=True)]
+            return [meta_json(row) for row in rows]
         except (ValueError, TypeError, OverflowError):  # UnicodeDecodeError is a ValueError
             return [_meta(other.slice(row, 1)) for row in range(batch.num_rows)]
+
+
+def _as_written(row: dict[str, object], own: object) -> dict[str, object]:
+    """``meta`` of a document that was written with one."""
+    said = row["meta"]
+    try:
+        meta = orjson.loads(said) if isinstance(said, str) else None
+    except orjson.JSONDecodeError:
+        meta = None
+    if not isinstance(meta, dict):
+        return row
+    others = {name: value for name, value in row.items() if name != "meta"}
+    return {**others, "document": own, **meta}
 
 
 def _meta(row: pa.RecordBatch) -> bytes | str:

@@ -117,10 +117,29 @@ def expand(given: str, base: Path, suffixes: Sequence[str]) -> Files:
     raise InputError("no such file or folder", place=str(path), cure="check paths in the recipe")
 
 
-def _glob(given: str, base: Path) -> Files:
+def absent(paths: Sequence[str], base: Path) -> list[str]:
+    """What of some paths is not there: of a glob the folder in front of its first wildcard. URLs are not asked for."""
+    found = []
+    for given in map(remote.plain, paths):
+        if remote.is_url(given) or locate(given, base).exists() or locate(given, base).is_symlink():
+            continue
+        before = _before_wild(given)
+        if before == given or not locate(before or ".", base).is_dir():
+            found.append(before)
+    return found
+
+
+def _before_wild(given: str) -> str:
+    """The part of a path before its first part with a wildcard."""
     parts = Path(given).parts
-    first = next(i for i, part in enumerate(parts) if any(c in part for c in WILD))
-    root = locate(str(Path(*parts[:first])), base) if first else base
+    first = next((i for i, part in enumerate(parts) if any(c in part for c in WILD)), len(parts))
+    return str(Path(*parts[:first])) if first else ""
+
+
+def _glob(given: str, base: Path) -> Files:
+    before = _before_wild(given)
+    parts, first = Path(given).parts, len(Path(before).parts)
+    root = locate(before, base) if before else base
     if not root.is_dir():
         raise InputError(f"no such folder, so nothing matches '{given}'", place=str(root), cure="check paths")
     names = {

@@ -123,6 +123,10 @@ class Source(Stage):
             self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path", "on_damage"})
         )
 
+    def absent(self, base: Path) -> list[str]:
+        """Places, as the settings name them, where there is nothing; known without listing or reading any file."""
+        return []
+
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
         """All splits in input order.
 

@@ -39,7 +39,7 @@ def prompts_of(stage):
 
 
 def asked(stage, docs=(), **more):
-    return stage.requests(docs, context(**{"topics": TOPICS, **prompts_of(stage), **more}))
+    return list(stage.requests(docs, context(**{"topics": TOPICS, **prompts_of(stage), **more})))
 
 
 def flat(rounds):

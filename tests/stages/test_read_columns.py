@@ -206,3 +206,54 @@ def test_columns_that_are_not_needed_are_not_read(tmp_path):
     assert len(rows) == 50
     with pytest.raises(InputError, match="damaged Parquet"):
         everything(ReadParquet(paths=["a.parquet"]), tmp_path)
+
+
+@FORMS
+def test_documents_that_were_written_keep_what_their_meta_says(tmp_path, form):
+    """What write.text wrote is read with the terms and makers of each document, its old id and source beside them; other tables
+    with a column `meta` keep it as a field."""
+    metas = ['{"license":"MIT"}', '{"made_from":["aa"],"terms":"CC-BY-4.0"}', '{"document":"of a judge"}', "no JSON"]
+    columns = {
+        "id": ["01", "02", "03", "04"],
+        "text": ["one", "two", "three", "four"],
+        "source": ["a"] * 4,
+        "origin": ["x#1"] * 4,
+        "meta": metas,
+        "content_hash": ["ff"] * 4,
+        "scored.score": [0.5] * 4,
+    }
+    write(tmp_path / name_of(form), pa.table(columns), form)
+    rows, _ = everything(stage_of(form, name_of(form), source="earlier"), tmp_path)
+    found = [json.loads(row["meta"]) for row in rows]
+    more = {"scored.score": 0.5, "source": "a"}
+    assert found[0] == {"license": "MIT", "document": "01", **more}
+    assert found[1] == {"made_from": ["aa"], "terms": "CC-BY-4.0", "document": "02", **more}
+    assert found[2] == {"document": "of a judge", **more}
+    assert found[3] == {"meta": "no JSON", **more}
+    assert rows[0]["origin"].endswith("#01") and rows[0]["source"] == "earlier"
+    write(tmp_path / name_of(form), pa.table({k: v for k, v in columns.items() if k != "origin"}), form)
+    rows, _ = everything(stage_of(form, name_of(form)), tmp_path)
+    assert json.loads(rows[0]["meta"])["meta"] == metas[0]
+
+
+@FORMS
+def test_terms_of_records_that_state_none(tmp_path, form):
+    """One for all, or those that a field names, a list's together; what a record states stays, and no terms are none."""
+    table = pa.table(
+        {
+            "text": ["a", "b", "c", "d"],
+            "licence": ["MIT", None, None, None],
+            "all": [["X"], ["Apache-2.0", "MIT", "MIT"], [], ["ISC"]],
+        }
+    )
+    write(tmp_path / name_of(form), table, form)
+
+    def terms(license):  # noqa: A002 - the setting is called so
+        rows, _ = everything(stage_of(form, name_of(form), license=license), tmp_path)
+        metas = [json.loads(row["meta"]) for row in rows]
+        assert metas[0]["licence"] == "MIT" and "license" not in metas[0]
+        return [meta.get("license") for meta in metas[1:]]
+
+    assert terms("CC0-1.0") == ["CC0-1.0"] * 3
+    assert terms("meta.all") == ["Apache-2.0 AND MIT", None, "ISC"]
+    assert terms("meta.nothing") == terms(None) == [None] * 3
