@@ -39,8 +39,10 @@ def ledger(
         return
     _show(lines)
     for one in second:
+        sent = f"{one.gated:,} that the gate sent to it" if one.gated else ""
+        failed = f"{one.asked[1] - one.gated:,} of what {one.first} failed" if one.asked[1] > one.gated else ""
         typer.echo(
-            f"{one.step}: {one.then} was asked for {one.asked[1]:,} of what {one.first} failed: ${one.spent:,.4f} for both; "
+            f"{one.step}: {one.then} was asked for {' and '.join(filter(None, (sent, failed)))}: ${one.spent:,.4f} for both; "
             f"it alone would have cost about ${one.alone:,.4f}"
         )
 

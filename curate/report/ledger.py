@@ -94,11 +94,12 @@ def ledger(run: RunFolder) -> list[Line]:
 
 @dataclass(frozen=True)
 class Cascade:
-    """What a second model, asked only for what the first failed, cost: US dollars.
+    """What another model, asked only for what the first failed and what a gate sends to it, cost: US dollars.
 
     Attributes:
         first, then: declared ids.
         asked: requests that each answered, other tries included.
+        gated: requests of the plan that a gate sent to it.
         spent: by both.
         alone: what the second would have cost for every request of the plan, at its mean cost here.
     """
@@ -109,24 +110,31 @@ class Cascade:
     asked: tuple[int, int]
     spent: float
     alone: float
+    gated: int = 0
 
 
 def cascades(run: RunFolder, lines: list[Line]) -> list[Cascade]:
-    """One for each step that asked a second model."""
+    """One for each other model that a step asked."""
     declared = run.manifest.get("models", {})
     found = []
     for step in run.steps.values():
-        if not step.settings.get("then"):
-            continue
-        first, then = (declared[step.settings[setting]]["model"] for setting in ("model", "then"))
-        own = [line.answers for line in lines if line.step == step.id]
-        many = [sum(one[name][0] for one in own if name in one) for name in (first, then)]
-        cost = [sum(one[name][1] for one in own if name in one) for name in (first, then)]
-        if many[1]:
-            told = step.record.report["families"].values()
-            began = sum(one["asked"] - one["again"] - one["then"] for one in told)
-            found.append(Cascade(step.id, first, then, (many[0], many[1]), sum(cost), cost[1] / many[1] * began))
+        gate = (step.settings.get("gate") or {}).get("model")
+        first = step.settings.get("model")
+        for other in dict.fromkeys(name for name in (gate, step.settings.get("then")) if name):
+            found += _cascade(step, declared[first]["model"], declared[other]["model"], lines, gated=other == gate)
     return found
+
+
+def _cascade(step: Step, first: str, then: str, lines: list[Line], *, gated: bool) -> list[Cascade]:
+    own = [line.answers for line in lines if line.step == step.id]
+    many = [sum(one[name][0] for one in own if name in one) for name in (first, then)]
+    cost = [sum(one[name][1] for one in own if name in one) for name in (first, then)]
+    if not many[1]:
+        return []
+    told = step.record.report["families"].values()
+    began = sum(one["asked"] - one["again"] - one["then"] for one in told)
+    sent = sum(one.get("gated", 0) for one in told) if gated else 0
+    return [Cascade(step.id, first, then, (many[0], many[1]), sum(cost), cost[1] / many[1] * began, sent)]
 
 
 def _charge(line: Line, what: Answer | Attempt, *, accepted: bool = False) -> None:

@@ -242,8 +242,12 @@ def _tries(stage: Generator, accepted: int, answered: int) -> tuple[float, tuple
     """How many requests come of one that is planned, with the tries that the settings allow; and what is left out."""
     if not isinstance(stage, Written):
         return 1.0, ()
-    notes = () if stage.then is None else (f"what '{stage.then}' is asked where the first model failed is not in it",)
+    notes: tuple[str, ...] = ()
+    if stage.then is not None:
+        notes = (f"what '{stage.then}' is asked where the first model failed is not in it",)
     failing = 1 - accepted / answered if answered else 0.0
+    gated = [name for name in stage.models() if name not in (stage.model, stage.then)]
+    notes += tuple(f"what goes to '{name}' at once is counted as if '{stage.model}' answered it" for name in gated)
     factor = sum(failing**attempt for attempt in range(stage.tries))
     if factor > 1:
         notes = (f"with {factor:.2f} tries of a request, as {failing:.0%} were rejected", *notes)

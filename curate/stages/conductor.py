@@ -65,7 +65,8 @@ class Told:
     """What is told of a family, beside its curve.
 
     Attributes:
-        asked: requests, other tries included; ``again`` those that were other tries; ``then`` those of the second model, whichever try.
+        asked: requests, other tries included; ``again`` other tries of the model that was asked first; ``then`` those of the second
+            model, whichever try; ``gated`` those of the plan that another model than the stage's was asked first.
         reasons: requests by what became of them.
         skipped: requests of the plan that were never sent, because the family repeats itself.
         stopped: why it ended, or comes less often.
@@ -75,6 +76,7 @@ class Told:
     asked: int = 0
     again: int = 0
     then: int = 0
+    gated: int = 0
     skipped: int = 0
     rounds: int = 0
     stopped: str = ""
@@ -121,10 +123,13 @@ class Conductor:
         told = self._of(round_.family)
         told.rounds += 1
         told.asked += len(round_.requests)
-        if round_.model != self._stage.model:
+        first = self._stage.first(round_.began[0])
+        if round_.model != first:
             told.then += len(round_.requests)
         elif round_.tries > 1:
             told.again += len(round_.requests)
+        elif first != self._stage.model:
+            told.gated += len(round_.requests)
         return round_
 
     def _choose(self) -> Asked | None:
@@ -250,6 +255,7 @@ class Conductor:
                 "asked": told.asked,
                 "again": told.again,
                 "then": told.then,
+                **({"gated": told.gated} if told.gated else {}),
                 "skipped": told.skipped,
                 "rounds": told.rounds,
                 "stopped": told.stopped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 import orjson
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from curate import assets
 from curate.errors import InputError
@@ -30,6 +31,8 @@ from curate.text.batch import Batch
 
 PLAIN: Final = "plain"
 """The family of queries for which no system message is drawn."""
+_GATE: Final = "gate"
+"""Field of ``meta``: a router's score of the query."""
 _SCREENED_AT_ONCE: Final = 256
 _MARKS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|end|eot_id|start_header_id|end_header_id|endoftext)\|>"
@@ -41,6 +44,19 @@ _WORDS: Final = re.compile(r"\w+")
 _RUN: Final = 8
 """Words in a row that count as quoted."""
 _NO_LIMITS: Final = Limits(max_duplicates=1, min_unseen=0, max_template=1, max_compression=1000)
+
+
+class Gate(BaseModel):
+    """Which queries another model is asked first: those that a router says are hard."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str = Field(description="a router's score of each query, as 'ranked.score' (score.classifier)")
+    at_least: float = Field(
+        allow_inf_nan=False,
+        description="from this score on a query goes to `model`, as `curate calibrate --route` says",
+    )
+    model: str = Field("large", description="which of the recipe's models is asked then")
 
 
 @register("generate.answers")
@@ -56,6 +72,10 @@ class GenerateAnswers(Recorded):
     choice (after Orca, arXiv 2306.02707). Where it says what is shown instead of what was used, the teacher sees the one and
     the record's chat begins with the other (prompt erasing, Orca 2, arXiv 2311.11045): ``meta.system`` is what was used,
     ``meta.strategy`` its name, ``meta.erased`` whether it was another. A chat that has a system message of its own keeps it.
+
+    With a ``gate`` simple queries stay with ``model`` and harder ones go to the gate's, by a router's score of the query; one
+    without a score counts as hard. ``meta.gate`` is the score. ``then`` asks another model, or the same one, for what ``model``
+    failed of the simple ones.
 
     What is refused, cut, empty, the query itself, full of repeats, or has marks of chats is rejected; openings such as "Sure!"
     go. Families are the system messages; none is stopped for repeating itself unless ``limits`` say so, and near duplicates
@@ -96,6 +116,10 @@ class GenerateAnswers(Recorded):
     )
     draws: int = Field(1, ge=1, description="answers to each query, each drawn anew")
     salt: str = Field("", description="bears on what is drawn: steps with one salt draw alike")
+    gate: Gate | None = Field(
+        None,
+        description="a router: {column: ranked.score, at_least: 0.6, model: large}; null: all queries go to `model`",
+    )
     max_tokens: int = Field(1024, ge=16, description="limit of one answer")
     temperature: float | None = Field(0.7, ge=0, le=2, description="sampling temperature; null: the endpoint's")
     top_p: float | None = Field(
@@ -116,9 +140,30 @@ class GenerateAnswers(Recorded):
     @field_validator("carry")
     @classmethod
     def _free(cls, names: list[str]) -> list[str]:
-        if taken := sorted({MESSAGES, QUERY, MADE_FROM, "model", "terms", "licence", SYSTEM} & set(names)):
+        if taken := sorted({MESSAGES, QUERY, MADE_FROM, "model", "terms", "licence", SYSTEM, _GATE} & set(names)):
             raise ValueError(f"'{taken[0]}' of an answer is not that of its query")
         return names
+
+    @model_validator(mode="after")
+    def _two(self) -> GenerateAnswers:
+        if self.gate and self.gate.model == self.model:
+            raise ValueError(f"gate: '{self.model}' is the model of the queries that it does not send on")
+        return self
+
+    def reads(self) -> frozenset[str]:
+        """The gate's column."""
+        return frozenset({self.gate.column} if self.gate else set())
+
+    def models(self) -> tuple[str, ...]:
+        """Those that may be asked: the gate's, too."""
+        return tuple(dict.fromkeys((*super().models(), *([self.gate.model] if self.gate else []))))
+
+    def first(self, request: Request) -> str:
+        """The gate's model for what is as hard as it says, or nobody knows how hard."""
+        if self.gate is None:
+            return self.model
+        score = request.subject[_GATE]
+        return self.gate.model if score is None or score >= self.gate.at_least else self.model
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -147,7 +192,8 @@ class GenerateAnswers(Recorded):
     def _queries(self, docs: Iterable[Batch], ctx: Context) -> Iterator[Query]:
         """Those that are asked: as many as are wanted, without what holds an item of a benchmark."""
         left = self.queries
-        found = in_order(docs, ctx.key("answers", self.salt, "order"), longest=self.max_query_chars)
+        columns = (self.gate.column,) if self.gate else ()
+        found = in_order(docs, ctx.key("answers", self.salt, "order"), longest=self.max_query_chars, columns=columns)
         at_once = _SCREENED_AT_ONCE if left is None else min(_SCREENED_AT_ONCE, left)
         while some := list(islice(found, at_once)):
             clean = self.unknown(["\n\n".join(m["content"] for m in q.messages) for q in some], ctx, place=None)
@@ -190,6 +236,9 @@ class GenerateAnswers(Recorded):
             MADE_FROM: [query.document],
             "seed_terms": [terms_of(query.meta) or "unstated"],
         }
+        if self.gate is not None:
+            score = query.columns[self.gate.column]
+            subject[_GATE] = float(score) if score is not None and math.isfinite(score) else None
         if told is not None and systems is not None:
             shown = systems.shows(told)
             erased = shown != told.text

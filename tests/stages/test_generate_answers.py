@@ -344,3 +344,21 @@ def test_bad_files_say_what_is_wrong(tmp_path, change, said_of_it):
     path.write_text("a: [")
     with pytest.raises(InputError, match="no file of system messages"):
         read_system_messages(path)
+
+
+def test_a_gate_sends_hard_queries_to_another_model():
+    """From the threshold on, and without a score; rounds are of one model, and the record has the score."""
+    scores = [0.2, 0.61, None, float("nan"), 0.6, 0.1]
+    given = docs([f"Query {i}?" for i in range(len(scores))])
+    given = Batch(given.rows.append_column("ranked.score", pa.array(scores, pa.float64())))
+    stage = stage_of(gate={"column": "ranked.score", "at_least": 0.6, "model": "large"}, then="large", round=2)
+    assert stage.reads() == {"ranked.score"}
+    assert stage.models() == ("writer", "large")
+    rounds = list(stage.requests([given], ctx_of(stage)))
+    assert all(len({stage.first(r) for r in some}) == 1 for some in rounds)
+    first = {r.messages[-1]["content"]: (stage.first(r), r.subject["gate"]) for some in rounds for r in some}
+    assert [first[f"Query {i}?"] for i in range(len(scores))] == [
+        ("writer", 0.2), ("large", 0.61), ("large", None), ("large", None), ("large", 0.6), ("writer", 0.1),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="does not send on"):
+        stage_of(gate={"column": "ranked.score", "at_least": 0.6, "model": "writer"})
