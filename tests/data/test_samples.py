@@ -143,3 +143,18 @@ def test_exercises_can_be_composed_by_the_thousand():
     names = {f"{verb}_{noun}" for verb in parts["verbs"] for noun in parts["nouns"]}
     assert len(names) == len(parts["verbs"]) * len(parts["nouns"]) > 4_000
     assert all(name.isidentifier() for name in names)
+
+
+def test_queries_are_ten_a_task_with_what_recipes_read():
+    """In four submixes: each has an id, a task and a licence of its own; none is asked twice."""
+    rows = {
+        path.stem: [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        for path in sorted((DATA / "samples/queries").iterdir())
+    }
+    assert list(rows) == ["cot", "flan2021", "niv2", "t0"]
+    every = [row for some in rows.values() for row in some]
+    assert set(Counter(row["task"] for row in every).values()) == {10} and len(every) == 180
+    assert {row["license"] for row in every} == {"CC0-1.0"}
+    assert all(set(row) - {"reference"} == {"id", "instruction", "task", "license"} for row in every)
+    assert len({row["id"] for row in every}) == len({row["instruction"] for row in every}) == 180
+    assert sum("reference" in row for row in every) >= 140
