@@ -190,7 +190,7 @@ def _steps(out: Console, story: Story) -> None:
 
 
 def _said(event: Event, width: int) -> list[tuple[str, str]]:
-    from curate.report.plain import one_line
+    from curate.report.plain import number, one_line
 
     said = []
     if event.sentence:
@@ -202,6 +202,9 @@ def _said(event: Event, width: int) -> list[tuple[str, str]]:
         similar = event.detail.get("similarity")
         alike = f", similarity {similar:.3f}" if isinstance(similar, float | int) else ""
         said.append((f"kept instead: {event.detail['kept'][:12]}{alike}", ""))
+    elif isinstance(event.detail, dict) and "chosen" in event.detail:
+        gap, tier = number(event.detail.get("gap")), one_line(event.detail.get("tier"), 40)
+        said.append((f"chosen over it: {event.detail['chosen'][:12]}, gap {gap}, tier {tier}", ""))
     elif event.detail is not None:
         said.append((one_line(event.detail, 400), ""))
     if event.signals:
@@ -262,7 +265,8 @@ def _twin(out: Console, story: Story, twin: Twin) -> None:
 
     column = column_width(out.width)
     alike = "" if twin.similarity is None else f", similarity {twin.similarity:.4g}"
-    out.print(f"\n{'dropped':<{column + 1}}  kept in its place{alike}", style="bold")
+    mine, other = twin.titles
+    out.print(f"\n{mine:<{column + 1}}  {other}{alike}", style="bold")
     facts = [
         (story.id, twin.id),
         (story.source, twin.source),

@@ -22,6 +22,7 @@ from curate.report.clusters import cluster_lines
 from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.mixture import mixture_lines
+from curate.report.pairs import pair_lines
 from curate.report.plain import edited_line, one_line, size
 from curate.report.split import split_lines
 from curate.run.progress import Stretch
@@ -322,7 +323,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
             f"{name}: {report['vocab_size']:,} pieces, {_number(per)} bytes per token and {_number(of_word)} tokens per "
             "word on held-out documents"
         )
-    said = (*cluster_lines(report), *split_lines(report), *emptied_lines(step.get("kept_by", {})))
+    said = (*cluster_lines(report), *split_lines(report), *pair_lines(report), *emptied_lines(step.get("kept_by", {})))
     lines += [f"{name}: {line}" for line in said]
     return lines
 

@@ -17,6 +17,7 @@ from curate.report.kept import kept_by, label
 from curate.report.markdown import line as _line
 from curate.report.markdown import table as _table
 from curate.report.origins import UNSTATED, Origin, count_origins
+from curate.report.pairs import pair_section
 from curate.report.plain import edited_line, number, one_line, size
 from curate.report.reconciliation import RECONCILED, reconciliation
 from curate.report.run_folder import RunFolder, finished_run
@@ -68,6 +69,7 @@ def card(run: RunFolder, only: Step | None = None, origins: dict[str, Origin] | 
         _models(run),
         _quality(run),
         _selected(run),
+        pair_section(run),
         _made(run),
         _reconciled(writers),
         _decontaminated(run),

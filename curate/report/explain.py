@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from curate import schema
 from curate.report import side_by_side
 from curate.report.edits import Texts, editing, texts_of, way_of
-from curate.report.plain import lines, one_line
+from curate.report.plain import lines, number, one_line
 from curate.report.read_back import answer_of, read_back
 from curate.report.run_folder import Row, RunFolder
 from curate.report.step import Step
@@ -31,6 +31,8 @@ _DIFF_WORDS: Final = 5000
 _MOST_RUNS: Final = 12
 """Places of a long document that are listed."""
 _SHOWN_DIFF: Final = 40
+_OTHERS: Final = frozenset({"kept", "chosen"})
+"""In a row's detail: the document that was kept in its place, or chosen over it."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Twin:
-    """The document that was kept in place of this one.
+    """The document that was kept in place of this one, or chosen over it.
 
     Attributes:
         id, source, origin: which one.
         similarity: as the step measured it.
+        titles: what this document is called beside the other one, and the other.
         fate: what became of it afterwards.
         text: of it; None where it can't be had.
         note: how the two differ, where a sentence says all.
@@ -81,6 +84,7 @@ class Twin:
     text: str | None
     note: str
     rows: list[side_by_side.Row]
+    titles: tuple[str, str] = ("dropped", "kept in its place")
 
 
 @dataclass(frozen=True)
@@ -244,20 +248,26 @@ def _plain(detail: str | None) -> Any:
 
 
 def _twin(run: RunFolder, row: Row, events: list[Event], width: int) -> Twin | None:
-    event = next((e for e in events if isinstance(e.detail, dict) and "kept" in e.detail), None)
+    event = next((e for e in events if isinstance(e.detail, dict) and _OTHERS & e.detail.keys()), None)
     if event is None:
         return None
     detail = event.detail
     if "index" in detail:
         return _earlier(run.steps[event.step], detail)
-    other = bytes.fromhex(detail["kept"])
+    named = next(str(detail[name]) for name in _OTHERS if name in detail)
+    other = bytes.fromhex(named)
     kept = run.rows([other])[other]
     read_back(run, [kept])
     note, rows = "a text of them can't be had", list[side_by_side.Row]()
     if row.text is not None and kept.text is not None:
         note, rows = side_by_side.side_by_side(row.text, kept.text, column_width(width))
     similarity, fate = detail.get("similarity"), _fate(run, kept)
-    return Twin(detail["kept"], kept.source, kept.origin, similarity, fate, kept.text, note, rows)
+    titles = ("rejected", f"chosen, {_gap(detail)}") if "chosen" in detail else Twin.titles
+    return Twin(named, kept.source, kept.origin, similarity, fate, kept.text, note, rows, titles)
+
+
+def _gap(detail: Mapping[str, Any]) -> str:
+    return f"gap {number(detail['gap'])}, tier {one_line(detail.get('tier'), 40)}"
 
 
 def _earlier(step: Step, detail: Mapping[str, Any]) -> Twin:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curate.benchmarks.hits import decisive
 from curate.errors import RecipeError
 from curate.report.explain import json_object
-from curate.report.plain import one_line
+from curate.report.plain import number, one_line
 from curate.report.read_back import read_back
 from curate.report.run_folder import REASON, Row, RunFolder
 from curate.report.step import Step
@@ -270,8 +270,10 @@ def _about(run: RunFolder, row: Row, gone: str | None) -> dict[str, Any]:
         about = {"item": signals[held[0]], held[1]: signals[held[1]]}
     detail = row.dropped[gone][1]
     compared = json_object(detail)
-    if "kept" in compared:
-        about = {"kept": compared["kept"][:8], "similarity": compared.get("similarity")}
+    if "chosen" in compared:
+        about = {"detail": f"beside {compared['chosen'][:8]}, gap {number(compared['gap'])}, {compared['tier']}"}
+    elif "kept" in compared:
+        about = {"kept": compared["kept"][:8], "similarity": compared.get("similarity", 1.0)}
     elif detail or isinstance(signals.get("detail"), str):
         about = {"detail": detail or signals["detail"]}
     elif not held:

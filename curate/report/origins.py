@@ -13,16 +13,18 @@ from curate.report.explain import json_object
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
 from curate.stages.generator import Generator
+from curate.stages.stated import TERMS, row_terms
 from curate.stages.strata import string_fields
+from curate.stages.terms import UNSTATED as UNSTATED_TERMS
+from curate.stages.writer import Writer
 from curate.stages.written import Written
 from curate.store.tables import BYTES
 
 __all__ = ["UNSTATED", "Origin", "count_origins"]
 
 UNSTATED: Final = "not stated"
-_STATED: Final = ("terms", "license", "licence", "lang", "language")
+_LANGUAGES: Final = ("lang", "language")
 """Fields of ``meta``."""
-_HELD: Final = ["source", "meta", "size"]
 _AT_ONCE: Final = 4096
 """Rows that are counted together: parts may be of one row each."""
 
@@ -46,18 +48,29 @@ def count_origins(run: RunFolder, writer: Step | None = None) -> dict[str, Origi
     rows, makers = 0, run.makers()
     ends = run.ends() if writer is None else [run.steps[name] for name in writer.inputs if name in run.steps]
     parts = {part.key: part for step in ends for part in step.record.parts}
+    beside = _beside(run, writer)
     for part in parts.values():
         maker = makers.get(part.data)
         generated = maker is not None and _writes(run.steps[maker])
-        for batch in run.visible(part, ["source", "meta", BYTES]):
-            columns = [batch.column(name) for name in ("source", "meta", BYTES)]
-            held[generated].append(pa.table(columns, names=_HELD))
+        for batch in run.visible(part, ["source", "meta", BYTES, *beside]):
+            fields = {"source": batch.column("source"), "size": batch.column(BYTES), "terms": row_terms(batch)}
+            held[generated].append(pa.table({**fields, "meta": batch.column("meta")}))
             rows += batch.num_rows
         if rows >= _AT_ONCE:
             _count(held, found)
             rows = 0
     _count(held, found)
     return found
+
+
+def _beside(run: RunFolder, writer: Step | None) -> list[str]:
+    """The columns that say under which terms a text stands that a step put beside a row's own: where it is written, too."""
+    writers = [s for s in run.steps.values() if s.is_a(Writer)] if writer is None else [writer]
+    if writers and not any(
+        s.stage is not None and issubclass(s.stage, Writer) and s.stage.writes_columns for s in writers
+    ):
+        return []
+    return [f"{step.id}.{TERMS}" for step in run.steps.values() if TERMS in step.added()]
 
 
 def _count(held: dict[bool, list[pa.Table]], found: dict[str, Origin]) -> None:
@@ -77,17 +90,16 @@ def _count(held: dict[bool, list[pa.Table]], found: dict[str, Origin]) -> None:
 def _counted(rows: pa.Table) -> pa.Table:
     """Rows and bytes by source, licence and language."""
     metas = rows.column("meta").combine_chunks()
-    fields = string_fields(metas, _STATED)
+    fields = string_fields(metas, _LANGUAGES)
     if fields is None:
         objects = [json_object(meta) for meta in metas.to_pylist()]
-        said = [[o.get(name) for o in objects] for name in _STATED]
+        said = [[o.get(name) for o in objects] for name in _LANGUAGES]
         fields = [pa.array([v if isinstance(v, str) else None for v in values], pa.string()) for values in said]
-    terms, american, british, short, long = (
-        pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in fields
-    )
+    short, long = (pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in fields)
+    terms = rows.column("terms")
     columns = {
         "source": rows.column("source"),
-        "licence": pc.fill_null(pc.coalesce(terms, american, british), UNSTATED),
+        "licence": pc.if_else(pc.equal(terms, UNSTATED_TERMS), UNSTATED, terms),
         "language": pc.utf8_lower(pc.coalesce(short, long)),
         "size": rows.column("size"),
     }

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
+from curate.report.explain import json_object
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
 from curate.stages.base import Trainer
@@ -183,17 +184,23 @@ class _Search:
             self.known[one].source, self.known[one].origin = row.source, row.origin
         ids = pa.array(sorted(self.known), schema.ID_TYPE)
         where: dict[bytes, list[str]] = {}
+        fates = self._fates(ids)
+        # A rejected answer lies in the row of the one that was chosen over it.
+        chosen = {one: bytes.fromhex(said["chosen"]) for one, (*_, said) in fates.items() if "chosen" in said}
+        rows = pa.array(sorted({*self.known, *chosen.values()}), schema.ID_TYPE)
         for step in self.run.steps.values() if len(ids) else ():
             if not step.is_a(Writer, Trainer):
                 continue
-            inside = set(self._inside(step, ids))
+            found = set(self._inside(step, rows))
+            beside = {one for one, other in chosen.items() if other in found} if _writes_columns(step) else set()
+            inside = {one for one in self.known if one in found} | beside
             if inside and step.is_a(Trainer):
                 self.result.trained.append(step.id)
             elif inside:
                 self.result.writers[step.id] = len(inside)
             for one in inside if step.is_a(Writer) else ():
                 where.setdefault(one, []).append(step.id)
-        for one, (step_id, reason) in self._fates(ids).items():
+        for one, (step_id, reason, _) in fates.items():
             self.known[one].fate = f"dropped by {step_id}: {reason}"
         for one, writers in where.items():
             self.known[one].fate = f"in {', '.join(writers)}"
@@ -203,12 +210,13 @@ class _Search:
             for rows in self.run.visible(part, ["id"]):
                 yield from rows.filter(pc.is_in(rows.column("id"), value_set=ids)).column("id").to_pylist()
 
-    def _fates(self, ids: pa.Array) -> dict[bytes, tuple[str, str]]:
-        found: dict[bytes, tuple[str, str]] = {}
+    def _fates(self, ids: pa.Array) -> dict[bytes, tuple[str, str, dict[str, Any]]]:
+        """By which step each of them was dropped, why, and what that says."""
+        found: dict[bytes, tuple[str, str, dict[str, Any]]] = {}
         for key in self.run.dropped_tables() if len(ids) else ():
             for rows in self.run.batches(key):
                 for row in rows.filter(pc.is_in(rows.column("id"), value_set=ids)).to_pylist():
-                    found.setdefault(row["id"], (row["step"], row["reason"]))
+                    found.setdefault(row["id"], (row["step"], row["reason"], json_object(row["detail"])))
         return found
 
     # -- both --------------------------------------------------------------------------------------------------
@@ -220,6 +228,10 @@ class _Search:
         to.append(self.known[row["id"]])
         if (text := row.get("content_hash")) is not None:
             self.texts.setdefault(text, row["id"].hex())
+
+
+def _writes_columns(step: Step) -> bool:
+    return step.stage is not None and issubclass(step.stage, Writer) and step.stage.writes_columns
 
 
 def _named(rows: pa.RecordBatch, entries: pa.Array) -> Iterator[tuple[dict[str, Any], str]]:

@@ -18,9 +18,8 @@ from curate.errors import InputError, RecipeError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import Plan, PlannedStep
 from curate.run.task import Task
-from curate.stages.reading import TERMS_FIELDS
-from curate.stages.strata import fields_of
-from curate.stages.terms import UNSTATED, conflicts
+from curate.stages.stated import row_terms
+from curate.stages.terms import conflicts
 from curate.stages.writer import Writer
 from curate.stages.written import Written
 from curate.store.parts import read_part
@@ -29,15 +28,19 @@ from curate.store.records import Part
 if TYPE_CHECKING:
     from curate.run.engine import Engine
 
-FIELDS = TERMS_FIELDS
 _MOST_TOLD = 4
 
 
 @dataclass(frozen=True)
 class TermsTask(Task):
-    """Counts the rows of a part by their terms."""
+    """Counts the rows of a part by their terms.
+
+    Attributes:
+        columns: whether the writer writes columns, and so other texts that lie beside a row's own.
+    """
 
     part: Part
+    columns: bool
 
     @property
     def point(self) -> str:
@@ -53,14 +56,13 @@ class TermsTask(Task):
         """Rows by terms; those that state none are UNSTATED."""
         found: Counter[str] = Counter()
         for visible in read_part(self.store, self.part):
-            found += terms_of(visible.rows.column("meta"))
+            found += terms_of(visible.rows if self.columns else visible.rows.select(["meta"]))
         return dict(sorted(found.items()))
 
 
-def terms_of(metas: pa.Array) -> Counter[str]:
-    """How many of some ``meta`` state which terms."""
-    said = [pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in fields_of(metas, FIELDS)]
-    counts = pc.value_counts(pc.fill_null(pc.coalesce(*said), UNSTATED))
+def terms_of(rows: pa.RecordBatch) -> Counter[str]:
+    """How many of some rows stand under which terms, see row_terms."""
+    counts = pc.value_counts(row_terms(rows))
     return Counter(dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)))
 
 
@@ -99,7 +101,9 @@ def check_terms(engine: Engine, step: PlannedStep, folder: str, parts: list[Part
     recipe = engine.plan.recipe
     if recipe.use is None:
         return
-    tasks = [TermsTask(engine.store, folder, fingerprint("terms", part.key), part) for part in parts]
+    assert isinstance(step.stage, Writer)
+    columns = step.stage.writes_columns
+    tasks = [TermsTask(engine.store, folder, fingerprint("terms", part.key, columns), part, columns) for part in parts]
     receipts: Mapping[str, Mapping[str, int]] = engine.tasks((step.id,), "checking terms", tasks)
     found: Counter[str] = Counter()
     for receipt in receipts.values():

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
+from curate.stages.answered import ASSISTANT
 from curate.stages.strata import META, objects
 from curate.stages.tokenizer import Tokenizer
 
@@ -90,6 +91,20 @@ def messages_of(metas: pa.StringArray, chat: Chat) -> Messages:
     rows = np.concatenate(([0], np.cumsum(np.where(bad, 0, counts)))).astype(np.int64)
     kept = [values.cast(pa.large_string()).filter(pa.array(keep)) for values in (role, content)]
     return Messages(rows, kept[0], kept[1], chats & ~bad, bad)
+
+
+def last_answers(metas: pa.StringArray) -> pa.LargeStringArray:
+    """What the assistant said last in each document's ``meta.messages``; null where somebody else spoke last, nothing was said,
+    or there are no messages."""
+    found = messages_of(metas, Chat())
+    last = np.where(np.diff(found.rows) > 0, found.rows[1:] - 1, 0)
+    there = pa.array(np.diff(found.rows) > 0)
+    if not len(found.role):
+        return pa.nulls(len(metas), pa.large_string())
+    said = found.content.take(pa.array(last))
+    by = pc.equal(found.role.take(pa.array(last)), ASSISTANT)
+    said_something = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(said)), 0)
+    return pc.if_else(pc.and_(pc.and_(there, by), said_something), said, pa.scalar(None, pa.large_string()))
 
 
 def _by_arrow(metas: pa.StringArray, field: str) -> pa.ListArray | None:

@@ -37,6 +37,7 @@ from curate.stages.catalog import Catalog, Files, InputFile, Range
 from curate.stages.reading_files import absent, find_files
 from curate.stages.reading_packs import SHARE, gathered, pack, packs
 from curate.stages.source import SetAside, Source, Split
+from curate.stages.stated import TERMS_FIELDS
 from curate.store.service import AT_ONCE
 from curate.text.arrow import buffers
 from curate.text.hashing import content_hash, hash128
@@ -57,9 +58,6 @@ REASONS: Final[Mapping[str, str]] = {
 
 # Python's str.isspace, written out: the set must not change with the version of a Unicode library.
 _SPACE: Final = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
-TERMS_FIELDS: Final = ("terms", "license", "licence")
-"""Fields of ``meta`` that say under which terms a text stands, the first before the others: ``terms`` is the strictest of
-its teacher's and its seeds', where a model wrote it."""
 _MAX_DEPTH: Final = 200  # orjson writes at most 254 levels
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curate import schema
-from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut
+from curate.stages.base import KEY, PART, ROW, WEIGHT, Context, Cut, Phase
+from curate.stages.curriculum import Curriculum
 from curate.stages.hf_dataset import dataset_files, in_batches, stream_writer
 from curate.stages.registry import register
 from curate.stages.writer import Writer
@@ -30,19 +32,34 @@ class WriteText(Writer):
     """Write documents, shuffled, as a sharded Arrow dataset that ``datasets`` opens without copying.
 
     ``id`` and ``content_hash`` are written as hex strings; ``meta`` stays a JSON string.
+
+    With ``order`` rows stand in the order of a column (tiers of pairs from easy to hard), shuffled among those that are alike. A
+    trainer keeps it that reads the dataset as it lies, without a shuffle of its own.
     """
+
+    writes_columns: ClassVar[bool] = True
 
     documents_per_shard: int = Field(20_000, ge=1, description="documents in each shard but the last")
     columns: list[str] | None = Field(None, description="columns to write; all when left out")
+    order: Curriculum | None = Field(None, description="rows in the order of a column; null: shuffled as a whole")
 
     def reads(self) -> frozenset[str]:
-        """The columns it was told to write."""
-        return frozenset(self.columns or ())
+        """The columns it was told to write, and that of the order."""
+        return frozenset(self.columns or ()) | (self.order.reads() if self.order else frozenset())
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One exchange; keys of an order are spread as its phases are."""
+        (shuffle,) = super().phases()
+        return (replace(shuffle, even=self.order is None),)
 
     def map(self, docs: Batch, ctx: Context) -> pa.Table:
-        """All columns, KEY from (seed, id), WEIGHT 1."""
+        """All columns, KEY from (seed, id) or the order, WEIGHT 1."""
         rows = docs.rows.drop_columns([PART, ROW])
-        key = keyed_hash(rows.column("id"), ctx.key("shuffle"))
+        shuffle = ctx.key("shuffle")
+        if self.order is None:
+            key = keyed_hash(rows.column("id"), shuffle)
+        else:
+            key = self.order.places(docs, ctx.key("phase"), shuffle)
         table = pa.Table.from_batches([rows])
         return table.append_column(KEY, pa.array(key)).append_column(WEIGHT, pa.array(np.ones(len(docs), np.int64)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +18,13 @@ SUMS: Final = "sums"
 
 
 class Writer(Stage):
-    """Writes the final dataset from rows in one global order."""
+    """Writes the final dataset from rows in one global order.
+
+    Class attributes a concrete writer sets:
+        writes_columns: whether it writes rows with their columns: another text that a step put beside a row's own, too.
+    """
+
+    writes_columns: ClassVar[bool] = False
 
     def map(self, docs: Batch, ctx: Context) -> pa.Table:
         """Rows to write, with KEY (a keyed hash of the id) and WEIGHT (tokens, or 1 for a document)."""

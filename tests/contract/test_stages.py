@@ -41,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "judge.rephrased": {"against": ["humaneval"]},
     "label.contrast": {"positive": ["test"], "negative": ["other"]},
     "label.file": {"labels": "tiny"},
+    "pair.answers": {"score": "number.value", "tiers": {"easy": 0.5, "hard": 0}},
     "route.answers": {"small": "mini", "large": "maxi"},
     "score.classifier": {"classifier": "tiny"},
     "score.ensemble": {"columns": ["number.value", "number.other"], "how": "mean"},
@@ -61,7 +62,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """Required settings. A new stage that needs some is named by test_settings_are_known."""
 
-NEED_OTHERS = {"route.answers"}
+NEED_OTHERS = {"pair.answers", "route.answers"}
 """Globals that keep what they find put together, so that a row alone goes."""
 
 WEIRD = [
@@ -117,7 +118,7 @@ def documents(texts: list[str], stage: Stage) -> pa.RecordBatch:
         "text": text,
         "source": pa.array(["test" if i % 3 else "other" for i in range(len(texts))], pa.string()),
         "origin": pa.array([f"f#{n}" for n in names], pa.string()),
-        "meta": pa.array(["{}"] * len(texts), pa.string()),
+        "meta": pa.array([answered(i, t, stage) for i, t in enumerate(texts)], pa.string()),
         "content_hash": content_hash(text),
     }
     rows = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.DOCUMENT)
@@ -129,6 +130,14 @@ def documents(texts: list[str], stage: Stage) -> pa.RecordBatch:
             )
         rows = rows.append_column(column, values)
     return rows
+
+
+def answered(number: int, text: str, stage: Stage) -> str:
+    """A document's ``meta``; for stages that put answers together one of three models' to the query that it shares with others."""
+    if stage.name not in NEED_OTHERS:
+        return "{}"
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]
+    return json.dumps({"query": f"q{number % 7}", "model": f"m{number % 3}", "messages": messages})
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +331,8 @@ def changes(stage: Stage) -> dict[str, Any]:
             found[setting] = [*value, value[-1] + 1 if value and isinstance(value[-1], int) else "x"]
         elif value is None:
             kind = type(stage).model_fields[setting].annotation
-            value = next(v for v in ("x", ["x"], 0.5, 1, {}) if fits(v, kind))
+            tried = ("x", ["x"], 0.5, 1, {}, {"by": "x", "values": ["x"]})
+            value = next(v for v in tried if fits(v, kind))
             found[setting] = TypeAdapter(kind).validate_python(value)
     return found
 

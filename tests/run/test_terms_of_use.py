@@ -106,4 +106,5 @@ def test_terms_are_counted_as_one_by_one(rows: list[dict[str, Any]]) -> None:
         given = (row.get(name) for name in ("terms", "license", "licence"))
         said = [v if isinstance(v, str) else json.dumps(v) for v in given if v not in ("", None)]
         slow[said[0] if said else "unstated"] += 1
-    assert terms_of(pa.array([json.dumps(row) for row in rows], pa.string())) == slow
+    metas = pa.array([json.dumps(row) for row in rows], pa.string())
+    assert terms_of(pa.RecordBatch.from_pydict({"meta": metas})) == slow

@@ -1,0 +1,51 @@
+"""Under which terms rows stand: as their ``meta`` says, and where another text was put beside theirs, as a column says. No stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.stages.strata import fields_of
+from curate.stages.terms import UNSTATED, strictest
+
+__all__ = ["TERMS", "TERMS_FIELDS", "is_terms", "row_terms", "stated_terms", "strictest_of"]
+
+TERMS_FIELDS: Final = ("terms", "license", "licence")
+"""Fields of ``meta`` that say under which terms a text stands, the first before the others: ``terms`` is the strictest of
+its teacher's and its seeds', where a model wrote it."""
+TERMS: Final = "terms"
+"""Short name of the column that a step adds which puts another row's text into a row: as strict as the terms of both."""
+
+
+def is_terms(column: str) -> bool:
+    """Whether a column, ``STEP.terms``, says under which terms what a step put beside a row's text stands."""
+    return column.endswith(f".{TERMS}")
+
+
+def stated_terms(metas: pa.Array) -> pa.StringArray:
+    """Terms that ``meta`` states, by the first of its fields that says something; null: none does."""
+    said = fields_of(metas, TERMS_FIELDS)
+    return pc.coalesce(*(pc.if_else(pc.equal(f, ""), pa.scalar(None, pa.string()), f) for f in said))
+
+
+def row_terms(rows: pa.RecordBatch) -> pa.StringArray:
+    """Terms of each row, with all that lies in it: those of its ``meta``, and of columns that are ``is_terms``. UNSTATED where
+    nobody says."""
+    own = pc.fill_null(stated_terms(rows.column("meta")), UNSTATED)
+    beside = [rows.column(name) for name in rows.schema.names if is_terms(name)]
+    return strictest_of([own, *beside]) if beside else own
+
+
+def strictest_of(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.StringArray:
+    """As strict as all columns of a row together, nulls left out; each combination is asked about once."""
+    # Not null_handling="skip": of chunked columns pyarrow 26 leaves out rows that are null in all of them.
+    said = pc.binary_join_element_wise(*(pc.fill_null(column, "") for column in columns), _BETWEEN)
+    said = (said.combine_chunks() if isinstance(said, pa.ChunkedArray) else said).dictionary_encode()
+    joined = [strictest(part for part in one.split(_BETWEEN) if part) for one in said.dictionary.to_pylist()]
+    return pa.array(joined, pa.string()).take(said.indices)
+
+
+_BETWEEN: Final = "\x1f"
