@@ -13,13 +13,15 @@ from curate.cli.app import JSON, app, examples
 
 
 @app.command(
-    short_help="A dataset as Parquet, Megatron, nanotron, litdata, MDS, JSON lines.",
+    short_help="A dataset as Parquet, chats, pairs, Megatron, nanotron, litdata, MDS, ...",
     epilog=examples(
         "curate export runs/phi-1/documents --to megatron out     .bin and .idx, from encoded documents",
         "curate export runs/phi-1/documents --to nanotron out     .ds, .ds.index, .ds.loss where chats are masked",
         "curate export runs/phi-1/dataset --to mds out            packed sequences for MosaicML streaming",
         "curate export runs/phi-1/dataset --to parquet out --columns input_ids,loss_mask",
-        after="Formats: parquet, jsonl, megatron, nanotron, litdata, mds. Megatron and nanotron pack by themselves: they "
+        "curate export runs/contrast/dataset --to dpo out         prompt, chosen, rejected, from pair.answers",
+        after="Formats: parquet, jsonl, chat, dpo, dpo-strings, megatron, nanotron, litdata, mds. With chat, dpo and dpo-strings "
+        "--columns names what stands beside theirs. Megatron and nanotron pack by themselves: they "
         "take what write.encoded wrote. The folder is there as a whole or not at all; its export.json has the SHA-256 of "
         "every file.",
     ),
@@ -28,7 +30,10 @@ def export(
     dataset: Annotated[str, typer.Argument(help="A written dataset's folder or address, or RUN/STEP.")],
     out: Annotated[Path, typer.Argument(help="The folder to make; must not be there.")],
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT", help="parquet, jsonl, megatron, nanotron, litdata, mds.")
+        str,
+        typer.Option(
+            "--to", metavar="FORMAT", help="parquet, jsonl, chat, dpo, dpo-strings, megatron, nanotron, litdata, mds."
+        ),
     ],
     columns: Annotated[
         str | None, typer.Option(help="Columns to write, with commas between. Default: all that the format holds.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from curate.errors import DamagedError, RecipeError, did_you_mean
-from curate.export.format import MASKED, Format
+from curate.export.chats import Chats, Pairs, PairStrings
+from curate.export.format import Format
 from curate.export.jsonl import JsonLines
 from curate.export.litdata import LitData
 from curate.export.mds import Mds
@@ -22,15 +22,14 @@ from curate.export.nanotron import Nanotron
 from curate.export.parquet import Parquet
 from curate.fingerprint import file_digest
 from curate.store.dataset import SHARDS, Dataset, Kind
-from curate.store.disk import storage_errors
+from curate.store.disk import Disk, storage_errors
 from curate.store.files import encode_json
 from curate.store.provenance import PROVENANCE
-from curate.store.syncing import sync_file, sync_folder
 
 __all__ = ["EXPORT", "FORMATS", "Exported", "export"]
 
 FORMATS: Final[dict[str, type[Format]]] = {
-    each.name: each for each in (Parquet, JsonLines, Megatron, Nanotron, LitData, Mds)
+    each.name: each for each in (Parquet, JsonLines, Chats, Pairs, PairStrings, Megatron, Nanotron, LitData, Mds)
 }
 EXPORT: Final = "export.json"
 """File of an export that says what it is and has the SHA-256 of every other."""
@@ -116,21 +115,14 @@ def _check_kind(kind: type[Format], dataset: Dataset) -> None:
 
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside the place, renamed into it when all that is in it is on the disk; gone where the work fails."""
-    building = out.absolute().with_name(f".{out.name}-{uuid.uuid4().hex[:12]}")
-    with storage_errors(str(building)):
-        building.parent.mkdir(parents=True, exist_ok=True)
-        building.mkdir()
+    """A folder beside the place, moved into it when all that is in it is on the disk; gone where the work fails."""
+    disk, building = Disk(out.absolute().parent), f".{out.name}-{uuid.uuid4().hex[:12]}"
+    with disk.writing_folder(building) as folder, storage_errors(str(folder)):
+        yield folder
     try:
-        with storage_errors(str(building)):
-            yield building
-            for path in sorted(building.rglob("*")):
-                sync_folder(path) if path.is_dir() else sync_file(path)
-            sync_folder(building)
-            building.rename(out)
-            sync_folder(building.parent)
+        disk.move(building, out.name)
     except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
+        disk.remove_folder(building)
         raise
 
 
@@ -143,9 +135,15 @@ def _written(
     done: Callable[[int], None],
 ) -> list[dict[str, Any]]:
     whole = dataset.schema()
-    names = _columns(kind, dataset, whole, columns)
+    for name in columns or ():
+        if name not in whole.names:
+            raise RecipeError(
+                f"the dataset has no column '{name}'", place="--columns", cure=did_you_mean(name, whole.names)
+            )
+    names = kind.columns(dataset, whole, columns)
     schema = pa.schema([whole.field(name) for name in names])
     writer = kind(folder, dataset, schema, shard_bytes or kind.shard_bytes)
+    writer.asked = None if columns is None else tuple(columns)
     for shard in dataset.shards:
         dataset.check(shard)
         rows = 0
@@ -167,30 +165,6 @@ def _written(
         done(max(0, shard.size))
     writer.finish()
     return writer.describe()
-
-
-def _columns(kind: type[Format], dataset: Dataset, schema: pa.Schema, asked: Sequence[str] | None) -> list[str]:
-    """The columns to write: those asked for, or all; of formats that hold ids alone just these."""
-    for name in asked or ():
-        if name not in schema.names:
-            raise RecipeError(
-                f"the dataset has no column '{name}'", place="--columns", cure=did_you_mean(name, schema.names)
-            )
-    names = list(asked) if asked is not None else list(schema.names)
-    ids_alone = kind in (Megatron, Nanotron) or (kind is LitData and dataset.kind == "documents")
-    if not ids_alone:
-        return names
-    if MASKED in names and kind is not Nanotron and _has_values(dataset, MASKED):
-        raise RecipeError(
-            f"{kind.name} has no place for what is not trained on, which column '{MASKED}' says",
-            place=str(dataset.folder),
-            cure="export to nanotron or parquet, or train on every token: --columns input_ids",
-        )
-    return ["input_ids", *([MASKED] if kind is Nanotron and MASKED in names else [])]
-
-
-def _has_values(dataset: Dataset, column: str) -> bool:
-    return any(b.column(column).null_count < b.num_rows for shard in dataset.shards for b in dataset.batches(shard))
 
 
 def _bring_along(dataset: Dataset, folder: Path) -> None:

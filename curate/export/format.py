@@ -40,6 +40,7 @@ class Format:
         kinds: of datasets that it takes.
         shard_bytes: about how large a shard is when nobody says.
         files: those with rows, when ``finish`` is done.
+        asked: the columns that the user asked for; None: nobody did.
     """
 
     name: ClassVar[str]
@@ -50,6 +51,15 @@ class Format:
     def __init__(self, folder: Path, dataset: Dataset, schema: pa.Schema, shard_bytes: int) -> None:
         self.folder, self.dataset, self.schema, self.most = folder, dataset, schema, shard_bytes
         self.files: list[File] = []
+        self.asked: tuple[str, ...] | None = None
+
+    @classmethod
+    def columns(cls, dataset: Dataset, schema: pa.Schema, asked: Sequence[str] | None) -> list[str]:  # noqa: ARG003 - see others
+        """The columns that it is given: those that were asked for (which are there), else all that it holds.
+
+        Raises RecipeError for what it can't hold.
+        """
+        return list(schema.names if asked is None else asked)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write the rows of a batch."""
@@ -75,11 +85,43 @@ def tokens_in(batch: pa.RecordBatch) -> int:
     return int(lengths_of(batch.column("input_ids")).sum())
 
 
+def ids_alone(
+    kind: type[Format], dataset: Dataset, schema: pa.Schema, asked: Sequence[str] | None, also: Sequence[str] = ()
+) -> list[str]:
+    """The columns of a format that holds token ids, and of some others of ``also`` that are there; see Format.columns."""
+    held = ["input_ids", *(name for name in also if name in schema.names)]
+    for name in asked or ():
+        if name not in held:
+            raise RecipeError(
+                f"{kind.name} has no place for column '{name}'",
+                place="--columns",
+                cure=f"it holds {', '.join(held)}; export to parquet or mds, which hold any",
+            )
+    if asked is not None:
+        return ["input_ids", *(name for name in held[1:] if name in asked)]
+    if MASKED in schema.names and MASKED not in held and _has_values(dataset, MASKED):
+        raise RecipeError(
+            f"{kind.name} has no place for what is not trained on, which column '{MASKED}' says",
+            place=str(dataset.folder),
+            cure="export to nanotron or parquet, or train on every token: --columns input_ids",
+        )
+    return held
+
+
+def _has_values(dataset: Dataset, column: str) -> bool:
+    return any(b.column(column).null_count < b.num_rows for shard in dataset.shards for b in dataset.batches(shard))
+
+
 class Stream(Format):
     """A format whose shards hold the token ids of documents end to end, and nothing else."""
 
     kinds = frozenset({"documents"})
     shard_bytes = 1 << 31
+
+    @classmethod
+    def columns(cls, dataset: Dataset, schema: pa.Schema, asked: Sequence[str] | None) -> list[str]:
+        """The ids; raises RecipeError where other columns are asked for, or documents say what is not trained on."""
+        return ids_alone(cls, dataset, schema, asked)
 
     def __init__(self, folder: Path, dataset: Dataset, schema: pa.Schema, shard_bytes: int) -> None:
         super().__init__(folder, dataset, schema, shard_bytes)

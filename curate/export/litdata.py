@@ -9,12 +9,13 @@ rows an item is the sizes (u32) of its values, then the values. That is what ``B
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from curate.export.format import Items, item_parts, with_sizes
+from curate.export.format import Items, ids_alone, item_parts, with_sizes
 from curate.export.ragged import as_bytes
 from curate.export.values import as_json, without_nulls
 from curate.store.dataset import Dataset
@@ -43,6 +44,13 @@ class LitData(Items):
     about = "litdata: StreamingDataset(OUT); of documents with item_loader=TokensLoader(block_size=...)"
     kinds = frozenset({"tokens", "documents", "text"})
     shard_bytes = 1 << 26
+
+    @classmethod
+    def columns(cls, dataset: Dataset, schema: pa.Schema, asked: Sequence[str] | None) -> list[str]:
+        """Of a stream of documents the ids, of other rows any."""
+        if dataset.kind == "documents":
+            return ids_alone(cls, dataset, schema, asked)
+        return super().columns(dataset, schema, asked)
 
     def __init__(self, folder: Path, dataset: Dataset, schema: pa.Schema, shard_bytes: int) -> None:
         super().__init__(folder, dataset, schema, shard_bytes)

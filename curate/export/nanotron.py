@@ -7,13 +7,15 @@ people. That is what ``TokenizedFile`` of datatrove 0.10 writes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
-from curate.export.format import MASKED, File, Stream
+from curate.export.format import MASKED, File, Stream, ids_alone
 from curate.export.ragged import Lengths, lengths_of
+from curate.store.dataset import Dataset
 
 
 class Nanotron(Stream):
@@ -22,6 +24,11 @@ class Nanotron(Stream):
     name = "nanotron"
     about = "nanotron (TokenizedBytesDatasetArgs) and datatrove's DatatroveFolderDataset(OUT, seq_len=...)"
     _loss: BinaryIO | None = None
+
+    @classmethod
+    def columns(cls, dataset: Dataset, schema: pa.Schema, asked: Sequence[str] | None) -> list[str]:
+        """The ids, and what of them is trained on."""
+        return ids_alone(cls, dataset, schema, asked, (MASKED,))
 
     def shard_name(self, number: int) -> str:
         """As datatrove names files whose documents are in random order."""

@@ -74,6 +74,14 @@ def test_megatron_has_every_document_whole_and_in_order(encoded: Made, tmp_path:
     assert len(sizes) > 2 and [s for s in sizes if s > 3000] == [5001 * 2]
 
 
+def test_columns_that_a_format_of_ids_has_no_place_for_are_refused(encoded: Made, tmp_path: Path) -> None:
+    """Not left out without a word."""
+    for to in ("megatron", "nanotron", "litdata"):
+        with pytest.raises(RecipeError, match=f"{to} has no place for column 'id'"):
+            exported(encoded, to, tmp_path / to, columns=["input_ids", "id"])
+        assert not (tmp_path / to).exists()
+
+
 def test_ids_of_a_large_vocabulary_are_int32_in_megatron_and_uint32_elsewhere(wide: Made, tmp_path: Path) -> None:
     """Megatron has no uint32; the others do."""
     exported(wide, "megatron", tmp_path / "m")
