@@ -78,7 +78,7 @@ tokenizers: $(VENV)/ready-dev  ## every document through every kind of tokenizer
 quality: $(VENV)/ready-dev  ## the shipped classifiers on sources that nothing was trained on; QUALITY_CORPORA=FOLDER more of them
 	$(BIN)/python -m tests.quality_report $(only)
 
-torch: $(VENV)/ready-torch  ## torch, for the tests of tensors and of the trainer, which are skipped without
+torch: $(VENV)/ready-torch  ## torch and trl, for the tests of tensors and of trainers, which are skipped without
 
 pretrain: $(VENV)/ready-torch  ## the trainer's tiny twin on the demo's dataset, on a CPU; PRETRAIN="--steps 500" longer
 	@test -d runs/phi-1-mini/dataset || $(MAKE) --no-print-directory demo
@@ -115,5 +115,5 @@ $(VENV)/ready-dev: $(VENV)/ready
 
 # PyPI's wheel brings 3 GB of CUDA; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu finds one for CPUs, of 200 MB.
 $(VENV)/ready-torch: $(VENV)/ready-dev
-	@$(INSTALL) --no-build-isolation --editable '.[torch]' torchdata
+	@$(INSTALL) --no-build-isolation --editable '.[torch,trl]' torchdata
 	@touch $@

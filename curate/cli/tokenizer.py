@@ -24,6 +24,7 @@ _MOST_CONTROLS = 12
         "curate tokenizer codegen                        fetched once: size, end of text, control symbols",
         "curate tokenizer runs/mine/tokenizer a.jsonl    bytes per token and tokens per word, by source",
         "curate tokenizer given.model --mend -o mine     one that changes texts, without what changes them",
+        "curate tokenizer runs/mine/dataset --transformers -o hf   for AutoTokenizer and trl, ChatML as its template",
     ),
 )
 def tokenizer(
@@ -35,17 +36,25 @@ def tokenizer(
     ] = None,
     text: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
     mend: Annotated[bool, typer.Option("--mend", help="Without its normalisation; with -o.")] = False,
+    transformers: Annotated[
+        bool, typer.Option("--transformers", help="As transformers opens it, with a chat template; with -o.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write its files to this folder.")] = None,
     as_json: JSON = False,
 ) -> None:
     """Say what a tokenizer is, whether it changes texts, and how many tokens it makes of documents."""
     from curate.report.tokenizer import find_tokenizer, look
 
-    if mend and output is None:
-        raise RecipeError("--mend writes a tokenizer", cure="say where with -o FOLDER")
+    if mend and transformers:
+        raise RecipeError(
+            "--mend and --transformers write two tokenizers", cure="mend it first, then give the folder again"
+        )
+    if (mend or transformers) and output is None:
+        option = "--mend" if mend else "--transformers"
+        raise RecipeError(f"{option} writes a tokenizer", cure="say where with -o FOLDER")
     place = find_tokenizer(what)
     if output is not None:
-        place = _written(place, output, mend=mend)
+        place = _written(place, output, mend=mend, transformers=transformers)
     found = look(place, files or [], text)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
@@ -53,13 +62,14 @@ def tokenizer(
         _show(found)
 
 
-def _written(place: Path, output: Path, *, mend: bool) -> Path:
+def _written(place: Path, output: Path, *, mend: bool, transformers: bool) -> Path:
     from curate.stages.shards_file import tokenizer_files
     from curate.stages.tokenizer_mended import mended
+    from curate.stages.tokenizer_transformers import transformers_files
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RecipeError("exists already", place=str(output), cure="choose another folder with -o")
-    files = mended(place) if mend else tokenizer_files(place)
+    files = (mended if mend else transformers_files if transformers else tokenizer_files)(place)
     output.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (output / name).write_bytes(data)
