@@ -35,7 +35,7 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
     from curate.run.lease import check_free
     from curate.run.status import SUBMITTED
     from curate.run.submit import submit
-    from curate.run.watch import LOG, LOG_ENV
+    from curate.run.watch import LOG
 
     if store.remote and str(store).startswith("memory://"):
         raise RecipeError("a store in memory is one process's alone", place=str(store), cure="leave --detach out")
@@ -47,9 +47,9 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
     if log.is_file() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.old"))
     begin = log.stat().st_size if log.is_file() else 0
-    argv = [sys.executable, "-m", "curate", *(word for word in sys.argv[1:] if word != "--detach")]
-    env = {**restored(), LOG_ENV: str(log), f"{LOG_ENV}_FROM": str(begin)}
-    job = submit(cluster, argv, f"curate {recipe.name}", log, env=env)
+    same = (word for word in sys.argv[1:] if word != "--detach")
+    argv = [sys.executable, "-m", "curate", *same, "--driver-log", f"{log}:{begin}"]
+    job = submit(cluster, argv, f"curate {recipe.name}", log, env=restored())
     store.replace_json(SUBMITTED, job.dump())
     if job.kind == "process":
         _wait(store, job, log, begin)

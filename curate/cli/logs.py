@@ -52,9 +52,12 @@ def logs(
 
 
 def _printed(store: Store) -> bool:
+    from curate.run.status import said, submitted
     from curate.run.watch import LOG, LOGS
 
-    return store.state(LOG).is_file() or (store.remote and store.exists(LOGS))
+    there = store.state(LOG).is_file() or (store.remote and store.exists(LOGS))
+    # Of a run on a terminal there is no output here, but perhaps of an earlier one.
+    return there and (submitted(store) is not None or bool((said(store) or {}).get("log", True)))
 
 
 def _ended(store: Store) -> bool:

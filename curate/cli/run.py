@@ -103,6 +103,7 @@ def run(
             metavar="[HOST:]PORT", help="Serve Prometheus metrics there while it runs; on loopback without HOST."
         ),
     ] = None,
+    driver_log: Annotated[str, typer.Option(hidden=True)] = "",  # what --detach adds
     as_json: JSON = False,
 ) -> None:
     """Run a recipe, or go on with it: what is done already is not done again."""
@@ -145,7 +146,7 @@ def run(
     with (
         choose_view(as_json=as_json) as view,
         Lease(place, "curate run", wait=wait, note=view.note) as lease,
-        Watch(place, lease, loaded.name, list(plan.steps)) as watch,
+        Watch(place, lease, loaded.name, list(plan.steps), log=driver_log) as watch,
         Session(place, sys.argv, loaded.path, loaded.prices, watch) as session,
     ):
         reporter = watch.beside(view)

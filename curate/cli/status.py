@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 RUN = Annotated[str, typer.Argument(help="A run's folder or address, or its name below runs/.")]
 MOST_STEPS: Final = 40
 _CLEAR: Final = "\x1b[H\x1b[2J"
-_OF_STEPS: Final = ("done", "done before", "running", "to do")
 
 
 def located(name: str) -> Store:
@@ -53,6 +52,7 @@ def status(
     as_json: JSON = False,
 ) -> None:
     """Say where a run stands: its state, what it does now and how fast, what it kept, spent, and said last."""
+    from curate.cli.tables import console
     from curate.run.status import RUNNING, look
 
     store = located(run)
@@ -61,27 +61,26 @@ def status(
         if as_json:
             print(json.dumps(value), flush=True)
         else:
-            if watch and sys.stdout.isatty():
-                print(_CLEAR, end="")
-            _show(value)
-            sys.stdout.flush()
+            out = console()
+            with out.capture() as said:
+                _show(value, out)
+            # At once: a terminal that is cleared and slowly filled flickers.
+            print((_CLEAR if watch and sys.stdout.isatty() else "") + said.get(), end="", flush=True)
         if not watch or value["state"] not in (RUNNING, "queued", "in use"):
             return
         time.sleep(max(every, 10.0) if store.remote and not sys.stdout.isatty() else every)
 
 
-def _show(value: Mapping[str, Any]) -> None:
+def _show(value: Mapping[str, Any], out: Console) -> None:
     from curate.cli.cpu import show_cpu
-    from curate.cli.tables import console
     from curate.report.plain import one_line
 
-    out = console()
     styles = {"running": "green", "finished": "green", "killed": "red", "failed": "red"}
     name = one_line(value.get("recipe") or value["store"], 60)
     out.print(f"{name}: {_state(value)}", style=styles.get(value["state"], "yellow"), soft_wrap=True)
     for line in _lines(value):
         out.print(f"  {one_line(line, 300)}", soft_wrap=True)
-    _show_steps(out, value.get("steps") or [])
+    _show_steps(out, value.get("steps") or [], going=value["state"] == "running")
     if isinstance(value.get("cpu"), dict):
         show_cpu(out, value["cpu"], 6)
     if recent := value.get("recent"):
@@ -118,7 +117,7 @@ def _lines(value: Mapping[str, Any]) -> list[str]:
         line = f"step {at} of {len(names)}: {' > '.join(now['steps'])}: {now['what']}, {now['done']:,}/{now['tasks']:,}"
         if now["total_bytes"]:
             line += f", {size(now['bytes'])} of {size(now['total_bytes'])}"
-        if now["rate"]:
+        if now["rate"] and value["state"] == "running":
             speed = f"{size(now['rate'])}/s" if now["rate_of"] == "bytes" else f"{now['rate']:.1f}/s"
             line += f", {speed}, about {span(now['seconds_left'] or 0)} left"
         lines.append(line)
@@ -130,7 +129,7 @@ def _lines(value: Mapping[str, Any]) -> list[str]:
         lines.append(f"{value['tasks_committed']:,} tasks committed, the last one {_short(value['last_commit'])}")
     if value.get("workers") or value.get("retries"):
         lines.append(
-            f"{value['workers']:,} workers, {value['threads']:,} threads; {value['retries']:,} tasks tried again"
+            f"workers: {value['workers']:,}, threads: {value['threads']:,}, tries that ended with their worker: {value['retries']:,}"
         )
     models = value.get("models") or {}
     if models.get("completion_tokens") or models.get("in_flight"):
@@ -144,7 +143,7 @@ def _lines(value: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _show_steps(out: Console, steps: list[Mapping[str, Any]]) -> None:
+def _show_steps(out: Console, steps: list[Mapping[str, Any]], *, going: bool) -> None:
     from curate.cli.tables import table
     from curate.report.plain import one_line, size
 
@@ -156,7 +155,8 @@ def _show_steps(out: Console, steps: list[Mapping[str, Any]]) -> None:
         fold=("dropped because",),
     )
     for step in steps[:MOST_STEPS]:
-        row = [one_line(step["id"], 24), one_line(step["state"])]
+        state = "begun" if step["state"] == "running" and not going else step["state"]
+        row = [one_line(step["id"], 24), one_line(state)]
         if "rows_in" in step:
             row += [f"{step['rows_in']:,}", f"{step['rows_out']:,}", size(step["bytes_out"])]
             row.append(f"{step['seconds']:.1f}" if step.get("seconds") else "")
@@ -198,7 +198,7 @@ _SHOWN: Final = {
     "step": "{steps}: {what}, {done}/{tasks} done",
     "finished": "✓ {step}: {kept:,} of {rows:,} kept, {seconds:.1f} s",
     "task": "{steps}: task {key:.12}, {seconds:.2f} s, {cpu:.2f} s CPU, {worker}",
-    "workers": "{workers} workers; came {joined}; went {lost}",
+    "workers": "workers: {workers}; came: {joined}; went: {lost}",
     "retry": "a worker died: {task} is tried again ({how})",
     "bisected": "{steps}: {rows} rows kill their worker and are set aside",
     "round": "{step}: round of {requests} {family} closed by {model}, {failed} failed, {completion_tokens:,} tokens, ${dollars:.4f}",
@@ -211,7 +211,10 @@ def event_line(event: Mapping[str, Any]) -> str:
     """An event as a line for people; what an unknown one says as it stands."""
     from curate.report.plain import one_line
 
-    facts = {name: " > ".join(map(str, v)) if isinstance(v, list) else v for name, v in event.items()}
+    facts = {
+        name: (" > " if name == "steps" else ", ").join(map(str, value)) if isinstance(value, list) else value
+        for name, value in event.items()
+    }
     try:
         said = _SHOWN[str(event["event"])].format(**facts)
     except (KeyError, ValueError, TypeError):

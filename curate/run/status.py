@@ -225,10 +225,10 @@ def look(store: Store, note: Callable[[str], None] = lambda _: None) -> dict[str
 
     Raises RecipeError where nothing ever ran.
     """
-    held, said, job = holder(store), _said(store), submitted(store)
-    if held is None and said is None and job is None:
+    held, value, job = holder(store), said(store), submitted(store)
+    if held is None and value is None and job is None:
         raise RecipeError("nothing ran here yet", place=str(store), cure="give what 'curate run' had as --store")
-    value = said or {"outcome": "unknown"}
+    value = value or {"outcome": "unknown"}
     owner = held[1] if held is not None else None
     alive = owner is not None and not owner.released and lives(store, owner, note)
     state = _outcome(value, owner, alive=alive)
@@ -264,16 +264,16 @@ def goes_on(store: Store) -> bool:
 
 
 def _outcome(value: Mapping[str, Any], owner: Owner | None, *, alive: bool) -> str:
-    said = str(value.get("outcome", "unknown"))
+    word = str(value.get("outcome", "unknown"))
     mine = owner is not None and value.get("token") == owner.token
     if alive and owner is not None:
         return RUNNING if owner.what == RUN else "in use"
-    if said == RUNNING or (owner is not None and owner.what == RUN and not owner.released and not mine):
+    if word == RUNNING or (owner is not None and owner.what == RUN and not owner.released and not mine):
         return "killed"
-    return said.partition(":")[0]
+    return word.partition(":")[0]
 
 
-def _said(store: Store) -> dict[str, Any] | None:
+def said(store: Store) -> dict[str, Any] | None:
     """The newest run's own words; of one that said nothing, as of an older version, what run.json has."""
     for name in (NAME, "run.json"):
         try:

@@ -1,7 +1,7 @@
 """What a run tells others while it runs, and how they ask it to stop: its record, its status, a request object.
 
 A thread of the driver writes what its main thread only counted, every second or two on a disk, every ten on an object
-store, where a request costs money: 360 small PUTs and as many GETs an hour, about a fifth of a cent at S3's prices.
+store, where a request costs money: at most 720 small PUTs and 360 GETs an hour, less than half a cent at S3's prices.
 Nothing that goes wrong here stops a run, and nothing of it is part of any result.
 """
 
@@ -34,8 +34,6 @@ LOGS: Final = "logs"
 """Below it an object store has what a detached driver prints."""
 LOG: Final = "driver.log"
 """Where that goes on the driver's machine."""
-LOG_ENV: Final = "CURATE_LOG"
-"""Names that file to the driver whose output it is."""
 DISK_SECONDS: Final = 1.0
 REMOTE_SECONDS: Final = 10.0
 _IDLE_BEATS: Final = 10
@@ -49,6 +47,7 @@ class Watch:
     Args:
         steps: of the run, in order.
         recipe: its name.
+        log: ``FILE:OFFSET`` where the driver's own output goes, from where on; empty for a terminal.
         seconds: how often; default: by the kind of store.
 
     Attributes:
@@ -56,14 +55,22 @@ class Watch:
     """
 
     def __init__(
-        self, store: Store, lease: Lease, recipe: str, steps: Sequence[str], seconds: float | None = None
+        self,
+        store: Store,
+        lease: Lease,
+        recipe: str,
+        steps: Sequence[str],
+        seconds: float | None = None,
+        *,
+        log: str = "",
     ) -> None:
         self._store, self._lease, self._recipe = store, lease, recipe
         self._seconds = seconds or (REMOTE_SECONDS if store.remote else DISK_SECONDS)
         self.status, self._events = Status(steps), Events(store)
         self._written, self._beats = -1, 0
         self._asked: set[bool] = set()
-        self._log = _Copy(store, os.environ.get(LOG_ENV, ""))
+        self._log = _Copy(store, log)
+        self._logs = bool(log)
         self._stop = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="watch", daemon=True)
 
@@ -88,7 +95,8 @@ class Watch:
         """A Session begins, with these facts."""
         who = {"host": facts["host"], "pid": os.getpid(), "argv": facts["argv"], "since": facts["started"]}
         versions = {"curate": curate.__version__, "python": facts["python"]}
-        self.status.begin({"recipe": self._recipe, **who, **versions, "token": self._lease.token})
+        said = {"recipe": self._recipe, **who, **versions, "token": self._lease.token, "log": self._logs}
+        self.status.begin(said)
         with suppress(OSError, CurateError):
             self._store.remove(SUBMITTED)
         self._events.event("begin", recipe=self._recipe, **who, versions=versions)
@@ -152,11 +160,10 @@ class _Copy:
     """A driver's log on its way to an object store, which other machines see; on a disk it lies there already."""
 
     def __init__(self, store: Store, log: str) -> None:
-        self._log = Path(log) if log and store.remote else None
-        self._trail, self._read = Trail(store, LOGS, "log"), 0
-        with suppress(OSError):
-            # What earlier drivers printed has been copied by them.
-            self._read = int(os.environ.get(f"{LOG_ENV}_FROM", "0"))
+        path, _, begin = log.rpartition(":")
+        self._log = Path(path) if path and store.remote else None
+        # What earlier drivers printed has been copied by them.
+        self._trail, self._read = Trail(store, LOGS, "log"), int(begin) if begin.isdecimal() else 0
 
     def copy(self) -> None:
         """Put what is new; whole lines."""

@@ -105,3 +105,24 @@ def test_mistakes_are_told_before(curate: Curate, held: tuple[threading.Event, T
     assert "pasages" in done.line
     assert curate.run(recipe(tmp_path, teacher), tmp_path / "run", "--detach", "--metrics", "no").code == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_no_key_goes_into_a_batch_job(
+    held: tuple[threading.Event, Teacher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is in the environment alone; from a file that the job sees it may come."""
+    from curate.cli.detach import _check_keys
+    from curate.errors import RecipeError
+    from curate.recipe.recipe import load_recipe
+    from curate.run.cluster_file import read_cluster
+
+    loaded = load_recipe(recipe(tmp_path, held[1]))
+    (tmp_path / "slurm.yaml").write_text("kind: slurm\nworkers: 1\ncores: 1\nmemory: 1GB\nwalltime: 1h\n")
+    cluster = read_cluster(str(tmp_path / "slurm.yaml"))
+    monkeypatch.setenv("TEACHER_KEY", KEY)
+    _check_keys(None, loaded)
+    with pytest.raises(RecipeError, match="TEACHER_KEY_FILE") as refused:
+        _check_keys(cluster, loaded)
+    assert KEY not in str(refused.value)
+    monkeypatch.setenv("TEACHER_KEY_FILE", str(tmp_path / "key"))
+    _check_keys(cluster, loaded)
