@@ -50,7 +50,7 @@ class ScoreReference(Filter):
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``score``: 1, 0 or null."""
-        return {"score": pa.array([self._of(meta) for meta in docs.column("meta").to_pylist()], pa.float64())}
+        return {"score": pa.array([self._of(meta or "{}") for meta in docs.column("meta").to_pylist()], pa.float64())}
 
     def _of(self, meta: str) -> float | None:
         value = meta_object(meta)

@@ -55,7 +55,7 @@ def fields_of(metas: pa.Array, fields: Sequence[str]) -> list[pa.StringArray]:
     """Fields of JSON objects, as strings (of what is no string, its JSON); null where one is missing or null."""
     found = string_fields(metas, fields)
     if found is None:
-        given = [_object(meta) for meta in metas.to_pylist()]
+        given = [_object(meta or "{}") for meta in metas.to_pylist()]
         found = [pa.array([_said(meta, field) for meta in given], pa.string()) for field in fields]
     return found
 
@@ -74,7 +74,9 @@ def objects(metas: pa.Array, schema: pa.Schema) -> pa.Table | None:
     no row, something is no object, or a value has another type."""
     import pyarrow.json as pj
 
-    lines = pc.replace_substring(metas, "\n", " ")  # between tokens only: inside of a string JSON has \\n
+    lines = pc.replace_substring(
+        pc.fill_null(metas, "{}"), "\n", " "
+    )  # between tokens only: inside of a string JSON has \\n
     if not len(metas) or pc.any(pc.invert(pc.starts_with(lines, "{"))).as_py():
         return None
     body = "\n".join(lines.to_pylist()).encode()

@@ -45,6 +45,11 @@ def test_integers_and_empty_batches():
     assert stage.decide(stage.measure(docs, CONTEXT)).to_pylist() == []
 
 
+def test_a_field_of_meta_is_warmed_up():
+    """What a process does before its first rows has null meta."""
+    SelectWhere(column="meta.language", equals="en").concrete().warm(CONTEXT)
+
+
 def test_equal_values_are_kept():
     """One string, or several; of a column, or a field of meta; a value that is not there is (none)."""
     stage = SelectWhere(column="a.side", equals="train").concrete()
