@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from curate.errors import RecipeError
 
-Kind = Literal["pipelines", "classifiers", "data", "indexes", "tokenizers"]
+Kind = Literal["pipelines", "classifiers", "data", "indexes", "earlier", "tokenizers"]
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 ROOT: Final = _PACKAGE / "_assets" if (_PACKAGE / "_assets").is_dir() else _PACKAGE.parent

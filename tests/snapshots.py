@@ -23,7 +23,7 @@ from curate.run.progress import Silent
 from curate.stages.base import PART, ROW, Context
 from curate.stages.indexed import Indexed
 from curate.store.files import Store
-from curate.store.index import Index, TableFile, index_facts
+from curate.store.index import Earlier, Index, TableFile, index_facts, open_index
 from curate.store.tables import read_batches, table_writer
 from curate.text.batch import Batch
 
@@ -44,14 +44,15 @@ def _reading(folder: Path, number: int) -> dict[str, Any]:
     return step(f"s{number}", "read.jsonl", paths=[f"{folder}/s{number}/*.jsonl"])
 
 
-def decided(store: Path, recipe: Path, **how: Any) -> tuple[Verdicts, Any]:
+def decided(store: Path | Store, recipe: Path, **how: Any) -> tuple[Verdicts, Any]:
     """What a recipe's step ``unique`` dropped, and its record."""
+    store = store if isinstance(store, Store) else Store(store)
     with Runner(0) as runner:
-        engine = Engine(make_plan(load_recipe(recipe)), Store(store), runner, Silent(), Settings(**how))
+        engine = Engine(make_plan(load_recipe(recipe)), store, runner, Silent(), Settings(**how))
         record = engine.run()["unique"]
     found: Verdicts = {}
     for key in record.dropped:
-        for batch in read_batches(Store(store).data(key)):
+        for batch in read_batches(store.data(key)):
             for row in batch.to_pylist():
                 found[row["id"].hex()] = json.loads(row["detail"])
     assert len(found) == sum(record.counts.reasons.values())
@@ -100,10 +101,9 @@ def in_memory(
     found, left = [], []
     for docs in snapshots:
         stage = make(index=True, against=[f"{n}" for n in range(len(left))])
-        assets = {f"against/{n}": path for n, path in enumerate(left)}
-        found.append(
-            _run(stage, docs, Context("test", 7, assets), folder / f"{len(left)}", partitions, batch_rows, seed)
-        )
+        earlier = tuple(Earlier(Store(path), open_index(path).facts) for path in left)
+        ctx = Context("test", 7, earlier=earlier)
+        found.append(_run(stage, docs, ctx, folder / f"{len(left)}", partitions, batch_rows, seed))
         left.append(folder / f"{len(left)}")
     stage = make(keep=[{"sources": [f"s{n}" for n in range(len(snapshots))]}])
     every = pa.concat_tables(snapshots)
@@ -139,7 +139,7 @@ def _leave(stage: Indexed, phases: Mapping[str, pa.Table], ctx: Context, folder:
         tables[name] = tuple(files)
     before = tuple(index.content for index in stage.indexes(ctx))
     content = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
-    index = Index(folder, stage.name, dict(stage.index_settings()), before, content, 0, tables)
+    index = Index(Store(folder), stage.name, dict(stage.index_settings()), before, content, 0, tables)
     (folder / "index.json").write_bytes(index_facts(index))
 
 

@@ -27,6 +27,7 @@ from curate.benchmarks.registry import Benchmark
 from curate.errors import InputError, StorageError
 from curate.fingerprint import fingerprint
 from curate.store.arrays import read_arrays, write_arrays
+from curate.store.files import Store
 from curate.store.index import FACTS, Index, TableFile, check_whole, index_facts, open_index
 from curate.store.tables import read_table, table_writer
 
@@ -116,7 +117,7 @@ def write_index(out: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]], 
         raise StorageError(
             f"the index can't be written: {error.strerror or error}", place=str(out), cure="choose another folder"
         ) from None
-    return dataclasses.replace(made, folder=out)
+    return dataclasses.replace(made, at=Store(out))
 
 
 def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]], *, embeddings: bool) -> Index:
@@ -155,7 +156,7 @@ def _write(folder: Path, sources: Sequence[tuple[Benchmark, Sequence[Item]]], *,
         path.stem: (TableFile(path.name, len(items), path.stat().st_size),) for path in sorted(folder.iterdir())
     }
     content = fingerprint(STAGE, grammar(), [[said["key"], said["digest"]] for said in facts])
-    index = Index(folder, STAGE, {"grammar": grammar(), "benchmarks": facts}, (), content, len(items), tables)
+    index = Index(Store(folder), STAGE, {"grammar": grammar(), "benchmarks": facts}, (), content, len(items), tables)
     (folder / FACTS).write_bytes(index_facts(index))
     return index
 
@@ -245,7 +246,7 @@ def _loaded(folders: tuple[str, ...], stamps: tuple[tuple[int, ...], ...]) -> Lo
 
 
 def _items(index: Index) -> pa.StringArray:
-    (file,) = index.files("items")
+    file = index.folder / index.tables["items"][0].name
     names = read_table(file).column("item").combine_chunks()
     if len(names) != index.documents:
         raise InputError("the index is damaged: items are missing", place=str(file), cure=_AGAIN)
@@ -255,7 +256,7 @@ def _items(index: Index) -> pa.StringArray:
 def _layer(index: Index, table: str, sound: Callable[[Mapping[str, npt.NDArray[Any]], int], T]) -> T:
     """What ``sound`` makes of a file's arrays and the number of items. An index may come from strangers, and kernels read
     where its arrays say: so all of them are looked at first."""
-    (file,) = index.files(table)
+    file = index.folder / index.tables[table][0].name
     try:
         return sound(read_arrays(file), index.documents)
     except (ValueError, KeyError, TypeError) as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -21,7 +22,9 @@ from curate.stages.generator import Generator
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 from curate.stages.writer import Writer
-from curate.store.index import open_index
+from curate.store.index import Index, open_index
+
+Indexes = TypeVar("Indexes")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class PlannedStep:
         inputs: steps whose rows it reads.
         uses: by setting, the trained step it needs.
         assets: by setting, the file or folder it needs; of a setting that lists several each as ``setting/number``.
+        earlier: the indexes of earlier data that it is compared with.
         columns: names of the columns its rows have (empty when it gives no rows).
         consumers: how many later steps read its rows.
     """
@@ -54,6 +58,7 @@ class PlannedStep:
     inputs: tuple[str, ...]
     uses: dict[str, str]
     assets: dict[str, Path]
+    earlier: tuple[Index, ...]
     columns: frozenset[str]
     consumers: int
     step: Step = field(repr=False)
@@ -69,17 +74,25 @@ class PlannedStep:
     @cached_property
     def digests(self) -> dict[str, str]:
         """Digest of the content of each asset."""
-        return {
+        digests = {
             setting: open_index(path).content
             if self.stage.asset_settings[setting.partition("/")[0]] == "indexes"
             else tree_digest(path)
             for setting, path in self.assets.items()
         }
+        return digests | {f"{self._listed}/{i}": index.content for i, index in enumerate(self.earlier)}
+
+    @property
+    def _listed(self) -> str:
+        """The setting that lists indexes of earlier data."""
+        return next(name for name, kind in self.stage.asset_settings.items() if kind == "earlier")
 
     @cached_property
     def places(self) -> dict[str, Any]:
         """Settings that say where something is, by name, each as nowhere: what is there is known by its digest."""
         found: dict[str, Any] = {name.partition("/")[0]: [] if "/" in name else "" for name in self.assets}
+        if self.earlier:
+            found[self._listed] = []
         return found | dict.fromkeys(self.stage.place_settings, "")
 
     @cached_property
@@ -185,11 +198,13 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
                 place=step.place,
                 cure=f"declare it under 'models:'; there are: {', '.join(recipe.models) or 'none'}",
             )
-        planned[step.id] = PlannedStep(step.id, step.stage, reads[step.id], uses, files, columns, 0, step)
+        planned[step.id] = PlannedStep(
+            step.id, step.stage, reads[step.id], uses, files, _earlier(step, recipe), columns, 0, step
+        )
     for name in order:
         consumers = sum(name in inputs for inputs in reads.values())
         old = planned[name]
-        planned[name] = PlannedStep(name, old.stage, old.inputs, old.uses, old.assets, old.columns, consumers, old.step)
+        planned[name] = replace(old, consumers=consumers)
     check_sides(planned)
     return Plan(recipe, options, planned, _segments(planned), _removals(recipe))
 
@@ -232,7 +247,8 @@ def _assets(step: Step, recipe: Recipe, planned: dict[str, PlannedStep]) -> tupl
         if value is None:
             continue
         if kind == "indexes":
-            files |= _indexes(step, setting, recipe)
+            files |= {f"{setting}/{i}": at for i, at in enumerate(_indexes(step, recipe, step.stage.folders))}
+        if kind in ("indexes", "earlier"):
             continue
         if isinstance(value, list | tuple):
             files |= {f"{setting}/{i}": _file(step, setting, kind, one, recipe, planned) for i, one in enumerate(value)}
@@ -276,14 +292,19 @@ def _file(
         raise RecipeError(f"{setting}: {error.cause}", place=step.place, cure=error.cure + more) from None
 
 
-def _indexes(step: Step, setting: str, recipe: Recipe) -> dict[str, Path]:
-    """The indexes that a setting lists."""
+def _earlier(step: Step, recipe: Recipe) -> tuple[Index, ...]:
+    """The indexes of earlier data that it lists."""
+    listed = "earlier" in step.stage.asset_settings.values()
+    return tuple(_indexes(step, recipe, step.stage.earlier_indexes)) if listed else ()
+
+
+def _indexes(step: Step, recipe: Recipe, listed: Callable[[Path], list[Indexes]]) -> list[Indexes]:
+    """What a stage says of the indexes that a setting lists."""
     try:
-        folders = step.stage.folders(recipe.path.parent)
+        return listed(recipe.path.parent)
     except CurateError as error:
         place = f"{step.place}: {error.place}" if error.place else step.place
         raise type(error)(error.cause, place=place, cure=error.cure) from None
-    return {f"{setting}/{number}": folder for number, folder in enumerate(folders)}
 
 
 def _columns(step: Step, inputs: tuple[str, ...], planned: dict[str, PlannedStep]) -> frozenset[str]:

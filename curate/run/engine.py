@@ -37,6 +37,7 @@ from curate.stages.reading import DAMAGED_FILE
 from curate.stages.source import SPLIT_BYTES, Source, Split
 from curate.stages.writer import Writer
 from curate.store.files import Store, crash_point
+from curate.store.index import Earlier
 from curate.store.kept import Kept
 from curate.store.latest import set_latest
 from curate.store.records import SIDE, Counts, Part, StepRecord, counts_of, total
@@ -89,9 +90,9 @@ class Engine:
     def context(self, step: PlannedStep) -> Context:
         """What the step's stage may know."""
         made = {setting: str(self.records[name].folder) for setting, name in step.uses.items()}
-        return Context(
-            step.id, self._seed(step), Assets(step.assets, self.store, made, self._digests(step)), Kept(self.store)
-        )
+        assets = Assets(step.assets, self.store, made, self._digests(step))
+        earlier = tuple(Earlier(index.at, index.facts) for index in step.earlier)
+        return Context(step.id, self._seed(step), assets, Kept(self.store), earlier)
 
     @staticmethod
     def _digests(step: PlannedStep) -> dict[str, str]:

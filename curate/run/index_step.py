@@ -15,6 +15,7 @@ from curate.run.dataset import assemble, small_files
 from curate.run.task import Task
 from curate.stages.base import Context
 from curate.stages.indexed import Indexed
+from curate.store.files import Store
 from curate.store.index import FACTS, Index, TableFile, index_facts
 from curate.store.tables import read_batches, table_writer
 from curate.text.hashing import sum128
@@ -119,7 +120,7 @@ def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]
         table: tuple(TableFile(_name(r), r["rows"], r["size"]) for r in receipts) for table, receipts in found.items()
     }
     return Index(
-        folder=Path(),
+        at=Store(Path()),
         stage=stage.name,
         settings=settings,
         against=against,

@@ -102,7 +102,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
 def _placeless(given: str | list[str]) -> str | list[str]:
     if isinstance(given, list):
         return [str(_placeless(each)) for each in given]
-    return Path(given).name if Path(given).is_absolute() else given
+    return Path(given).name if "://" in given or Path(given).is_absolute() else given
 
 
 def write_manifest(engine: Engine) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
@@ -20,13 +21,13 @@ from curate.run.pieces import Partitions, Share, Sums, spans, sums_of_groups
 from curate.run.reduce import ReduceTask, RestTask
 from curate.stages.base import DOCUMENTS, MOST_GROUPS, MOST_REPORTED, OUTSIDE, Global, Phase, Read, Span
 from curate.stages.writer import Writer
+from curate.store.object_file import ObjectFile
 from curate.store.parts import common_schema
 from curate.store.records import Part
 from curate.store.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from curate.run.engine import Engine
 
@@ -230,7 +231,7 @@ class Phases:
         else:
             yield from _tables(number, read.of, list(enumerate(self._tables(read.of))))
 
-    def _tables(self, name: str) -> Sequence[Path]:
+    def _tables(self, name: str) -> Sequence[Path | ObjectFile]:
         assert isinstance(self._stage, Global)
         return self._stage.tables(self._engine.context(self._step))[name]
 
@@ -331,11 +332,15 @@ def _files(number: int, results: list[Result]) -> Iterator[Work]:
 
 
 def _tables(
-    number: int, table: str, files: list[tuple[int, Path]], shares: Mapping[int, Share] | None = None, above: str = ""
+    number: int,
+    table: str,
+    files: list[tuple[int, Path | ObjectFile]],
+    shares: Mapping[int, Share] | None = None,
+    above: str = "",
 ) -> Iterator[Work]:
     """Files of a table from outside, each with its number in it; ``shares`` name rows of each. The step's fingerprint stands
     for what is in all of them, a task for rows in places: by their names, which no other files have."""
-    sized = [(place, path.name, path.stat().st_size) for place, path in files]
+    sized = [(place, file.name, file.stat().st_size if isinstance(file, Path) else file.size) for place, file in files]
     for pack in packed(sized, lambda item: item[2]):
         numbers = tuple(place for place, _, _ in pack)
         named = tuple(shares[OUTSIDE + place] for place in numbers) if shares is not None else ()

@@ -32,7 +32,9 @@ from curate import assets
 from curate.fingerprint import fingerprint
 from curate.schema import DOCUMENT
 from curate.stages.bounds import Bound, Threshold, first_reason, rules_of, thresholds_of
+from curate.store.index import Earlier, Index
 from curate.store.kept import Kept
+from curate.store.object_file import ObjectFile
 from curate.text.batch import Batch
 
 PART: Final = "_part"
@@ -69,12 +71,14 @@ class Context:
         seed: the recipe's seed; None for a stage that is not ``seeded``.
         assets: for each setting named in ``Stage.asset_settings`` the file or folder it resolved to.
         kept: where results are kept that are dear to make, and found again by whoever needs the same; None: nowhere.
+        earlier: the indexes of earlier data that a setting of the kind ``earlier`` lists.
     """
 
     step: str
     seed: int | None
     assets: Mapping[str, Path] = field(default_factory=dict)
     kept: Kept | None = None
+    earlier: tuple[Earlier, ...] = ()
 
     def key(self, *salt: str | int) -> int:
         """A 64-bit key for keyed hashes, a pure function of (seed, salt): equal on every machine."""
@@ -141,6 +145,10 @@ class Stage(BaseModel):
 
         What a name points to may change while a run goes on: the plan asks once, and ``Context.assets`` has the answer.
         """
+        raise NotImplementedError
+
+    def earlier_indexes(self, base: Path | None = None) -> list[Index]:
+        """The same of its setting of the kind ``earlier``, which may lie on object stores."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -381,7 +389,7 @@ class Global(Stage):
         """Columns of the phase that decides: VERDICTS, then those that it adds. It may give more, for later phases."""
         return pa.schema([*VERDICTS, *(pa.field(name, kind) for name, kind in self.adds().items())])
 
-    def tables(self, ctx: Context) -> Mapping[str, Sequence[Path]]:
+    def tables(self, ctx: Context) -> Mapping[str, Sequence[Path | ObjectFile]]:
         """Tables from outside by name, each as files (store/tables.py) in an order that depends on their content alone.
 
         Their rows get PART, which is OUTSIDE and the file's number in its table, and ROW, their number in the file, unless

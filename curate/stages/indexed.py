@@ -16,7 +16,9 @@ from curate import assets
 from curate.errors import RecipeError
 from curate.schema import ID_BYTES, ID_TYPE
 from curate.stages.base import OUTSIDE, Context, Global
-from curate.store.index import Index, check_whole, open_index
+from curate.store.files import Store
+from curate.store.index import Index, check_whole, index_at, open_index
+from curate.store.object_file import ObjectFile
 
 AGE: Final = "age"
 """uint32 column of mapped rows: which of the indexes they come from; for the step's own documents their number. What sorts by
@@ -47,11 +49,13 @@ class Indexed(Global):
     They are what was decided then: only those that were kept can make a new one go.
     """
 
-    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"against": "indexes"}
+    asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"against": "earlier"}
 
     index: bool = Field(False, description="leave an index of what was kept, as <run>/<step>, for later data")
     against: list[str] = Field(
-        [], description="indexes of earlier data (<run>/<step>), oldest first: what is in them is a duplicate here"
+        [],
+        description="indexes of earlier data (<run>/<step>, folders or addresses), oldest first: what is in them is a "
+        "duplicate here",
     )
 
     @field_validator("against")
@@ -71,9 +75,9 @@ class Indexed(Global):
 
     def indexes(self, ctx: Context) -> list[Index]:
         """Those of ``against``, opened."""
-        return [open_index(ctx.assets[f"against/{i}"]) for i in range(len(self.against))]
+        return [earlier.open() for earlier in ctx.earlier]
 
-    def tables(self, ctx: Context) -> Mapping[str, Sequence[Path]]:
+    def tables(self, ctx: Context) -> Mapping[str, Sequence[Path | ObjectFile]]:
         """The tables of all indexes, index after index."""
         if not self.against:
             return {}
@@ -87,14 +91,16 @@ class Indexed(Global):
         found = np.searchsorted(ends, part.astype(np.int64) - OUTSIDE, side="right")
         return np.where(part < OUTSIDE, len(indexes), found).astype(np.uint32)
 
-    def folders(self, base: Path | None = None) -> list[Path]:
+    def earlier_indexes(self, base: Path | None = None) -> list[Index]:
         """Those of ``against``, each an index that can be compared with, and whole."""
-        found = [assets.locate(given, base).resolve() for given in self.against]
-        indexes = [open_index(folder) for folder in found]
+        found = [
+            index_at(given) if "://" in given else Store(assets.locate(given, base).resolve()) for given in self.against
+        ]
+        indexes = [open_index(at) for at in found]
         self._check(indexes)
         for index in indexes:
             check_whole(index)
-        return found
+        return indexes
 
     def _check(self, indexes: Sequence[Index]) -> None:
         """Raise RecipeError for one that was made by another stage or with other settings, or without one that it builds on."""
@@ -103,27 +109,27 @@ class Indexed(Global):
         for index in indexes:
             if index.stage != self.name:
                 raise RecipeError(
-                    f"against: {index.folder} is an index of {index.stage}, and this is {self.name}",
+                    f"against: {index.at} is an index of {index.stage}, and this is {self.name}",
                     cure=f"name one that a {self.name} step left",
                 )
             other = [name for name in {**wanted, **index.settings} if index.settings.get(name) != wanted.get(name)]
             if other:
                 said = ", ".join(f"{n} {index.settings.get(n)} (here {wanted.get(n)})" for n in sorted(other))
                 raise RecipeError(
-                    f"against: {index.folder} was made with other settings: {said}",
+                    f"against: {index.at} was made with other settings: {said}",
                     cure="use the same settings here, or index the earlier data anew with these",
                 )
             if index.content in before:
                 raise RecipeError(
-                    f"against: {index.folder} and {before[index.content]} are the same index", cure="name it once"
+                    f"against: {index.at} and {before[index.content]} are the same index", cure="name it once"
                 )
             missing = [content for content in index.against if content not in before]
             if missing:
                 raise RecipeError(
-                    f"against: {index.folder} builds on an index that is not named before it ({missing[0][:12]})",
+                    f"against: {index.at} builds on an index that is not named before it ({missing[0][:12]})",
                     cure="name the indexes of all earlier data, oldest first",
                 )
-            before[index.content] = str(index.folder)
+            before[index.content] = str(index.at)
 
 
 def unranked(names: Sequence[str], ids: pa.Array) -> dict[str, pa.Array]:
