@@ -128,8 +128,10 @@ def _leave(stage: Indexed, phases: Mapping[str, pa.Table], ctx: Context, folder:
     """An index in the smallest files that there are."""
     folder.mkdir()
     tables: dict[str, tuple[TableFile, ...]] = {}
+    settings = dict(stage.index_settings())
     for name, left in stage.leaves().items():
         rows = left.rows(phases[left.phase]) if phases[left.phase].num_rows else left.schema.empty_table()
+        settings |= stage.found_in(name, rows)
         files = []
         for number, batch in enumerate(rows.cast(left.schema).combine_chunks().to_batches(max_chunksize=5)):
             path = folder / f"{name}-{number}.arrow"
@@ -139,7 +141,7 @@ def _leave(stage: Indexed, phases: Mapping[str, pa.Table], ctx: Context, folder:
         tables[name] = tuple(files)
     before = tuple(index.content for index in stage.indexes(ctx))
     content = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
-    index = Index(Store(folder), stage.name, dict(stage.index_settings()), before, content, 0, tables)
+    index = Index(Store(folder), stage.name, settings, before, content, 0, tables)
     (folder / "index.json").write_bytes(index_facts(index))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from curate.recipe.sides import check_sides
 from curate.stages.base import Filter, Global, Stage, Trainer
 from curate.stages.cuts_spans import CutsSpans, edits
 from curate.stages.generator import Generator
+from curate.stages.indexed import Indexed
 from curate.stages.removals import Removals, read_removals
 from curate.stages.source import Source
 from curate.stages.writer import Writer
@@ -122,6 +124,24 @@ class Plan:
         split = [(c, *c.split(".", 1)) for c in sorted(self.steps[step_id].stage.reads()) if "." in c]
         return tuple((c, self.steps[owner].stage.adds()[short]) for c, owner, short in split if owner in self.steps)
 
+    def makers(self, step_id: str) -> list[str]:
+        """What made each of the columns that a step compares documents by with earlier ones: a stage, and its settings."""
+        stage = self.steps[step_id].stage
+        return [self._maker(column) for column in stage.compared_by()] if isinstance(stage, Indexed) else []
+
+    def _maker(self, column: str) -> str:
+        owner = self.steps.get(column.split(".", 1)[0])
+        if owner is None or isinstance(owner.stage, Source):
+            return "the data"
+        stage = owner.placeless
+        said = dict(stage.column_settings())
+        if isinstance(stage, Generator):
+            # A recipe's name for a model says nothing to another recipe.
+            said |= {name: self.recipe.models[str(said[name])].model for name in ("model",) if name in said}
+        shown = ", ".join(f"{name} {value}" for name, value in said.items() if value not in (None, ""))
+        digests = f", assets {fingerprint(owner.digests)[:12]}" if owner.digests else ""
+        return f"{stage.name} (revision {stage.revision}, {shown}{digests})"
+
     def measure_identity(self, step_id: str, identities: dict[str, str]) -> str:
         """Identity of what a filter measures: its settings without thresholds, its assets, the columns it reads.
 
@@ -206,7 +226,12 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
         old = planned[name]
         planned[name] = replace(old, consumers=consumers)
     check_sides(planned)
-    return Plan(recipe, options, planned, _segments(planned), _removals(recipe))
+    plan = Plan(recipe, options, planned, _segments(planned), _removals(recipe))
+    for planned_step in planned.values():
+        if isinstance(planned_step.stage, Indexed):
+            with _at(planned_step.step):
+                planned_step.stage.check_makers(planned_step.earlier, plan.makers(planned_step.id))
+    return plan
 
 
 def _removals(recipe: Recipe) -> Removals | None:
@@ -300,8 +325,15 @@ def _earlier(step: Step, recipe: Recipe) -> tuple[Index, ...]:
 
 def _indexes(step: Step, recipe: Recipe, listed: Callable[[Path], list[Indexes]]) -> list[Indexes]:
     """What a stage says of the indexes that a setting lists."""
-    try:
+    with _at(step):
         return listed(recipe.path.parent)
+
+
+@contextmanager
+def _at(step: Step) -> Iterator[None]:
+    """Errors say which step they are about."""
+    try:
+        yield
     except CurateError as error:
         place = f"{step.place}: {error.place}" if error.place else step.place
         raise type(error)(error.cause, place=place, cure=error.cure) from None

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from curate.errors import InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run.dataset import assemble, small_files
 from curate.run.task import Task
 from curate.stages.base import Context
-from curate.stages.indexed import Indexed
+from curate.stages.indexed import MADE_BY, Indexed
 from curate.store.files import Store
 from curate.store.index import FACTS, Index, TableFile, index_facts
 from curate.store.tables import read_batches, table_writer
@@ -55,16 +56,31 @@ class IndexTask(Task):
         left = self.stage.leaves()[self.table]
         file = self.store.fresh(self.folder, self.table, ".arrow")
         contents, rows = [], 0
+        found: dict[str, Any] = {}
         with self.store.writing(file) as path:
             with table_writer(path, left.schema) as out:
                 for batch in read_batches(self.store.data(self.rows)):
                     chosen = left.rows(pa.Table.from_batches([batch])).combine_chunks()
                     for each in chosen.to_batches():
                         out.write(each)
+                    _add_found(found, self.stage.found_in(self.table, chosen))
                     contents.append(sum128([chosen.column(name) for name in left.content]))
                     rows += chosen.num_rows
             size = path.stat().st_size
-        return {"file": file, "rows": rows, "size": size, "content": _sum(contents)}
+        return {
+            "file": file,
+            "rows": rows,
+            "size": size,
+            "content": _sum(contents),
+            **({"found": found} if found else {}),
+        }
+
+
+def _add_found(found: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """What rows have in common must be common to all of them."""
+    for name, value in more.items():
+        if found.setdefault(name, value) != value:
+            raise InputError(f"{name} of what is indexed differ: {found[name]}, {value}", cure="index what is alike")
 
 
 def _sum(parts: Iterable[Sequence[int]]) -> tuple[int, int]:
@@ -98,7 +114,7 @@ def write_index(
         ]
     receipts = engine.tasks((step.id,), "writing the index", [task for some in tasks.values() for task in some])
     found = {table: [r for task in some if (r := receipts[task.key])["rows"]] for table, some in tasks.items()}
-    index = _facts(stage, ctx, found)
+    index = _facts(stage, ctx, found, engine.plan.makers(step.id))
     shards = [{"file": r["file"], "name": _name(r), "size": r["size"]} for some in found.values() for r in some]
     key = fingerprint("index", index.content, [shard["name"] for shard in shards])
     facts = {FACTS: index_facts(index)}
@@ -112,9 +128,11 @@ def _name(receipt: Mapping[str, Any]) -> str:
     return str(receipt["file"].rpartition("/")[2])
 
 
-def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]]]) -> Index:
+def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]]], makers: Sequence[str]) -> Index:
     against = tuple(index.content for index in stage.indexes(ctx))
-    settings = dict(stage.index_settings())
+    settings = {**stage.index_settings(), **({MADE_BY: list(makers)} if makers else {})}
+    for receipt in (r for receipts in found.values() for r in receipts):
+        _add_found(settings, receipt.get("found", {}))
     sums = {table: _sum(r["content"] for r in receipts) for table, receipts in found.items()}
     tables = {
         table: tuple(TableFile(_name(r), r["rows"], r["size"]) for r in receipts) for table, receipts in found.items()

@@ -131,6 +131,10 @@ class Stage(BaseModel):
         """Columns it adds, by short name; in the rows they are called ``<step id>.<short name>``."""
         return {}
 
+    def column_settings(self) -> Mapping[str, Any]:
+        """The settings on which the values of its columns depend: columns of two steps can be compared where they are equal."""
+        return self.model_dump(mode="json")
+
     def concrete(self) -> Stage:
         """The stage that runs: itself, unless its settings ask for another kind (``select.where`` with ``top``)."""
         return self

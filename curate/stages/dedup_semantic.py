@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.errors import InputError
@@ -33,8 +34,8 @@ class DedupSemantic(Paired):
 
     With 14 cells of 2 hashes, of pages' vectors 99.9 % of the pairs with a cosine of 0.95 or more are candidates, 98 % of those with
     0.9. For lower thresholds take more cells; for tens of millions of documents 3 hashes, whose cells are smaller, and 28 cells.
-    Cosines mean something for vectors of one model alone: that those of an index of ``against`` come from the same one is yours
-    to see to.
+    Cosines mean something for vectors of one model alone: an index of ``against`` whose vectors were made by another one, or
+    have another length, is refused. Of vectors that come with the data nobody knows the model: that is yours to see to.
 
     What embeddings find alike is not the same text: look at what goes (`curate explain`) before you trust a threshold.
     """
@@ -61,6 +62,28 @@ class DedupSemantic(Paired):
         """How cells are drawn."""
         return {"cells": self.cells, "hashes": self.hashes, "seed": _SEED, "bound": self.bound}
 
+    found: ClassVar[frozenset[str]] = frozenset({"numbers"})
+
+    def compared_by(self) -> tuple[str, ...]:
+        """The vectors."""
+        return (self.column,)
+
+    def found_in(self, table: str, rows: pa.Table) -> Mapping[str, Any]:
+        """How many numbers a vector has."""
+        if "described" not in rows.schema.names:
+            return {}
+        lengths = pc.unique(pc.list_value_length(rows.column("described"))).to_pylist()
+        lengths = [length for length in lengths if length]
+        if len(lengths) > 1:
+            raise self._other_lengths(lengths)
+        return {"numbers": lengths[0]} if lengths else {}
+
+    def _other_lengths(self, lengths: Iterable[int]) -> InputError:
+        return InputError(
+            f"column '{self.column}' holds vectors of {', '.join(map(str, sorted(lengths)[:4]))} numbers",
+            cure="compare vectors of one model",
+        )
+
     def buckets(self) -> int:
         """One for each cell."""
         return self.cells
@@ -71,6 +94,14 @@ class DedupSemantic(Paired):
         from curate.quality.vectors import matrix
 
         vectors, there = matrix(docs.column(self.column), self.column)
+        for index in self.indexes(ctx) if len(vectors) else ():
+            numbers = index.settings.get("numbers", vectors.shape[1])
+            if numbers != vectors.shape[1]:
+                raise InputError(
+                    f"column '{self.column}' holds vectors of {vectors.shape[1]} numbers, and those of the index have {numbers}",
+                    place=str(index.at),
+                    cure="embed with the model that the earlier data was embedded with, or index that anew",
+                )
         # The rotations are no choice of a recipe's: a constant seed keeps cells comparable between runs.
         keys, directed = cells(vectors, self.cells, self.hashes, _SEED)
         which = np.flatnonzero(there)[directed]
@@ -100,9 +131,6 @@ class DedupSemantic(Paired):
 
         lengths = np.unique(np.asarray(vectors.value_lengths()))
         if len(lengths) > 1:
-            raise InputError(
-                f"column '{self.column}' holds vectors of {', '.join(map(str, lengths[:4]))} numbers",
-                cure="compare vectors of one model, in all indexes of 'against' too",
-            )
+            raise self._other_lengths(lengths.tolist())
         rows = vectors.flatten().to_numpy().reshape(len(vectors), -1)
         return cosines(rows, first, second)

@@ -71,6 +71,10 @@ class EmbedLLM(Generator):
         """The vector, and what is carried along as float64."""
         return {"vector": pa.list_(pa.float32()), **dict.fromkeys(self._kept(), pa.float64())}
 
+    def column_settings(self) -> Mapping[str, Any]:
+        """Those that a vector depends on."""
+        return self.model_dump(mode="json", include={"model", "max_chars", "prefix", "dimensions"})
+
     def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
         """One request a document, in the order of their content, so that neither files nor batches bear on it."""
         found: list[Request] = []

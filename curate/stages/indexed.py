@@ -24,6 +24,9 @@ AGE: Final = "age"
 """uint32 column of mapped rows: which of the indexes they come from; for the step's own documents their number. What sorts by
 it first has all earlier documents before the new ones, in the order of their indexes."""
 
+MADE_BY: Final = "made_by"
+"""Among an index's settings: what made each of the columns of ``compared_by``."""
+
 
 @dataclass(frozen=True)
 class Left:
@@ -51,6 +54,9 @@ class Indexed(Global):
 
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {"against": "earlier"}
 
+    found: ClassVar[frozenset[str]] = frozenset()
+    """Names of what ``found_in`` gives."""
+
     index: bool = Field(False, description="leave an index of what was kept, as <run>/<step>, for later data")
     against: list[str] = Field(
         [],
@@ -68,6 +74,14 @@ class Indexed(Global):
     def index_settings(self) -> Mapping[str, Any]:
         """What decides which documents meet and how alike they are: an index must have been made with the same."""
         raise NotImplementedError
+
+    def compared_by(self) -> tuple[str, ...]:
+        """Columns that it compares documents by: those of an index must have been made as its own are."""
+        return ()
+
+    def found_in(self, table: str, rows: pa.Table) -> Mapping[str, Any]:
+        """Plain values that rows of an index's table have in common, which stand among the index's settings."""
+        return {}
 
     def leaves(self) -> Mapping[str, Left]:
         """The tables of an index by name; the first one has a row for each document that was kept."""
@@ -102,6 +116,17 @@ class Indexed(Global):
             check_whole(index)
         return indexes
 
+    def check_makers(self, indexes: Sequence[Index], makers: Sequence[str]) -> None:
+        """Raise RecipeError for an index whose columns of ``compared_by`` were made otherwise than these."""
+        for index in indexes:
+            before = index.settings.get(MADE_BY, [])
+            if makers and list(makers) != before:
+                was = ", ".join(before) or "an unknown model"
+                raise RecipeError(
+                    f"against: {index.at} was made of {was}, and '{', '.join(self.compared_by())}' is of {', '.join(makers)}",
+                    cure="use the same model and settings here, or index the earlier data anew with these",
+                )
+
     def _check(self, indexes: Sequence[Index]) -> None:
         """Raise RecipeError for one that was made by another stage or with other settings, or without one that it builds on."""
         wanted = dict(self.index_settings())
@@ -112,7 +137,8 @@ class Indexed(Global):
                     f"against: {index.at} is an index of {index.stage}, and this is {self.name}",
                     cure=f"name one that a {self.name} step left",
                 )
-            other = [name for name in {**wanted, **index.settings} if index.settings.get(name) != wanted.get(name)]
+            named = {**wanted, **{n: v for n, v in index.settings.items() if n != MADE_BY and n not in self.found}}
+            other = [name for name in named if index.settings.get(name) != wanted.get(name)]
             if other:
                 said = ", ".join(f"{n} {index.settings.get(n)} (here {wanted.get(n)})" for n in sorted(other))
                 raise RecipeError(

@@ -76,6 +76,32 @@ def test_semantic_one_by_one_is_all_at_once(tmp_path: Path) -> None:
     assert joined(each) == at_once(tmp_path, 3, "dedup.semantic", settings, **how)
 
 
+def test_vectors_of_another_model_are_refused(tmp_path: Path) -> None:
+    """An index says what made its vectors; with other settings of the same model the plan says so in one line."""
+    pytest.importorskip("wordllama")
+    write_snapshots(tmp_path, [["the river froze in winter", "copper is a metal"], ["gardens need light"]])
+    how = [step("embed", "embed.static")]
+    one_by_one(tmp_path, 1, "dedup.semantic", {"column": "embed.vector"}, before=how)
+    index = open_index(tmp_path / "run0" / "unique")
+    assert index.settings["numbers"] == 256
+    assert index.settings["made_by"] == ["embed.static (revision 1, max_bytes 8192)"]
+    said = []
+    for number, settings in enumerate(({}, {"max_bytes": 4096})):
+        steps = [
+            step("s1", "read.jsonl", paths=["s1/*.jsonl"]),
+            step("other", "embed.static", **settings),
+            step("unique", "dedup.semantic", column="other.vector", against=["run0/unique"]),
+        ]
+        try:
+            make_plan(load_recipe(write(tmp_path / f"p{number}.yaml", steps)))
+        except CurateError as error:
+            said.append(str(error))
+    assert len(said) == 1
+    assert "was made of embed.static (revision 1, max_bytes 8192), and 'other.vector' is of embed.static" in said[0]
+    assert "p1.yaml:" in said[0]
+    assert "\n" not in said[0]
+
+
 @pytest.mark.parametrize("verify", [True, "estimate"])
 def test_every_copy_of_an_indexed_document_goes(tmp_path: Path, verify: object) -> None:
     """Four copies of one text that an index has: none is kept (datatrove 0.10 keeps three). Digits and brackets tell

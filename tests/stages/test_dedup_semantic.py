@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -144,3 +145,13 @@ def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, clusters, seed):
 
     each, every = in_memory(tmp_path_factory.mktemp("index"), make, snapshots, batch_rows=3, seed=seed, partitions=2)
     assert joined(each) == every
+
+
+def test_an_index_of_other_vectors_is_refused(tmp_path: Path) -> None:
+    """Vectors of another length would be like nothing in it: that is an error, and no silence."""
+    left = []
+    for dim in (DIM, DIM // 2):
+        rows = docs(np.random.default_rng(dim).standard_normal((5, dim)), source=["s"] * 5)
+        left.append(rows.set_column(0, "id", ids_of(dim, 5)))
+    with pytest.raises(InputError, match="vectors of 32 numbers, and those of the index have 64"):
+        in_memory(tmp_path, lambda **more: DedupSemantic(column="v", **more), left)
