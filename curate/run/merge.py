@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curate.run.exchange import sort_rows
 from curate.run.pieces import Opened, Piece
-from curate.stages.base import PART, ROW
+from curate.stages.base import KEY, PART, ROW
 from curate.store.files import Store
 
 ROWS_HELD: Final = 4096
@@ -19,8 +19,15 @@ sorted again."""
 _RUN: Final = "_run"
 
 
-def merged(store: Store, pieces: Sequence[Piece], by: tuple[str, ...], held: int = ROWS_HELD) -> Iterator[pa.Table]:
-    """The rows of pieces that are each sorted by (KEY, *by), in that order; of each about 2 * ``held`` are in memory.
+def merged(
+    store: Store,
+    pieces: Sequence[Piece],
+    by: tuple[str, ...],
+    held: int = ROWS_HELD,
+    keys: tuple[int, int] = (0, 1 << 64),
+) -> Iterator[pa.Table]:
+    """The rows of pieces that are each sorted by (KEY, *by), in that order, those with keys from the first of ``keys`` to
+    before the second; of each piece about 2 * ``held`` are in memory.
 
     Rows that are alike in all of these come in the order of PART and ROW, where they have such columns, and of the pieces.
     """
@@ -37,7 +44,7 @@ def merged(store: Store, pieces: Sequence[Piece], by: tuple[str, ...], held: int
                     if number is None:
                         more[run] = False
                         break
-                    batch = opened.batch(pieces[run].file, number)
+                    batch = between(opened.batch(pieces[run].file, number), *keys)
                     tables.append(_numbered(batch, run))
                     there[run] += batch.num_rows
             if not tables:
@@ -49,6 +56,14 @@ def merged(store: Store, pieces: Sequence[Piece], by: tuple[str, ...], held: int
             yield rows.slice(0, cut).drop_columns([_RUN]).combine_chunks()
             rest = rows.slice(cut)
             there -= np.bincount(runs[:cut], minlength=len(pieces))
+
+
+def between(batch: pa.RecordBatch, begin: int, end: int) -> pa.RecordBatch:
+    """Rows of a sorted batch with keys in [begin, end), as a copy: a slice would keep all of the batch in memory."""
+    keys = batch.column(KEY).to_numpy()
+    first = int(np.searchsorted(keys, np.uint64(begin)))
+    last = len(keys) if end >= 1 << 64 else int(np.searchsorted(keys, np.uint64(end)))
+    return batch if last - first == len(keys) else batch.take(pa.array(np.arange(first, last)))
 
 
 def _numbered(batch: pa.RecordBatch, run: int) -> pa.Table:

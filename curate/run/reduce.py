@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
-from curate.run.merge import merged
+from curate.run.merge import between, merged
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
 from curate.run.task import Task, at_step
 from curate.spent import each, spending
@@ -86,11 +87,7 @@ class ReduceTask(Task):
 
     def _in_order(self, by: tuple[str, ...]) -> Iterator[pa.Table]:
         """All rows in order, in as many tables as memory asks for."""
-        pieces = self.share.pieces(self.store)
-        if self.bytes <= LOT_BYTES:
-            yield sort_rows(read_pieces(self.store, pieces), by)
-        else:
-            yield from merged(self.store, pieces, by)
+        yield from in_order(self.store, self.share.pieces(self.store), self.bytes, by)
 
 
 def _reducing(reduce: Callable[[], pa.Table | Iterable[pa.Table]]) -> Iterator[pa.Table]:
@@ -118,23 +115,70 @@ def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) 
             yield read_pieces(store, pieces)  # held by nobody here, once it is handed on
         return
     with Opened(store) as opened:
-        batches: list[tuple[str, int, int, int]] = []
-        samples = []
-        for piece in pieces:
-            for number in range(piece.first, piece.first + piece.count):
-                batch = opened.batch(piece.file, number)
-                keys = batch.column(KEY).to_numpy()
-                batches.append((piece.file, number, int(keys[0]), int(keys[-1])))
-                samples.append(_sample(keys, batch.nbytes))
-        bounds = [0, *even_bounds(samples, -(-size // budget)).tolist(), 1 << 64]
-        for begin, end in itertools.pairwise(bounds):
-            here = [(file, number) for file, number, first, last in batches if first < end and last >= begin]
-            if here:
-                yield _lot(opened, here, begin, end)
+        for lot in _ranges(opened, pieces, size, budget):
+            yield lot.read(opened)
 
 
-def _lot(opened: Opened, batches: list[tuple[str, int]], begin: int, end: int) -> pa.Table:
-    return pa.Table.from_batches([_between(opened.batch(file, number), begin, end) for file, number in batches])
+def in_order(
+    store: Store, pieces: list[Piece], size: int, by: tuple[str, ...], budget: int | None = None
+) -> Iterator[pa.Table]:
+    """The same rows in the order of (KEY, *by), where rows that share a KEY may be parted: a lot that is far larger than it
+    should be has hardly more than one KEY, and is merged from its runs, some rows of each at a time."""
+    budget = LOT_BYTES if budget is None else budget
+    if size <= budget:
+        if pieces:
+            yield sort_rows(read_pieces(store, pieces), by)
+        return
+    with Opened(store) as opened:
+        for lot in _ranges(opened, pieces, size, budget):
+            if lot.bytes <= 2 * budget:
+                yield sort_rows(lot.read(opened), by)
+            else:
+                yield from merged(store, lot.pieces, by, keys=(lot.begin, lot.end))
+
+
+@dataclass(frozen=True)
+class _Lot:
+    """Rows of some batches, those with keys in [begin, end).
+
+    Attributes:
+        pieces: the batches, run by run.
+        bytes: about how many the rows take.
+    """
+
+    pieces: list[Piece]
+    begin: int
+    end: int
+    bytes: int
+
+    def read(self, opened: Opened) -> pa.Table:
+        batches = [opened.batch(p.file, i) for p in self.pieces for i in range(p.first, p.first + p.count)]
+        return pa.Table.from_batches([between(batch, self.begin, self.end) for batch in batches])
+
+
+def _ranges(opened: Opened, pieces: list[Piece], size: int, budget: int) -> Iterator[_Lot]:
+    found: list[tuple[Piece, list[int], list[int]]] = []
+    samples = []
+    for piece in pieces:
+        first, last = [], []
+        for number in range(piece.first, piece.first + piece.count):
+            batch = opened.batch(piece.file, number)
+            keys = batch.column(KEY).to_numpy()
+            first.append(int(keys[0]))
+            last.append(int(keys[-1]))
+            samples.append(_sample(keys, batch.nbytes))
+        found.append((piece, first, last))
+    every = sorted((key, weight) for sample in samples for key, weight in sample)
+    keys, upto = [key for key, _ in every], [0, *itertools.accumulate(weight for _, weight in every)]
+    for begin, end in itertools.pairwise([0, *even_bounds(samples, -(-size // budget)).tolist(), 1 << 64]):
+        here = []
+        for piece, first, last in found:
+            # A run is sorted: those of its batches that have such keys follow each other.
+            since, until = bisect_left(last, begin), bisect_left(first, end)
+            if since < until:
+                here.append(Piece(piece.file, piece.first + since, until - since))
+        if here:
+            yield _Lot(here, begin, end, upto[bisect_left(keys, end)] - upto[bisect_left(keys, begin)])
 
 
 def _sample(keys: npt.NDArray[np.uint64], size: int) -> list[list[int]]:
@@ -142,14 +186,6 @@ def _sample(keys: npt.NDArray[np.uint64], size: int) -> list[list[int]]:
     at = np.unique(np.linspace(0, len(keys), _KEYS_PER_BATCH, endpoint=False).astype(np.int64))
     rows = np.diff(np.append(at, len(keys)))
     return [[key, max(1, size * int(n) // len(keys))] for key, n in zip(keys[at].tolist(), rows, strict=True)]
-
-
-def _between(batch: pa.RecordBatch, begin: int, end: int) -> pa.RecordBatch:
-    """Rows of a sorted batch with keys in [begin, end), as a copy: a slice would keep all of the batch in memory."""
-    keys = batch.column(KEY).to_numpy()
-    first = int(np.searchsorted(keys, np.uint64(begin)))
-    last = len(keys) if end >= 1 << 64 else int(np.searchsorted(keys, np.uint64(end)))
-    return batch if last - first == len(keys) else batch.take(pa.array(np.arange(first, last)))
 
 
 @dataclass(frozen=True)

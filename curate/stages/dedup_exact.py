@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from curate.stages.edges import addresses
 from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import KeepsFirst, details
 from curate.stages.registry import register
+from curate.stages.sorted_rows import with_heads
 from curate.text.batch import Batch
 
 _HASHES: Final = "hashes"
@@ -63,9 +64,12 @@ class DedupExact(Indexed, KeepsFirst):
         reads = (Read(self._map), *((Read(self._earlier, _HASHES),) if self.against else ()))
         order = ("hash", AGE, *self.rank_names)
         if not self.index:
-            return (Phase("verdicts", reads, self._verdicts, order),)
+            return (Phase("verdicts", reads, self._verdicts, order, streamed=True),)
         told = Read(self._gone, _GROUPS)
-        return (Phase(_GROUPS, reads, self._groups, order), Phase("verdicts", (told,), self._told, (PART, ROW)))
+        return (
+            Phase(_GROUPS, reads, self._groups, order, streamed=True),
+            Phase("verdicts", (told,), self._told, (PART, ROW)),
+        )
 
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
         from curate.text.hashing import hash128
@@ -87,22 +91,28 @@ class DedupExact(Indexed, KeepsFirst):
         }
         return _keyed(columns, self.ages(rows.column(PART).to_numpy(), _HASHES, ctx))
 
-    def _groups(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _groups(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """The new documents, each with the one that stays in its place, null where that is itself."""
+        for rows, known in with_heads(tables, _first_of_last):
+            yield self._grouped(rows, known)
+
+    def _grouped(self, rows: pa.Table, known: int) -> pa.Table:
         from curate.text.arrow import fixed
 
         hashes = np.ascontiguousarray(fixed(rows.column("hash"))).view(np.uint64)
         repeat = np.zeros(len(hashes), np.bool_)
         repeat[1:] = (hashes[1:] == hashes[:-1]).all(axis=1)
         first = pa.array(np.maximum.accumulate(np.where(repeat, 0, np.arange(len(hashes)))))
-        new = pc.equal(rows.column(AGE), len(self.against))
+        new = rows.column(AGE).to_numpy() == len(self.against)
+        new[:known] = False
         ids, ages = rows.column("id").combine_chunks(), rows.column(AGE).combine_chunks()
         kept = pc.if_else(pa.array(repeat), ids.take(first), pa.scalar(None, ID_TYPE))
         found = rows.select([PART, ROW, "hash", "id"])
-        return found.append_column("kept", kept).append_column("kept_age", ages.take(first)).filter(new)
+        return found.append_column("kept", kept).append_column("kept_age", ages.take(first)).filter(pa.array(new))
 
-    def _verdicts(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        return self._said(self._groups(rows, span, ctx), ctx)
+    def _verdicts(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        for groups in self._groups(tables, span, ctx):
+            yield self._said(groups, ctx)
 
     def _gone(self, groups: Batch, ctx: Context) -> pa.Table:
         from curate.text.pairs import spread
@@ -127,6 +137,14 @@ class DedupExact(Indexed, KeepsFirst):
             },
             VERDICTS,
         )
+
+
+def _first_of_last(rows: pa.Table) -> pa.Table:
+    """Of rows in the order of their hashes the first one that has the last one's."""
+    from curate.text.arrow import fixed
+
+    hashes = fixed(rows.column("hash"))
+    return rows.slice(int(np.flatnonzero((hashes == hashes[-1]).all(axis=1))[0]), 1)
 
 
 def _keyed(columns: Mapping[str, pa.Array], ages: np.ndarray) -> pa.Table:

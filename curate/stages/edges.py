@@ -9,7 +9,7 @@ to stay, it goes, and what it leads to is dropped. If none is left, it stays, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from curate.stages.base import AGAIN, KEY, PART, ROW, VERDICTS, Context, Phase, Read, Rounds, Span
 from curate.stages.keep_order import descending, details
-from curate.stages.sorted_rows import changes, firsts
+from curate.stages.sorted_rows import changes, firsts, with_heads
 from curate.text.batch import Batch
 
 EARLIER: Final = "earlier"
@@ -78,7 +78,12 @@ class Settling:
         """Rounds until it is known which edges hold, and verdicts."""
         rounds = Rounds(self._rest, self.few)
         settle = Phase(
-            "settle", (Read(self._at_both_ends, self.edges),), self._decide, ("side", EARLIER, LATER), rounds=rounds
+            "settle",
+            (Read(self._at_both_ends, self.edges),),
+            self._decide,
+            ("side", EARLIER, LATER),
+            rounds=rounds,
+            streamed=True,
         )
         return settle, self.verdicts("settle")
 
@@ -103,26 +108,33 @@ class Settling:
             }
         )
 
-    def _decide(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _decide(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """What each document knows of itself after what it was told; see the module."""
+        # A document's first row says all that the others need to know.
+        for rows, known in with_heads(tables, lambda some: some.slice(0, 1)):
+            yield self._decided(rows, known)
+
+    def _decided(self, rows: pa.Table, known: int) -> pa.Table:
         side = rows.column("side").to_numpy()
         begins = np.flatnonzero(changes(rows, KEY))
         # Rows of a document are sorted by side: the first one says the most.
         state = np.repeat(side[begins], np.diff(np.append(begins, len(side))))
-        leads = rows.filter(pa.array(side == _LEADS)).select([EARLIER, LATER, "similarity", "kept"])
-        state = state[side == _LEADS]
+        leading = side == _LEADS
+        leading[:known] = False
+        leads = rows.filter(pa.array(leading)).select([EARLIER, LATER, "similarity", "kept"])
+        state = state[leading]
 
-        def said(which: npt.NDArray[np.bool_], *, known: bool, again: bool) -> pa.Table:
+        def said(which: npt.NDArray[np.bool_], *, holds: bool, again: bool) -> pa.Table:
             some = leads.filter(pa.array(which))
-            some = some.append_column("known", pa.repeat(pa.scalar(known), some.num_rows))
+            some = some.append_column("known", pa.repeat(pa.scalar(holds), some.num_rows))
             return some.append_column(AGAIN, pa.repeat(pa.scalar(again), some.num_rows))
 
         stays = state == _LEADS
         return pa.concat_tables(
             [
-                said(state == _WAITS, known=False, again=True),
-                said(stays, known=True, again=True),
-                said(stays, known=True, again=False),
+                said(state == _WAITS, holds=False, again=True),
+                said(stays, holds=True, again=True),
+                said(stays, holds=True, again=False),
             ]
         )
 

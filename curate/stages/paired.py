@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -18,6 +18,7 @@ from curate.stages.base import KEY, OUTSIDE, PART, ROW, WEIGHT, Context, Phase, 
 from curate.stages.edges import EARLIER, LATER, Settling, addresses
 from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import LAST, KeepsFirst
+from curate.stages.sorted_rows import with_heads
 from curate.stages.verified import PAIRS, Verifier, nodes
 from curate.text.batch import Batch
 
@@ -103,7 +104,7 @@ class Paired(Indexed, KeepsFirst):
         known = (Read(self._known, _INDEXED, at="ends"),) if self.against else ()
         rows = Read(self._meet, row_bytes=self.buckets() * (_BUCKET_BYTES + 8 * len(self.keep)))
         order = (AGE, *self.rank_names) if self.against else self.rank_names
-        meet = Phase("candidates", (rows, *earlier), self._pair, order)
+        meet = Phase("candidates", (rows, *earlier), self._pair, order, streamed=True)
         return (meet, *self.verifier().phases("candidates", known), *self.settled(), *self._indexing())
 
     def decides(self) -> str:
@@ -160,16 +161,30 @@ class Paired(Indexed, KeepsFirst):
         table = table.append_column("there", pa.array(np.ones(count, np.bool_) if there is None else there))
         return table.append_column("places", pa.array(np.ones(count, np.uint16)) if places is None else places)
 
-    def _pair(self, rows: pa.Table, span: Span, ctx: Context) -> Iterator[pa.Table]:
+    def _pair(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """Candidates of each bucket: no two of them earlier ones."""
         from curate.text.pairs import candidates
 
-        rows, stops = self._comparable(rows) if self.against else (rows, None)
-        place = addresses(rows)
-        key, band = rows.column(KEY).to_numpy(), rows.column("band").to_numpy()
-        size = rows.column("size").to_numpy().astype(np.int64)
-        for first, second, block in candidates(key, band, size, self.bound, stops=stops):
-            yield pa.table({EARLIER: place[first], LATER: place[second], "block": block}, PAIRS)
+        last = np.zeros(2, np.int64)
+        for given, before in with_heads(tables, self._with_places):
+            rows, stops, known = given, None, before
+            if self.against:
+                known = int(np.asarray(given.column("there").slice(0, before).to_numpy(), bool).sum())
+                rows, stops = self._comparable(given)
+            place = addresses(rows)
+            key, band = rows.column(KEY).to_numpy(), rows.column("band").to_numpy()
+            size = rows.column("size").to_numpy().astype(np.int64)
+            for first, second, block in candidates(key, band, size, self.bound, stops=stops, known=known, last=last):
+                yield pa.table({EARLIER: place[first], LATER: place[second], "block": block}, PAIRS)
+
+    def _with_places(self, rows: pa.Table) -> pa.Table:
+        """Those of a bucket's rows that others are compared with, and those that just have places in it."""
+        from curate.text.buckets import with_places
+
+        if not self.against:
+            return rows.slice(0, self.bound)
+        old, _, places = self._in_places(rows)
+        return rows.filter(pa.array(with_places(rows.column(KEY).to_numpy(), old, places, self.bound)))
 
     def _comparable(self, rows: pa.Table) -> tuple[pa.Table, I64]:
         from curate.text.buckets import comparable

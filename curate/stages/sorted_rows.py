@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from curate.stages.base import KEY
 
 
 def changes(rows: pa.Table, *columns: str) -> npt.NDArray[np.bool_]:
@@ -44,3 +48,21 @@ def first_alike(group: npt.NDArray[np.int64], ids: pa.Array | pa.ChunkedArray) -
     found = np.empty(len(raw), np.int64)
     found[order] = order[np.maximum.accumulate(np.where(begins, np.arange(len(raw)), 0))]
     return found
+
+
+def with_heads(tables: Iterable[pa.Table], head: Callable[[pa.Table], pa.Table]) -> Iterator[tuple[pa.Table, int]]:
+    """Sorted rows that come in several tables; where a KEY goes on from one to the next, behind those of its rows that ``head``
+    has chosen, and with how many these are.
+
+    Args:
+        head: of the rows of one KEY so far (those chosen before, then new ones) to those that later rows are held against.
+    """
+    held: pa.Table | None = None
+    for some in tables:
+        here = held is not None and held.num_rows and held.column(KEY)[0] == some.column(KEY)[0]
+        rows = (pa.concat_tables([held, some]) if here else some).combine_chunks()
+        yield rows, held.num_rows if here and held is not None else 0
+        key = rows.column(KEY).to_numpy()
+        # A copy: a slice would keep all rows.
+        held = head(rows.slice(int(np.searchsorted(key, key[-1]))))
+        held = held.take(pa.array(np.arange(held.num_rows)))

@@ -22,6 +22,7 @@ from curate.stages.registry import register
 from curate.stages.select_ranked import token_counts
 from curate.stages.side_sums import KIN, MADE, SEEN, split_report
 from curate.stages.sides import Sides, copy_rows, in_a_row, made_rows, member_rows
+from curate.stages.sorted_rows import with_heads
 from curate.stages.strata import columns_of, strata
 from curate.stages.verified import PAIRS, Verifier
 from curate.text.batch import Batch
@@ -159,18 +160,15 @@ class SplitLineage(Global):
         """Each document of a bucket with the first ones of it, which come again before the rest of a bucket that goes on."""
         from curate.text.pairs import candidates
 
-        bound, held = self._dedup().bound, None
-        for some in tables:
-            here = held is not None and held.column(KEY)[0] == some.column(KEY)[0]
-            rows = pa.concat_tables([held, some]).combine_chunks() if here else some
+        bound, last = self._dedup().bound, np.zeros(2, np.int64)
+        for rows, known in with_heads(tables, lambda some: some.slice(0, bound)):
             key, place = rows.column(KEY).to_numpy(), addresses(rows)
             names = names_of(rows.column("id").combine_chunks())
             size = rows.column("size").to_numpy().astype(np.int64)
-            for i, j, block in candidates(key, rows.column("band").to_numpy(), size, bound):
+            band = rows.column("band").to_numpy()
+            for i, j, block in candidates(key, band, size, bound, known=known, last=last):
                 ends = {EARLIER: place[i], LATER: place[j], "block": block, "one": names[i], "two": names[j]}
                 yield pa.table(ends, pa.schema([*PAIRS, *_ENDS]))
-            last = int(np.searchsorted(key, key[-1]))
-            held = rows.slice(last, bound)
 
     # -- links ------------------------------------------------------------------------------------------------
 

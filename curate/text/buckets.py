@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["comparable", "placed"]
+__all__ = ["comparable", "placed", "with_places"]
 
 Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
@@ -20,6 +20,12 @@ def _taken(keys: U64, places: I64) -> I64:
     """How many places of its bucket are taken before each row."""
     before = np.cumsum(places) - places
     return before - before[np.searchsorted(keys, keys)]
+
+
+def with_places(keys: U64, old: Bools, places: I64, bound: int) -> Bools:
+    """bool[n]: earlier documents, and those that have a place in their bucket; what comes later is compared with no others.
+    Args: as for ``comparable``."""
+    return old | (_taken(keys, places) < bound)
 
 
 def comparable(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> tuple[I64, I64]:
@@ -34,7 +40,7 @@ def comparable(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> 
         bound: places of a bucket.
     """
     rows = np.flatnonzero(there)
-    met = np.concatenate(([0], np.cumsum((old | (_taken(keys, places) < bound))[rows])))
+    met = np.concatenate(([0], np.cumsum(with_places(keys, old, places, bound)[rows])))
     begins, ends = (np.searchsorted(keys[rows], keys[rows], side=side) for side in ("left", "right"))
     return rows, begins + np.where(old[rows], 0, met[ends] - met[begins])
 

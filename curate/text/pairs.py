@@ -39,12 +39,15 @@ def spread(first: U64, second: U64 | int = 0) -> U64:
 
 
 @njit(nogil=True, cache=True)
-def _groups(keys, sizes, most):
-    """(Where each row's bucket begins, which group of the bucket it is in)."""
+def _groups(keys, sizes, most, known, last):
+    """(Where each row's bucket begins, which group of the bucket it is in). ``last`` are the group of the last row, and the
+    sizes of those in it; those of the row before ``known`` at first, where some of its bucket have been left out."""
     begins = np.empty(len(keys), np.int64)
     groups = np.empty(len(keys), np.uint64)
     begin, group, held = 0, 0, 0
     for j in range(len(keys)):
+        if j == known and j:
+            group, held = last[0], last[1]
         if keys[j] != keys[begin]:
             begin, group, held = j, 0, 0
         elif held + sizes[j] > most:
@@ -53,6 +56,7 @@ def _groups(keys, sizes, most):
         held += sizes[j]
         begins[j] = begin
         groups[j] = group
+    last[0], last[1] = group, held
     return begins, groups
 
 
@@ -80,6 +84,8 @@ def candidates(
     most_pairs: int = MOST_PAIRS,
     block_size: int = BLOCK_SIZE,
     stops: I64 | None = None,
+    known: int = 0,
+    last: I64 | None = None,
 ) -> Iterator[tuple[I64, I64, U64]]:
     """Pairs of rows that share a key, some at a time: (i, j, block), i before j.
 
@@ -92,12 +98,15 @@ def candidates(
         bands: uint8[n], which band a key is of; blocks of lower bands are lower numbers.
         sizes: int64[n], shingles of each row.
         stops: int64[n]: where the rows end with which each row is paired, instead of behind the first ``bound``.
+        known: so many first rows are those of a bucket that goes on, which were given before, and are paired with others alone.
+        last: int64[2] for the next call, which says what this one has come to.
     """
-    begins, groups = _groups(keys, sizes, block_size)
+    begins, groups = _groups(keys, sizes, block_size, known, np.zeros(2, np.int64) if last is None else last)
     stops = begins + bound if stops is None else stops
     counts = np.minimum(np.arange(len(keys)), stops) - begins
+    counts[:known] = 0
     upto = np.cumsum(counts)
-    start, done = 0, 0
+    start, done = known, 0
     while start < len(keys):
         stop = max(start + 1, int(np.searchsorted(upto, done + most_pairs, side="right")))
         count = int(upto[stop - 1]) - done

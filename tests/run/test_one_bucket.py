@@ -1,0 +1,103 @@
+"""Rows that share one key, a million of them where a task may hold a twentieth: the same rows, in little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curate.run import reduce
+from curate.run.exchange import RUN_BYTES, sort_rows, write_partitions
+from curate.run.pieces import Entries, Partitions
+from curate.run.reduce import in_order
+from curate.stages.base import KEY, PART, ROW, Context, Global, Span
+from curate.stages.dedup_exact import DedupExact
+from curate.stages.dedup_near import DedupNear
+from curate.stages.edges import EARLIER, LATER
+from curate.store.files import Store
+from curate.store.tables import new_table
+
+ROWS = {"near": 1_000_000, "exact": 200_000, "settle": 200_000}
+LIMIT = 4 << 20
+CTX = Context("near", None)
+
+
+def near(stage: DedupNear, count: int) -> tuple[Any, pa.Table]:
+    """Documents of one bucket, but for a few of others on both sides."""
+    rng, key = np.random.default_rng(1), np.full(count, 2**63, np.uint64)
+    key[:1000], key[-1000:] = 5, 2**64 - 5
+    ids = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), count, [None, pa.py_buffer(rng.bytes(16 * count))])
+    columns = {KEY: key, "band": np.full(count, 3, np.uint8), "content_hash": ids, "id": ids}
+    columns |= {PART: np.zeros(count, np.uint32), ROW: np.arange(count, dtype=np.uint32)}
+    return stage.phases()[0], pa.table({**columns, "size": np.full(count, 40, np.uint32)})
+
+
+def exact(stage: DedupExact, count: int) -> tuple[Any, pa.Table]:
+    """Copies of one text."""
+    _, rows = near(DedupNear(), count)
+    halves = np.stack([rows.column(KEY).to_numpy(), np.zeros(count, np.uint64)], axis=1)
+    hashes = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), count, [None, pa.py_buffer(halves)])
+    rows = rows.drop_columns(["band", "size"]).append_column("hash", hashes)
+    return stage.phases()[0], rows.append_column("age", pa.array(np.zeros(count, np.uint32)))
+
+
+def settle(stage: DedupNear, count: int) -> tuple[Any, pa.Table]:
+    """A document that stays, and all that it leads to."""
+    (phase,) = (p for p in stage.phases() if p.name == "settle")
+    later = np.arange(count, dtype=np.uint64) + np.uint64(7)
+    columns = {KEY: np.full(count, 77, np.uint64), "side": np.full(count, 2, np.uint8)}
+    columns |= {EARLIER: np.full(count, 3, np.uint64), LATER: later, "similarity": np.full(count, 0.8)}
+    return phase, pa.table({**columns, "kept": pa.array([b"k" * 16] * count, pa.binary(16))})
+
+
+@pytest.mark.parametrize("case", ["near", "exact", "settle"])
+def test_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """What is given is what one table of all rows would give; of a million of them Arrow holds less than half at any time."""
+    stage: Global = DedupExact() if case == "exact" else DedupNear(bound=2)
+    phase, rows = {"near": near, "exact": exact, "settle": settle}[case](stage, ROWS[case])
+    assert phase.streamed
+    monkeypatch.setattr(reduce, "LOT_BYTES", LIMIT)
+    store, entries, partitions = Store(tmp_path), Entries(), Partitions()
+    file = store.fresh("maps", "map", ".arrow")
+    runs = -(-rows.nbytes // (RUN_BYTES // 4))
+    with new_table(store, file, rows.schema, fast=True) as out:
+        order = np.random.default_rng(2).permutation(rows.num_rows)
+        for some in np.array_split(order, runs):
+            run = sort_rows(rows.take(pa.array(some)), phase.sort_by)
+            write_partitions(out, run, np.zeros(0, np.uint64), None, entries)
+    partitions.add(file, entries.dump())
+    size = rows.nbytes
+    whole = digest(iter([sort_rows(rows, phase.sort_by)]), phase, stage)
+    del rows, run
+    with partitions.published(store, "index") as shares:
+        before, most, tables = pa.total_allocated_bytes(), 0, 0
+
+        def watched(tables_: Iterator[pa.Table]) -> Iterator[pa.Table]:
+            nonlocal most, tables
+            for table in tables_:
+                most, tables = max(most, pa.total_allocated_bytes() - before), tables + 1
+                yield table
+
+        pieces = shares[0].pieces(store)
+        assert len(pieces) == runs
+        found = digest(watched(in_order(store, pieces, size, phase.sort_by)), phase, stage)
+    assert found == whole
+    assert tables > 10
+    assert case != "near" or most < size / 2
+
+
+def digest(tables: Iterator[pa.Table], phase: Any, stage: Global) -> tuple[int, int]:
+    """How many rows a reduce gives, and a sum over them that their order and cuts have no part in."""
+    count = total = 0
+    for given in phase.reduce(tables, Span(0, 1), CTX):
+        count += given.num_rows
+        for name in given.schema.names:
+            column = given.column(name)
+            if pa.types.is_integer(column.type):
+                factor = np.uint64(len(name) * 2 + 1)
+                total += int((column.to_numpy().astype(np.uint64) * factor + np.uint64(1)).sum())
+    return count, total & (2**64 - 1)
