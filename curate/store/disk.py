@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from curate.errors import StorageError
+from curate.store.crash_points import crash_point
 from curate.store.syncing import sync_file, sync_folder
 
 _FEW: Final = 8
@@ -218,6 +219,7 @@ class Disk:
                 for name, data in extra.items():
                     _write(building / name, data)
                 sync_folder(building)
+                crash_point("assemble.before-folder")
                 try:
                     building.rename(final)
                 except OSError:
@@ -225,6 +227,7 @@ class Disk:
                     if not final.is_dir():
                         raise
                 sync_folder(final.parent)
+                crash_point("assemble.after-folder")
             finally:
                 shutil.rmtree(building, ignore_errors=True)
 

@@ -8,16 +8,15 @@ receipt names. This needs only *put if absent*, which local disks (link) and obj
 from __future__ import annotations
 
 import json
-import os
-import signal
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from curate.environment import redacted
 from curate.errors import DamagedError, StorageError
+from curate.store.crash_points import CRASH_POINTS, crash_point
 from curate.store.disk import Disk, Entry, storage_errors
 from curate.store.object_file import ObjectFile
 from curate.store.objects import PROTOCOLS, Objects
@@ -37,48 +36,6 @@ __all__ = [
     "sync_file",
     "sync_folder",
 ]
-
-CRASH_POINTS: Final = (
-    "segment.before-data",
-    "segment.before-receipt",
-    "segment.after-receipt",
-    "map.before-receipt",
-    "map.after-receipt",
-    "reduce.before-receipt",
-    "reduce.after-receipt",
-    "apply.before-receipt",
-    "index.before-receipt",
-    "train.before-receipt",
-    "shard.before-receipt",
-    "shard.after-receipt",
-    "cut.after-piece",
-    "round.before-publish",
-    "round.after-publish",
-    "step.before-done",
-    "step.after-done",
-    "publish.before-link",
-    "publish.before-manifest",
-    "publish.after-manifest",
-)
-"""Names for CURATE_CRASH_AT, by which tests kill a process between any two durable acts."""
-
-
-def crash_point(name: str) -> None:
-    """Kill this process with SIGKILL if CURATE_CRASH_AT names this point and its token file can still be taken.
-
-    CURATE_CRASH_AT is ``name`` or ``name=path``, or several with commas between: with a path the kill happens once,
-    for whoever removes that file.
-    """
-    for entry in os.environ.get("CURATE_CRASH_AT", "").split(","):
-        wanted, _, token = entry.partition("=")
-        if wanted != name:
-            continue
-        if token:
-            try:
-                Path(token).unlink()
-            except FileNotFoundError:
-                continue
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Store:

@@ -6,7 +6,7 @@ import uuid
 from typing import Final
 
 from curate.errors import StorageError
-from curate.store.files import Store, storage_errors, sync_folder
+from curate.store.files import Store, crash_point, storage_errors, sync_folder
 
 LATEST: Final = "latest"
 """Folder of an object store's pointers."""
@@ -16,6 +16,7 @@ def set_latest(store: Store, step: str, folder: str) -> None:
     """Let ``<run>/<step>`` point at a finished folder, in one atomic act: a link on a disk; on an object store, which
     has no links, ``<run>/latest/<step>.json`` says which folder it is."""
     if store.remote:
+        crash_point("publish.before-swap")
         store.replace_json(f"{LATEST}/{step}.json", {"folder": folder, "address": store.address(folder)})
         return
     link = store.root / step
@@ -29,6 +30,7 @@ def set_latest(store: Store, step: str, folder: str) -> None:
                 cure="move it away and run again",
             )
         temporary.symlink_to(folder, target_is_directory=True)
+        crash_point("publish.before-swap")
         temporary.replace(link)
         sync_folder(store.root)
 

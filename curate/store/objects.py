@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from curate.errors import DamagedError, StorageError
+from curate.store.crash_points import crash_point
 from curate.store.disk import Entry, storage_errors
 from curate.store.object_file import ObjectFile
 from curate.store.scratch import copy_of, scratch
@@ -211,9 +212,11 @@ class Objects:
         for name, data in extra.items():
             self.replace(f"{folder}/{name}", data)
         there = {entry.key for entry in self.list(folder)}
+        crash_point("assemble.before-folder")
         copies = [(key, made) for name, key in files.items() if (made := f"{folder}/{name}") not in there]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda names: self._copy(*names), copies))
+        crash_point("assemble.after-folder")
 
     def settle(self, files: set[str]) -> None:
         """An object that was put is durable."""

@@ -22,6 +22,9 @@ POINTS = (
     "cut.after-piece",
     "segment.before-receipt",
     "reduce.before-receipt",
+    "assemble.before-folder",
+    "assemble.after-folder",
+    "publish.before-swap",
     "train.before-receipt",
     "shard.before-receipt",
 )
