@@ -76,9 +76,11 @@ def _opened(path: str, stamp: bytes) -> Iterator[pq.ParquetFile]:
             start = file.read(len(_MAGIC))
             if start != _MAGIC:
                 raise not_what_it_says(path, "Parquet", start + file.read(4))
-            # With a buffer, column chunks are read in pieces of that size; without, each is read at once.
+            # With a buffer, column chunks are read in pieces of that size; without, each is read at once. What is fetched
+            # from afar is fetched together, what lies here is not held beside what is made of it.
             url = remote.is_url(path)
-            yield stack.enter_context(pq.ParquetFile(file if url else path, buffer_size=remote.BLOCK if url else 0))
+            parquet = pq.ParquetFile(file if url else path, buffer_size=remote.BLOCK, pre_buffer=url)
+            yield stack.enter_context(parquet)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DamagedInputError(f"damaged Parquet file: {why}", place=path, cure="fetch or write it again") from None
