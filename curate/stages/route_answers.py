@@ -8,19 +8,19 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from curate.quality.sample import ranks_within
-from curate.stages.answered import MESSAGES
 from curate.stages.base import AT, KEY, PART, ROW, VERDICTS, Context, Global, Phase, Read, Span
+from curate.stages.chat import last_answers
 from curate.stages.compared import BY, ORDER, SCORED, answers_of
 from curate.stages.edges import addresses, parts_and_rows
 from curate.stages.registry import register
-from curate.stages.strata import columns_of
-from curate.stages.terms import UNSTATED, strictest
+from curate.stages.stated import stated_terms, strictest_of
+from curate.stages.strata import columns_of, fields_of
+from curate.stages.terms import UNSTATED
 from curate.text.batch import Batch
 
 Mask = npt.NDArray[np.bool_]
@@ -257,8 +257,13 @@ class RouteAnswers(Global):
 
     def _shown(self, docs: Batch, named: pa.Table, ctx: Context) -> pa.Table:
         at = named.column(AT).combine_chunks()
-        said = [_said(*pair) for pair in zip(docs.column("meta").to_pylist(), docs.text.to_pylist(), strict=True)]
-        columns = {f.name: pa.array([each[n] for each in said], f.type).take(at) for n, f in enumerate(_SAID)}
+        meta = docs.column("meta")
+        said = {
+            "model": fields_of(meta, ("model",))[0],
+            "answer": pc.coalesce(last_answers(meta), docs.text),
+            "terms": pc.fill_null(stated_terms(meta), UNSTATED),
+        }
+        columns = {name: each.take(at) for name, each in said.items()}
         return _met(named.column("stays").to_numpy(), {"kind": named.column("kind"), **columns})
 
     def _decisions(self, decided: Batch, ctx: Context) -> pa.Table:
@@ -280,8 +285,7 @@ class RouteAnswers(Global):
             columns[f"{name}_tokens"] = pc.coalesce(columns[f"{name}_tokens"], guess.take(at))
             columns[f"{name}_answer"] = answer.take(at)
             columns[f"{name}_model"] = side.column("model").combine_chunks().take(at)
-        pairs = zip(small.column("terms").to_pylist(), large.column("terms").to_pylist(), strict=True)
-        columns["terms"] = pa.array([strictest(pair) for pair in pairs], pa.string()).take(at)
+        columns["terms"] = strictest_of([small.column("terms"), large.column("terms")]).take(at)
         return pa.table({name: columns[name] for name in self.verdicts().names}, self.verdicts())
 
 
@@ -317,20 +321,3 @@ def _met(stays: npt.NDArray[np.uint64], columns: Mapping[str, Any]) -> pa.Table:
     """_MET: what comes to the rows with some addresses, null where nothing is said."""
     known = {KEY: _spread(stays), **parts_and_rows(stays), **columns}
     return pa.table({f.name: known[f.name] if f.name in known else pa.nulls(len(stays), f.type) for f in _MET}, _MET)
-
-
-def _said(meta: str, text: str) -> tuple[str | None, str, str]:
-    """Who said what under which terms, of an answered query; one without messages has answered with all of its text."""
-    try:
-        value = orjson.loads(meta)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        return None, text, UNSTATED
-    messages = value.get(MESSAGES)
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    answer = last.get("content") if isinstance(last, dict) else None
-    stated = (value.get(name) for name in ("terms", "license", "licence"))
-    terms = next((said for said in stated if isinstance(said, str) and said), UNSTATED)
-    model = value.get("model")
-    return model if isinstance(model, str) else None, answer if isinstance(answer, str) else text, terms

@@ -10,10 +10,10 @@ from typing import ClassVar, Final, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curate.stages.answered import ASSISTANT, MESSAGES
 from curate.stages.base import Context, Filter, Signals
-from curate.stages.reading import meta_object
+from curate.stages.chat import last_answers
 from curate.stages.registry import register
+from curate.stages.strata import fields_of
 from curate.text.batch import Batch
 
 _NUMBER: Final = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
@@ -50,18 +50,13 @@ class ScoreReference(Filter):
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """``score``: 1, 0 or null."""
-        return {"score": pa.array([self._of(meta or "{}") for meta in docs.column("meta").to_pylist()], pa.float64())}
+        references = fields_of(docs.column("meta"), (self.reference,))[0].to_pylist()
+        answers = last_answers(docs.column("meta")).to_pylist()
+        return {"score": pa.array([self._score(*pair) for pair in zip(references, answers, strict=True)], pa.float64())}
 
-    def _of(self, meta: str) -> float | None:
-        value = meta_object(meta)
-        messages, reference = value.get(MESSAGES), value.get(self.reference)
-        last = messages[-1] if isinstance(messages, list) and messages else None
-        answer = last.get("content") if isinstance(last, dict) and last.get("role") == ASSISTANT else None
-        if isinstance(reference, int | float) and not isinstance(reference, bool):
-            reference = str(reference)
-        return self._score(reference, answer) if isinstance(reference, str) and isinstance(answer, str) else None
-
-    def _score(self, reference: str, answer: str) -> float | None:
+    def _score(self, reference: str | None, answer: str | None) -> float | None:
+        if reference is None or answer is None:
+            return None
         right = reference.rpartition(_MARK)[2].strip()
         how = self.how
         if how == "auto":

@@ -188,7 +188,9 @@ def test_only_workers_can_open_the_store(finished: Finished) -> None:
 def state(store: Path) -> dict[str, bytes]:
     """Every file but the diary of sessions, the lease of each, and SQLite's own."""
     own = ("run.json", "status.json", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
-    files = [p for p in store.rglob("*") if p.is_file() and p.name not in own and p.parent.name not in ("lease", "events")]
+    files = [
+        p for p in store.rglob("*") if p.is_file() and p.name not in own and p.parent.name not in ("lease", "events")
+    ]
     return {str(p.relative_to(store)): p.read_bytes() for p in files}
 
 

@@ -135,7 +135,7 @@ def test_hostile_meta_stops_nothing():
     """Meta that is no object, messages that are no messages, and NaN scores are rows without what they lack."""
     metas = [
         '{"query": 7, "model": "mini", "score": 1, "messages": "x"}',
-        '{"query": 7, "model": "maxi", "score": 2, "messages": [3], "terms": ["MIT"]}',
+        '{"query": 7, "model": "maxi", "score": 2, "messages": [3]}',
         '{"query": {"a": 1}, "model": "mini", "score": NaN}',
         "[]",
         "{",
