@@ -16,7 +16,7 @@ from curate.errors import EndpointError, VersionError, WorkerError
 from curate.run import worker
 from curate.run.cluster_file import Cluster, read_cluster
 from curate.run.deploy import Deployment, Note, deploy
-from curate.run.flights import Flights, judge
+from curate.run.flights import Flights, Outcome, judge
 from curate.run.leaving import LEFT
 from curate.run.needs import Needs, lacking
 from curate.run.progress import Reporter, Silent
@@ -38,9 +38,11 @@ _TELL_SECONDS = 60.0
 """After so long without a worker a user is told that jobs are waited for, then after four times as long, and so on."""
 _LEFT_MOST = 5
 """Workers that left a task because their time was over: a sixth would not finish it either."""
-
-_RESULT_SECONDS = 30.0
-"""How long the way of a receipt of some kilobytes may take."""
+_AHEAD_SECONDS, _MOST_AHEAD = 0.25, 16
+"""How much work is sent ahead where tasks are short, and at most so many for each thread: a worker that dies takes all
+that it was sent along, and each of them is charged with it."""
+_FOLLOW_SECONDS = 0.1
+"""How often tasks that run are asked what they have made possible: at thousands of threads there are as many to ask."""
 
 Follow = Callable[[Task], Iterable[Task]]
 
@@ -125,6 +127,7 @@ class Runner:
         self._execute: Callable[[Task], tuple[Any, list[Work]]] = execute_on_worker
         self._window = 2
         self._look = 0.0
+        self._landed = 0
         self._idle_since: float | None = None
 
     def __enter__(self) -> Self:
@@ -178,10 +181,9 @@ class Runner:
         waiting.extendleft(reversed(fresh))
 
     def _on_dask(self, waiting: deque[Task], follow: Follow, label: str) -> Iterator[Landed]:
-        from distributed import as_completed
-
         client = self._connect(waiting[0].store)
-        flights = Flights(client, as_completed(raise_errors=False), self._execute, label, self._offered)
+        flights = Flights(client, self._execute, label, self._offered)
+        asked = 0.0
         try:
             while waiting or flights:
                 if self.stop.asked and not flights:
@@ -190,9 +192,9 @@ class Runner:
                     flights.begin(waiting.popleft())
                 self._look_after(flights)
                 if (landed := flights.landed(0.1)) is not None:
-                    flight, future = landed
-                    receipt = judge(flight, *self._received(future))
-                    future.release()
+                    self._landed += 1
+                    flight, outcome = landed
+                    receipt = judge(flight, *self._received(outcome))
                     if receipt is DIED and self.stop.asked:
                         waiting.append(flight.task)
                     elif receipt is DIED:
@@ -204,8 +206,10 @@ class Runner:
                             flights.begin(waiting.popleft())
                         yield Landed(flight.task, receipt, flight.works)
                         yield from self._take(follow(flight.task), waiting, follow)
-                for task in flights.tasks():
-                    yield from self._take(follow(task), waiting, follow)
+                if follow is not _nothing and time.monotonic() >= asked:
+                    for task in flights.tasks():
+                        yield from self._take(follow(task), waiting, follow)
+                    asked = time.monotonic() + _FOLLOW_SECONDS
         finally:
             flights.clear()
 
@@ -222,11 +226,17 @@ class Runner:
             return
         self._muster(threads)
         if threads:
-            self._window, self._idle_since = 2 * threads, None
+            self._window, self._idle_since = self._room(threads), None
         elif self._idle_since is None:
             self._idle_since = now
         elif now - self._idle_since > _NO_WORKERS_SECONDS and not self._deployment.queued:
             raise self._no_workers()
+
+    def _room(self, threads: int) -> int:
+        """How many tasks may be on their way: two for each thread, and of short ones as many as end while one of them goes to
+        a worker and its receipt comes back."""
+        ended, self._landed = self._landed, 0
+        return max(2 * threads, min(_MOST_AHEAD * threads, int(ended / _LOOK_SECONDS * _AHEAD_SECONDS)))
 
     def _no_workers(self) -> EndpointError:
         return EndpointError(
@@ -267,28 +277,22 @@ class Runner:
         info = self._deployment.client.scheduler_info(n_workers=0)
         return int(info["total_threads"]) if "total_threads" in info else None
 
-    def _received(self, future: Any) -> tuple[Any, int, list[Work]]:
+    def _received(self, outcome: Outcome) -> tuple[Any, int, list[Work]]:
         """A finished attempt's receipt, or DIED, how many workers died of it, and what it took; raises what it raised."""
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
-        error: BaseException | None
-        try:
-            if future.status == "finished":
-                receipt, works = future.result(timeout=_RESULT_SECONDS)
-                return receipt, 0, works
-            # None, when the scheduler that knew was lost.
-            error = future.exception()
-        except TimeoutError:
+        error = outcome.error
+        if outcome.ended:
+            receipt, works = outcome.receipt
+            return receipt, 0, works
+        if outcome.lost and isinstance(error, TimeoutError):
             # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was
             # told: who is sent it again finds it.
             return DIED, 0, []
-        except KilledWorker as killed:
-            # Between the two words the worker that had it died, and so did the one that Dask let do it again.
-            error = killed
-        except (OSError, FutureCancelledError):
-            error = None
-        if error is None or isinstance(error, FutureCancelledError):
+        # Without an error the scheduler that knew was lost. (KilledWorker where the receipt is lost: the worker that had it
+        # died, and so did the one that Dask let do it again.)
+        if error is None or isinstance(error, FutureCancelledError) or (outcome.lost and isinstance(error, OSError)):
             raise EndpointError(
                 "the Dask cluster went away",
                 place=self._where,

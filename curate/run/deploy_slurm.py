@@ -92,7 +92,7 @@ class OnSlurm(Deployment):
         from dask_jobqueue import SLURMCluster
         from distributed import Client
 
-        self._spec, self._early, self._problem, self._asked = cluster, 0, "", 0.0
+        self._early, self._problem, self._asked = 0, "", 0.0
         self._seen: set[str] = set()
         self.where = cluster.name
         self.on_demand = cluster.adaptive is not None and not cluster.adaptive.minimum

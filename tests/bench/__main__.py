@@ -31,7 +31,7 @@ from curate.run.versions import library_versions
 from curate.stages.base import KEY, PART, ROW, WEIGHT, Span
 from curate.stages.catalog import Unhashed
 from curate.text.batch import Batch
-from tests.bench import running
+from tests.bench import clusters, running
 from tests.bench.contamination import decontaminate
 from tests.bench.diversity import diversity
 from tests.bench.encoding import encode
@@ -236,6 +236,12 @@ def loader() -> Iterator[Row]:
         yield counted("random rows (datasets)", count, lambda: [data[i] for i in wanted], bare)
 
 
+def cluster() -> Iterator[Row]:
+    """Tasks that do nothing, against Dask's own limit; many connections; see clusters.py."""
+    yield from clusters.tasks()
+    yield from clusters.connections()
+
+
 def pipeline() -> Iterator[Row]:
     """Two workers against one on a gigabyte of text; see running.py."""
     yield from running.workers()
@@ -246,7 +252,7 @@ def pipeline() -> Iterator[Row]:
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     bench.__name__: bench
     for bench in (
-        physical, rules, compiling, peers, score, near, spans, diversity, decontaminate, encode, shuffle, packing, engine, loader, llm, sandbox, pipeline, train50k, inputs,
+        physical, rules, compiling, peers, score, near, spans, diversity, decontaminate, encode, shuffle, packing, engine, loader, llm, sandbox, cluster, pipeline, train50k, inputs,
     )
 }  # fmt: skip
 

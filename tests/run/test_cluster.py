@@ -15,6 +15,7 @@ import pytest
 from command import Curate, alive
 from recipes import step, write
 
+from curate.errors import EndpointError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
 
@@ -99,15 +100,16 @@ def test_a_receipt_that_its_worker_took_along():
     from distributed.scheduler import KilledWorker
 
     from curate.run.cluster import Runner
+    from curate.run.flights import Outcome
     from curate.run.quarantine import DIED
 
-    class Future:
-        status = "finished"
-
-        def result(self, timeout: float) -> None:
-            raise KilledWorker("SegmentTask-2", None, 0)
-
-    assert Runner(1)._received(Future()) == (DIED, 1, [])
+    lost = Outcome(error=KilledWorker("SegmentTask-2", None, 0), lost=True)
+    assert Runner(1)._received(lost) == (DIED, 1, [])
+    assert Runner(1)._received(Outcome(error=TimeoutError(), lost=True)) == (DIED, 0, [])
+    with pytest.raises(EndpointError, match="went away"):
+        Runner(1)._received(Outcome(error=ConnectionError("closed"), lost=True))
+    with pytest.raises(ConnectionError):  # that is what the task itself raised
+        Runner(1)._received(Outcome(error=ConnectionError("closed")))
 
 
 def test_interrupted(curate: Curate, tmp_path):

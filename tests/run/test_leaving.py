@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -47,6 +48,11 @@ class Waits(Task):
         return {"on": name}
 
 
+def _die_with_us() -> None:
+    """In a child before it becomes what it will be: it is not to be left behind when the tests are killed (prctl(2))."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def until(there: Callable[[], Any], seconds: float = 90) -> None:
     """Wait for something."""
     end = time.monotonic() + seconds
@@ -68,6 +74,7 @@ class Cluster:
         call = [sys.executable, "-m", f"distributed.cli.{program}", *argv, "--scheduler-file", str(self.meeting)]
         self.running[name] = subprocess.Popen(
             call,
+            preexec_fn=_die_with_us,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self._folder,

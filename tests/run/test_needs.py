@@ -81,6 +81,8 @@ def test_assets_of_ours_go_by_name(tmp_path, monkeypatch):
 class Client:
     """Notes what is asked of each task's worker."""
 
+    loop = type("Loop", (), {"add_callback": lambda *_: None})()
+
     def __init__(self) -> None:
         self.asked: list = []
 
@@ -102,7 +104,7 @@ def test_kinds_are_asked_for_where_they_are_offered(plan):
         (frozenset({"embed"}), None),
     ):
         client = Client()
-        Flights(client, type("Done", (), {"add": lambda *_: None})(), lambda _: None, offered).begin(task)
+        Flights(client, lambda _: None, "x", offered).begin(task)
         assert client.asked == [asked]
 
 

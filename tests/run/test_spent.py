@@ -120,17 +120,17 @@ class Nothing(Task):
 
 def test_the_dashboard_shows_steps_and_phases(tmp_path: Path) -> None:
     """The scheduler groups tasks by step and phase, whatever is in a step's name."""
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import Client, LocalCluster
 
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
-        flights = Flights(client, as_completed(raise_errors=False), execute, "web-1>phi-1.5:near, round 2: map")
+        flights = Flights(client, execute, "web-1>phi-1.5:near, round 2: map")
         for key in ("0a1b", "deadbeef", "12345678"):
             flights.begin(Nothing(Store(tmp_path), "steps/x/y", key * 8))
         landed = [flights.landed(10) for _ in range(3)]
-        assert sorted(future.result()[0][:4] for _, future in filter(None, landed)) == ["0a1b", "1234", "dead"]
+        assert sorted(outcome.receipt[0][:4] for _, outcome in filter(None, landed)) == ["0a1b", "1234", "dead"]
         ours = [name for name in cluster.scheduler.task_prefixes if "phi" in name]
         assert ours == ["web_1>phi_1.5:near_round_2:_map"]
         flights.clear()
