@@ -74,7 +74,7 @@ class Cluster:
         call = [sys.executable, "-m", f"distributed.cli.{program}", *argv, "--scheduler-file", str(self.meeting)]
         self.running[name] = subprocess.Popen(
             call,
-            preexec_fn=_die_with_us,
+            preexec_fn=_die_with_us,  # noqa: PLW1509 - it takes no lock
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self._folder,
@@ -112,7 +112,9 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many deaths each attempt was charged with."""
     found: list[int] = []
     real = cluster.judge
-    monkeypatch.setattr(cluster, "judge", lambda flight, receipt, n: found.append(n) or real(flight, receipt, n))
+    monkeypatch.setattr(
+        cluster, "judge", lambda flight, receipt, n, works: found.append(n) or real(flight, receipt, n, works)
+    )
     return found
 
 
@@ -143,7 +145,7 @@ def test_a_worker_that_is_told_to_go(dask: Cluster, tmp_path: Path, deaths: list
     script = Script(store.root, **{"a-on-first": end_first, "a-on-second": (store.root / "a-may-end").touch})
     needs = Needs(kinds={"sandbox": ("proven",), "embed": ("vectors",)})
     with Runner(0, str(dask.meeting), needs=needs, note=said.append) as runner:
-        found = {task.key: receipt for task, receipt in runner.run([Waits(store, "f", "a", "sandbox")], script)}
+        found = {task.key: receipt for task, receipt, _ in runner.run([Waits(store, "f", "a", "sandbox")], script)}
     assert found == {"a": {"on": "second"}}
     assert deaths == [0]
     assert said == [
@@ -168,7 +170,7 @@ def test_a_worker_whose_time_is_over(dask: Cluster, tmp_path: Path, deaths: list
     script = Script(store.root, **{"a-on-short": more, "b-on-long": (store.root / "b-may-end").touch})
     with Runner(0, str(dask.meeting)) as runner:
         tasks = [Waits(store, "f", key) for key in "ab"]
-        found = {task.key: receipt["on"] for task, receipt in runner.run(tasks, script)}
+        found = {task.key: receipt["on"] for task, receipt, _ in runner.run(tasks, script)}
     assert found == {"a": "short", "b": "long"}
     assert sum(deaths) == 0
     assert dask.running["short"].wait(60) == 0
