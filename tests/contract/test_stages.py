@@ -331,7 +331,7 @@ def changes(stage: Stage) -> dict[str, Any]:
             found[setting] = [*value, value[-1] + 1 if value and isinstance(value[-1], int) else "x"]
         elif value is None:
             kind = type(stage).model_fields[setting].annotation
-            tried = ("x", ["x"], 0.5, 1, {}, {"by": "x", "values": ["x"]})
+            tried = ("x", ["x"], 0.5, 1, {}, {"by": "x", "values": ["x"]}, {"column": "x", "at_least": 0.5})
             value = next(v for v in tried if fits(v, kind))
             found[setting] = TypeAdapter(kind).validate_python(value)
     return found
