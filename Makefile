@@ -47,6 +47,7 @@ escapes: $(VENV)/ready-dev  ## every attempt to get out of the sandbox, and what
 peers: $(VENV)/ready-dev  ## decisions of the filters against released datatrove and dolma; PEERS="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.words $(PEERS)
 	$(BIN)/python -m tests.peers.lines $(PEERS)
+	$(BIN)/python -m tests.peers.personal $(PEERS)
 
 duplicates: $(VENV)/ready-dev  ## near-deduplication against five others, what each finds and how fast; DUPLICATES="--corpus FILE" other documents
 	$(BIN)/python -m tests.peers.duplicates $(DUPLICATES)

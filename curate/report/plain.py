@@ -86,4 +86,5 @@ def size(n: float) -> str:
 def edited_line(counts: Mapping[str, Any]) -> list[str]:
     """What a step's edits did, from its counts; nothing when they did nothing."""
     edited, removed = counts.get("edited", 0), counts.get("removed", 0)
-    return [f"edited {edited:,} ({size(removed)} removed)"] if edited else []
+    change = f"{size(removed)} removed" if removed >= 0 else f"{size(-removed)} added"
+    return [f"edited {edited:,} ({change})"] if edited else []

@@ -19,8 +19,7 @@ from curate.stages.reading_json import BOM, JsonLines, json_type, unparsed
 from curate.stages.reading_lines import lines_of
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
-
-_TERMS = "terms"
+from curate.stages.stated import TERMS_FIELDS
 
 
 class Consent(BaseModel):
@@ -85,13 +84,12 @@ class ReadChats(JsonLines):
     )
     score: str | None = Field(None, description="field with a number that the answer was given; true is 1, false 0")
     task: str = Field("task", description="field with the task that the query is of; may be source or another")
-    terms_field: str = Field("terms", description="field with the terms that a record stands under")
-    terms: str | None = Field(None, description="terms of records whose field says none")
     consent: Consent | None = Field(
         None, description="field and values that mean consent; records without it are `no_consent`"
     )
     keep: list[str] | None = Field(
-        None, description="other fields kept in `meta`; null: all but `text`, with what is left of request and response"
+        None,
+        description="other fields kept in `meta`, beside those of terms; null: all but `text`, with what is left of request and response",
     )
 
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
@@ -168,7 +166,8 @@ class _Pending:
             source = record.pop("source")
         try:
             found = exchange(record, self._fields, answered=self._answered)
-            rest = record if stage.keep is None else {name: record[name] for name in stage.keep if name in record}
+            kept = None if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
+            rest = record if kept is None else {name: record[name] for name in kept if name in record}
             self._documents_of(found, {**rest, **facts}, (position, own, source))
         except NotRead as why:
             self.aside(position, why.reason, why.detail, own)
@@ -178,13 +177,11 @@ class _Pending:
     def _facts(self, record: dict[str, Any]) -> dict[str, Any]:
         """What ``meta`` says of every document of a record; fields with its names are taken out of it."""
         stage = self._stage
-        task, terms = (_word(at(record, path)) for path in (stage.task, stage.terms_field))
+        task = _word(at(record, stage.task))
         score = None if stage.score is None else _number(at(record, stage.score))
-        for path, value in ((stage.terms_field, terms), (stage.task, task)):
-            if value is not None and path != "source":
-                record.pop(path, None)
-        facts = {TASK: task, _TERMS: terms or stage.terms, SCORE: score}
-        return {name: value for name, value in facts.items() if value not in (None, "")}
+        if task is not None and stage.task != "source":
+            record.pop(stage.task, None)
+        return {name: value for name, value in ((TASK, task), (SCORE, score)) if value not in (None, "")}
 
     def _documents_of(self, found: Exchange, meta: dict[str, Any], where: tuple[int, str | None, str | None]) -> None:
         position, own, source = where

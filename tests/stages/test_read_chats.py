@@ -184,6 +184,14 @@ def test_no_record_without_consent(tmp_path):
     assert len(rows) == 2
 
 
+def test_terms_are_what_a_record_says(tmp_path):
+    """A record's own terms stay, whatever is kept; others stand under the source's."""
+    records = [{"messages": CHAT, "terms": "CC0-1.0", "day": 3}, {"messages": CHAT, "day": 3}]
+    first, second = metas(read(tmp_path, *records, license="Apache-2.0", keep=[])[0])
+    assert first["terms"] == "CC0-1.0" and "license" not in first and second["license"] == "Apache-2.0"
+    assert "day" not in first
+
+
 def test_columns_are_named_by_paths(tmp_path):
     """Paths lead into objects and into JSON in strings; scores are numbers, true is 1; input goes on with the query."""
     record = {
@@ -191,14 +199,14 @@ def test_columns_are_named_by_paths(tmp_path):
         "label": '{"preference": 1.5, "correct": "False"}', "text": "What is\n\n2+2?\n\n4", "day": 3,
     }  # fmt: skip
     named = {"query": "q", "input": "more", "answer": "a", "model": "by.name", "task": "source"}
-    (row,), _ = read(tmp_path, record, **named, score="label.preference", terms="CC0-1.0")
+    (row,), _ = read(tmp_path, record, **named, score="label.preference", license="meta.license")
     meta = metas([row])[0]
     assert row["text"] == "What is\n\n2+2?\n\n4" and row["source"] == "made/up" and "text" not in meta
-    assert (meta["model"], meta["task"], meta["score"], meta["terms"]) == ("small", "made/up", 1.5, "CC0-1.0")
+    assert (meta["model"], meta["task"], meta["score"]) == ("small", "made/up", 1.5)
     assert meta["license"] == "MIT" and meta["day"] == 3
-    (row,), _ = read(tmp_path, record, **named, score="label.correct", terms_field="license", keep=["day"])
-    assert metas([row])[0]["score"] == 0 and metas([row])[0]["terms"] == "MIT"
-    assert set(metas([row])[0]) == {"score", "terms", "task", "model", "messages", "query", "day"}
+    (row,), _ = read(tmp_path, record, **named, score="label.correct", keep=["day"])
+    assert metas([row])[0]["score"] == 0
+    assert set(metas([row])[0]) == {"score", "license", "task", "model", "messages", "query", "day"}
     (row,), _ = read(tmp_path, {**record, "label": "NaN"}, **named, score="label")
     assert "score" not in metas([row])[0]
 

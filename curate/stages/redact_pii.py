@@ -1,0 +1,254 @@
+"""``redact.pii``: personal data out of texts and of what lies beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator
+
+from curate.errors import did_you_mean
+from curate.stages.answered import MESSAGES, QUERY, USER, query_id
+from curate.stages.base import Context, Filter, Signals
+from curate.stages.reading import meta_json, meta_object, strings
+from curate.stages.registry import register
+from curate.text.batch import Batch
+
+if TYPE_CHECKING:
+    from curate.text.personal import Found
+
+_KINDS: Final = ("email", "phone", "ip", "card", "iban", "ssn", "secret")
+_NAMES: Final[Mapping[str, str]] = {
+    "email": "EMAIL_ADDRESS",
+    "phone": "PHONE_NUMBER",
+    "ip": "IP_ADDRESS",
+    "card": "CREDIT_CARD",
+    "iban": "IBAN_CODE",
+    "ssn": "US_SSN",
+    "secret": "SECRET",
+}
+"""As Presidio calls them (presidio-analyzer's entities); a secret is none of its kinds."""
+_SHORTEST: Final = 7
+"""Bytes of the shortest string that may hold any."""
+_DIGEST_BYTES: Final = 8
+
+
+class _Seen(NamedTuple):
+    """What was found in a batch.
+
+    Attributes:
+        text: in its texts.
+        metas: each row's meta as values; None where nothing of it changes.
+        leaves: all strings of those, as one array; ``meta`` what was found in them.
+        counts: int64[n], how many stand in each row's meta.
+    """
+
+    text: Found
+    metas: list[dict[str, Any] | None]
+    leaves: pa.LargeStringArray
+    meta: Found
+    counts: np.ndarray
+
+
+@register("redact.pii")
+class RedactPii(Filter):
+    """Put a word in the place of personal data, in texts and in all strings of their `meta`.
+
+    `meta.query`, which stands for what was asked, is made anew of what is left: it would tell what was there to who guesses it.
+
+    Kinds: `email`; `phone` (international, North American, French, British and German forms, and any number that
+    stands behind a word as tel or call me); `ip` (global addresses of both versions); `card` (by issuer, length and
+    Luhn's check); `iban` (by country, length and mod 97); `ssn` (US social security numbers); `secret` (keys of
+    OpenAI, Anthropic, AWS, GitHub, GitLab, Google, Hugging Face, npm, PyPI, SendGrid, Slack, Stripe, DigitalOcean;
+    JSON web tokens; private key blocks; passwords in URLs). `<EMAIL_ADDRESS>` and the like take their place.
+    Names, streets and birthdays are not found.
+
+    What is nobody's stays unless `reserved`: example.com, 192.168.0.1, 555-0100, test numbers of cards. `drop` and
+    `hash` are for fields of `meta` that name somebody, as a user's id in a log. Texts from before this step are
+    shown by no report; how much was taken, by kind, are its signals.
+    """
+
+    # Pseudonyms depend on the seed.
+    seeded: ClassVar[bool] = True
+    hides: ClassVar[bool] = True
+    signals: ClassVar[Mapping[str, pa.DataType]] = dict.fromkeys((*_KINDS, "in_meta"), pa.int64())
+    decide_settings: ClassVar = frozenset({"placeholder", "drop", "hash"})
+
+    kinds: list[str] = Field(list(_KINDS), min_length=1, description="what is taken out")
+    reserved: bool = Field(
+        False, description="take out, too, what is set apart for examples, tests, fiction and private networks"
+    )
+    placeholder: str = Field(
+        "<{kind}>", description="what is put in its place; {kind} stands for EMAIL_ADDRESS and the like"
+    )
+    drop: list[str] = Field([], description="fields of `meta`, or dotted paths, that go: request.user, ip")
+    hash: list[str] = Field(
+        [], description="fields of `meta` that become pseudonyms: equal ones of equal values, under the recipe's seed"
+    )
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: list[str]) -> list[str]:
+        for kind in kinds:
+            if kind not in _KINDS:
+                raise ValueError(f"there is no kind '{kind}'; {did_you_mean(kind, _KINDS)}")
+        return kinds
+
+    def measure(self, docs: Batch, ctx: Context) -> Signals:
+        """How many of each kind stand in each text, and how many of all in its meta."""
+        seen = self._seen(docs)
+        counts = seen.text.counts()
+        found: dict[str, pa.Array] = {kind: pa.array(counts[:, number]) for number, kind in enumerate(_KINDS)}
+        return {**found, "in_meta": pa.array(seen.counts)}
+
+    def edits(self) -> bool:
+        """Always."""
+        return True
+
+    def edit(self, docs: Batch, ctx: Context) -> pa.Array:
+        """The texts with words in place of what was found."""
+        from curate.text.personal import replaced
+
+        return replaced(docs.text, self._seen(docs).text, self._word)
+
+    def edits_meta(self) -> bool:
+        """Always."""
+        return True
+
+    def edit_meta(self, docs: Batch, ctx: Context) -> pa.Array:
+        """The same of all strings in ``meta``, without what is dropped, with pseudonyms for what is hashed."""
+        from curate.text.personal import replaced
+
+        seen, texts = self._seen(docs), self.edit(docs, ctx)
+        leaves = iter(replaced(seen.leaves, seen.meta, self._word).to_pylist())
+        key = ctx.key("pii") if self.hash else 0
+        made: list[bytes] = []
+        changed = np.zeros(len(docs), np.bool_)
+        for row, fields in enumerate(seen.metas):
+            if fields is None:
+                continue
+            other = _with_strings(fields, leaves)
+            for path in self.drop:
+                _at(other, path, None)
+            for path in self.hash:
+                _at(other, path, key)
+            if QUERY in other:
+                other[QUERY] = _asked(other, str(texts[row]))
+            made.append(meta_json(other))
+            changed[row] = True
+        metas = docs.column("meta")
+        return pc.replace_with_mask(metas, pa.array(changed), strings(made)) if made else metas
+
+    def _word(self, kind: str) -> str:
+        return self.placeholder.replace("{kind}", _NAMES[kind])
+
+    def _seen(self, docs: Batch) -> _Seen:
+        # Measured and edited at once; the batch keeps it from one to the other.
+        return docs.view(f"pii {self.kinds} {self.reserved} {self.drop} {self.hash}", lambda: self._look(docs))
+
+    def _look(self, docs: Batch) -> _Seen:
+        from curate.text.personal import find
+
+        metas: list[dict[str, Any] | None] = []
+        leaves: list[str] = []
+        sizes: list[int] = []
+        for meta in docs.column("meta").to_pylist():
+            before = len(leaves)
+            fields = None
+            if meta is not None and len(meta) >= _SHORTEST:
+                fields = meta_object(meta)
+                _strings(fields, leaves)
+            metas.append(fields)
+            sizes.append(len(leaves) - before)
+        array = pa.array(leaves, pa.large_string())
+        found = find(array, self.kinds, reserved=self.reserved)
+        owner = np.repeat(np.arange(len(docs)), sizes)
+        counts = np.bincount(owner[found.row], minlength=len(docs)).astype(np.int64)
+        text = find(docs.text, self.kinds, reserved=self.reserved)
+        told = np.bincount(text.row, minlength=len(docs)) > 0
+        there = [
+            counts[row] > 0 or self._goes(fields) or (told[row] and fields is not None and QUERY in fields)
+            for row, fields in enumerate(metas)
+        ]
+        if not all(there):
+            # Of the others nothing is written anew, so nothing of them is walked through again.
+            array, found = _only(
+                array, found, np.array(there, np.bool_)[owner] if len(owner) else np.zeros(0, np.bool_)
+            )
+            metas = [fields if has else None for fields, has in zip(metas, there, strict=True)]
+        return _Seen(text, metas, array, found, counts)
+
+    def _goes(self, fields: dict[str, Any] | None) -> bool:
+        """Whether a field of a row is dropped or hashed."""
+        return fields is not None and any(_holds(fields, path) for path in (*self.drop, *self.hash))
+
+
+def _only(leaves: pa.LargeStringArray, found: Found, keep: np.ndarray) -> tuple[pa.LargeStringArray, Found]:
+    """Some of the strings, with what stands in them: all that was found stands in those."""
+    number = np.cumsum(keep) - 1
+    return leaves.filter(pa.array(keep)), found._replace(row=number[found.row], rows=int(keep.sum()))
+
+
+def _strings(value: Any, into: list[str]) -> None:
+    """All strings in a value, in order; keys are none of them."""
+    if isinstance(value, str):
+        into.append(value)
+    elif isinstance(value, dict):
+        for one in value.values():
+            _strings(one, into)
+    elif isinstance(value, list):
+        for one in value:
+            _strings(one, into)
+
+
+def _with_strings(value: Any, strings_: Any) -> Any:
+    """The value with other strings, in the order of ``_strings``."""
+    if isinstance(value, str):
+        return next(strings_)
+    if isinstance(value, dict):
+        return {name: _with_strings(one, strings_) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_strings(one, strings_) for one in value]
+    return value
+
+
+def _asked(fields: dict[str, Any], text: str) -> str:
+    """What stands for a query: of the chat, or of the text where there is none. What it was where the chat is none."""
+    messages = fields.get(MESSAGES)
+    if messages is None:
+        return query_id([{"role": USER, "content": text}])
+    try:
+        return query_id(messages)
+    except (TypeError, KeyError, AttributeError):
+        return str(fields[QUERY])
+
+
+def _owner(fields: dict[str, Any], path: str) -> tuple[dict[str, Any] | None, str]:
+    """The object that holds what a path names, and its name there; a name with dots in it is tried first."""
+    if path in fields:
+        return fields, path
+    *way, name = path.split(".")
+    value: Any = fields
+    for step in way:
+        value = value.get(step) if isinstance(value, dict) else None
+    return (value, name) if isinstance(value, dict) and name in value else (None, name)
+
+
+def _holds(fields: dict[str, Any], path: str) -> bool:
+    return _owner(fields, path)[0] is not None
+
+
+def _at(fields: dict[str, Any], path: str, key: int | None) -> None:
+    """Take a field out, or put a pseudonym in its place; null stays null."""
+    owner, name = _owner(fields, path)
+    if owner is None:
+        return
+    if key is None:
+        del owner[name]
+    elif owner[name] is not None:
+        said = meta_json({"": owner[name]})
+        owner[name] = hashlib.blake2b(said, key=key.to_bytes(8, "little"), digest_size=_DIGEST_BYTES).hexdigest()

@@ -1,0 +1,153 @@
+"""redact.pii: what is found of planted personal data, what is left alone, and that nothing of it stays beside the text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from personal_cases import MAKERS, planted
+
+from curate.stages.answered import query_id, text_of
+from curate.stages.base import Context
+from curate.stages.redact_pii import RedactPii
+from curate.text.batch import Batch
+from curate.text.personal import KINDS, find, replaced
+
+CTX = Context("step", 0)
+
+
+def clean(*texts: str, **settings_) -> list[str]:
+    return edited([(text, {}) for text in texts], **settings_)[0]
+
+
+def edited(rows: list[tuple[str, dict]], ctx: Context = CTX, **settings_) -> tuple[list[str], list[dict]]:
+    stage, docs = RedactPii(**settings_), batch(rows)
+    return stage.edit(docs, ctx).to_pylist(), [json.loads(m) for m in stage.edit_meta(docs, ctx).to_pylist()]
+
+
+def batch(rows: list[tuple[str, dict]]) -> Batch:
+    text = pa.array([t for t, _ in rows], pa.large_string())
+    return Batch(
+        pa.RecordBatch.from_pydict({"text": text, "meta": pa.array([json.dumps(m) for _, m in rows], pa.string())})
+    )
+
+
+def test_planted_data_is_found():
+    """Of each kind at least 95 of 100 are found, whole, as that kind, and nothing else of the sentence goes."""
+    cases = planted(seed=1, each=150)
+    text = pa.array([sentence for _, _, sentence in cases], pa.large_string())
+    made = replaced(text, find(text), lambda kind: f"<{kind}>").to_pylist()
+    found, told = Counter(), ("tel. ", "call me at ")
+    for (kind, what, sentence), got in zip(cases, made, strict=True):
+        number = next((what.removeprefix(t) for t in told if what.startswith(t)), what)
+        found[kind] += got == sentence.replace(number, f"<{kind}>")
+    assert min(found[kind] for kind in MAKERS) >= 0.95 * 150, found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "W = a@b.T; x@y.reshape(3) and logo@2x.png, git@github.com:owner/name.git, @decorator, user@localhost",
+        "ISBN 978-3-16-148410-0 or 0-306-40615-2, DOI 10.1000/182, 2021-03-04 12:33:11.123456, 01.02.2023, 12/31/1999 23:59",
+        "version 10.12.3.41, v4.15.0.1, foo==23.45.67.89, OID 1.3.101.113, 2.5.29.24, Section 25.1.5.1. Vacuuming\n1.11.4.6. Loss",
+        "3.14159265358979, 1234567890123456, 0.4539148803436467, -4539148803436467, 4539 1488 0343 6468, 4111 1111 1111 1111",
+        "000-12-3456, 666-12-3456, 923-12-3456, 536-00-4399, 078-05-1120, 12-536-90-4399",
+        "DE89 3704 0044 0532 0130 00, DE75512108001245126198, UTF8, GB12, AT2024 was warm",
+        "std::vector, 12:34:56, ::1, fe80::1, 2001:db8::8a2e, 192.168.1.1, 10.0.0.1, 127.0.0.1, 8.8.8.8, 198.51.100.7",
+        "sk-learn, sk-spinner-double-bounce-child-one, AKIAIOSFODNN7EXAMPLE, eyJ, hf_hub, https://user:password@host/, xoxo",
+        "0e915ff5061a77aec9acee8d537a2542 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15, 12 345 678 901, 555-0123, (212) 555-0199",
+        "CA +4339-07923 America/Toronto, 1500000000 seconds, 100 000 000, 1,234,567.89, 2**31 - 2147483648",
+    ],
+)
+def test_what_is_nobodys_stays(text):
+    """Versions, hashes, dates, books, measures, code, examples: left as they are."""
+    assert clean(text) == [text]
+
+
+def test_reserved_goes_where_it_is_asked_for():
+    """With `reserved` also examples and private addresses go."""
+    assert clean("joe@example.com 10.0.0.1 (212) 555-0199 4111 1111 1111 1111", reserved=True) == [
+        "<EMAIL_ADDRESS> <IP_ADDRESS> <PHONE_NUMBER> <CREDIT_CARD>"
+    ]
+
+
+def test_passwords_in_addresses():
+    """Of an address with a password the password goes, the rest stays."""
+    assert clean("postgres://admin:hunter2xx@db.host/x") == ["postgres://admin:<SECRET>@db.host/x"]
+
+
+def test_kinds_and_words_are_settings():
+    """Only what is wanted goes, and the word is one's own; what was replaced is found no more."""
+    text = "maria@gmail.com 536-90-4399"
+    assert clean(text, kinds=["ssn"], placeholder="[{kind}]") == ["maria@gmail.com [US_SSN]"]
+    (once,) = clean(text)
+    assert clean(once) == [once] == ["<EMAIL_ADDRESS> <US_SSN>"]
+
+
+def test_an_unknown_kind_is_named():
+    """What is no kind is refused, with the nearest one."""
+    with pytest.raises(ValueError, match="no kind 'mail'; did you mean 'email'"):
+        RedactPii(kinds=["mail"])
+
+
+def test_meta_holds_nothing_that_the_text_lost():
+    """Strings at any depth of meta lose theirs, counted as in_meta; whole fields go or become pseudonyms."""
+    secret = "I am maria@gmail.com\n415-867-5309"
+    meta = {
+        "messages": [{"role": "user", "content": secret}, {"role": "assistant", "content": "Hi."}],
+        "request": {"user": "u-1", "temperature": 0.5, "metadata": {"mail": "x@web.de"}},
+        "ip": "81.2.69.142",
+        "who": 17,
+        "no": None,
+    }
+    rows = [(secret, meta), ("nothing", {"task": "t", "who": 17}), ("nothing", {"task": "t"})]
+    texts, metas = edited(rows, drop=["request.user", "absent.field"], hash=["who", "no"])
+    assert texts == ["I am <EMAIL_ADDRESS>\n<PHONE_NUMBER>", "nothing", "nothing"]
+    first = metas[0]
+    assert first["messages"][0]["content"] == texts[0] and first["request"]["metadata"] == {"mail": "<EMAIL_ADDRESS>"}
+    assert first["ip"] == "<IP_ADDRESS>" and "user" not in first["request"] and first["no"] is None
+    assert first["who"] == metas[1]["who"] and len(first["who"]) == 16 and metas[2] == {"task": "t"}
+    assert edited(rows, Context("step", 1), hash=["who"])[1][0]["who"] != first["who"]
+    signals = RedactPii().measure(batch(rows), CTX)
+    assert signals["email"].to_pylist() == [1, 0, 0] and signals["in_meta"].to_pylist() == [4, 0, 0]
+
+
+def test_what_stands_for_a_query_tells_nothing_of_it():
+    """A hash of words that went would tell them to who tries all: it is of what is left; else it stays."""
+    chat = [{"role": "user", "content": "I am x@web.de. Hi?"}, {"role": "assistant", "content": "Hi."}]
+    left = [{"role": "user", "content": "I am <EMAIL_ADDRESS>. Hi?"}]
+    rows = [
+        (text_of(chat), {"query": query_id(chat), "messages": chat}),
+        ("I am x@web.de. Hi?", {"query": query_id(chat)}),
+        ("Hi?", {"query": "as it was"}),
+    ]
+    assert [m["query"] for m in edited(rows)[1]] == [query_id(left), query_id(left), "as it was"]
+
+
+def test_real_code_and_pages_lose_little():
+    """In 4 MB of code and pages no number is taken for a telephone, a card, an account, a person or a key; addresses are such."""
+    for name in ("code", "web"):
+        path = Path(__file__).parents[2] / f"data/samples/{name}.jsonl.zst"
+        with zstandard.open(path, "rb") as file:
+            texts = [orjson.loads(line)["text"] for line in file.read(2_000_000).split(b"\n")[:-1]]
+        found = find(pa.array(texts, pa.large_string()))
+        raw = [texts[r].encode()[a:b].decode() for r, a, b in zip(found.row, found.start, found.stop, strict=True)]
+        kinds = [KINDS[k] for k in found.kind]
+        assert set(kinds) <= {"email", "ip"}, Counter(kinds)
+        assert all("@" in what and "(" not in what for what, kind in zip(raw, kinds, strict=True) if kind == "email")
+
+
+@given(st.lists(st.text(alphabet="019.-+@: ()/aAsk_é\n", max_size=40), max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_texts_bear_on_no_neighbour(texts):
+    """Whatever stands before or behind a text: what is found in it is the same."""
+    alone = [replaced(a, find(a), str.upper).to_pylist()[0] for t in texts for a in [pa.array([t], pa.large_string())]]
+    together = pa.array(texts, pa.large_string())
+    assert replaced(together, find(together), str.upper).to_pylist() == alone
