@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from curate.run.mend import check_store, check_written, mended
 from curate.run.progress import Reporter
 from curate.run.row_step import RowStep
 from curate.run.segment import SegmentTask
-from curate.run.source import Reading
+from curate.run.source import Reading, first_documents
 from curate.run.task import Task
 from curate.run.terms import check_teachers, check_terms
 from curate.run.trained import Assets
@@ -117,8 +117,7 @@ class Engine:
     def splits(self, step: PlannedStep) -> list[Split]:
         """Splits of a source step; their names and digests go into the manifest."""
         assert isinstance(step.stage, Source)
-        self.digests.listed.clear()
-        self.digests.damaged.left_out.clear()
+        self.nothing_listed()
         try:
             splits = step.stage.splits(self.plan.recipe.path.parent, self.digests, self.settings.split_bytes)
         except InputError as error:
@@ -128,12 +127,21 @@ class Engine:
             raise InputError(error.cause, place=place, cure=error.cure) from None
         finally:
             self.digests.save()  # also where it fails: what was read by then is not read again
-        self.inputs[step.id] = read_files(splits, self.digests.listed)
+        self.say_read(step, splits)
+        return splits
+
+    def nothing_listed(self) -> None:
+        """Forget what the source before was asked."""
+        self.digests.forget()
+        self.digests.damaged.left_out.clear()
+
+    def say_read(self, step: PlannedStep, splits: list[Split]) -> None:
+        """What a source reads, for the manifest."""
+        self.inputs[step.id] = read_files(splits, self.digests.asked())
         lost = self.digests.damaged.left_out
         self.inputs[step.id] += [{"name": name, "digest": DAMAGED_FILE} for name in sorted(lost)]
         if lost and not splits:
             raise InputError("every file of it is damaged", place=step.step.place, cure="look at the lines above")
-        return splits
 
     def reading_key(self, splits: list[Split]) -> str:
         """Identity of what a source reads: its splits, and the files that were left out."""
@@ -275,19 +283,23 @@ class Engine:
         identities: dict[str, str] = {}
         for step in steps:
             identities[step.id] = self.fingerprint(step, identities)
-        head, last = steps[0], steps[-1]
-        splits = self.splits(head) if isinstance(head.stage, Source) else None
+        head, last, limit = steps[0], steps[-1], self.plan.options.limit
+        folder = self.folder(last.id, identities[last.id])
+        splits: list[Split] | None = None
+        receipts: list[Any] | None = None
+        if isinstance(head.stage, Source):
+            if limit is None:
+                splits = self.splits(head)
+            else:
+                splits, receipts = first_documents(self, self.reading(steps, identities), limit, steps)
         key = self.input_key(head) if splits is None else self.reading_key(splits)
         if all(self._reuse(step, identities[step.id], key) for step in steps):
             return True
-        folder = self.folder(last.id, identities[last.id])
-        for step in steps:
-            check_versions(self.store, self.folder(step.id, identities[step.id]), step)
-        rows = self._row_steps(steps)
-        chain = fingerprint([identities[step.id] for step in steps])
-        if splits is not None:
-            receipts = Reading(self, head, rows, tuple(s.id for s in steps), folder, chain).run(splits)
-        else:
+        self.check_versions(steps, identities)
+        if receipts is None and splits is not None:
+            receipts = self.reading(steps, identities).run(splits)
+        elif receipts is None:
+            rows, chain = self._row_steps(steps), fingerprint([identities[step.id] for step in steps])
             tasks = [
                 SegmentTask(self.store, folder, fingerprint(chain, p.key), p.root, rows, part=p)
                 for p in self.input_parts(head)
@@ -309,7 +321,18 @@ class Engine:
             self._done(record, key)
         return False
 
-    def _row_steps(self, steps: list[PlannedStep]) -> tuple[RowStep, ...]:
+    def reading(self, steps: Sequence[PlannedStep], identities: Mapping[str, str]) -> Reading:
+        """How a segment that begins with a source is read."""
+        folder, names = self.folder(steps[-1].id, identities[steps[-1].id]), tuple(step.id for step in steps)
+        chain = fingerprint([identities[step.id] for step in steps])
+        return Reading(self, steps[0], self._row_steps(steps), names, folder, chain)
+
+    def check_versions(self, steps: Sequence[PlannedStep], identities: Mapping[str, str]) -> None:
+        """Raise for steps that were begun with libraries of other versions."""
+        for step in steps:
+            check_versions(self.store, self.folder(step.id, identities[step.id]), step)
+
+    def _row_steps(self, steps: Sequence[PlannedStep]) -> tuple[RowStep, ...]:
         made = {name: record.identity for name, record in self.records.items() if record.folder}
         for name, record in self.records.items():
             stage = self.plan.steps[name].stage

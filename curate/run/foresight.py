@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from curate.errors import CurateError, DamagedError
 from curate.recipe.lacking import missing_inputs
@@ -12,6 +12,7 @@ from curate.recipe.plan import Plan, PlannedStep
 from curate.run.cluster import Runner
 from curate.run.engine import Engine
 from curate.run.progress import Silent
+from curate.run.source import known_first
 from curate.stages.source import Source
 from curate.store.files import Store
 
@@ -58,16 +59,34 @@ def foresee(plan: Plan, store: Store, engine: Engine | None = None) -> list[Fore
                 found[name] = Foreseen(name, step.stage.name, step.inputs, *_later(engine, step, waits))
                 continue
             if number == 0:
-                key = _key(engine, step)
+                key = _key(engine, [plan.steps[name] for name in segment])
             assert key is not None
             found[name] = Foreseen(name, step.stage.name, step.inputs, *_state(engine, step, key))
     return [found[name] for name in plan.steps]
 
 
-def _key(engine: Engine, step: PlannedStep) -> str:
+_UNREAD: Final = "unread"
+"""Instead of what a source reads where that is not known before it has been read: no record has this key."""
+
+
+def _key(engine: Engine, segment: list[PlannedStep]) -> str:
+    step, limit = segment[0], engine.plan.options.limit
     if isinstance(step.stage, Source):
+        if limit is not None:
+            return _first_key(engine, segment, limit)
         return engine.reading_key(engine.splits(step))
     return engine.input_key(step)
+
+
+def _first_key(engine: Engine, segment: list[PlannedStep], limit: int) -> str:
+    """With --limit a source reads what its tasks say that is enough."""
+    if not all(name in engine.records for step in segment for name in step.uses.values()):
+        return _UNREAD
+    identities: dict[str, str] = {}
+    for step in segment:
+        identities[step.id] = engine.fingerprint(step, identities)
+    splits = known_first(engine, engine.reading(segment, identities), limit)
+    return _UNREAD if splits is None else engine.reading_key(splits)
 
 
 def _state(engine: Engine, step: PlannedStep, key: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 import zstandard
@@ -33,6 +33,7 @@ class Digests(Catalog):
 
     Attributes:
         listed: what was asked for since it was emptied last, and what was answered: what a source reads.
+        later: the same, where digests are found when somebody looks at a file (``one_by_one``).
     """
 
     def __init__(self, store: Store) -> None:
@@ -41,10 +42,21 @@ class Digests(Catalog):
         self._ranges = KnownRanges(store)
         self.damaged = DamagedInputs(store)
         self.listed: list[tuple[Files, Sequence[str]]] = []
+        self.later: list[_Later] = []
+        self.one_by_one = False
 
     def digests(
         self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None
     ) -> Sequence[str]:
+        if self.one_by_one:
+            found_later = _Later(self, files, checks, check)
+            self.later.append(found_later)
+            return found_later
+        found = self._all(files, checks, check)
+        self.listed.append((files, found))
+        return found
+
+    def _all(self, files: Files, checks: str, check: Callable[[InputFile], object]) -> Sequence[str]:
         if files.given is not None and all(files.given):
             found: Sequence[str] = files.given
         else:
@@ -62,8 +74,16 @@ class Digests(Catalog):
                 done = np.flatnonzero(known.checked).tolist()
                 some = files.chosen(done)
                 self._known.keep(some.root, some.names, some.stamps, [found[n] for n in done], checks)
-        self.listed.append((files, found))
         return found
+
+    def asked(self) -> list[tuple[Files, Sequence[str]]]:
+        """What was listed; of what is found one by one, the files that were asked for."""
+        return [*self.listed, *((each.files.chosen(sorted(each.found)), each.said()) for each in self.later)]
+
+    def forget(self) -> None:
+        """Nothing is listed."""
+        self.listed.clear()
+        self.later.clear()
 
     def sound(self, files: Files) -> Files:
         return self.damaged.sound(files)
@@ -79,6 +99,35 @@ class Digests(Catalog):
         self._ranges.save()
         if self._known is not None:
             self._known.save()
+
+
+class _Later(Sequence[str]):
+    """Digests of files that are found when they are looked at; see Digests."""
+
+    def __init__(self, digests: Digests, files: Files, checks: str, check: Callable[[InputFile], object]) -> None:
+        self._digests, self.files, self._checks, self._check = digests, files, checks, check
+        self.found: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        wanted = range(len(self))[at] if isinstance(at, slice) else [at]
+        new = [number for number in wanted if number not in self.found]
+        if new:
+            answers = self._digests._all(self.files.chosen(new), self._checks, self._check)  # noqa: SLF001
+            self.found.update(zip(new, answers, strict=True))
+        return [self.found[number] for number in wanted] if isinstance(at, slice) else self.found[at]
+
+    def said(self) -> list[str]:
+        """Of those that were looked at, in their order."""
+        return [self.found[number] for number in sorted(self.found)]
 
 
 def split_identity(split: Split) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from curate.errors import DamagedInputError, InputError
 from curate.fingerprint import fingerprint
 from curate.recipe.plan import PlannedStep
 from curate.run.inputs import CutTask, split_identity
@@ -16,6 +18,9 @@ from curate.stages.source import Source, Split
 
 if TYPE_CHECKING:
     from curate.run.engine import Engine
+
+Done = Callable[[tuple[str, ...], str, Task], Any]
+"""What gives the receipt of a task of some steps: by doing it, or only if it was done."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,7 @@ class Reading:
 
     def run(self, splits: list[Split]) -> list[Any]:
         """Read the splits; receipts in input order."""
-        cuts, limit = self.cuts(splits), self.engine.plan.options.limit
-        return self._all(splits, cuts) if limit is None else self._first(splits, cuts, limit)
-
-    def _all(self, splits: list[Split], cuts: dict[str, CutTask]) -> list[Any]:
+        cuts = self.cuts(splits)
         seen = dict.fromkeys((cut.key for cut in cuts.values()), 0)
 
         def follow(task: Task) -> list[Task]:
@@ -105,17 +107,79 @@ class Reading:
         found = self.engine.tasks(self.names, "reading", [*cuts.values(), *whole.values()], follow, packed)
         return [found[(whole.get(split.digest) or self.task(split)).key] for split in _with_pieces(splits, cuts, found)]
 
-    def _first(self, splits: list[Split], cuts: dict[str, CutTask], limit: int) -> list[Any]:
-        """One after the other, until there are enough documents."""
-        cut = self.engine.tasks((self.head.id,), "cutting", cuts.values()) if cuts else {}
-        receipts: list[Any] = []
-        for split in _with_pieces(splits, cuts, cut):
-            one = self.task(split, limit)
-            receipts.append(self.engine.tasks(self.names, "reading", [one])[one.key])
-            limit -= receipts[-1]["counts"][self.head.id]["rows_out"]
-            if limit <= 0:
-                break
-        return receipts
+    def first(self, splits: Iterable[Split], limit: int, done: Done) -> tuple[list[Split], list[Any]] | None:
+        """One split after the other, until there are enough documents: those that were read, and their receipts.
+
+        Args:
+            splits: asked for as they are read; what comes behind them is not looked at.
+            done: gives a task's receipt; None ends it all.
+        """
+        read, receipts = list[Split](), list[Any]()
+        for split in splits:
+            read.append(split)
+            cuts, cut = self.cuts([split]), dict[str, Any]()
+            for task in cuts.values():
+                if (pieces := done((self.head.id,), "cutting", task)) is None:
+                    return None
+                cut[task.key] = pieces
+            for each in _with_pieces([split], cuts, cut):
+                if (receipt := done(self.names, "reading", self.task(each, limit))) is None:
+                    return None
+                receipts.append(receipt)
+                limit -= receipt["counts"][self.head.id]["rows_out"]
+                if limit <= 0:
+                    return read, receipts
+        return read, receipts
+
+
+def first_documents(
+    engine: Engine, reading: Reading, limit: int, steps: Sequence[PlannedStep]
+) -> tuple[list[Split], list[Any]]:
+    """The splits of a segment's source that its first documents come from, and their receipts. What comes behind them is
+    listed, and neither hashed nor read."""
+    identities: dict[str, str] = {}
+    for step in steps:
+        identities[step.id] = engine.fingerprint(step, identities)
+    checked = False
+
+    def done(names: tuple[str, ...], what: str, task: Task) -> Any:
+        nonlocal checked
+        receipt = engine.store.read_whole(task.receipt)
+        if receipt is not None:
+            return receipt
+        if not checked:
+            engine.check_versions(steps, identities)
+            checked = True
+        return engine.tasks(names, what, [task])[task.key]
+
+    found = _one_by_one(engine, reading, limit, done)
+    assert found is not None
+    return found
+
+
+def known_first(engine: Engine, reading: Reading, limit: int) -> list[Split] | None:
+    """The same splits, if all of them have been read; None where one would have to be."""
+    found = _one_by_one(engine, reading, limit, lambda *asked: engine.store.read_whole(asked[-1].receipt))
+    return None if found is None else found[0]
+
+
+def _one_by_one(engine: Engine, reading: Reading, limit: int, done: Done) -> tuple[list[Split], list[Any]] | None:
+    engine.nothing_listed()
+    engine.digests.one_by_one = True
+    try:
+        base, size = engine.plan.recipe.path.parent, engine.settings.split_bytes
+        found = reading.first(reading.source.each_split(base, engine.digests, size), limit, done)
+    except DamagedInputError:
+        raise  # who runs the plan knows whether it is set aside
+    except InputError as error:
+        at = reading.head.step.place
+        raise InputError(error.cause, place=f"{at}: {error.place}" if error.place else at, cure=error.cure) from None
+    finally:
+        engine.digests.one_by_one = False
+        engine.digests.save()
+    if found is not None:
+        engine.say_read(reading.head, found[0])
+    return found
 
 
 def _with_pieces(splits: list[Split], cuts: dict[str, CutTask], receipts: dict[str, Any]) -> list[Split]:

@@ -121,7 +121,14 @@ class Range(NamedTuple):
 
 
 class Catalog:
-    """Says what is known of files; this one keeps nothing: all is found when it is asked for."""
+    """Says what is known of files; this one keeps nothing: all is found when it is asked for.
+
+    Attributes:
+        one_by_one: whether files are looked at one after the other, as somebody wants more: then none is read with others,
+            and which ones are read depends on no split.
+    """
+
+    one_by_one = False
 
     def digests(
         self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None

@@ -153,18 +153,21 @@ class FileSource(RecordSource):
         return absent(self.paths, base)
 
     def splits(self, base: Path, catalog: Catalog, split_bytes: int) -> list[Split]:
+        return list(self.each_split(base, catalog, split_bytes))
+
+    def each_split(self, base: Path, catalog: Catalog, split_bytes: int) -> Iterator[Split]:
         split_bytes = max(split_bytes, 1)
-        found: list[Split] = []
         for listed in find_files(self.paths, base, self.suffixes):
             files = catalog.sound(listed) if self.on_damage == "set_aside" else listed
             digests = catalog.digests(files, self.fingerprint(), self.check)
-            small = files.stamps[:, 0] < split_bytes // SHARE
+            small = files.stamps[:, 0] < (0 if catalog.one_by_one else split_bytes // SHARE)
             alone, together = self._parts(files, small, split_bytes)
-            splits = dict(zip(alone, self._looked_at(catalog, files, alone, digests, split_bytes), strict=True))
-            for start, stop in together:
-                splits[start] = [pack(files, start, stop, digests, "")]
-            found += [split for number in sorted(splits) for split in splits[number]]
-        return found
+            ends, looked_at = dict(together), self._looked_at(catalog, files, alone, digests, split_bytes)
+            for number in sorted([*alone, *ends]):
+                if number in ends:
+                    yield pack(files, number, ends[number], digests, "")
+                else:
+                    yield from next(looked_at)
 
     @staticmethod
     def _parts(files: Files, small: npt.NDArray[np.bool_], split_bytes: int) -> tuple[list[int], list[tuple[int, int]]]:

@@ -139,6 +139,10 @@ class Source(Stage):
         """
         raise NotImplementedError
 
+    def each_split(self, base: Path, catalog: Catalog, split_bytes: int) -> Iterator[Split]:
+        """The same one after the other, so that a file is looked at when its splits are asked for, where that can be."""
+        yield from self.splits(base, catalog, split_bytes)
+
     def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:
         """Pieces of a sequential split: (position in the decompressed original, whole lines of about split_bytes)."""
         raise NotImplementedError
