@@ -6,13 +6,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores encodings s3 slurm tokenizers quality torch pretrain ablate docs clean
+.PHONY: help demo minis test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores encodings s3 slurm tokenizers quality torch pretrain ablate docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 demo: $(VENV)/ready  ## the whole path on real data: raw pages and code to pretraining shards
 	@$(BIN)/curate run phi-1-mini
+
+# In the order of their names, since some read the run of one before them.
+minis: $(VENV)/ready  ## every -mini recipe with the local model, each with its table; MINIS="phi-1-mini rephrase-web-mini" some
+	@for name in $(or $(MINIS),$$(LC_ALL=C ls pipelines | sed -n 's/-mini[.]yaml$$/-mini/p')); do \
+		echo "== $$name"; $(BIN)/curate run $$name || exit 1; done
 
 test: $(VENV)/ready-dev  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -107,7 +112,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --pre
 
 $(VENV)/ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@$(INSTALL) hatchling editables
-	@$(INSTALL) --no-build-isolation --editable .
+	@$(INSTALL) --no-build-isolation --editable '.[heads]'
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready

@@ -125,7 +125,7 @@ def test_make_lists_its_targets(tmp_path: Path) -> None:
     """Without a target it says which there are, and does nothing."""
     out = make(tmp_path).stdout
     assert [line.split()[0] for line in out.splitlines()] == [
-        *("help", "demo", "test", "check", "fix", "bench", "bigfile", "memory", "soak", "escapes"),
+        *("help", "demo", "minis", "test", "check", "fix", "bench", "bigfile", "memory", "soak", "escapes"),
         *("peers", "duplicates", "exports", "contamination", "scores", "encodings", "s3"),
         *("tokenizers", "quality", "torch", "pretrain", "ablate", "docs", "clean"),
     ]

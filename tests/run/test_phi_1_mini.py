@@ -53,12 +53,13 @@ def own_recipe(curate: Curate, folder: Path, base_url: str) -> Path:
     curate("copy", "phi-1-mini", path).ok()
     model = f'{{base_url: "{base_url}", model: teacher, licence: CC0-1.0, key_env: TEACHER_KEY}}'
     text = path.read_text()
-    for name in ("writer", "judge"):
+    for name in ("writer", "judge", "embedder"):
         assert f"  {name}: {{}}" in text
         text = text.replace(f"  {name}: {{}}", f"  {name}: {model}")
     # So few documents do not fill both classes.
-    assert "label: labels.label\n" in text
-    path.write_text(text.replace("label: labels.label\n", "label: labels.label\n      min_per_class: 5\n"))
+    labels = "labels: [labels.label, {column: graded.score, scale: share}]\n"
+    assert labels in text
+    path.write_text(text.replace(labels, f"{labels}      min_per_class: 5\n"))
     return path
 
 
@@ -118,11 +119,25 @@ def test_every_step_did_its_work(finished: Finished) -> None:
     found = manifest(finished.store)
     assert list(found["steps"]) == [s["id"] for s in yaml.safe_load(finished.recipe.read_text())["steps"]]
     steps = found["steps"]
-    for name in ("web", "code", "web-rules", "code-rules", "labels", "judge", "good", "textbooks", "exercises"):
+    for name in (
+        "web",
+        "code",
+        "web-rules",
+        "code-rules",
+        "labels",
+        "judge",
+        "few",
+        "graded",
+        "good",
+        "textbooks",
+        "exercises",
+    ):
         assert steps[name]["rows_out"] > 0, name
     assert 0 < steps["proven"]["rows_out"] <= steps["exercises"]["rows_out"]
-    assert steps["unique"]["rows_in"] == sum(steps[s]["rows_out"] for s in ("good", "textbooks", "proven"))
+    assert steps["unique"]["rows_in"] == sum(steps[s]["rows_out"] for s in ("good", "textbooks"))
+    assert steps["exercises-near"]["rows_in"] == steps["proven"]["rows_out"]
     assert sum(s["rows"] for s in steps["dataset"]["shards"]) > 5
+    assert sum(s["rows"] for s in steps["finetune"]["shards"]) > 0
     assert found["models"]["writer"] == {"licence": "CC0-1.0", "model": "teacher"}
 
 
@@ -142,15 +157,27 @@ def test_others_open_the_dataset(finished: Finished, tmp_path: Path, monkeypatch
     assert loaded[0] == disk[0]
 
     words = tokenizer.load(folder)
-    inside = set()
-    for row in disk.with_format("numpy")["input_ids"]:
-        ends = np.flatnonzero(row == words.end_of_text)
-        inside |= {words.decode(ids[1:]) for ids in np.split(row, ends)[1:-1]}
-    for name in ("textbooks", "proven"):
+    for dataset, name in (("dataset", "textbooks"), ("finetune", "exercises-clean")):
+        inside = set()
+        for row in datasets.load_from_disk(str(finished.store / dataset)).with_format("numpy")["input_ids"]:
+            ends = np.flatnonzero(row == words.end_of_text)
+            inside |= {words.decode(ids[1:]) for ids in np.split(row, ends)[1:-1]}
         part = Part.load(record(finished.store, name)["parts"][0])
         kept = [t for rows in read_part(Store(finished.store), part) for t in rows.rows.column("text").to_pylist()]
         assert len(kept) == manifest(finished.store)["steps"][name]["rows_out"]
         assert len(inside & set(kept)) > len(kept) / 2, name
+
+
+def test_pretraining_takes_eight_passes_and_finetuning_has_the_exercises_alone(finished: Finished) -> None:
+    """As phi-1's: no exercise is pretrained on, and each document of CodeTextbook is taken eight times."""
+    steps = manifest(finished.store)["steps"]
+    shards = json.loads((finished.store / "dataset/shards.json").read_text())
+    taken = {name: (one["documents"], one["copies"]) for name, one in shards["sources"].items()}
+    assert set(taken) == {"filtered", "textbooks"}
+    assert all(copies == 8 * documents for documents, copies in taken.values())
+    assert sum(documents for documents, _ in taken.values()) == steps["clean"]["rows_out"]
+    finetune = json.loads((finished.store / "finetune/shards.json").read_text())
+    assert set(finetune["sources"]) == {"exercises"}
 
 
 def attempts(store: Path) -> Counter[str]:
@@ -164,7 +191,8 @@ def test_requests_are_accounted_for(finished: Finished) -> None:
     states = attempts(finished.store)
     assert set(states) <= {"answered", "error", "lost"}
     assert states.total() == finished.teacher.received.total() == len(finished.teacher.calls)
-    assert states["answered"] == finished.teacher.answered.total() == 24 + 8 + 16
+    embedded = manifest(finished.store)["steps"]["embedded"]["rows_in"]
+    assert states["answered"] == finished.teacher.answered.total() == 16 + embedded + 6 + 12
     assert {call.authorization for call in finished.teacher.calls} == {f"Bearer {KEY}"}
 
 
