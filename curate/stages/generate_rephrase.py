@@ -71,7 +71,7 @@ class GenerateRephrase(Prompted):
     ``prompts/rephrase-wikipedia``, the good one with questions, distillates, knowledge and lists.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,
@@ -80,7 +80,7 @@ class GenerateRephrase(Prompted):
         "wrong_form": "the answer has not the form that the prompt expects",
         "copied": "more than max_copied of its runs of eight words are the document's",
         "repetitive": "the share of distinct words is below min_unique_words",
-        "leaked": "marks of the quotation are in the answer",
+        "leaked": "marks of the quotation, or a run of words of the system message, are in the answer",
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
@@ -177,7 +177,7 @@ class GenerateRephrase(Prompted):
         was_cut = answer.finish_reason == "length"
         text = answers.unwrap(given)
         text = answers.whole_sentences(text) if was_cut else text
-        if _LEAKED.search(text):
+        if _leaks(text, request):
             return Rejected("leaked", answers.excerpt(text))
         if len(text) < self.min_answer_chars:
             return Rejected("truncated" if was_cut else "too_short", f"{len(text)} characters: {answers.excerpt(text)}")
@@ -205,6 +205,19 @@ def _shown(request: Request) -> str:
     """The document as the request shows it."""
     match = _SHOWN.search(request.messages[int(request.subject["asked"])]["content"])
     return match[2] if match else ""
+
+
+def _leaks(text: str, request: Request) -> bool:
+    """Whether an answer shows how it was asked: delimiters, the mark in them, or the words of the system message."""
+    match = _SHOWN.search(request.messages[int(request.subject["asked"])]["content"])
+    if _LEAKED.search(text) or (match is not None and match[1] in text and match[1] not in match[2]):
+        return True
+    said = " ".join(text.split())
+    for message in request.messages:
+        told = message["content"].split() if message["role"] == "system" else []
+        if any(" ".join(told[i : i + _RUN]) in said for i in range(len(told) - _RUN + 1)):
+            return True
+    return False
 
 
 def cut(text: str, least: int, most: int) -> list[str]:

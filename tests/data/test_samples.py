@@ -120,7 +120,7 @@ def test_every_package_has_its_notice():
 
 def test_topics_are_whole_and_keep_clear_of_the_benchmark(items):
     topics = yaml.safe_load((DATA / "topics/python.yaml").read_text())
-    assert set(topics) == {"version", "audiences", "passages", "exercises"}
+    assert set(topics) == {"version", "audiences", "styles", "passages", "exercises"}
     names = [exercise["name"] for exercise in topics["exercises"]]
     assert len(names) == len(set(names)) >= 100
     assert all(name.isidentifier() for name in names)
