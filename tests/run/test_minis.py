@@ -17,6 +17,8 @@ from curate.recipe.recipe import find_recipe, load_recipe
 from curate.stages.writer import Writer
 
 ELSEWHERE = {
+    "contrast-mini": "test_pairs.py",
+    "harvest-mini": "test_harvest.py",
     "orca-mini": "test_orca_mini.py",
     "phi-1-mini": "test_phi_1_mini.py",
     "quality-mini": "test_labels.py",
