@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -65,7 +66,8 @@ def status(
             with out.capture() as said:
                 _show(value, out)
             # At once: a terminal that is cleared and slowly filled flickers.
-            print((_CLEAR if watch and sys.stdout.isatty() else "") + said.get(), end="", flush=True)
+            text = re.sub(r"[ \t]+(?=\n)", "", said.get())
+            print((_CLEAR if watch and sys.stdout.isatty() else "") + text, end="", flush=True)
         if not watch or value["state"] not in (RUNNING, "queued", "in use"):
             return
         time.sleep(max(every, 10.0) if store.remote and not sys.stdout.isatty() else every)

@@ -72,7 +72,7 @@ class Sums:
 
     def collect(self) -> Iterator[Any]:
         """All families."""
-        value = self._status.value()
+        value = self._status.value(reasons=None)
         yield from _work(value)
         yield from _models(value)
         yield _rows(value)

@@ -31,6 +31,7 @@ RUNNING: Final = "running"
 SUBMITTED: Final = "submitted.json"
 """What runs beside a scheduler, or waits there, and has not begun yet (run/submit.py)."""
 _RECENT: Final = 8
+_REASONS: Final = 8
 _JOBS: Final = {"SLURM_JOB_ID": "Slurm job", "PBS_JOBID": "PBS job", "JOB_COMPLETION_INDEX": "Kubernetes job"}
 _POLL_SECONDS: Final = 0.5
 
@@ -79,7 +80,8 @@ class Status(Stretch):
         with self._lock:
             self._outcome = outcome
             self._facts["ended"] = when(time.time())
-            self._steps = ()
+            if outcome == "finished":
+                self._steps = ()  # else it is worth knowing where it was
 
     def step(self, steps: tuple[str, ...], what: str, total_bytes: int, tasks: int, done: int) -> None:
         """A stretch of work begins."""
@@ -156,8 +158,8 @@ class Status(Stretch):
                 for step, kinds in named.items()
             }
 
-    def value(self) -> dict[str, Any]:
-        """All of it as plain values."""
+    def value(self, reasons: int | None = _REASONS) -> dict[str, Any]:
+        """All of it as plain values; of each step the most frequent ``reasons``, None: all."""
         with self._lock:
             self._beats += 1
             under_way = {
@@ -166,7 +168,7 @@ class Status(Stretch):
                 if name not in self._ended and name in self._steps
             }
             steps = [
-                {"id": name, **(self._ended.get(name) or under_way.get(name) or {"state": "to do"})}
+                _trimmed({"id": name, **(self._ended.get(name) or under_way.get(name) or {"state": "to do"})}, reasons)
                 for name in self._order
             ]
             return {
@@ -207,8 +209,12 @@ def _counts(counts: Counts) -> dict[str, Any]:
         "rows_in": counts.rows_in,
         "rows_out": counts.rows_out,
         "bytes_out": counts.bytes_out,
-        "reasons": dict(sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))[:8]),
+        "reasons": dict(sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))),
     }
+
+
+def _trimmed(step: dict[str, Any], reasons: int | None) -> dict[str, Any]:
+    return {**step, "reasons": dict(list(step["reasons"].items())[:reasons])} if "reasons" in step else step
 
 
 # -- from anywhere ---------------------------------------------------------------------------------------------

@@ -247,7 +247,10 @@ def test_what_metrics_say() -> None:
     """Rows by reason, CPU seconds and bytes by step and kind of work, as the text format has them."""
     status = Status(["docs", "rules"])
     status.step(("docs", "rules"), "reading", 100, 2, 0)
-    counts = {"docs": Counts(10, 10, 100, 100), "rules": Counts(10, 7, 100, 70, reasons={'too "short': 3})}
+    counts = {
+        "docs": Counts(10, 10, 100, 100),
+        "rules": Counts(10, 7, 100, 70, reasons={'too "short': 3, **{f"r{n}": 4 for n in range(9)}}),
+    }
     status.advance(50, counts)
     by = {("docs", "read"): (0.5, 100), ("rules", "measure"): (0.25, 100), ("", "write"): (0.125, 0)}
     status.worked(("docs", "rules"), Work("k", "w", 1.0, by), counts)
