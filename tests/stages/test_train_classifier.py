@@ -163,3 +163,14 @@ def test_the_shipped_recipes_are_valid(name):
     assert [step.stage.name for step in recipe.steps] == ["read.packages", "label.file", "train.classifier"]
     splits = recipe.steps[0].stage.splits(folder, Catalog(), 1 << 20)
     assert len(splits) >= 30 and sum(split.stop for split in splits) > 1000
+
+
+def test_the_recipe_of_a_router_is_valid():
+    """From scored answers in a log to a router with its curve; there is no model, and the folder says how to get one."""
+    folder = assets.find("classifiers", "router")
+    steps = load_recipe(folder / "train.yaml").steps
+    names = ["read.chats", "route.answers", "chats.text", "train.classifier"]
+    assert [step.stage.name for step in steps] == names
+    assert steps[-1].stage.route == "routes"
+    assert "No model is shipped" in (folder / "README.md").read_text()
+    assert not list(folder.glob("model.*"))
