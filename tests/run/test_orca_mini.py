@@ -85,8 +85,8 @@ def test_the_second_teacher_answers_a_sample_of_the_same_queries(run: Finished) 
     """With the same system messages; each answer names its query, its teacher, the terms of both and what it cost."""
     first, second = ({one["query"]: one for one in run.answers[name]} for name in TEACHERS)
     counts = manifest(run.store)["steps"]
-    assert counts["teacher-1"]["rows_in"] == 40 and counts["teacher-2"]["rows_in"] == 12
-    assert 30 <= len(first) < 40 and 8 <= len(second) <= 12
+    assert counts["teacher-1"]["rows_in"] == 30 and counts["teacher-2"]["rows_in"] == 10
+    assert 22 <= len(first) < 30 and 7 <= len(second) <= 10
     both = first.keys() & second.keys()
     assert len(both) >= len(second) - 4, "but for those that a teacher refused"
     for query in both:
@@ -153,6 +153,14 @@ def test_the_second_teacher_comes_last(run: Finished) -> None:
     told = manifest(run.store)["steps"]["dataset"]["report"]["mixture"]
     assert [phase["name"] for phase in told["phases"]] == list(TEACHERS)
     assert {name: c["epochs"] for name, c in told["components"].items()} == dict.fromkeys(TEACHERS, 1.0)
+
+
+def test_chats_in_the_same_order(run: Finished) -> None:
+    """The texts beside the tokens: all answers, the first teacher's first."""
+    (shard,) = sorted((run.store / "chats").glob("*.arrow"))
+    with pa.OSFile(str(shard)) as file:
+        sources = pa.ipc.open_stream(file).read_all().column("source").to_pylist()
+    assert sources == sorted(sources) and len(sources) == len(run.answers["clean"])
 
 
 def test_a_use_that_a_teacher_forbids(run: Finished, curate: Curate) -> None:
