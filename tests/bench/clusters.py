@@ -11,9 +11,11 @@ Sizes: BENCH_TASKS (20000), BENCH_CONNECTIONS (200,1000).
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -187,4 +189,5 @@ async def _work(address: str, number: int) -> None:
 
 
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: not to be left behind when the bench is killed
     asyncio.run(_work(sys.argv[1], int(sys.argv[2])))
