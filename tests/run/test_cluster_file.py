@@ -168,7 +168,7 @@ def test_pods(tmp_path):
 
     made = cluster(tmp_path, KUBERNETES.replace("adaptive: {minimum: 1, maximum: 50}", "groups: {sand: {workers: 3, memory: 2GiB, resources: {sandbox: 1}}}"))  # fmt: skip
     assert isinstance(made, Kubernetes)
-    schemas = Path(kubernetes.__file__).parent / "customresources"
+    schemas = Path(kubernetes.__file__).parent / "deployment/helm/dask-kubernetes-operator/crds"
     spec = cluster_spec(made, "curate-1")
 
     def fits(name: str, value: object) -> None:
