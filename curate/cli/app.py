@@ -7,15 +7,25 @@ import os
 import signal
 import sys
 from types import TracebackType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from curate import __version__, environment, startup
 from curate.errors import CurateError, StorageError
 
+
+class _ByName(TyperGroup):
+    """Commands as one looks for them: Typer has them in the order in which files happen to be imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx))
+
+
 app = typer.Typer(
     name="curate",
+    cls=_ByName,
     help="Textbook-quality data for small language models: score, generate, prove, deduplicate, decontaminate, pack.",
     no_args_is_help=True,
     add_completion=False,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 @app.command(
+    short_help="What became of every request to a model, and what it cost.",
     epilog=examples("curate ledger phi-1-mini", "curate ledger runs/phi-1-mini --json"),
 )
 def ledger(

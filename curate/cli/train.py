@@ -52,6 +52,7 @@ def train(
     store: STORE = None,
 ) -> None:
     """Train a classifier of quality and measure it on held-out documents; writes the model and its card."""
+    from curate.recipe.lacking import check_ready
     from curate.recipe.recipe import find_recipe, load_recipe
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -64,6 +65,7 @@ def train(
         if good or bad:
             raise RecipeError("--good and --bad are sources of files", place=what, cure="name the files, too")
         recipe = load_recipe(settings or find_recipe(what))
+        check_ready(recipe)
         place = store_of(store, recipe.name)
     else:
         name, steps = settings.parent.name, _steps(settings, files, text, good or [], bad or [])
@@ -87,7 +89,12 @@ def _settings_file(what: str) -> Path | None:
             return folder / "train.yaml"
     if what.endswith((".yaml", ".yml")) or what in assets.names("pipelines"):
         return None
-    return assets.find("classifiers", what) / "train.yaml"
+    assets.find("classifiers", what)
+    raise RecipeError(
+        "has nothing to train, for it has no train.yaml",
+        place=what,
+        cure=f"it is a rubric for a judge: label.llm with rubric: {what}",
+    )
 
 
 def _steps(file: Path, files: list[str], text: str, good: list[str], bad: list[str]) -> list[dict[str, Any]]:

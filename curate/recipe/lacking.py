@@ -11,7 +11,6 @@ from typing import Final
 
 from curate.errors import InputError, RecipeError
 from curate.recipe.recipe import Recipe
-from curate.stages.generator import Generator
 from curate.stages.source import Source
 
 __all__ = ["check_ready", "missing_inputs", "unfilled_models"]
@@ -32,9 +31,8 @@ def missing_inputs(recipe: Recipe) -> dict[str, str]:
 
 def unfilled_models(recipe: Recipe) -> dict[str, str]:
     """By name, for models that a step asks and whose endpoint stands for one's own: what to put where, one line."""
-    asked = {name for step in recipe.steps if isinstance(step.stage, Generator) for name in step.stage.models()}
     found: dict[str, str] = {}
-    for name in sorted(asked & recipe.models.keys()):
+    for name in sorted(recipe.asked & recipe.models.keys()):
         model = recipe.models[name]
         if any(host.endswith(_PLACEHOLDER) for host in model.hosts):
             found[name] = (
@@ -54,7 +52,7 @@ def check_ready(recipe: Recipe) -> None:
         raise InputError(
             f"step '{first}': {cause}",
             place=next(step.place for step in recipe.steps if step.id == first),
-            cure=f"{cure} ({where}){_also('steps', more)}",
+            cure=f"{cure} ({where}){_also('step', more)}",
         )
     models = unfilled_models(recipe)
     if models:
@@ -63,7 +61,7 @@ def check_ready(recipe: Recipe) -> None:
         raise RecipeError(
             f"model '{first}': {cause}",
             place=recipe.model_places[first],
-            cure=f"{cure} (in a copy: curate copy {recipe.name} my.yaml){_also('models', more)}",
+            cure=f"{cure} (in a copy: curate copy {recipe.name} my.yaml){_also('model', more)}",
         )
 
 
@@ -73,4 +71,4 @@ def _first(found: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 def _also(what: str, more: list[str]) -> str:
-    return f"; the same goes for {what} {', '.join(more)}" if more else ""
+    return f"; the same goes for {what}{'s' * (len(more) > 1)} {', '.join(more)}" if more else ""

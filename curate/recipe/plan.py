@@ -212,9 +212,10 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
         reads[step.id] = _inputs(step, order[:index], planned)
         uses, files = _assets(step, recipe, planned)
         columns = _columns(step, reads[step.id], planned)
-        if isinstance(step.stage, Generator) and step.stage.model not in recipe.models:
+        wanted = step.stage.models() if isinstance(step.stage, Generator) else ()
+        if unknown := next((name for name in wanted if name not in recipe.models), None):
             raise RecipeError(
-                f"there is no model '{step.stage.model}'",
+                f"there is no model '{unknown}'",
                 place=step.place,
                 cure=f"declare it under 'models:'; there are: {', '.join(recipe.models) or 'none'}",
             )

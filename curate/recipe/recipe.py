@@ -151,9 +151,14 @@ class Recipe:
         found = {plugin.name: plugin for step in self.steps if (plugin := plugin_of(step.stage)) is not None}
         return tuple(found[name] for name in sorted(found))
 
+    @property
+    def asked(self) -> set[str]:
+        """Names of all models that some step may ask: for what others failed, or a gate sends on, too."""
+        return {name for step in self.steps if isinstance(step.stage, Generator) for name in step.stage.models()}
+
     def trusts(self) -> list[str]:
         """Whose code it runs and whom it sends documents, and which key: one line each, to be read before it runs."""
-        asked = {step.stage.model for step in self.steps if isinstance(step.stage, Generator)}
+        asked = self.asked
         lines = [f"plugin {stage} from {plugin}" for plugin in self.plugins for stage in plugin.stages]
         for name, model in sorted(self.models.items()):
             if name in asked and model.base_url is not None:

@@ -69,9 +69,9 @@ def find_classifier(name: str) -> Path:
         if (folder / SETTINGS_FILE).is_file():
             return folder
         below = sorted(p.parent.name for p in folder.glob(f"*/{SETTINGS_FILE}"))
-        cure = (
-            f"it has: {', '.join(f'{name}/{b}' for b in below)}" if below else f"train it: curate train {name} FILE..."
-        )
+        cure = "its README.md says how to get one"
+        if below:
+            cure = f"it has: {', '.join(f'{name}/{b}' for b in below)}"
         raise RecipeError("has no trained model of its own", place=name, cure=cure)
     raise RecipeError(
         "is no classifier: no settings.json in it",

@@ -13,6 +13,7 @@ from small_run import HOSTILE, documents, write_run
 
 from curate.quality.fasttext_model import FastTextClassifier
 from curate.quality.fasttext_train import FastTextSettings
+from curate.recipe.recipe import find_recipe
 
 MODEL = "model.npz"
 TRAIN = ("train", "textbook-value", "docs.jsonl", "--good", "lessons", "--bad", "notes")
@@ -55,6 +56,7 @@ def test_train_says_what_it_needs(curate: Curate, folder: Path, tmp_path: Path) 
         (("train", "textbook-value", "--good", "lessons", "-o", "x"), "name the files, too"),
         ((*TRAIN, "-o", "mine"), "exists already"),
         (("train", "textbook-valu", "docs.jsonl"), "did you mean 'textbook-value'?"),
+        (("train", "answer-quality", "-o", "x"), "it is a rubric for a judge"),
     ):
         done = curate(*argv, cwd=folder)
         assert done.code == 2 and said in done.line
@@ -63,6 +65,24 @@ def test_train_says_what_it_needs(curate: Curate, folder: Path, tmp_path: Path) 
     assert not (folder / "unused").exists(), "it was said before anything was trained"
     done = curate("train", folder / "recipe.yaml", "docs.jsonl", "-o", tmp_path / "x", cwd=folder)
     assert "a recipe names its own inputs" in done.line
+    done = curate("train", "router", "-o", tmp_path / "x", cwd=tmp_path)
+    assert done.code == 3 and "there is no raw/answers; put there: " in done.line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_copy_is_what_its_name_says_first(curate: Curate, tmp_path: Path) -> None:
+    """A recipe before a classifier of the same name, which has its folder before it; files of data; each says what is next."""
+    for name, target, then in (
+        ("router", "my.yaml", "run 'curate plan my.yaml'"),
+        ("classifiers/router", "mine", "run 'curate train mine'"),
+        ("textbook-value", "value", "run 'curate train value FILE...'"),
+        ("answer-quality", "rubric", "name it in your recipe, by its path from there: rubric"),
+        ("system-messages/orca", "m.yaml", "name it in your recipe, by its path from there: m.yaml"),
+    ):
+        assert then in curate("copy", name, target, cwd=tmp_path).ok().out
+    assert (tmp_path / "my.yaml").read_text() == find_recipe("router").read_text()
+    assert (tmp_path / "mine/train.yaml").is_file() and (tmp_path / "rubric/rubric.md").is_file()
+    assert curate("copy", "routr", "x", cwd=tmp_path).line.endswith("did you mean 'router'?")
 
 
 def test_score_writes_every_score_in_order(curate: Curate, folder: Path) -> None:

@@ -149,6 +149,13 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
         3,
         ("'modle'", "did you mean 'model'?"),
     ),
+    "model for what another one failed": (
+        HEAD
+        + "models: {writer: {}}\nuse: train-open\nbudget: {completion_tokens: 9}\n"
+        + GOOD.replace("write.text", "generate.textbooks\n    with: {model: writer, passages: 2, then: largr}"),
+        17,
+        ("there is no model 'largr'", "there are: writer"),
+    ),
     "model with a key in it": (
         HEAD + "models: {writer: {model: x, base_url: 'http://u:secret@h/v1'}}\n" + GOOD,
         3,

@@ -63,7 +63,7 @@ def test_inputs_then_endpoints(tmp_path: Path) -> None:
         said.startswith(f"{tmp_path}/r.yaml:")
         and "step 'pages': there is no raw/pages; put there: pages as `text`" in said
     )
-    assert said.endswith("; the same goes for steps code")
+    assert said.endswith("; the same goes for step code")
     put(tmp_path)
     assert missing_inputs(load(tmp_path)) == {}
     assert list(unfilled_models(load(tmp_path))) == ["writer"]

@@ -50,8 +50,8 @@ def test_plans(name: str, plan_of, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", FULL)
 def test_a_full_recipe_wants_what_it_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of its sources is a place in raw/ or in another run, and says what to put there; each model that it asks is an
-    endpoint to fill in, with prices, terms and a pace; there is a cap, and a use."""
+    """Each of its sources is a place in raw/ or in another run, and says what to put there and under which terms, for a use is
+    declared; each model that it asks is an endpoint to fill in, with prices, terms and a pace; there is a cap."""
     monkeypatch.chdir(tmp_path)
     loaded = recipe(name)
     sources = [step for step in loaded.steps if isinstance(step.stage, Source)]
@@ -59,6 +59,9 @@ def test_a_full_recipe_wants_what_it_says(name: str, tmp_path: Path, monkeypatch
     for step in sources:
         for place in getattr(step.stage, "paths", None) or [step.stage.path]:
             assert place.startswith(("raw/", "runs/")), place
+        # Rows that state no terms, and what is made of them, could not be written: after all answers are paid.
+        stated = getattr(step.stage, "license", None) or "`license`" in step.about or "`terms`" in step.about
+        assert stated or step.stage.name == "read.dataset", step.id
     assert loaded.use is not None
     assert set(unfilled_models(loaded)) == set(loaded.models)
     for model in loaded.models.values():

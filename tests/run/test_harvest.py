@@ -1,4 +1,5 @@
-"""harvest-mini: an invented log becomes answered queries and queries, of which nobody is told, in the form that others begin with."""
+"""harvest-mini: an invented log becomes answered queries and queries, without what names somebody by its form (names stay), in
+the form that others begin with."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def test_harvest(curate: Curate, tmp_path: Path) -> None:
     assert sum(steps["clean"]["reasons"].values()) == planted["of a benchmark"]
     answered, queries = (documents(tmp_path / "run" / name) for name in ("answered", "queries"))
 
-    # Nobody who is in the log is in what is written.
+    # No user's id or address, and nothing of the form of personal data, is in what is written; first names are, see docs/chats.md.
     written = "\n".join(t for b in (answered, queries) for c in ("text", "meta") for t in b.column(c).to_pylist())
     users = {record["user"]["id"] for record in made.log()} | {record["user"]["ip"] for record in made.log()}
     words = {word.strip("().,?!") for record in made.log() for word in json.dumps(record["request"]).split()}

@@ -59,11 +59,17 @@ def test_who_is_asked_and_with_which_key_is_said_first(curate: Curate, tmp_path:
     (tmp_path / "docs.jsonl").write_text(json.dumps({"text": prose(1)}) + "\n")
     models = {
         "judge": {"model": "gpt", "base_url": "https://api.example.org/v1", "key_env": "MY_KEY", "prompt_price": 0},
+        "second": {"model": "big", "base_url": "https://second.example.org/v1", "prompt_price": 0},
         "other": {"model": "gpt", "base_url": "https://unused.example.org/v1", "prompt_price": 0},
     }
-    steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("labels", "label.llm", model="judge")]
+    steps = [
+        step("docs", "read.jsonl", paths=["docs.jsonl"]),
+        step("labels", "label.llm", model="judge"),
+        step("told", "generate.textbooks", model="judge", then="second", passages=2),
+    ]
     out = curate("plan", write(tmp_path / "r.yaml", steps, models=models)).ok().out
     assert "asks gpt at https://api.example.org/v1 with the key in MY_KEY" in out
+    assert "asks big at https://second.example.org/v1" in out, "for what the first one failed"
     assert "unused" not in out
 
 
