@@ -28,7 +28,7 @@ def show_cpu(out: Console, cpu: CpuByStep, most: int = MOST) -> None:
         "for",
         "seconds",
         "share",
-        "text",
+        "bytes",
         "MB/s per core",
         right=("seconds", "share", "bytes", "MB/s per core"),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from curate.cli.app import JSON, app, examples
-from curate.errors import RecipeError
+from curate.errors import DamagedError, RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,12 @@ def status(
         else:
             out = console()
             with out.capture() as said:
-                _show(value, out)
+                try:
+                    _show(value, out)
+                except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                    raise DamagedError(
+                        "status.json is not what this curate writes", place=str(store), cure="--json shows it as it is"
+                    ) from None
             # At once: a terminal that is cleared and slowly filled flickers.
             text = re.sub(r"[ \t]+(?=\n)", "", said.get())
             print((_CLEAR if watch and sys.stdout.isatty() else "") + text, end="", flush=True)
@@ -219,7 +224,7 @@ def event_line(event: Mapping[str, Any]) -> str:
     }
     try:
         said = _SHOWN[str(event["event"])].format(**facts)
-    except (KeyError, ValueError, TypeError):
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         said = json.dumps({k: v for k, v in event.items() if k != "at"})
     return one_line(f"{str(event.get('at', ''))[11:19]}  {said}", 400)
 

@@ -78,15 +78,16 @@ class Trail:
         if not self._number or self._size > full:
             self._next()
         key = f"{self._folder}/{self._number:08d}.{self._suffix}"
-        self._size += len(data)
         if self._store.remote:
-            self._tail += data
-            self._store.replace(key, self._tail)
-            return
-        path = self._store.path(key)
-        path.parent.mkdir(exist_ok=True)
-        with path.open("ab") as file:
-            file.write(data)
+            whole = self._tail + data
+            self._store.replace(key, whole)
+            self._tail = whole
+        else:
+            path = self._store.path(key)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                file.write(data)
+        self._size += len(data)
 
     def _next(self) -> None:
         """Begin a file: never one that was there before, whose last line may be half a line."""
@@ -109,10 +110,7 @@ def lines_from(store: Store, folder: str, place: Place = (0, 0)) -> Iterator[tup
         if number < place[0]:
             continue
         begin = place[1] if number == place[0] else 0
-        data = (store.read(key) or b"")[begin:]
-        for line in data.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
+        for line in _whole_lines((store.read(key) or b"")[begin:]):
             begin += len(line)
             yield (number, begin), line
 
@@ -122,20 +120,24 @@ def last_lines(store: Store, folder: str, most: int) -> tuple[list[bytes], Place
     found: list[bytes] = []
     place: Place = (0, 0)
     for number, key in reversed(trail(store, folder)):
-        data = store.read(key) or b""
-        whole = data[: data.rfind(b"\n") + 1]
-        place = max(place, (number, len(whole)))
-        found = [*whole.splitlines(keepends=True), *found][-most:] if most else []
+        lines = _whole_lines(store.read(key) or b"")
+        place = max(place, (number, sum(map(len, lines))))
+        found = [*lines, *found][-most:] if most else []
         if len(found) >= most:
             break
     return found, place
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    """Lines with the line feeds that end them, and no others: a carriage return, as of a progress bar, ends none."""
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 def read_event(line: bytes) -> dict[str, Any] | None:
     """A line's object; None for what is none, as where a machine lost its power in the middle of it."""
     try:
         value = json.loads(line)  # which takes half a character, too
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None
 
@@ -198,11 +200,18 @@ class Events(Silent):
 def _line(at: float, facts: dict[str, Any]) -> bytes:
     """One line of ASCII: whatever text is in it, nothing breaks it or reaches a terminal as a command."""
     value = {"at": when(at), **facts}
-    with suppress(TypeError, ValueError):
-        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-        if facts["event"] == "task" and line.isascii():
-            return line
-    return (redacted(json.dumps(value, default=str)) + "\n").encode().replace(b"\x7f", b"\\u007f")
+    if facts["event"] == "task":  # most are, and their facts are numbers and names
+        with suppress(TypeError, ValueError):
+            line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+            if line.isascii():
+                return line
+    return plain_json(value)
+
+
+def plain_json(value: Any, indent: int | None = None) -> bytes:
+    """JSON in ASCII with a line feed at its end: half characters, as names of files may have, are escapes in it, and keys that
+    were withheld are blotted out."""
+    return (redacted(json.dumps(value, default=str, indent=indent)) + "\n").encode().replace(b"\x7f", b"\\u007f")
 
 
 def when(at: float) -> str:

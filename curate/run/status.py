@@ -244,9 +244,9 @@ def look(store: Store, note: Callable[[str], None] = lambda _: None) -> dict[str
         if state == "failed":
             value["outcome"] = f"failed: {value['submitted']} ended before it began the run; see curate logs"
     return {
+        **value,
         "store": str(store),
         "state": state,
-        **value,
         "lease": None if owner is None else vars(owner),
         "waiting": [vars(one) for one in waiters(store)],
     }
@@ -256,9 +256,17 @@ def submitted(store: Store) -> Submitted | None:
     """Where a run was sent to that has not begun yet."""
     try:
         value = store.read_json(SUBMITTED)
-        return None if value is None else Submitted.load(value)
-    except (CurateError, TypeError):
+        job = None if value is None else Submitted.load(value)
+    except (CurateError, TypeError, ValueError):
         return None
+    return None if job is None or _has_begun(job, said(store) or {}) else job
+
+
+def _has_begun(job: Submitted, value: Mapping[str, Any]) -> bool:
+    """Whether the newest run is that one: it may have been faster than the note of where it was sent."""
+    if job.kind == "process":
+        return (str(value.get("pid")), value.get("host")) == (job.id, job.host)
+    return job.kind == "slurm" and value.get("job") == f"{_JOBS['SLURM_JOB_ID']} {job.id}"
 
 
 def goes_on(store: Store) -> bool:

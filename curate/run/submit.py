@@ -23,6 +23,10 @@ GRACE_SECONDS: Final = 60
 """A Slurm job's driver is told to stop so long before its limit: what runs is finished and committed."""
 
 
+_IDS: Final = {"process": r"[1-9][0-9]{0,9}", "slurm": r"[0-9]{1,20}", "kubernetes": r"[a-z0-9][a-z0-9.-]{0,252}"}
+"""What numbers and names of each kind look like."""
+
+
 @dataclass(frozen=True)
 class Submitted:
     """Where a command line runs.
@@ -47,13 +51,18 @@ class Submitted:
 
     @classmethod
     def load(cls, said: Mapping[str, Any]) -> Self:
-        """What ``dump`` gave."""
-        return cls(**said)
+        """What ``dump`` gave; raises TypeError or ValueError for anything else: commands get the id as an argument."""
+        found = cls(**said)
+        if not all(isinstance(word, str) for word in asdict(found).values()):
+            raise TypeError("words")
+        if not re.fullmatch(_IDS.get(found.kind, "(?!)"), found.id) or found.namespace[:1] == "-":
+            raise ValueError("no id")
+        return found
 
     def alive(self) -> bool | None:
         """Whether it runs, or waits to; None where that can't be told from here."""
         if self.kind == "process":
-            return None if self.host != platform.node() else _began(int(self.id)) == self.began
+            return None if self.host != platform.node() else bool(self.began) and began(int(self.id)) == self.began
         if self.kind == "slurm":
             said = _ask(["squeue", "--noheader", "--me", "--format=%A %T"])
             if said is None:
@@ -106,13 +115,22 @@ def submit(
         env: of a process; default: ours. Jobs and pods have what Slurm and Kubernetes give them.
     """
     cwd = cwd or Path.cwd()
-    if isinstance(cluster, Slurm):
-        return _job(sbatch_script(cluster, argv, name, log), cwd)
     if isinstance(cluster, Kubernetes):
         return _pod(cluster, list(argv), name)
-    if isinstance(cluster, Mpi) and "SLURM_JOB_ID" not in os.environ and cluster.driver.walltime:
-        return _job(_script(cluster, argv, name, log, [f"#SBATCH -n {cluster.ranks}"] if cluster.ranks else []), cwd)
-    return _process(argv, log, cwd, os.environ if env is None else env)
+    if not as_batch_job(cluster):
+        return _process(argv, log, cwd, os.environ if env is None else env)
+    if isinstance(cluster, Slurm):
+        return _job(sbatch_script(cluster, argv, name, log), cwd)
+    assert isinstance(cluster, Mpi)
+    return _job(_script(cluster, argv, name, log, [f"#SBATCH -n {cluster.ranks}"] if cluster.ranks else []), cwd)
+
+
+def as_batch_job(cluster: Cluster | None) -> bool:
+    """Whether a driver is submitted to Slurm. One with MPI ranks where its cluster file says for how long, unless this is a
+    job already."""
+    if isinstance(cluster, Mpi):
+        return bool(cluster.driver.walltime) and "SLURM_JOB_ID" not in os.environ
+    return isinstance(cluster, Slurm)
 
 
 def sbatch_script(cluster: Slurm, argv: Sequence[str], name: str, log: Path) -> str:
@@ -129,7 +147,7 @@ def _script(
     lines = [
         "#!/usr/bin/env bash",
         f"#SBATCH -J {re.sub(r'[^A-Za-z0-9_.-]', '-', name)}",
-        f"#SBATCH -o {log}",
+        f"#SBATCH -o {shlex.quote(str(log))}",
         "#SBATCH --open-mode=append",
         f"#SBATCH --cpus-per-task={driver.cores}",
         f"#SBATCH --mem={_megabytes(driver.memory)}M",
@@ -183,10 +201,10 @@ def _process(argv: Sequence[str], log: Path, cwd: Path, env: Mapping[str, str]) 
             )
         except OSError as error:
             raise EndpointError(f"{argv[0]} can't be started ({error.strerror})") from None
-    return Submitted("process", str(child.pid), platform.node(), _began(child.pid))
+    return Submitted("process", str(child.pid), platform.node(), began(child.pid))
 
 
-def _began(pid: int) -> str:
+def began(pid: int) -> str:
     """When a process was started, in the kernel's own words; empty when there is none, or it is dead and not yet waited for."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -18,11 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import orjson
-
 import curate
 from curate.errors import CurateError, StorageError
-from curate.run.events import Events, Trail
+from curate.run.events import Events, Trail, plain_json
 from curate.run.lease import Lease
 from curate.run.progress import Reporter, Several
 from curate.run.status import NAME, SUBMITTED, Status
@@ -118,13 +116,14 @@ class Watch:
                 return
 
     def _tell(self, *, last: bool = False) -> None:
-        self._events.flush()
-        self._log.copy()
+        with suppress(Exception):  # whatever it is, no run ends for it
+            self._events.flush()
+        with suppress(Exception):
+            self._log.copy()
         changes, self._beats = self.status.changes, self._beats + 1
         if last or changes != self._written or self._beats % _IDLE_BEATS == 0:
-            with suppress(OSError, CurateError):
-                value = self.status.value()
-                self._store.replace(NAME, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            with suppress(Exception):
+                self._store.replace(NAME, plain_json(self.status.value(), indent=2))
                 self._written = changes
 
     def _hear(self) -> None:

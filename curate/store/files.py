@@ -286,5 +286,6 @@ def _compact(value: Any) -> bytes:
 
 
 def encode_json(value: Any) -> bytes:
-    """JSON that people may read: sorted keys, one indent, a newline at the end."""
-    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+    """JSON that people may read: sorted keys, one indent, a newline at the end; half characters, as names of files may have,
+    are escapes."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

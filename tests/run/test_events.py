@@ -57,6 +57,31 @@ def test_files_are_many_small_ones_and_the_oldest_go(store: Store, monkeypatch: 
     assert [line for _, line in lines_from(store, "events", place)] == [b'{"event": "note", "n": 0200}\n']
 
 
+def test_a_carriage_return_ends_no_line(store: Store) -> None:
+    """As a progress bar prints them: who follows goes on behind it."""
+    written = Trail(store, "logs", "log")
+    written.write(b"10 %\r20 %\r\ndone\n")
+    assert last_lines(store, "logs", 2)[0] == [b"10 %\r20 %\r\n", b"done\n"]
+    assert [line for _, line in lines_from(store, "logs")] == [b"10 %\r20 %\r\n", b"done\n"]
+
+
+def test_what_could_not_be_put_is_not_put_with_what_follows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who writes may give it again: it is not there twice."""
+    store = Store(f"memory://{tmp_path.name}/run")
+    written = Trail(store, "logs", "log")
+    written.write(b"one\n")
+
+    def away(*_: object) -> None:
+        raise StorageError("is away", place="there")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "replace", away)
+        with pytest.raises(StorageError):
+            written.write(b"two\n")
+    written.write(b"two\n")
+    assert [line for _, line in lines_from(store, "logs")] == [b"one\n", b"two\n"]
+
+
 def test_half_a_line_is_passed_over_and_never_written_on(tmp_path: Path) -> None:
     """What a power cut left stays as it is; the next driver begins another file."""
     store = Store(tmp_path)

@@ -19,15 +19,17 @@ from object_store import Proxy
 from prometheus_client.parser import text_string_to_metric_families
 from recipes import step, write
 
-from curate.errors import BusyError, RecipeError
+from curate.errors import BusyError, DamagedError, RecipeError
 from curate.llm.teacher import Call, Say, Teacher, default_script
 from curate.run import lease
 from curate.run.events import lines_from, read_event
 from curate.run.lease import FOLDER, Lease, Owner, holder
 from curate.run.metrics import address_of, served
+from curate.run.progress import Silent
 from curate.run.session import Session
-from curate.run.status import Status, lives, look
+from curate.run.status import SUBMITTED, Status, lives, look, submitted
 from curate.run.stop import Stop
+from curate.run.submit import Submitted
 from curate.run.watch import CANCEL, Watch, ask_to_stop
 from curate.spent import Work
 from curate.store.files import Store
@@ -212,6 +214,41 @@ def test_stopped_from_another_machine(where: str, s3: Proxy, tmp_path: Path) -> 
         # A status, and a file of the record, are put again and again: a few small objects are there.
         assert len(list(store.list("events"))) == 1
         assert s3.count("PUT", "/events/") <= 3
+
+
+def test_no_name_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes that are no text, in an argument and in what is said: status, record and run.json have them as escapes."""
+    from curate.cli.status import status
+
+    store = Store(tmp_path)
+    with Lease(store, "curate run") as mine, Watch(store, mine, "tried", ["a"], 0.1) as watch:
+        session = Session(store, ["curate", "run", "a\udcff.yaml"], watch=watch)
+        with session:
+            watch.beside(Silent()).note("reads b\udcff")
+            until(lambda: b"reads b" in (store.read("status.json") or b""))
+            session.finished({})
+    assert look(store)["argv"][2] == "a\udcff.yaml"
+    assert json.loads((tmp_path / "run.json").read_text())["sessions"][0]["argv"][2] == "a\udcff.yaml"
+    status(str(tmp_path))
+    assert "reads b\\udcff" in capsys.readouterr().out
+    (tmp_path / "status.json").write_text('{"outcome": "finished", "state": "mine", "steps": [{"id": 1}], "now": [3]}')
+    assert look(store)["state"] == "finished"
+    with pytest.raises(DamagedError, match=r"status\.json is not what this curate writes"):
+        status(str(tmp_path))
+
+
+def test_who_was_sent_away_and_has_begun(tmp_path: Path) -> None:
+    """A driver may be faster than the note of where it was sent; of a note that nobody wrote so, nothing is run."""
+    store, sent = Store(tmp_path), Submitted("process", "4711", "far", "1")
+    store.replace_json(SUBMITTED, sent.dump())
+    assert submitted(store) == sent
+    assert look(store)["state"] == "queued"
+    store.replace("status.json", b'{"outcome": "finished", "pid": 4711, "host": "far"}')
+    assert submitted(store) is None
+    assert look(store)["state"] == "finished"
+    for wrong in ({"id": "--me"}, {"id": 7}, {"kind": "shell"}, {"namespace": "--all-namespaces"}, {"more": "1"}):
+        store.replace_json(SUBMITTED, {**Submitted("slurm", "12").dump(), **wrong})
+        assert submitted(store) is None, wrong
 
 
 def test_from_another_machine_the_command_leaves_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
