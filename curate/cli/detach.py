@@ -32,6 +32,7 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
     are ours. Raises BusyError when another command has the store and it is not to ``wait``, and RecipeError where a key would
     have to travel in a job's environment.
     """
+    from curate.run.cluster_file import Kubernetes
     from curate.run.lease import check_free
     from curate.run.status import SUBMITTED
     from curate.run.submit import submit
@@ -47,8 +48,10 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
     if log.is_file() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.old"))
     begin = log.stat().st_size if log.is_file() else 0
-    same = (word for word in sys.argv[1:] if word != "--detach")
+    same = [word for word in sys.argv[1:] if word != "--detach"]
     argv = [sys.executable, "-m", "curate", *same, "--driver-log", f"{log}:{begin}"]
+    if isinstance(cluster, Kubernetes):
+        argv = ["curate", *same]  # an image has another Python, and what it prints its pod's log has
     job = submit(cluster, argv, f"curate {recipe.name}", log, env=restored())
     store.replace_json(SUBMITTED, job.dump())
     if job.kind == "process":
@@ -57,9 +60,9 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
 
 
 def _check_keys(cluster: Cluster | None, recipe: Recipe) -> None:
-    from curate.run.cluster_file import Mpi, Slurm
+    from curate.run.submit import as_batch_job
 
-    if not isinstance(cluster, Slurm | Mpi):
+    if not as_batch_job(cluster):
         return
     names = {model.key_env for model in recipe.models.values() if model.key_env}
     if names := {name for name in names if secret(name) and not os.environ.get(f"{name}_FILE")}:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -127,8 +128,10 @@ class Runner:
         self._execute: Callable[[Task], tuple[Any, list[Work]]] = execute_on_worker
         self._window = 2
         self._look = 0.0
-        self._landed = 0
+        self._landed, self._counted = 0, 0.0
         self._idle_since: float | None = None
+        self._tell_at = _TELL_SECONDS
+        self._gone_since: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -136,10 +139,12 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._store is not None:
-            worker.remove_token(self._store)
-        if self._deployment is not None:
-            self._deployment.close()
+        try:
+            if self._store is not None:
+                worker.remove_token(self._store)
+        finally:
+            if self._deployment is not None:
+                self._deployment.close()
 
     def run(self, tasks: Sequence[Task], follow: Follow = _nothing, label: str = "task") -> Iterator[Landed]:
         """Each task with its receipt, in the order in which they finish. Committed ones cost one small read.
@@ -183,6 +188,7 @@ class Runner:
     def _on_dask(self, waiting: deque[Task], follow: Follow, label: str) -> Iterator[Landed]:
         client = self._connect(waiting[0].store)
         flights = Flights(client, self._execute, label, self._offered)
+        self._idle_since, self._gone_since = None, {}
         asked = 0.0
         try:
             while waiting or flights:
@@ -224,26 +230,31 @@ class Runner:
         self._check_left(flights)
         if (threads := self._threads()) is None:
             return
-        self._muster(threads)
+        self._muster(threads, flights)
         if threads:
-            self._window, self._idle_since = self._room(threads), None
-        elif self._idle_since is None:
-            self._idle_since = now
-        elif now - self._idle_since > _NO_WORKERS_SECONDS and not self._deployment.queued:
-            raise self._no_workers()
+            self._window, self._idle_since, self._tell_at = self._room(threads, now), None, _TELL_SECONDS
+        else:
+            self._idle_since = self._idle_since or now
+            self._bear(now - self._idle_since, self._deployment)
 
-    def _room(self, threads: int) -> int:
+    def _room(self, threads: int, now: float) -> int:
         """How many tasks may be on their way: two for each thread, and of short ones as many as end while one of them goes to
         a worker and its receipt comes back."""
-        ended, self._landed = self._landed, 0
-        return max(2 * threads, min(_MOST_AHEAD * threads, int(ended / _LOOK_SECONDS * _AHEAD_SECONDS)))
+        ended, seconds = self._landed, max(now - self._counted, _LOOK_SECONDS)
+        self._landed, self._counted = 0, now
+        return max(2 * threads, min(_MOST_AHEAD * threads, int(ended / seconds * _AHEAD_SECONDS)))
 
-    def _no_workers(self) -> EndpointError:
-        return EndpointError(
-            f"the Dask cluster has had no workers for {_NO_WORKERS_SECONDS:g} s",
-            place=self._where,
-            cure="start some and run again: what is committed is kept",
-        )
+    def _bear(self, waited: float, deployment: Deployment) -> None:
+        """Without a worker for so long: a user is told, and it has an end where no queue brings any."""
+        if waited > _NO_WORKERS_SECONDS and not deployment.queued:
+            raise EndpointError(
+                f"the Dask cluster has had no workers for {_NO_WORKERS_SECONDS:g} s",
+                place=self._where,
+                cure="start some and run again: what is committed is kept",
+            )
+        if waited > self._tell_at:
+            self._note(f"{deployment.where}: no worker has come for {waited / 60:.0f} min; waiting")
+            self._tell_at *= 4
 
     @property
     def _where(self) -> str:
@@ -258,18 +269,34 @@ class Runner:
                     cure="give them a longer walltime, or run with a smaller --split-mb",
                 )
 
-    def _muster(self, threads: int) -> None:
+    def _muster(self, threads: int, flights: Flights) -> None:
         """Tell which workers came and went; all of them are asked for where their number says so, or it was long ago."""
         now = time.monotonic()
         if threads == self._mustered[0] and now < self._mustered[1]:
             return
         self._mustered = threads, now + _MUSTER_SECONDS
         assert self._deployment is not None
-        crew = set(self._deployment.client.scheduler_info(n_workers=-1).get("workers", ())) if threads else set()
+        workers = self._deployment.client.scheduler_info(n_workers=-1).get("workers", {}) if threads else {}
+        self._check_kinds(_offers(workers), flights)
+        crew = set(workers)
         if crew != self._crew:
             came, went = sorted(crew - self._crew), sorted(self._crew - crew)
             self._reporter.event("workers", workers=len(crew), threads=threads, joined=came, lost=went)
             self._crew = crew
+
+    def _check_kinds(self, there: frozenset[str], flights: Flights) -> None:
+        """A task that is for a kind of worker waits for one: not for ever, where none of them comes back."""
+        assert self._deployment is not None
+        awaited = frozenset().union(*(task.kinds for task in flights.tasks())) & self._offered - there
+        now = time.monotonic()
+        self._gone_since = {kind: self._gone_since.get(kind, now) for kind in sorted(awaited)}
+        for kind, since in self._gone_since.items():
+            if now - since > _NO_WORKERS_SECONDS and not self._deployment.queued:
+                raise EndpointError(
+                    f"the workers that offered '{kind}' have been gone for {now - since:.0f} s, and tasks are for them",
+                    place=self._where,
+                    cure="start some and run again: what is committed is kept",
+                )
 
     def _threads(self) -> int | None:
         """Threads of all workers; None when nobody answers. A lost scheduler shows in the futures' ends."""
@@ -279,7 +306,6 @@ class Runner:
 
     def _received(self, outcome: Outcome) -> tuple[Any, int, list[Work]]:
         """A finished attempt's receipt, or DIED, how many workers died of it, and what it took; raises what it raised."""
-        from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         error = outcome.error
@@ -292,7 +318,7 @@ class Runner:
             return DIED, 0, []
         # Without an error the scheduler that knew was lost. (KilledWorker where the receipt is lost: the worker that had it
         # died, and so did the one that Dask let do it again.)
-        if error is None or isinstance(error, FutureCancelledError) or (outcome.lost and isinstance(error, OSError)):
+        if error is None or isinstance(error, CancelledError) or (outcome.lost and isinstance(error, OSError)):
             raise EndpointError(
                 "the Dask cluster went away",
                 place=self._where,
@@ -330,17 +356,11 @@ class Runner:
     def _wait_for_workers(self, deployment: Deployment) -> None:
         """Until one is there: jobs may wait in a queue for hours."""
         begun = time.monotonic()
-        told = _TELL_SECONDS
         while not self._threads():
             if self.stop.asked:
                 self.stop.leave()
             deployment.mend()
-            waited = time.monotonic() - begun
-            if not deployment.queued and waited > _NO_WORKERS_SECONDS:
-                raise self._no_workers()
-            if waited > told:
-                self._note(f"{deployment.where}: no worker has come for {waited / 60:.0f} minutes; waiting")
-                told *= 4
+            self._bear(time.monotonic() - begun, deployment)
             time.sleep(0.2)
 
     def _check_workers(self, client: Any, store: Store) -> None:
@@ -357,8 +377,7 @@ class Runner:
         """Kinds of workers that there are; a user is told of those that steps are for and nobody offers."""
         there = deployment.kinds
         if not there:
-            workers = deployment.client.scheduler_info(n_workers=-1).get("workers", {}).values()
-            there = frozenset(kind for each in workers for kind in each.get("resources", {}))
+            there = _offers(deployment.client.scheduler_info(n_workers=-1).get("workers", {}))
         if there:
             for kind, steps in sorted(self._needs.kinds.items()):
                 if kind not in there:
@@ -376,6 +395,11 @@ class Runner:
     def _load_plugins(self, client: Any) -> None:
         if self._plugins:
             client.register_plugin(_with_plugins(self._plugins), name="plugins")
+
+
+def _offers(workers: Mapping[str, Any]) -> frozenset[str]:
+    """Kinds of some workers, as a scheduler tells of them."""
+    return frozenset(kind for each in workers.values() for kind in each.get("resources", {}))
 
 
 def _asked(client: Any, question: Callable[..., Any], *what: Any) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from curate.recipe.document import Source, read_yaml, validated
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _KIND: Final = r"[a-z][a-z0-9_-]{0,31}"
+_TAKEN: Final = frozenset({"worker", "default"})
+"""Names of groups: what jobs, and on Kubernetes the operator's group, of the other workers are called."""
 
 
 def seconds_of(text: str) -> float:
@@ -195,6 +197,8 @@ class _Started(_Cluster):
     def _sized(self) -> Self:
         if sum((self.workers is not None, self.adaptive is not None)) + bool(self.groups and not self.workers) != 1:
             raise ValueError("it needs one of workers, adaptive and groups (groups and workers may stand together)")
+        if taken := sorted(_TAKEN & set(self.groups)):
+            raise ValueError(f"a group can't be called '{taken[0]}': the cluster's other workers are")
         return self
 
 

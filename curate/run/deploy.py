@@ -38,7 +38,7 @@ LOOPBACK: Final = "127.0.0.1:0"
 """Where dashboards listen. Where nothing is said, or that there be none, Dask listens on every interface."""
 REACH_SECONDS: Final = 60.0
 """How long a scheduler that is there may be without a worker at the start."""
-_CONNECT: Final = (OSError, TimeoutError, ValueError, TypeError, RuntimeError)
+CONNECT: Final = (OSError, TimeoutError, ValueError, TypeError, RuntimeError)
 """What Dask's client raises where nobody answers, or not as he should."""
 
 Note = Callable[[str], None]
@@ -126,7 +126,7 @@ def connect(address: str, tls: Tls | None, where: str, cure: str) -> Any:
 
     try:
         return Client(address, timeout="10s", security=security(tls))
-    except _CONNECT as error:
+    except CONNECT as error:
         raise EndpointError(f"no Dask scheduler answers ({why(error)})", place=where, cure=cure) from None
 
 
@@ -208,7 +208,7 @@ class _Reached(Deployment):
             note(said)
         try:
             client.wait_for_workers(1, timeout=REACH_SECONDS)
-        except _CONNECT as error:
+        except CONNECT as error:
             client.close(timeout=5)
             raise EndpointError(
                 f"no Dask scheduler with workers answers ({error})", place=self.where, cure=cure

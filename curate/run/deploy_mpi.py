@@ -15,7 +15,7 @@ from typing import Any
 
 from curate.errors import EndpointError
 from curate.run.cluster_file import Mpi, warning
-from curate.run.deploy import CONFIG, LOOPBACK, REACH_SECONDS, Deployment, Note, connect, nested
+from curate.run.deploy import CONFIG, CONNECT, LOOPBACK, REACH_SECONDS, Deployment, Note, connect, nested, why
 
 
 def mpi_command(cluster: Mpi, meeting: Path) -> list[str]:
@@ -39,6 +39,8 @@ def mpi_command(cluster: Mpi, meeting: Path) -> list[str]:
 
 
 class OnMpi(Deployment):
+    """An MPI program that lives as long as the driver."""
+
     def __init__(self, cluster: Mpi, note: Note) -> None:
         from dask.config import serialize
 
@@ -66,7 +68,7 @@ class OnMpi(Deployment):
             super().__init__(connect(address, tls, self.where, "see docs/clusters.md"))
             if said := warning([address]):
                 note(said)
-            self.client.wait_for_workers(1, timeout=REACH_SECONDS)
+            self._wait()
         except BaseException:
             self._end()
             raise
@@ -80,6 +82,14 @@ class OnMpi(Deployment):
             time.sleep(0.1)
         raise EndpointError(f"no scheduler after {REACH_SECONDS:g} s", place=self.where, cure="see 'interface'")
 
+    def _wait(self) -> None:
+        try:
+            self.client.wait_for_workers(1, timeout=REACH_SECONDS)
+        except CONNECT as error:
+            self.client.close(timeout=5)
+            self.mend()  # its last words say more
+            raise EndpointError(f"no rank came as a worker ({why(error)})", place=self.where) from None
+
     def mend(self) -> None:
         """Ranks that ended are not started again: MPI ends all of them together."""
         if (code := self._ranks.poll()) is not None:
@@ -92,16 +102,21 @@ class OnMpi(Deployment):
             )
 
     def close(self) -> None:
-        with suppress(OSError, TimeoutError, RuntimeError):
-            self.client.shutdown()
-        super().close()
-        self._end()
+        """End the ranks."""
+        try:
+            with suppress(OSError, TimeoutError, RuntimeError):
+                self.client.shutdown()
+            super().close()
+        finally:
+            self._end()
 
     def _end(self) -> None:
         with suppress(subprocess.TimeoutExpired):
             self._ranks.wait(10)
-        if self._ranks.poll() is None:
-            self._ranks.terminate()
-            self._ranks.wait(30)
+        for end in (self._ranks.terminate, self._ranks.kill):
+            if self._ranks.poll() is None:
+                end()
+                with suppress(subprocess.TimeoutExpired):
+                    self._ranks.wait(30)
         self._said.close()
         self._meeting.unlink(missing_ok=True)

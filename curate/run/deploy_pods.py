@@ -61,7 +61,7 @@ def _fill(pod: dict[str, Any], cluster: Kubernetes, resources: Mapping[Any, Any]
     container["resources"] = dict(resources)
     container["volumeMounts"] = list(cluster.mounts)
     pod["volumes"] = list(cluster.volumes)
-    # Longer than a task: a worker that is told to go gives its task back.
+    # Enough to give its task back: a worker that is told to go does not finish it.
     pod["terminationGracePeriodSeconds"] = 30
 
 

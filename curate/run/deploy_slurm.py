@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import platform
+import re
 import shutil
 import sys
 import time
@@ -15,8 +17,9 @@ from typing import Any, Final
 
 from curate.errors import EndpointError
 from curate.run.cluster_file import Slurm, Tls, seconds_of, warning
-from curate.run.deploy import CONFIG, LOOPBACK, Deployment, Note, nested, security, why
+from curate.run.deploy import CONFIG, CONNECT, LOOPBACK, Deployment, Note, nested, security, why
 from curate.run.leaving import ENDS
+from curate.run.submit import began
 
 _EARLY: Final = 3
 """Jobs that end one after the other before a worker of theirs has come: something is wrong with all of them."""
@@ -86,6 +89,8 @@ def jobs(cluster: Slurm) -> dict[str, dict[str, Any]]:
 
 
 class OnSlurm(Deployment):
+    """Jobs that live as long as the driver, and others in place of those that end before."""
+
     queued = True
 
     def __init__(self, cluster: Slurm, note: Note) -> None:
@@ -127,20 +132,37 @@ class OnSlurm(Deployment):
                     spec["group"] = [f"-{n}" for n in range(other["processes"])]
                 self._cluster.worker_spec[f"{self._cluster.name}-{name}"] = spec
             self._cluster.loop.add_callback(self._state)
-        super().__init__(Client(self._cluster, security=self._cluster.security))
+        try:
+            client = Client(self._cluster, security=self._cluster.security)
+        except BaseException as error:
+            self._end()
+            if not isinstance(error, CONNECT):
+                raise
+            raise EndpointError(f"its scheduler does not answer ({why(error)})", place=self.where) from None
+        super().__init__(client)
 
     def _temporary(self) -> Tls:
-        """Certificates of this run, in files that only this user can read, and jobs can."""
+        """Certificates of this run, in files that only this user can read, and jobs can. Those go that drivers of this machine
+        left which were killed."""
         from distributed.security import Security
 
-        made = Security.temporary()
-        self._made = self._logs / f"tls-{uuid.uuid4().hex[:12]}"
+        for left in self._logs.glob("tls-*"):
+            owner = re.fullmatch(rf"tls-{re.escape(platform.node())}-(\d+)-(\w*)-\w+", left.name)
+            if owner and began(int(owner[1])) != owner[2]:
+                shutil.rmtree(left, ignore_errors=True)
+        made, pid = Security.temporary(), os.getpid()
+        self._made = self._logs / f"tls-{platform.node()}-{pid}-{began(pid)}-{uuid.uuid4().hex[:12]}"
         self._made.mkdir(mode=0o700)
         for name, text in (("cert.pem", made.tls_client_cert), ("key.pem", made.tls_client_key)):
             with os.fdopen(os.open(self._made / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(text)
         cert = str(self._made / "cert.pem")
         return Tls(ca=cert, cert=cert, key=str(self._made / "key.pem"))
+
+    def _end(self) -> None:
+        with suppress(TimeoutError, OSError, RuntimeError):
+            self._cluster.close(timeout=20)
+        self._forget()
 
     def _forget(self) -> None:
         if self._made is not None:
@@ -200,7 +222,8 @@ class OnSlurm(Deployment):
         return f"they wrote nothing to {self._logs}"
 
     def close(self) -> None:
-        super().close()
-        with suppress(TimeoutError, OSError, RuntimeError):
-            self._cluster.close(timeout=20)
-        self._forget()
+        """Cancel the jobs, and forget the certificates."""
+        try:
+            super().close()
+        finally:
+            self._end()

@@ -50,7 +50,7 @@ def put_token(store: Store, token: str, ours: Mapping[str, str] | None = None, n
 
 def remove_token(store: Store) -> None:
     """The run is over."""
-    with suppress(OSError):
+    with suppress(OSError, CurateError):
         store.remove(MARK)
 
 

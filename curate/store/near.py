@@ -48,7 +48,8 @@ def on_network(path: Path) -> bool:
         return True
     best, kind = -1, ""
     for point, found in _mounts():
-        if len(point) > best and real.is_relative_to(point):
+        # Of two at one place the later one hides the earlier, as a share does its automounter's mark.
+        if len(point) >= best and real.is_relative_to(point):
             best, kind = len(point), found
     return kind in NETWORK
 
@@ -82,10 +83,7 @@ def near(path: Path, digest: str) -> Path:
         return path
 
     def fetch(to: Path) -> None:
-        if path.is_dir():
-            shutil.copytree(path, to)
-        else:
-            shutil.copyfile(path, to)
+        _copy(path, to)
         if tree_digest(to) != digest:
             raise InputError("is not what the driver has under this name", place=str(path))
 
@@ -98,11 +96,15 @@ def near_made(path: Path, address: str) -> Path:
     if not (_active and on_network(path)):
         return path
 
-    def fetch(to: Path) -> None:
-        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, to)
-
     with _alone(address):
-        return copy_of(f"made:{address}", path.name, fetch)
+        return copy_of(f"made:{address}", path.name, lambda to: _copy(path, to))
+
+
+def _copy(path: Path, to: Path) -> None:
+    if path.is_dir():
+        shutil.copytree(path, to)
+    else:
+        shutil.copyfile(path, to)
 
 
 def known_digest(path: Path) -> str:

@@ -121,8 +121,25 @@ def test_no_key_goes_into_a_batch_job(
     cluster = read_cluster(str(tmp_path / "slurm.yaml"))
     monkeypatch.setenv("TEACHER_KEY", KEY)
     _check_keys(None, loaded)
+    (tmp_path / "mpi.yaml").write_text("kind: mpi\n")
+    _check_keys(read_cluster(str(tmp_path / "mpi.yaml")), loaded)  # a process, which gets its key as others do
     with pytest.raises(RecipeError, match="TEACHER_KEY_FILE") as refused:
         _check_keys(cluster, loaded)
     assert KEY not in str(refused.value)
     monkeypatch.setenv("TEACHER_KEY_FILE", str(tmp_path / "key"))
     _check_keys(cluster, loaded)
+
+
+def test_a_pod_has_its_own_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that a Job runs is the image's, not a path of this machine; nor is its log a file here."""
+    from curate.cli.detach import detach
+    from curate.run import submit
+    from curate.run.cluster_file import read_cluster
+
+    ran: list[list[str]] = []
+    monkeypatch.setattr(submit, "_pod", lambda _, argv, __: ran.append(argv) or submit.Submitted("kubernetes", "c-1"))
+    monkeypatch.setattr(sys, "argv", ["/here/curate", "run", "r.yaml", "--detach", "--cluster", "k.yaml"])
+    (tmp_path / "k.yaml").write_text("kind: kubernetes\nimage: i\nworkers: 1\n")
+    recipe = type("Recipe", (), {"name": "r", "models": {}})()
+    detach(Store(tmp_path / "run"), read_cluster(str(tmp_path / "k.yaml")), recipe, wait=False)
+    assert ran == [["curate", "run", "r.yaml", "--cluster", "k.yaml"]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -14,8 +16,8 @@ from curate.errors import CurateError, EndpointError, RecipeError
 from curate.run.cluster_file import Kubernetes, Mpi, Slurm, exposed, read_cluster, seconds_of, warning
 from curate.run.deploy import deploy
 from curate.run.deploy_mpi import mpi_command
-from curate.run.deploy_slurm import job_options, jobs, slurm_time
-from curate.run.submit import Submitted, sbatch_script, submit
+from curate.run.deploy_slurm import OnSlurm, job_options, jobs, slurm_time
+from curate.run.submit import Submitted, began, sbatch_script, submit
 
 
 def cluster(folder: Path, text: str):
@@ -43,6 +45,7 @@ SLURM = "kind: slurm\nmemory: 4GB\n"
         (SLURM + "workers: 2\nadaptive: {maximum: 3}\n", 1, "it needs one of workers, adaptive and groups"),
         (SLURM + "adaptive: {minimum: 5, maximum: 2}\n", 3, "minimum is more than maximum"),
         (SLURM + "adaptive: {maximum: 2}\ngroups: {a: {workers: 1}}\n", 1, "it needs one of"),
+        (SLURM + "workers: 2\ngroups: {worker: {workers: 1}}\n", 1, "a group can't be called 'worker'"),
         (SLURM + "workers: 2\nwalltime: soon\n", 4, "a time is written as 90s, 30m, 2h, or hh:mm:ss (given: 'soon')"),
         (SLURM + "workers: 2\nwalltime: 2m\n", 1, "walltime must be longer than drain and stagger together"),
         (SLURM + "workers: 2\ncores: 3\nprocesses: 2\n", 1, "processes must divide cores"),
@@ -214,6 +217,7 @@ def test_a_process_of_its_own(tmp_path):
     assert again == told
     assert told.alive()
     assert Submitted(told.kind, told.id, told.host, "1").alive() is False
+    assert Submitted(told.kind, "2147483647", told.host, "").alive() is False
     assert Submitted(told.kind, told.id, "another host", told.began).alive() is None
     while "here" not in (tmp_path / "logs" / "out").read_text():
         pass
@@ -226,6 +230,22 @@ def test_a_process_of_its_own(tmp_path):
     told.cancel()  # nobody is there: nothing happens
     with pytest.raises(EndpointError, match="it runs on another host"):
         Submitted(told.kind, told.id, "another host", told.began).cancel()
+
+
+def test_certificates_of_a_driver_that_was_killed(tmp_path):
+    """They go with the next driver of that machine; those of one that lives, or of another machine, stay."""
+    pytest.importorskip("cryptography")
+    here, pid = platform.node(), os.getpid()
+    names = (f"tls-{here}-{pid}-1-aa", f"tls-{here}-{pid}-{began(pid)}-bb", f"tls-x{here}-{pid}-1-cc")
+    for name in names:
+        (tmp_path / name).mkdir()
+    driver = OnSlurm.__new__(OnSlurm)
+    driver._logs, driver._made = tmp_path, None
+    made = Path(driver._temporary().key).parent
+    assert {one.name for one in tmp_path.iterdir()} == {*names[1:], made.name}
+    assert {oct(one.stat().st_mode & 0o777) for one in made.iterdir()} == {"0o600"}
+    driver._forget()
+    assert {one.name for one in tmp_path.iterdir()} == set(names[1:])
 
 
 def test_no_slurm_here(tmp_path, monkeypatch):

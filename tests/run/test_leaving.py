@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from curate.errors import WorkerError
+from curate.errors import EndpointError, WorkerError
 from curate.run import cluster
 from curate.run.cluster import Runner
 from curate.run.leaving import ENDS
@@ -188,6 +188,29 @@ def test_a_task_that_no_worker_has_time_for(monkeypatch: pytest.MonkeyPatch, tmp
         WorkerError, match="5 workers came to the end of their time while they were at it; give them a longer"
     ):
         runner._check_left(type("Flights", (), {"flying": lambda _, key: task})())
+
+
+def test_a_kind_of_worker_that_does_not_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tasks that are for it wait for a while, then it is one line; where a queue brings others, and without such tasks, nothing is said."""
+    clock = [100.0]
+    monkeypatch.setattr(cluster, "time", type("Clock", (), {"monotonic": staticmethod(lambda: clock[0])}))
+    runner, flights = Runner(0, "tcp://a:1"), type("Flights", (), {"tasks": lambda _: flying})()
+    runner._offered = frozenset({"sandbox"})
+    runner._deployment = deployment = type("Deployment", (), {"queued": False})()
+    flying = [Waits(Store(tmp_path), "f", "a", "sandbox")]
+    runner._check_kinds(frozenset(), flights)
+    clock[0] += 299
+    runner._check_kinds(frozenset(), flights)
+    clock[0] += 2
+    with pytest.raises(EndpointError, match=r"^tcp://a:1: the workers that offered 'sandbox' have been gone for 301 s"):
+        runner._check_kinds(frozenset(), flights)
+    deployment.queued = True
+    runner._check_kinds(frozenset(), flights)
+    deployment.queued, flying = False, [Waits(Store(tmp_path), "f", "b")]
+    runner._check_kinds(frozenset(), flights)
+    flying = [Waits(Store(tmp_path), "f", "a", "sandbox")]
+    runner._check_kinds(frozenset({"sandbox"}), flights)
+    runner._check_kinds(frozenset(), flights)  # it is counted anew
 
 
 def test_the_mark_says_what_is_asked(tmp_path: Path) -> None:

@@ -163,6 +163,13 @@ def test_a_digest_is_made_once_a_node(node, tmp_path, monkeypatch):
     assert near.known_digest(tmp_path / "a") != first
 
 
+def test_a_share_hides_its_automounter(tmp_path, monkeypatch):
+    """Both are mounted at one place."""
+    monkeypatch.setattr(near, "_mounts", lambda: (("/", "ext4"), (str(tmp_path), "autofs"), (str(tmp_path), "nfs4")))
+    assert near.on_network(tmp_path / "model")
+    assert not near.on_network(tmp_path.parent)
+
+
 def test_on_a_machine_alone_nothing_is_copied(tmp_path):
     """Without a cluster, assets are read where they are."""
     assert near.near(tmp_path / "nothing", "0" * 32) == tmp_path / "nothing"
