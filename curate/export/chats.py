@@ -101,10 +101,19 @@ class Pairs(Chats):
 
     def made(self, rows: pa.RecordBatch) -> list[dict[str, Any]]:
         """Prompt, chosen, rejected."""
-        rejected = rows.column(self._rejected).to_pylist()
+        chats, rejected = self.messages(rows), rows.column(self._rejected)
+        answered = np.array([chat[-1]["role"] == ASSISTANT for chat in chats], np.bool_) & np.asarray(
+            rejected.is_valid()
+        )
+        if not answered.all():
+            row = self.files[-1].rows + int(np.argmin(answered))
+            raise self.refuse(
+                f"row {row:,} of {self.files[-1].name} would be no pair: it has no chosen answer, or no rejected one",
+                "leave rows out that are no pairs before they are written",
+            )
         return [
-            self.pair(messages[:-1], messages[-1]["content"], other or "")
-            for messages, other in zip(self.messages(rows), rejected, strict=True)
+            self.pair(chat[:-1], chat[-1]["content"], other)
+            for chat, other in zip(chats, rejected.to_pylist(), strict=True)
         ]
 
     def pair(self, prompt: list[Message], chosen: str, rejected: str) -> dict[str, Any]:

@@ -205,7 +205,10 @@ def _draws(rows: int, key: int) -> npt.NDArray[Any]:
     """uint16[draws, n]: how often each query is in a draw of n queries."""
     rng = np.random.default_rng(key)
     count = max(_FEWEST, min(DRAWS, _CELLS // rows))
-    return np.stack([np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(np.uint16) for _ in range(count)])
+    found = np.empty((count, rows), np.uint16)
+    for draw in found:
+        draw[:] = np.bincount(rng.integers(0, rows, rows), minlength=rows)
+    return found
 
 
 def _pieces(draws: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

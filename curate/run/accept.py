@@ -367,8 +367,8 @@ class ReportTask(Task):
     def work(self) -> dict[str, Any]:
         """The report."""
         whole = common_schema(self.store, self.parts)
-        batches = [_without_text(batch.rows) for batch in batches_of(self.store, self.parts)]
-        empty = _without_text(pa.RecordBatch.from_pylist([], schema=whole))
+        batches = [self.stage.told(_without_text(batch.rows)) for batch in batches_of(self.store, self.parts)]
+        empty = self.stage.told(_without_text(pa.RecordBatch.from_pylist([], schema=whole)))
         return dict(self.stage.report(pa.Table.from_batches(batches or [empty]), self.noted))
 
 

@@ -6,6 +6,7 @@ called. What a model thought (``thinking``, ``reasoning``) is no part of its ans
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,6 +42,8 @@ _TEXTS: Final = frozenset({"text", "input_text", "output_text"})
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens"})
 _HELD_BACK: Final = frozenset({"content_filter", "refusal"})
+_EVENTS: Final = re.compile(r"(?:event: [^\n]*\n)?data: \{")
+"""How a body of server-sent events begins."""
 
 Message = dict[str, str]
 
@@ -79,13 +82,20 @@ def _role(message: Any) -> str:
     named = _named(message)
     if (role := _ROLES.get(named)) is not None:
         return role
-    if named in _TOOLS or message.get("type") in _CALLS:
+    if named in _TOOLS or _kind(message) in _CALLS:
         raise NotRead("tool_calls", "a message is by a tool")
     raise NotRead("bad_message", f"role {named[:40]!r} is not known")
 
 
 def _named(message: Mapping[str, Any]) -> str:
-    return str(message.get("role", message.get("from"))).lower()
+    named = message.get("role", message.get("from"))
+    return named.lower() if isinstance(named, str) else ""
+
+
+def _kind(thing: Any) -> str:
+    """The type that a message or a part of one says it is of; empty: none."""
+    kind = thing.get("type") if isinstance(thing, Mapping) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _content(message: Mapping[str, Any]) -> str:
@@ -105,14 +115,14 @@ def _part(part: Any) -> str | None:
     """The text of a part; None of what a model only thought."""
     if isinstance(part, str):
         return part
-    kind = part.get("type") if isinstance(part, Mapping) else None
+    kind = _kind(part)
     if kind in _CALLS:
         raise NotRead("tool_calls", "a part of a message is a tool's")
     if kind in _THOUGHTS:
         return None
     if kind in _TEXTS and isinstance(part.get("text"), str):
         return str(part["text"])
-    raise NotRead("not_text", f"a part of a message is of the type {str(kind)[:40]!r}")
+    raise NotRead("not_text", f"a part of a message is of the type {kind[:40]!r}")
 
 
 # -- answers ------------------------------------------------------------------------------------------------
@@ -121,9 +131,11 @@ def _part(part: Any) -> str | None:
 def answers_of(response: Any) -> list[str | NotRead]:
     """One answer for each choice of a response, in order."""
     if isinstance(response, str):
-        if not response.startswith("data: "):
+        if not _EVENTS.match(response):
             return [answer_of({"content": response})]
         response = _events(response)
+        if response is None:
+            return [NotRead("cut_short", "a chunk of what was streamed is no JSON")]
     if isinstance(response, list):
         response = {"choices": _streamed(response)}
     if not isinstance(response, Mapping):
@@ -164,6 +176,7 @@ def answer_of(message: Any, stopped: Any = None) -> str | NotRead:
     """A message's content, or why it is no answer."""
     if not isinstance(message, Mapping):
         return NotRead("no_answer", "a choice has no message")
+    stopped = stopped if isinstance(stopped, str) else None
     if message.get("refusal") or stopped in _HELD_BACK:
         return NotRead("refused", "the endpoint held the answer back")
     try:
@@ -175,16 +188,14 @@ def answer_of(message: Any, stopped: Any = None) -> str | NotRead:
     return content if content.strip() else NotRead("no_answer", "the answer is empty")
 
 
-def _events(body: str) -> list[Any]:
-    """The chunks of a body of server-sent events."""
-    chunks = []
-    for line in body.splitlines():
-        if line.startswith("data: {"):
-            try:
-                chunks.append(orjson.loads(line.removeprefix("data: ")))
-            except orjson.JSONDecodeError:
-                continue
-    return chunks
+def _events(body: str) -> list[Any] | None:
+    """The chunks of a body of server-sent events; None: one of them is no JSON."""
+    # Not splitlines: a string of JSON may have a separator of Unicode in it.
+    chunks = [line.removeprefix("data: ") for line in body.split("\n") if line.startswith("data: {")]
+    try:
+        return [orjson.loads(chunk) for chunk in chunks]
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _streamed(chunks: Sequence[Any]) -> list[dict[str, Any]]:
@@ -197,11 +208,14 @@ def _streamed(chunks: Sequence[Any]) -> list[dict[str, Any]]:
             delta = choice.get("delta") if isinstance(choice, Mapping) else None
             if not isinstance(number, int) or not isinstance(delta, Mapping):
                 continue
-            here = found.setdefault(number, {"message": {"content": ""}, "finish_reason": None})
+            here = found.setdefault(number, {"message": {"content": []}, "finish_reason": None})
             message = here["message"]
-            message["content"] += delta["content"] if isinstance(delta.get("content"), str) else ""
+            if isinstance(delta.get("content"), str):
+                message["content"].append(delta["content"])
             for name in ("refusal", "tool_calls", "function_call"):
                 if delta.get(name):
                     message[name] = delta[name]
             here["finish_reason"] = choice.get("finish_reason") or here["finish_reason"]
+    for here in found.values():
+        here["message"]["content"] = "".join(here["message"]["content"])
     return [found[number] for number in sorted(found)]

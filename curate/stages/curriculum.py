@@ -84,7 +84,7 @@ class Curriculum(BaseModel):
         ends = np.array([_ends(each) for each in shares.values()], np.uint64)
         drawn = keyed_hash(docs.column("id"), draw)
         phase = (drawn[:, None] >= ends[place.to_numpy(), : phases - 1]).sum(axis=1).astype(np.uint64)
-        width = _KEYS // phases
+        width = min(_KEYS // phases, _KEYS - 1)
         inside = keyed_hash(docs.column("id"), shuffle) // np.uint64(phases)
         return phase * np.uint64(width) + np.minimum(inside, np.uint64(width - 1))
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Final
 
-import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from curate import assets
@@ -20,12 +20,14 @@ from curate.stages.answered import ASSISTANT, MADE_FROM, MESSAGES, QUERY, SUBMIX
 from curate.stages.base import Context
 from curate.stages.family import Limits
 from curate.stages.generator import Accepted, Rejected
-from curate.stages.material import terms_of
 from curate.stages.queries import Query, in_order
-from curate.stages.recorded import Recorded
+from curate.stages.recorded import RECORDED, Recorded
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
+from curate.stages.stated import terms_of
+from curate.stages.strata import fields_of
 from curate.stages.system_messages import SystemMessage, SystemMessages, read_system_messages
+from curate.stages.terms import UNSTATED
 from curate.stages.written import Written
 from curate.text.batch import Batch
 
@@ -33,6 +35,10 @@ PLAIN: Final = "plain"
 """The family of queries for which no system message is drawn."""
 _GATE: Final = "gate"
 """Field of ``meta``: a router's score of the query."""
+_OWN: Final = frozenset({MESSAGES, QUERY, MADE_FROM, SYSTEM, _GATE, "strategy", "erased"}) | RECORDED
+"""Fields of an answer's ``meta`` that are its own."""
+_TOLD: Final = (QUERY, TASK, "erased", "family", SUBMIX)
+"""Fields of an answer's ``meta`` that the report counts."""
 _SCREENED_AT_ONCE: Final = 256
 _MARKS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|end|eot_id|start_header_id|end_header_id|endoftext)\|>"
@@ -140,7 +146,7 @@ class GenerateAnswers(Recorded):
     @field_validator("carry")
     @classmethod
     def _free(cls, names: list[str]) -> list[str]:
-        if taken := sorted({MESSAGES, QUERY, MADE_FROM, "model", "terms", "licence", SYSTEM, _GATE} & set(names)):
+        if taken := sorted(_OWN & set(names)):
             raise ValueError(f"'{taken[0]}' of an answer is not that of its query")
         return names
 
@@ -234,7 +240,7 @@ class GenerateAnswers(Recorded):
             **carried,
             "asked": asked,
             MADE_FROM: [query.document],
-            "seed_terms": [terms_of(query.meta) or "unstated"],
+            "seed_terms": [terms_of(query.meta) or UNSTATED],
         }
         if self.gate is not None:
             score = query.columns[self.gate.column]
@@ -273,24 +279,28 @@ class GenerateAnswers(Recorded):
         meta = self.record(request, answer, ["answered"], **{MESSAGES: [*system, *chat], QUERY: query_id(chat)})
         return Accepted(text_of(chat), {**meta, **({SYSTEM: used} if used and "strategy" in meta else {})})
 
+    def told(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """A few short fields of ``meta``: chats by the million are no matter of one table."""
+        return pa.RecordBatch.from_arrays(fields_of(rows.column("meta"), _TOLD), list(_TOLD))
+
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Answers by system message and by submix, those whose system message is not shown, and tasks."""
-        metas = [orjson.loads(meta) for meta in docs.column("meta").to_pylist()]
+        by = {name: _counts(docs.column(name)) for name in (TASK, "erased", "family", SUBMIX)}
         return {
-            "answers": len(metas),
-            "queries": len({meta[QUERY] for meta in metas}),
-            "tasks": len({meta[TASK] for meta in metas if meta.get(TASK)}),
-            "erased": sum(bool(meta.get("erased")) for meta in metas),
-            "by_family": _counts(meta["family"] for meta in metas),
-            "by_submix": _counts(str(meta[SUBMIX]) for meta in metas if meta.get(SUBMIX)),
+            "answers": docs.num_rows,
+            "queries": pc.count_distinct(docs.column(QUERY)).as_py(),
+            "tasks": len(by[TASK]),
+            "erased": by["erased"].get("true", 0),
+            "by_family": by["family"],
+            "by_submix": by[SUBMIX],
         }
 
 
-def _counts(values: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for value in values:
-        found[value] = found.get(value, 0) + 1
-    return dict(sorted(found.items()))
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
+    """How many there are of each value, without nulls and empty ones."""
+    found = pc.value_counts(values)
+    pairs = zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)
+    return dict(sorted((value, count) for value, count in pairs if value))
 
 
 def _parts(request: Request) -> tuple[str, list[Mapping[str, str]]]:

@@ -18,10 +18,11 @@ from curate.quality.sample import Smallest
 from curate.stages import answers, forms
 from curate.stages.base import Context
 from curate.stages.generator import Accepted, Rejected
-from curate.stages.material import quoted, terms_of, whole
+from curate.stages.material import quoted, whole
 from curate.stages.prompted import Prompted, turns
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
+from curate.stages.stated import terms_of
 from curate.stages.topics import draws
 from curate.stages.written import Written
 from curate.text.batch import Batch

@@ -78,9 +78,14 @@ class Generator(Stage):
         """The document that an answer becomes (or several), or why it becomes none."""
         raise NotImplementedError
 
+    def told(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """What ``report`` needs of accepted documents; all of them are in memory then. By default all but their texts, which
+        are ``chars`` (int64) already."""
+        return rows
+
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Plain values for the manifest about the accepted documents, and what was noted (``facts``) of other answers.
 
-        ``docs`` has ``chars`` (int64) in place of ``text``.
+        ``docs``: what ``told`` says of each.
         """
         return {}

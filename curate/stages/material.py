@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from curate.quality.sample import Smallest
 from curate.stages.judge_prompts import mark_of
 from curate.stages.judge_view import view
+from curate.stages.stated import terms_of
 from curate.text.batch import Batch
 
 GENERATED: Final = "generated"
@@ -101,11 +102,6 @@ def read_material(docs: Iterable[Batch], seeds: int, key: int) -> Material:
         tuple(sections),
         tuple(Seed(row["id"].hex(), row["text"], terms_of(orjson.loads(row["meta"]))) for row in drawn),
     )
-
-
-def terms_of(meta: Mapping[str, Any]) -> str:
-    """The terms that a document states; empty for none."""
-    return next((str(meta[name]) for name in ("terms", "license", "licence") if meta.get(name)), "")
 
 
 def _topic(document: str, text: str, meta: Mapping[str, Any]) -> Told:

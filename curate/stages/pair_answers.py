@@ -85,7 +85,8 @@ class PairAnswers(Global):
         "rejected": "it stands beside the answer that was chosen over it, which the detail names with gap and tier",
         "no_gap": "no other answer to its query is better or worse by `min_gap`, of another model and of a tier",
         "length_ratio": "but for `max_length_ratio` it would make a pair",
-        "unpaired": "no other answer to its query is left, or it has as many `pairs` as it may have",
+        "unpaired": "no other answer to its query is left, it has as many `pairs` as it may have, or it is in the middle of"
+        " more than 64",
     }
 
     score: str | None = Field(

@@ -42,8 +42,8 @@ class ReadChats(JsonLines):
     """Read chats: logs of requests to models, conversations, and columns of what was asked and answered.
 
     A record is a line of JSON, in files as read.jsonl reads them, in one of these forms: a request and its response
-    (`{request: {model, messages}, response: {choices}}`, files of batches, OpenAI's and Anthropic's, streamed ones
-    too); `{messages: [...]}`; ShareGPT's `{conversations: [{from, value}]}`; columns as `instruction`, `input`,
+    (`{request: {model, messages}, response: {choices}}`, files of batches, OpenAI's and Anthropic's, streamed ones of
+    OpenAI's chats, too); `{messages: [...]}`; ShareGPT's `{conversations: [{from, value}]}`; columns as `instruction`, `input`,
     `output`. Fields may be named by dotted paths, which also lead into JSON in strings: `label.preference`.
 
     A document is an answered query: its text is what was said by user and assistant, `meta.messages` the chat, the
@@ -99,10 +99,8 @@ class ReadChats(JsonLines):
                 pending.aside(position, "too_large", f"the line has more than {self.line_limit()} bytes")
                 continue
             for line in lines_of(block):
-                pending.line(line, position)
+                yield from pending.line(line, position)
                 position += len(line) + 1
-                if pending.full():
-                    yield from pending.flush()
         yield from pending.flush()
 
 
@@ -124,7 +122,7 @@ class _Pending:
         self._asides: list[tuple[int, SetAside]] = []
         self._size = 0
 
-    def full(self) -> bool:
+    def _full(self) -> bool:
         """Whether it is time to hand on a batch."""
         return self._size >= BATCH_BYTES or len(self._owns) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
 
@@ -132,11 +130,18 @@ class _Pending:
         """Set a record, or one of its answers, aside."""
         self._asides.append(self._documents.aside(position, reason, detail, own))
 
-    def line(self, line: bytes, position: int) -> None:
-        """Take in one line."""
+    def line(self, line: bytes, position: int) -> Iterator[pa.RecordBatch | SetAside]:
+        """Take in one line; what is handed on, if it is time to."""
+        record = self._parsed(line, position)
+        if record is not None:
+            yield from self._record(record, position)
+        if self._full():
+            yield from self.flush()
+
+    def _parsed(self, line: bytes, position: int) -> dict[str, Any] | None:
         if len(line) > self._stage.line_limit():
             self.aside(position, "too_large", f"the line has more than {self._stage.line_limit()} bytes")
-            return
+            return None
         if position == 0 and line.startswith(BOM):
             line = line[3:]
         try:
@@ -144,21 +149,21 @@ class _Pending:
         except orjson.JSONDecodeError as error:
             if line and not line.isspace():
                 self.aside(position, *unparsed(line, error))
-            return
+            return None
         if type(record) is not dict:
             self.aside(position, "malformed", f"a line must be an object, not {json_type(record)}")
-            return
-        self.record(record, position)
+            return None
+        return record
 
-    def record(self, record: dict[str, Any], position: int) -> None:
-        """Take in one record."""
+    def _record(self, record: dict[str, Any], position: int) -> Iterator[pa.RecordBatch | SetAside]:
         stage, own, source = self._stage, None, None
         value = record.get(stage.id) if stage.id is not None else None
         if stage.id is not None and ((type(value) is str and value) or type(value) is int):
             own = str(record.pop(stage.id))
         if stage.consent is not None and not stage.consent.given(record):
             said = at(record, stage.consent.field)
-            what = "missing" if said is None else f"{str(said)[:40]!r}"
+            word = said if isinstance(said, str) else _word(said)
+            what = "missing" if said is None else json_type(said) if word is None else f"{word[:40]!r}"
             self.aside(position, "no_consent", f"field '{stage.consent.field}' is {what}", own)
             return
         facts = self._facts(record)
@@ -166,13 +171,12 @@ class _Pending:
             source = record.pop("source")
         try:
             found = exchange(record, self._fields, answered=self._answered)
-            kept = None if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
-            rest = record if kept is None else {name: record[name] for name in kept if name in record}
-            self._documents_of(found, {**rest, **facts}, (position, own, source))
         except NotRead as why:
             self.aside(position, why.reason, why.detail, own)
-        except ValueError as error:
-            self.aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
+            return
+        kept = None if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
+        rest = record if kept is None else {name: record[name] for name in kept if name in record}
+        yield from self._documents_of(found, {**rest, **facts}, (position, own, source))
 
     def _facts(self, record: dict[str, Any]) -> dict[str, Any]:
         """What ``meta`` says of every document of a record; fields with its names are taken out of it."""
@@ -183,7 +187,9 @@ class _Pending:
             record.pop(stage.task, None)
         return {name: value for name, value in ((TASK, task), (SCORE, score)) if value not in (None, "")}
 
-    def _documents_of(self, found: Exchange, meta: dict[str, Any], where: tuple[int, str | None, str | None]) -> None:
+    def _documents_of(
+        self, found: Exchange, meta: dict[str, Any], where: tuple[int, str | None, str | None]
+    ) -> Iterator[pa.RecordBatch | SetAside]:
         position, own, source = where
         for name in (MESSAGES, "text"):  # of another form: the chat written out, which nobody would think of
             meta.pop(name, None)
@@ -196,8 +202,10 @@ class _Pending:
             self._add(found.asked[-1]["content"], meta, where)
             return
         if not found.answers:
-            raise NotRead("no_answer", "the record has no answer")
+            self.aside(position, "no_answer", "the record has no answer", own)
         for number, answer in enumerate(found.answers):
+            if self._full():  # many choices of a long prompt are far more than their line
+                yield from self.flush()
             if number:  # further choices: names of their own
                 own = f"{where[1]}/{number}" if where[1] is not None else f"@{position}/{number}"
             if isinstance(answer, NotRead):
@@ -207,7 +215,11 @@ class _Pending:
             self._add(text_of(messages), {**meta, MESSAGES: messages}, (position, own, source))
 
     def _add(self, text: str, meta: dict[str, Any], where: tuple[int, str | None, str | None]) -> None:
-        written = meta_json(meta)
+        try:
+            written = meta_json(meta)
+        except ValueError as error:
+            self.aside(where[0], "malformed", f"its fields can't be written as JSON: {error}", where[1])
+            return
         self._texts.append(text)
         self._metas.append(written)
         for values, value in zip((self._positions, self._owns, self._sources), where, strict=True):

@@ -381,7 +381,7 @@ def meta_object(meta: str) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         try:
             value = json.loads(meta)  # NaN, lone surrogates
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     return value if isinstance(value, dict) else {}
 

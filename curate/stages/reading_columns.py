@@ -14,6 +14,8 @@ from curate import schema as documents_schema
 from curate.errors import InputError, did_you_mean
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, Rows, TextSource, meta_json, strings, take
 from curate.stages.source import SetAside
+from curate.stages.stated import TERMS, is_terms, terms_of
+from curate.stages.terms import UNSTATED, strictest
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -169,6 +171,10 @@ def _as_written(row: dict[str, object], own: object) -> dict[str, object]:
     if not isinstance(meta, dict):
         return row
     others = {name: value for name, value in row.items() if name != "meta"}
+    # Of texts that a step put beside the row's own, as pair.answers does: they lie in its meta now.
+    beside = [said for name, said in others.items() if is_terms(name) and isinstance(said, str)]
+    if beside:
+        meta[TERMS] = strictest([terms_of(meta) or UNSTATED, *beside])
     return {**others, "document": own, **meta}
 
 

@@ -13,6 +13,11 @@ from curate.stages.written import Written
 
 _NOT_KEPT: Final = frozenset({"asked", "expects", "shown", "seed_terms"})
 """What a request's subject says for who makes the record, and the record does not keep under that name."""
+RECORDED: Final = _NOT_KEPT | {
+    *("model", "licence", "terms", "family", "draw", "answer", "sampling", "corrections", "prompt_tokens"),
+    *("completion_tokens", "dollars", "checks", "trimmed"),
+}
+"""Names that mean something in a request's subject or a record: a seed's field of that name is none to carry."""
 
 
 class Recorded(Screened, Written):

@@ -56,7 +56,7 @@ class _Seen(NamedTuple):
 
 @register("redact.pii")
 class RedactPii(Filter):
-    """Put a word in the place of personal data, in texts and in all strings of their `meta`.
+    """Put a word in the place of personal data, in texts and in all strings of their `meta`, names of fields among them.
 
     `meta.query`, which stands for what was asked, is made anew of what is left: it would tell what was there to who guesses it.
 
@@ -131,11 +131,17 @@ class RedactPii(Filter):
         for row, fields in enumerate(seen.metas):
             if fields is None:
                 continue
+            # Of what was there: addresses of two people are one word now.
+            named = [(path, _pseudonym(fields, path, key)) for path in self.hash]
             other = _with_strings(fields, leaves)
             for path in self.drop:
-                _at(other, path, None)
-            for path in self.hash:
-                _at(other, path, key)
+                owner, name = _owner(other, path)
+                if owner is not None:
+                    del owner[name]
+            for path, pseudonym in named:
+                owner, name = _owner(other, path)
+                if owner is not None:
+                    owner[name] = pseudonym
             if QUERY in other:
                 other[QUERY] = _asked(other, str(texts[row]))
             made.append(meta_json(other))
@@ -164,7 +170,7 @@ class RedactPii(Filter):
                 _strings(fields, leaves)
             metas.append(fields)
             sizes.append(len(leaves) - before)
-        array = pa.array(leaves, pa.large_string())
+        array = _array(leaves)
         found = find(array, self.kinds, reserved=self.reserved)
         owner = np.repeat(np.arange(len(docs)), sizes)
         counts = np.bincount(owner[found.row], minlength=len(docs)).astype(np.int64)
@@ -193,12 +199,26 @@ def _only(leaves: pa.LargeStringArray, found: Found, keep: np.ndarray) -> tuple[
     return leaves.filter(pa.array(keep)), found._replace(row=number[found.row], rows=int(keep.sum()))
 
 
+def _array(strings_: list[str]) -> pa.LargeStringArray:
+    try:
+        return pa.array(strings_, pa.large_string())
+    except UnicodeEncodeError:  # lone surrogates, which JSON can write
+        return pa.array([one.encode("utf-8", "replace").decode() for one in strings_], pa.large_string())
+
+
+def _plain(name: str) -> bool:
+    """Whether a field's name is a word, as most are: nothing that is looked for is of small letters alone."""
+    return name.isalpha() and name.islower()
+
+
 def _strings(value: Any, into: list[str]) -> None:
-    """All strings in a value, in order; keys are none of them."""
+    """All strings in a value, in order, names of fields that are not plain before what the fields hold."""
     if isinstance(value, str):
         into.append(value)
     elif isinstance(value, dict):
-        for one in value.values():
+        for name, one in value.items():
+            if not _plain(name):
+                into.append(name)
             _strings(one, into)
     elif isinstance(value, list):
         for one in value:
@@ -210,7 +230,13 @@ def _with_strings(value: Any, strings_: Any) -> Any:
     if isinstance(value, str):
         return next(strings_)
     if isinstance(value, dict):
-        return {name: _with_strings(one, strings_) for name, one in value.items()}
+        made: dict[str, Any] = {}
+        for name, one in value.items():
+            said = name if _plain(name) else next(strings_)
+            while said in made:  # two names that became one word
+                said = f"{said} {len(made) + 1}"
+            made[said] = _with_strings(one, strings_)
+        return made
     if isinstance(value, list):
         return [_with_strings(one, strings_) for one in value]
     return value
@@ -242,13 +268,10 @@ def _holds(fields: dict[str, Any], path: str) -> bool:
     return _owner(fields, path)[0] is not None
 
 
-def _at(fields: dict[str, Any], path: str, key: int | None) -> None:
-    """Take a field out, or put a pseudonym in its place; null stays null."""
+def _pseudonym(fields: dict[str, Any], path: str, key: int) -> str | None:
+    """What stands for a field's value; null of null, or where there is none."""
     owner, name = _owner(fields, path)
-    if owner is None:
-        return
-    if key is None:
-        del owner[name]
-    elif owner[name] is not None:
-        said = meta_json({"": owner[name]})
-        owner[name] = hashlib.blake2b(said, key=key.to_bytes(8, "little"), digest_size=_DIGEST_BYTES).hexdigest()
+    if owner is None or owner[name] is None:
+        return None
+    said = meta_json({"": owner[name]})
+    return hashlib.blake2b(said, key=key.to_bytes(8, "little"), digest_size=_DIGEST_BYTES).hexdigest()

@@ -69,8 +69,7 @@ class ScoreReference(Filter):
             return None
         if how == "exact":
             return float(said == wanted_words)
-        runs = range(len(said) - len(wanted_words) + 1)
-        return float(any(said[i : i + len(wanted_words)] == wanted_words for i in runs))
+        return float(f" {' '.join(wanted_words)} " in f" {' '.join(said)} ")
 
 
 def _last_number(text: str) -> Decimal | None:

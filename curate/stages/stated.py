@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from curate.stages.strata import fields_of
 from curate.stages.terms import UNSTATED, strictest
 
-__all__ = ["TERMS", "TERMS_FIELDS", "is_terms", "row_terms", "stated_terms", "strictest_of"]
+__all__ = ["TERMS", "TERMS_FIELDS", "is_terms", "row_terms", "stated_terms", "strictest_of", "terms_of"]
 
 TERMS_FIELDS: Final = ("terms", "license", "licence")
 """Fields of ``meta`` that say under which terms a text stands, the first before the others: ``terms`` is the strictest of
@@ -23,6 +23,11 @@ TERMS: Final = "terms"
 def is_terms(column: str) -> bool:
     """Whether a column, ``STEP.terms``, says under which terms what a step put beside a row's text stands."""
     return column.endswith(f".{TERMS}")
+
+
+def terms_of(meta: Mapping[str, Any]) -> str:
+    """Terms that one ``meta`` states, as ``stated_terms``; empty for none."""
+    return next((str(meta[name]) for name in TERMS_FIELDS if meta.get(name)), "")
 
 
 def stated_terms(metas: pa.Array) -> pa.StringArray:

@@ -57,7 +57,7 @@ class Opponents(NamedTuple):
         of: int64[n], the row of its opponent where an answer is chosen, else -1.
         tier: int64[n], of that pair, else -1.
         by: int64[n], the row of the answer that was chosen over it, the first one, else -1.
-        could: uint8[n], 2: some pair of it is one; 1: but for its length some would be; 0: none.
+        could: uint8[n], 2: some pair of it is one, or nobody looked (see MOST_ANSWERS); 1: but for its length some would be; 0: none.
     """
 
     of: I64
@@ -93,6 +93,8 @@ def _opponents(
         for i in range(size):
             low = stop - begin > room and i >= room // 2
             rows[i] = stop - size + i if low else begin + i
+        if stop - begin > room:
+            could[begin + room // 2 : stop - room // 2] = 2
         for i in range(size):
             a = rows[i]
             for j in range(i + 1, size):

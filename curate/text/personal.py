@@ -8,6 +8,7 @@ looked at by the check of its kind, in Python; of a text without such places not
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import Final, NamedTuple
@@ -247,11 +248,13 @@ def _apart(row: int, spans: list[Span], known: dict[str, int]) -> list[tuple[int
     """The spans of a text that are wanted, in order; of two that overlap the secret, else the longer one."""
     if not spans:
         return []
-    found: list[Span] = []
-    for span in sorted(spans, key=lambda s: (s[0] != "secret", s[1] - s[2], s[1])):
-        if span[0] in known and all(span[2] <= other[1] or span[1] >= other[2] for other in found):
-            found.append(span)
-    return [(row, known[kind], start, stop) for kind, start, stop in sorted(found, key=lambda s: s[1])]
+    found: list[tuple[int, int, str]] = []  # in order, so that only neighbours can overlap
+    for kind, start, stop in sorted(spans, key=lambda s: (s[0] != "secret", s[1] - s[2], s[1])):
+        at = bisect_left(found, (start,))
+        free = (at == 0 or found[at - 1][1] <= start) and (at == len(found) or stop <= found[at][0])
+        if kind in known and free:
+            found.insert(at, (start, stop, kind))
+    return [(row, known[kind], start, stop) for start, stop, kind in found]
 
 
 def replaced(text: pa.LargeStringArray, found: Found, word: Callable[[str], str]) -> pa.LargeStringArray:

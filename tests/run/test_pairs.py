@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -15,6 +16,8 @@ from command import Curate
 from recipes import step, write
 
 from curate.assets import find
+from curate.errors import RecipeError
+from curate.export.chats import Pairs
 from curate.llm.teacher import Call, Say, Teacher
 from curate.stages.answered import query_id
 
@@ -147,6 +150,19 @@ def test_what_is_no_pair_is_refused_in_one_line(curate: Curate, tmp_path: Path) 
         done = curate("export", tmp_path / "run/dataset", tmp_path / "out", "--to", to)
         assert done.code == 2 and wrong in done.line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "r.yaml", "run"]
+
+
+def test_a_row_without_a_rejected_answer_is_no_pair(tmp_path: Path) -> None:
+    """It is refused, not written with an empty one; so is a chat that nobody answered."""
+    meta = json.dumps({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]})
+    asked = json.dumps({"messages": [{"role": "user", "content": "q"}]})
+    for metas, rejected in (([meta, meta], ["b", None]), ([meta, asked], ["b", "b"])):
+        rows = pa.RecordBatch.from_pydict(
+            {"meta": pa.array(metas), "pair.rejected": pa.array(rejected, pa.large_string())}
+        )
+        out = Pairs(tmp_path, SimpleNamespace(folder=tmp_path), rows.schema, 1 << 20)
+        with pytest.raises(RecipeError, match=r"row 1 of data-00000\.jsonl would be no pair"):
+            out.add(rows)
 
 
 def answered_or_judged(call: Call) -> Say:

@@ -54,6 +54,13 @@ def test_phases_have_their_shares_of_each_value(tmp_path: Path) -> None:
     assert mixed[0] < 20 and mixed[-1] > 180
 
 
+def test_one_phase_is_a_shuffle(tmp_path: Path) -> None:
+    """An order with one place in it: all rows, shuffled."""
+    rows = written(order(phases=[{"easy": 1, "medium": 1, "hard": 1}]), DOCS, tmp_path / "out", CONTEXT).rows()
+    texts = rows.column("text").to_pylist()
+    assert sorted(texts) == sorted(DOCS.column("text").to_pylist()) != texts
+
+
 def test_mistakes_in_an_order(tmp_path: Path) -> None:
     """Both ways, none, shares that are not the whole; a value without a place, in one line with what would do."""
     for how, wrong in (

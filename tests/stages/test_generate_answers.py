@@ -362,3 +362,10 @@ def test_a_gate_sends_hard_queries_to_another_model():
     ]  # fmt: skip
     with pytest.raises(ValueError, match="does not send on"):
         stage_of(gate={"column": "ranked.score", "at_least": 0.6, "model": "writer"})
+
+
+@pytest.mark.parametrize("name", ["shown", "dollars", "strategy", "terms"])
+def test_what_an_answer_says_itself_is_carried_from_no_query(name):
+    """A query's field in the place of one of an answer's would say what is not so."""
+    with pytest.raises(ValueError, match=f"'{name}' of an answer is not that of its query"):
+        stage_of(carry=["task", name])

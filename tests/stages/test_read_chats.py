@@ -11,6 +11,7 @@ import zstandard
 from reading_cases import everything
 
 from curate.stages.answered import query_id
+from curate.stages.catalog import Catalog
 from curate.stages.read_chats import ReadChats
 
 USER = {"role": "user", "content": "What is 2+2?"}
@@ -165,6 +166,56 @@ def test_what_is_no_answered_query_says_why(tmp_path, reason):
     found = [record for bad in BAD[reason] for record in (bad, {"messages": CHAT})]
     rows, asides = read(tmp_path, *found)
     assert len(rows) == len(BAD[reason]) and [a.reason for a in asides] == [reason] * len(rows)
+
+
+DEEP = json.loads("[" * 600 + "]" * 600)
+
+
+@pytest.mark.parametrize("odd", [{}, [], {"a": 1}, [[]], 3, True, DEEP], ids=lambda odd: str(odd)[:9])
+def test_a_value_of_another_type_sets_one_record_aside(tmp_path, odd):
+    """Whatever stands where a word is expected: the record goes or is read, and its neighbours stay."""
+    answered = {"message": ANSWER, "finish_reason": odd}
+    records = [
+        {"messages": [{"role": odd, "content": "x"}, ANSWER]},
+        {"messages": [{"role": "judge", "type": odd, "content": "x"}, ANSWER]},
+        {"messages": [{"role": "user", "content": [{"type": odd, "text": "x"}]}, ANSWER]},
+        {"request": request(USER), "response": {"choices": [answered]}},
+        {"request": request(USER), "response": {"content": "4", "stop_reason": odd}},
+        {"request": request(USER), "response": {"output": [{"type": odd}], "incomplete_details": {"reason": odd}}},
+        {"request": request(USER), "response": [{"choices": [{"index": odd, "delta": {"content": odd}}]}]},
+    ]
+    rows, asides = read(tmp_path, *records, {"messages": CHAT})
+    assert rows[-1]["text"].endswith("It is 4.") and len(rows) + len(asides) == len(records) + 1
+    assert {a.reason for a in asides} <= {"bad_message", "not_text", "no_answer", "malformed"}
+    rows, (aside,) = read(tmp_path, {"messages": CHAT, "consent": odd}, consent={"values": ["yes"]})
+    assert not rows and aside.reason == "no_consent"
+
+
+def test_many_choices_of_a_long_prompt_come_in_batches(tmp_path):
+    """What a record becomes is handed on as it is made: a thousand answers to a long prompt are a thousand long documents."""
+    prompt = {"role": "user", "content": "long " * 20_000}
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"request": request(prompt), "response": response(*"abcdefghij" * 10)})
+    )
+    stage = ReadChats(paths=["a.jsonl"])
+    (split,) = stage.splits(tmp_path, Catalog(), 1 << 30)
+    sizes = [batch.num_rows for batch in stage.read(split, "step")]
+    assert sum(sizes) == 100 and max(sizes) <= 11
+
+
+def test_what_was_streamed_is_whole_or_no_answer(tmp_path):
+    """Line separators inside of a chunk are text; a chunk that is cut makes no answer with a hole; words that look like events are words."""
+
+    def events(*parts):
+        chunks = [json.dumps({"choices": [{"delta": {"content": part}}]}, ensure_ascii=False) for part in parts]
+        return "".join(f"data: {chunk}\n\n" for chunk in chunks)
+
+    said = [events("one\u2028", "two\x85"), events("one") + 'data: {"choices": [{"del', "data: 3, 4", "event: none"]
+    said.append('event: message_start\ndata: {"type": "message_start"}\n\n')  # Anthropic's, which are not put together
+    rows, asides = read(tmp_path, *({"request": request(USER), "response": body} for body in said))
+    answers = [meta["messages"][-1]["content"] for meta in metas(rows)]
+    assert answers == ["one\u2028two\x85", "data: 3, 4", "event: none"]
+    assert [a.reason for a in asides] == ["cut_short", "no_answer"]
 
 
 def test_what_bears_on_answers_alone_leaves_queries(tmp_path):

@@ -231,6 +231,12 @@ def test_documents_that_were_written_keep_what_their_meta_says(tmp_path, form):
     assert found[2] == {"document": "of a judge", **more}
     assert found[3] == {"meta": "no JSON", **more}
     assert rows[0]["origin"].endswith("#01") and rows[0]["source"] == "earlier"
+    beside = {"pair.rejected": ["no"] * 4, "pair.terms": ["OpenAI terms", None, "CC0-1.0", ""]}
+    write(tmp_path / name_of(form), pa.table({**columns, **beside}), form)
+    rows, _ = everything(stage_of(form, name_of(form)), tmp_path)
+    # A pair's rejected answer lies in meta now: its terms hold, too.
+    terms = [json.loads(row["meta"]).get("terms") for row in rows[:3]]
+    assert terms == ["MIT AND OpenAI terms", "CC-BY-4.0", "CC0-1.0 AND unstated"]
     write(tmp_path / name_of(form), pa.table({k: v for k, v in columns.items() if k != "origin"}), form)
     rows, _ = everything(stage_of(form, name_of(form)), tmp_path)
     assert json.loads(rows[0]["meta"])["meta"] == metas[0]

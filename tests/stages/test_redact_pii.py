@@ -119,6 +119,35 @@ def test_meta_holds_nothing_that_the_text_lost():
     assert signals["email"].to_pylist() == [1, 0, 0] and signals["in_meta"].to_pylist() == [4, 0, 0]
 
 
+def test_names_of_fields_lose_theirs():
+    """What names a field may name somebody; two that become one word stay two fields."""
+    meta = {"by": {"x@web.de": 1, "y@web.de": {"AKIAQWERTYUIOPASDFGH": 2}, "content": "z@web.de"}}
+    assert edited([("", meta)])[1] == [
+        {"by": {"<EMAIL_ADDRESS>": 1, "<EMAIL_ADDRESS> 2": {"<SECRET>": 2}, "content": "<EMAIL_ADDRESS>"}}
+    ]
+
+
+def test_pseudonyms_are_of_what_was_there():
+    """Users known by their addresses stay as many as they were."""
+    rows = [("", {"user": {"mail": f"{who}@web.de"}}) for who in ("x", "y", "x")]
+    first, second, third = (meta["user"]["mail"] for meta in edited(rows, hash=["user.mail"])[1])
+    assert first == third != second and len(first) == 16
+
+
+def test_what_json_can_write_and_text_can_not():
+    """A lone surrogate beside an address is no reason to stop, nor to leave it."""
+    docs = batch([("", {"a": "\ud800 x@web.de", "query": "q", "messages": [{"role": "user", "content": "\udc00"}]})])
+    assert json.loads(RedactPii().edit_meta(docs, CTX)[0].as_py())["a"] == "? <EMAIL_ADDRESS>"
+
+
+def test_a_text_of_addresses_alone():
+    """Very many in one text, and a secret among them that holds one: each goes, once."""
+    many = " ".join(f"a{n}@web.de" for n in range(50_000))
+    assert clean(f"{many} postgres://me:hunter2xx@db.host") == [
+        " ".join(["<EMAIL_ADDRESS>"] * 50_000) + " postgres://me:<SECRET>@db.host"
+    ]
+
+
 def test_what_stands_for_a_query_tells_nothing_of_it():
     """A hash of words that went would tell them to who tries all: it is of what is left; else it stays."""
     chat = [{"role": "user", "content": "I am x@web.de. Hi?"}, {"role": "assistant", "content": "Hi."}]
