@@ -217,8 +217,8 @@ def test_a_damaged_shard_is_not_exported(encoded: Made, tmp_path: Path) -> None:
 def test_a_killed_export_never_looks_finished(encoded: Made, tmp_path: Path) -> None:
     """Until the last file is on the disk there is only a hidden folder beside the place; the same command goes through."""
     code = (
-        "import os, sys; from curate.export import export as e; from curate.store.dataset import open_dataset;"
-        "from curate.store.files import Store; e.sync_folder = lambda _: os.kill(os.getpid(), 9);"
+        "import os, sys; from curate.export import export as e; from curate.store import disk; from curate.store.dataset import open_dataset;"
+        "from curate.store.files import Store; disk.sync_folder = lambda _: os.kill(os.getpid(), 9);"
         "from pathlib import Path; e.export(open_dataset(Store(Path(sys.argv[1]))), 'mds', Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(encoded.folder), str(tmp_path / "out")]
@@ -285,4 +285,4 @@ def test_numbers_of_tokens_are_shown_as_datatrove_shows_them() -> None:
     shown = {0: "0.00 T", 7: "7.00 T", 999: "999 T", 1000: "1.00 kT", 12_345: "12.3 kT", 999_999: "1.00 MT"}
     shown |= {1_234_567_890: "1.23 GT", 50_000_000_000: "50.0 GT"}
     assert {n: metric(n) for n in shown} == shown
-    assert set(FORMATS) == {"parquet", "jsonl", "megatron", "nanotron", "litdata", "mds"}
+    assert set(FORMATS) == {"parquet", "jsonl", "chat", "dpo", "dpo-strings", "megatron", "nanotron", "litdata", "mds"}
