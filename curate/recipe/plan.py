@@ -135,9 +135,9 @@ class Plan:
             return "the data"
         stage = owner.placeless
         said = dict(stage.column_settings())
-        if isinstance(stage, Generator):
+        if isinstance(stage, Generator) and "model" in said:
             # A recipe's name for a model says nothing to another recipe.
-            said |= {name: self.recipe.models[str(said[name])].model for name in ("model",) if name in said}
+            said["model"] = self.recipe.models[stage.model].model
         shown = ", ".join(f"{name} {value}" for name, value in said.items() if value not in (None, ""))
         digests = f", assets {fingerprint(owner.digests)[:12]}" if owner.digests else ""
         return f"{stage.name} (revision {stage.revision}, {shown}{digests})"
@@ -229,7 +229,7 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
     check_sides(planned)
     plan = Plan(recipe, options, planned, _segments(planned), _removals(recipe))
     for planned_step in planned.values():
-        if isinstance(planned_step.stage, Indexed):
+        if isinstance(planned_step.stage, Indexed) and planned_step.earlier:
             with _at(planned_step.step):
                 planned_step.stage.check_makers(planned_step.earlier, plan.makers(planned_step.id))
     return plan

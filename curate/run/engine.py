@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from curate.errors import DamagedInputError, InputError
@@ -25,7 +26,7 @@ from curate.run.mend import check_store, check_written, mended
 from curate.run.progress import Reporter
 from curate.run.row_step import RowStep
 from curate.run.segment import SegmentTask
-from curate.run.source import Reading, first_documents
+from curate.run.source import Reading, first_documents, in_recipe
 from curate.run.task import Task
 from curate.run.terms import check_teachers, check_terms
 from curate.run.trained import Assets
@@ -121,10 +122,9 @@ class Engine:
         try:
             splits = step.stage.splits(self.plan.recipe.path.parent, self.digests, self.settings.split_bytes)
         except InputError as error:
-            if isinstance(error, DamagedInputError) and self._leaves_out(error):
+            if isinstance(error, DamagedInputError) and self.leaves_out(error):
                 return self.splits(step)
-            place = f"{step.step.place}: {error.place}" if error.place else step.step.place
-            raise InputError(error.cause, place=place, cure=error.cure) from None
+            raise in_recipe(error, step) from None
         finally:
             self.digests.save()  # also where it fails: what was read by then is not read again
         self.say_read(step, splits)
@@ -169,10 +169,10 @@ class Engine:
             try:
                 return mended(self.store, self.reporter.note, self._walk)
             except DamagedInputError as error:
-                if not self._leaves_out(error):
+                if not self.leaves_out(error):
                     raise
 
-    def _leaves_out(self, error: DamagedInputError) -> bool:
+    def leaves_out(self, error: DamagedInputError) -> bool:
         """Whether the damaged file of an error is one that its source sets aside; it is left out from now on."""
         taken = self.digests.damaged.takes(error)
         if taken:
@@ -291,7 +291,8 @@ class Engine:
             if limit is None:
                 splits = self.splits(head)
             else:
-                splits, receipts = first_documents(self, self.reading(steps, identities), limit, steps)
+                check = partial(self.check_versions, steps, identities)
+                splits, receipts = first_documents(self, self.reading(steps, identities), limit, check)
         key = self.input_key(head) if splits is None else self.reading_key(splits)
         if all(self._reuse(step, identities[step.id], key) for step in steps):
             return True

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, overload
 
 import numpy as np
@@ -49,14 +50,17 @@ class Digests(Catalog):
         self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None
     ) -> Sequence[str]:
         if self.one_by_one:
-            found_later = _Later(self, files, checks, check)
+            found_later = _Later(files, partial(self._found, checks=checks, check=check, some=True))
             self.later.append(found_later)
             return found_later
-        found = self._all(files, checks, check)
+        found = self._found(files, checks, check)
         self.listed.append((files, found))
         return found
 
-    def _all(self, files: Files, checks: str, check: Callable[[InputFile], object]) -> Sequence[str]:
+    def _found(
+        self, files: Files, checks: str, check: Callable[[InputFile], object], *, some: bool = False
+    ) -> Sequence[str]:
+        """Digests of files; ``some``: there are others below their root."""
         if files.given is not None and all(files.given):
             found: Sequence[str] = files.given
         else:
@@ -72,13 +76,13 @@ class Digests(Catalog):
             finally:
                 # Also when one of them is damaged, or somebody has no patience: see Engine.splits.
                 done = np.flatnonzero(known.checked).tolist()
-                some = files.chosen(done)
-                self._known.keep(some.root, some.names, some.stamps, [found[n] for n in done], checks)
+                kept = files.chosen(done)
+                self._known.keep(kept.root, kept.names, kept.stamps, [found[n] for n in done], checks, some=some)
         return found
 
     def asked(self) -> list[tuple[Files, Sequence[str]]]:
         """What was listed; of what is found one by one, the files that were asked for."""
-        return [*self.listed, *((each.files.chosen(sorted(each.found)), each.said()) for each in self.later)]
+        return [*self.listed, *(later.asked() for later in self.later)]
 
     def forget(self) -> None:
         """Nothing is listed."""
@@ -104,12 +108,12 @@ class Digests(Catalog):
 class _Later(Sequence[str]):
     """Digests of files that are found when they are looked at; see Digests."""
 
-    def __init__(self, digests: Digests, files: Files, checks: str, check: Callable[[InputFile], object]) -> None:
-        self._digests, self.files, self._checks, self._check = digests, files, checks, check
-        self.found: dict[int, str] = {}
+    def __init__(self, files: Files, find: Callable[[Files], Sequence[str]]) -> None:
+        self._files, self._find = files, find
+        self._known: dict[int, str] = {}
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._files)
 
     @overload
     def __getitem__(self, at: int) -> str: ...
@@ -118,16 +122,18 @@ class _Later(Sequence[str]):
     def __getitem__(self, at: slice) -> list[str]: ...
 
     def __getitem__(self, at: int | slice) -> str | list[str]:
-        wanted = range(len(self))[at] if isinstance(at, slice) else [at]
-        new = [number for number in wanted if number not in self.found]
-        if new:
-            answers = self._digests._all(self.files.chosen(new), self._checks, self._check)  # noqa: SLF001
-            self.found.update(zip(new, answers, strict=True))
-        return [self.found[number] for number in wanted] if isinstance(at, slice) else self.found[at]
+        if not isinstance(at, slice):
+            number = range(len(self))[at]
+            return self[number : number + 1][0]
+        wanted = range(len(self))[at]
+        if new := [number for number in wanted if number not in self._known]:
+            self._known.update(zip(new, self._find(self._files.chosen(new)), strict=True))
+        return [self._known[number] for number in wanted]
 
-    def said(self) -> list[str]:
-        """Of those that were looked at, in their order."""
-        return [self.found[number] for number in sorted(self.found)]
+    def asked(self) -> tuple[Files, list[str]]:
+        """The files that were looked at, and their digests."""
+        known = sorted(self._known)
+        return self._files.chosen(known), [self._known[number] for number in known]
 
 
 def split_identity(split: Split) -> str:

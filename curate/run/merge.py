@@ -27,7 +27,7 @@ def merged(
     keys: tuple[int, int] = (0, 1 << 64),
 ) -> Iterator[pa.Table]:
     """The rows of pieces that are each sorted by (KEY, *by), in that order, those with keys from the first of ``keys`` to
-    before the second; of each piece about 2 * ``held`` are in memory.
+    before the second, in tables that are not empty; of each piece about 2 * ``held`` are in memory.
 
     Rows that are alike in all of these come in the order of PART and ROW, where they have such columns, and of the pieces.
     """
@@ -53,7 +53,8 @@ def merged(
             rows = sort_rows(pa.concat_tables(tables).combine_chunks(), (*by, *last, _RUN))
             runs = rows.column(_RUN).to_numpy()
             cut = _known(runs, more)
-            yield rows.slice(0, cut).drop_columns([_RUN]).combine_chunks()
+            if cut:  # nothing is left where a run turns out to have ended with the rows given before
+                yield rows.slice(0, cut).drop_columns([_RUN]).combine_chunks()
             rest = rows.slice(cut)
             there -= np.bincount(runs[:cut], minlength=len(pieces))
 

@@ -58,6 +58,9 @@ def needs_of(plan: Plan) -> Needs:
                 packages |= {name} if (name := _TOKENIZERS.get(tokenizer_file(path).suffix)) else set()
             digest = "" if kind == "indexes" else step.digests[setting]
             assets[f"{path.name} ({setting.partition('/')[0]} of step '{step.id}')"] = portable(path), digest
+        for index in step.earlier:
+            if not index.at.remote:
+                assets[f"{index.folder.name} (against of step '{step.id}')"] = portable(index.folder), ""
     return Needs(_versions(packages), assets, {kind: tuple(steps) for kind, steps in kinds.items()})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -133,13 +133,14 @@ class Reading:
 
 
 def first_documents(
-    engine: Engine, reading: Reading, limit: int, steps: Sequence[PlannedStep]
+    engine: Engine, reading: Reading, limit: int, check: Callable[[], None]
 ) -> tuple[list[Split], list[Any]]:
     """The splits of a segment's source that its first documents come from, and their receipts. What comes behind them is
-    listed, and neither hashed nor read."""
-    identities: dict[str, str] = {}
-    for step in steps:
-        identities[step.id] = engine.fingerprint(step, identities)
+    listed, and neither hashed nor read.
+
+    Args:
+        check: called before anything is read.
+    """
     checked = False
 
     def done(names: tuple[str, ...], what: str, task: Task) -> Any:
@@ -148,7 +149,7 @@ def first_documents(
         if receipt is not None:
             return receipt
         if not checked:
-            engine.check_versions(steps, identities)
+            check()
             checked = True
         return engine.tasks(names, what, [task])[task.key]
 
@@ -165,21 +166,37 @@ def known_first(engine: Engine, reading: Reading, limit: int) -> list[Split] | N
 
 def _one_by_one(engine: Engine, reading: Reading, limit: int, done: Done) -> tuple[list[Split], list[Any]] | None:
     engine.nothing_listed()
-    engine.digests.one_by_one = True
+    engine.digests.one_by_one = reading.source.one_by_one
     try:
-        base, size = engine.plan.recipe.path.parent, engine.settings.split_bytes
-        found = reading.first(reading.source.each_split(base, engine.digests, size), limit, done)
-    except DamagedInputError:
-        raise  # who runs the plan knows whether it is set aside
-    except InputError as error:
-        at = reading.head.step.place
-        raise InputError(error.cause, place=f"{at}: {error.place}" if error.place else at, cure=error.cure) from None
+        found = reading.first(_each_split(engine, reading), limit, done)
+    except DamagedInputError as error:
+        if engine.leaves_out(error):
+            return _one_by_one(engine, reading, limit, done)
+        raise
     finally:
         engine.digests.one_by_one = False
         engine.digests.save()
     if found is not None:
         engine.say_read(reading.head, found[0])
     return found
+
+
+def _each_split(engine: Engine, reading: Reading) -> Iterator[Split]:
+    """Errors of a source that looks for splits say where the recipe has it; those of tasks know better where they are."""
+    try:
+        yield from reading.source.each_split(
+            engine.plan.recipe.path.parent, engine.digests, engine.settings.split_bytes
+        )
+    except DamagedInputError:
+        raise  # its place is the file's path, by which it may be set aside
+    except InputError as error:
+        raise in_recipe(error, reading.head) from None
+
+
+def in_recipe(error: InputError, step: PlannedStep) -> InputError:
+    """The same, with the place of a step in its recipe."""
+    place = f"{step.step.place}: {error.place}" if error.place else step.step.place
+    return InputError(error.cause, place=place, cure=error.cure)
 
 
 def _with_pieces(splits: list[Split], cuts: dict[str, CutTask], receipts: dict[str, Any]) -> list[Split]:

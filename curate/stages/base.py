@@ -345,7 +345,7 @@ class Phase:
         even: whether KEYs are spread over all of uint64, as hashes are: partitions are then equal ranges of it. Those of
             a phase whose keys are not (scores) are cut where its rows are.
         rounds: how it goes on until its rows are what they will be; None: they are that at once.
-        streamed: ``reduce`` is given an iterator of tables instead of one table, rows in their order, and a KEY's rows may lie
+        streamed: ``reduce`` is given an iterator of tables, none of them empty, instead of one table, rows in their order, and a KEY's rows may lie
             in several: its memory then does not grow with the rows that share a KEY. Span is that of the partition.
     """
 

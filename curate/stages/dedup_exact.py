@@ -16,7 +16,7 @@ from curate.stages.edges import addresses
 from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import KeepsFirst, details
 from curate.stages.registry import register
-from curate.stages.sorted_rows import with_heads
+from curate.stages.sorted_rows import id_changes, with_heads
 from curate.text.batch import Batch
 
 _HASHES: Final = "hashes"
@@ -97,12 +97,8 @@ class DedupExact(Indexed, KeepsFirst):
             yield self._grouped(rows, known)
 
     def _grouped(self, rows: pa.Table, known: int) -> pa.Table:
-        from curate.text.arrow import fixed
-
-        hashes = np.ascontiguousarray(fixed(rows.column("hash"))).view(np.uint64)
-        repeat = np.zeros(len(hashes), np.bool_)
-        repeat[1:] = (hashes[1:] == hashes[:-1]).all(axis=1)
-        first = pa.array(np.maximum.accumulate(np.where(repeat, 0, np.arange(len(hashes)))))
+        repeat = ~id_changes(rows.column("hash"))
+        first = pa.array(np.maximum.accumulate(np.where(repeat, 0, np.arange(len(repeat)))))
         new = rows.column(AGE).to_numpy() == len(self.against)
         new[:known] = False
         ids, ages = rows.column("id").combine_chunks(), rows.column(AGE).combine_chunks()

@@ -138,6 +138,7 @@ class FileSource(RecordSource):
         description="what a file that is damaged, cut short or gone does: stop the run, or be `damaged_file`, as a whole",
     )
 
+    one_by_one: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]]
     """What names of files end in."""
 
@@ -187,10 +188,10 @@ class FileSource(RecordSource):
     def _looked_at(
         self, catalog: Catalog, files: Files, numbers: list[int], digests: Sequence[str], split_bytes: int
     ) -> Iterator[list[Split]]:
-        """Splits of some of the files, one after the other; several remote ones are looked at at a time."""
+        """Splits of some of the files, one after the other; several remote ones are looked at at a time, where all are wanted."""
         splits = self.splitting(catalog, split_bytes)
         wanted = map(files.file, numbers), map(digests.__getitem__, numbers)
-        if files.local:
+        if files.local or catalog.one_by_one:
             yield from map(splits, *wanted)
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:

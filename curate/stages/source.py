@@ -113,9 +113,14 @@ class SetAside:
 
 
 class Source(Stage):
-    """Reads documents from files."""
+    """Reads documents from files.
+
+    Attributes:
+        one_by_one: whether ``each_split`` looks at a file when its splits are asked for, and at none behind it.
+    """
 
     seeded: ClassVar[bool] = False
+    one_by_one: ClassVar[bool] = False
 
     def fingerprint(self) -> str:
         """Settings without places, and without what becomes of damaged files: what was read the splits' digests say."""
@@ -140,7 +145,7 @@ class Source(Stage):
         raise NotImplementedError
 
     def each_split(self, base: Path, catalog: Catalog, split_bytes: int) -> Iterator[Split]:
-        """The same one after the other, so that a file is looked at when its splits are asked for, where that can be."""
+        """The same one after the other; see ``one_by_one``."""
         yield from self.splits(base, catalog, split_bytes)
 
     def cut(self, split: Split, split_bytes: int) -> Iterator[tuple[int, bytes]]:

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from curate.environment import redacted
 from curate.errors import InputError, RecipeError, StorageError
 from curate.store.files import Store, encode_json, store_at
 from curate.store.latest import LATEST, latest
@@ -109,8 +110,9 @@ def index_at(given: str) -> Store:
     try:
         at = store_at(given)
     except StorageError as error:
-        cure = "name a folder, or an address on s3:// or gs://"
-        raise RecipeError(f"no index can be read there: {error.cause}", place=given, cure=cure) from None
+        raise RecipeError(
+            f"no index can be read there: {error.cause}", place=redacted(given), cure=error.cure
+        ) from None
     if at.exists(FACTS):
         return at
     run, _, step = str(at).rpartition("/")
@@ -167,6 +169,13 @@ def _opened(at: Store, stamp: tuple[int, ...]) -> Index:  # noqa: ARG001 - part 
         raise InputError(f"the index can't be read ({error})", place=str(at), cure=_AGAIN) from None
 
 
+def _plain(name: Any) -> str:
+    """A file's name; an index that somebody else made names none outside of its folder."""
+    if not isinstance(name, str) or "/" in name or name in ("", ".", ".."):
+        raise ValueError(f"{name!r} is no file's name")
+    return name
+
+
 def _parsed(at: Store, raw: bytes) -> Index:
     try:
         said = open_json(FACTS, raw)
@@ -178,7 +187,7 @@ def _parsed(at: Store, raw: bytes) -> Index:
                 cure="run again what made it, with this version",
             )
         tables = {
-            name: tuple(TableFile(str(f["name"]), int(f["rows"]), int(f["size"])) for f in files)
+            name: tuple(TableFile(_plain(f["name"]), int(f["rows"]), int(f["size"])) for f in files)
             for name, files in said["tables"].items()
         }
         return Index(at, **{**said, "against": tuple(said["against"]), "tables": tables}, facts=checksum(raw))

@@ -74,6 +74,7 @@ class KnownFiles:
                 if reader.schema == _SCHEMA:
                     self._rows = reader.read_all()
         self._asked: dict[tuple[str, str], pa.Table] = {}
+        self._some: set[tuple[str, str]] = set()
         self._changed = False
 
     def find(self, root: str, names: Sequence[str], stamps: Stamps, checks: str) -> Known:
@@ -91,8 +92,19 @@ class KnownFiles:
                 digests[number] = digest
         return Known(digests, checked, missing)
 
-    def keep(self, root: str, names: Sequence[str], stamps: Stamps, digests: Sequence[str], checks: str) -> None:
-        """From now on this is known of the files below a root, which passed this check."""
+    def keep(
+        self,
+        root: str,
+        names: Sequence[str],
+        stamps: Stamps,
+        digests: Sequence[str],
+        checks: str,
+        *,
+        some: bool = False,
+    ) -> None:
+        """From now on this is known of the files below a root, which passed this check; with ``some`` there may be others, of
+        which what is known stays."""
+        (self._some.add if some else self._some.discard)((root, checks))
         roots, checked = (
             pa.DictionaryArray.from_arrays(np.zeros(len(names), np.int32), pa.array([value], pa.string()))
             for value in (root, checks)
@@ -110,8 +122,10 @@ class KnownFiles:
         if not self._changed:
             return
         old = self._rows
-        for root, checks in self._asked:
+        for (root, checks), rows in self._asked.items():
             same = pc.and_(pc.equal(old.column("root"), root), pc.equal(old.column("checks"), checks))
+            if (root, checks) in self._some:
+                same = pc.and_(same, pc.is_in(old.column("name"), value_set=rows.column("name").combine_chunks()))
             old = old.filter(pc.invert(same))
         rows = pa.concat_tables([*self._asked.values(), old.slice(0, _SPARE_ROWS)])
         sink = pa.BufferOutputStream()

@@ -50,13 +50,14 @@ def _groups(keys, sizes, most, known, last):
             group, held = last[0], last[1]
         if keys[j] != keys[begin]:
             begin, group, held = j, 0, 0
-        elif held + sizes[j] > most:
+        elif j > begin and held + sizes[j] > most:
             group += 1
             held = 0
         held += sizes[j]
         begins[j] = begin
         groups[j] = group
-    last[0], last[1] = group, held
+    if known < len(keys):
+        last[0], last[1] = group, held
     return begins, groups
 
 

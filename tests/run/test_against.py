@@ -15,6 +15,7 @@ from curate.errors import CurateError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
 from curate.run.mend import check_store
+from curate.run.needs import needs_of
 from curate.store.files import Store, encode_json
 from curate.store.index import check_whole, open_index
 from curate.store.sealed import seal_json
@@ -93,9 +94,11 @@ def test_vectors_of_another_model_are_refused(tmp_path: Path) -> None:
             step("unique", "dedup.semantic", column="other.vector", against=["run0/unique"]),
         ]
         try:
-            make_plan(load_recipe(write(tmp_path / f"p{number}.yaml", steps)))
+            plan = make_plan(load_recipe(write(tmp_path / f"p{number}.yaml", steps)))
         except CurateError as error:
             said.append(str(error))
+    # A worker elsewhere that does not see the index is refused before it begins.
+    assert ((False, str(index.folder.resolve())), "") in needs_of(plan).assets.values()
     assert len(said) == 1
     assert "was made of embed.static (revision 1, max_bytes 8192), and 'other.vector' is of embed.static" in said[0]
     assert "p1.yaml:" in said[0]

@@ -95,6 +95,7 @@ def test_refused_with_one_line(tmp_path: Path) -> None:
     said = {
         "no such index": plan(f"{bucket}/one/other"),
         "hf:// can't be a store": plan("hf://datasets/a/b"),
+        "holds no user and no key": plan("s3://me:s3cret@bucket/one/unique"),
         "are the same index": plan(f"{bucket}/one/unique", str(place)),
         "other settings: profile prose (here code)": plan(f"{bucket}/one/unique", profile="code"),
     }
@@ -109,9 +110,12 @@ def test_refused_with_one_line(tmp_path: Path) -> None:
     for wanted, line in said.items():
         assert wanted in line
         assert "p.yaml:" in line
-        assert "\n" not in line
+        assert "\n" not in line and "s3cret" not in line
     facts = json.loads(place.read(FACTS) or b"")
     del facts["checksum"]
     place.replace(FACTS, seal_json(FACTS, encode_json({**facts, "documents": 99})))
     with pytest.raises(CurateError, match="changed while a run used it"):
         earlier.open()
+    facts["tables"]["hashes"][0]["name"] = "../one/steps.json"
+    place.replace(FACTS, seal_json(FACTS, encode_json(facts)))
+    assert "'../one/steps.json' is no file's name" in plan(str(place))

@@ -54,3 +54,11 @@ def test_one_order(tmp_path: Path, keys: int, runs: int, held: int) -> None:
     assert max(t.num_rows for t in found) <= 2 * held * runs
     assert len(found) > 3
     assert list(merged(store, [], ("kind",))) == []
+    assert all(t.num_rows for t in found)
+
+
+def test_no_table_is_empty(tmp_path: Path) -> None:
+    """Also where a run ends with a batch after which it could have had more: whoever is given tables looks at their last row."""
+    store, rows = Store(tmp_path), pa.table({KEY: np.full(16, 5, np.uint64), ROW: np.arange(16, dtype=np.uint32)})
+    found = list(merged(store, [written(store, rows, [8], 0)], (), 8))
+    assert [t.num_rows for t in found] == [8, 8]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,6 +37,30 @@ def test_candidates_are_each_row_with_the_first_ones(buckets, bound, most, block
     for rows in blocks.values():
         assert len({keys[r] for r in rows}) == 1
         assert sizes[sorted(rows)].sum() <= 2 * block_size or len(rows) == 2 or max(sizes[sorted(rows)]) > block_size
+
+
+@given(BUCKETS, st.integers(2, 6), st.integers(10, 60), st.lists(st.integers(0, 100), max_size=8))
+@settings(max_examples=60)
+def test_candidates_of_rows_that_come_in_pieces(buckets, bound, block_size, cuts):
+    """Behind the first rows of a bucket that goes on come some of the others, or none: the same pairs in the same blocks."""
+    keys = np.repeat(np.arange(len(buckets), dtype=np.uint64) * 7, [len(b) for b in buckets])
+    sizes, bands = np.array([s for b in buckets for s in b], np.int64), np.zeros(len(keys), np.uint8)
+
+    def pairs(at, **more):
+        given = candidates(keys[at], bands[at], sizes[at], bound, block_size=block_size, **more)
+        return [
+            row for i, j, block in given for row in zip(at[i].tolist(), at[j].tolist(), block.tolist(), strict=True)
+        ]
+
+    found, last, head = [], np.zeros(2, np.int64), np.zeros(0, np.int64)
+    ends = sorted(min(cut, len(keys)) for cut in (0, *cuts, len(keys)))
+    for begin, end in itertools.pairwise(ends):
+        if begin < end and len(head) and keys[head[0]] != keys[begin]:
+            head = head[:0]
+        at = np.concatenate([head, np.arange(begin, end)])
+        found += pairs(at, known=len(head), last=last)
+        head = at[keys[at] == keys[at[-1]]][:bound] if len(at) else at
+    assert sorted(found) == sorted(pairs(np.arange(len(keys))))
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=40), st.randoms(use_true_random=False))
