@@ -46,6 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Iterator
 
 ELSEWHERE = {
     "curate run phi-1-mini": "make demo is this one; tests/run/test_phi_1_mini.py runs it with a scripted teacher",
+    "curate run my.yaml --detach": "leaves a process behind; tests/cli/test_detach.py does it",
     "curate train textbook-value -o mine": "fetches two gigabytes of packages; tests/cli/test_models.py trains from few",
 }
 """Commands that are too heavy for here, and where they are tried."""
