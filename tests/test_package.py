@@ -19,9 +19,10 @@ from curate.llm.teacher import Teacher
 
 CHECKOUT = Path(curate.__file__).parents[1]
 ASSETS = ("pipelines", "classifiers", "data")
+LABELS = "labels: [labels.label, {column: graded.score, scale: share}]\n"
 CHANGES = {
     # So few documents do not fill both classes.
-    "label: labels.label\n": "label: labels.label\n      min_per_class: 5\n",
+    LABELS: f"{LABELS}      min_per_class: 5\n",
 }
 
 
@@ -129,7 +130,7 @@ def test_the_shipped_recipe_runs(installed: Path, away: Path) -> None:
         model = f'{{base_url: "{teacher.base_url}", model: teacher, licence: CC0-1.0}}'
         text = mine.read_text()
         for old, new in {
-            **{f"  {name}: {{}}": f"  {name}: {model}" for name in ("writer", "judge")},
+            **{f"  {name}: {{}}": f"  {name}: {model}" for name in ("writer", "judge", "embedder")},
             **CHANGES,
         }.items():
             assert old in text

@@ -194,7 +194,7 @@ def context(stage: Stage, tiny: dict[str, Path]) -> Context:
     found = {}
     for setting, kind in stage.asset_settings.items():
         value = getattr(stage, setting)
-        if value is not None and kind != "indexes":
+        if value is not None and kind not in ("indexes", "earlier"):
             found[setting] = tiny[setting] if value == "tiny" else assets.find(kind, value)
     return Context("step", 7 if stage.seeded else None, found)
 
