@@ -168,7 +168,9 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
         except OSError as error:
-            raise StorageError(f"journal: {error.strerror or error}", place=str(self.path), cure="is the disk full?") from None
+            raise StorageError(
+                f"journal: {error.strerror or error}", place=str(self.path), cure="is the disk full?"
+            ) from None
         try:
             with _guard(self.path):
                 db = self._db = self._connect()

@@ -133,6 +133,7 @@ def test_killed_at(run: Run, whole: dict[str, str], tmp_path: Path, point: str) 
     assert results(run.address) == whole
 
 
+@pytest.mark.skipif(not os.environ.get("CURATE_S3_ALL"), reason="make s3; one that goes away is tested here")
 def test_a_bad_store(run: Run, whole: dict[str, str], s3: Proxy) -> None:
     """Throttled, cut off and answered by halves all the way: the run gets through, with the same bytes."""
     for kind in ("slow_down", "drop_before", "drop_after", "cut"):
