@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-import orjson
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +13,8 @@ from curate.stages import chat_messages
 from curate.stages.answered import ASSISTANT, MESSAGES, MODEL, QUERY, SCORE, TASK, query_id, text_of
 from curate.stages.chat_forms import Exchange, Fields, at, exchange
 from curate.stages.chat_messages import NotRead
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
-from curate.stages.reading_json import BOM, JsonLines, json_type, unparsed
+from curate.stages.reading import REASONS, Documents, meta_json
+from curate.stages.reading_json import JsonLines, Pending, json_type, own_id
 from curate.stages.reading_lines import lines_of
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
@@ -96,7 +95,7 @@ class ReadChats(JsonLines):
         pending = _Pending(self, self.documents(split, source, "byte"))
         for position, block in self.blocks(split):
             if block is None:
-                pending.aside(position, "too_large", f"the line has more than {self.line_limit()} bytes")
+                pending.too_long(position)
                 continue
             for line in lines_of(block):
                 yield from pending.line(line, position)
@@ -104,62 +103,26 @@ class ReadChats(JsonLines):
         yield from pending.flush()
 
 
-class _Pending:
-    """Documents made of records and not yet handed on."""
+class _Pending(Pending):
+    """Of lines that are chats."""
 
     def __init__(self, stage: ReadChats, documents: Documents) -> None:
-        self._stage, self._documents = stage, documents
+        super().__init__(documents, stage.line_limit())
+        self._stage = stage
         self._fields = Fields(stage.format, stage.messages, stage.query, stage.input, stage.answer, stage.model)
         self._answered = stage.give == "answers"
-        self._clear()
-
-    def _clear(self) -> None:
-        self._texts: list[str] = []
-        self._owns: list[str | None] = []
-        self._positions: list[int] = []
-        self._sources: list[str | None] = []
-        self._metas: list[bytes] = []
-        self._asides: list[tuple[int, SetAside]] = []
-        self._size = 0
-
-    def _full(self) -> bool:
-        """Whether it is time to hand on a batch."""
-        return self._size >= BATCH_BYTES or len(self._owns) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
-
-    def aside(self, position: int, reason: str, detail: str, own: str | None = None) -> None:
-        """Set a record, or one of its answers, aside."""
-        self._asides.append(self._documents.aside(position, reason, detail, own))
 
     def line(self, line: bytes, position: int) -> Iterator[pa.RecordBatch | SetAside]:
         """Take in one line; what is handed on, if it is time to."""
-        record = self._parsed(line, position)
+        record = self.parsed(line, position)
         if record is not None:
             yield from self._record(record, position)
-        if self._full():
+        if self.full():
             yield from self.flush()
 
-    def _parsed(self, line: bytes, position: int) -> dict[str, Any] | None:
-        if len(line) > self._stage.line_limit():
-            self.aside(position, "too_large", f"the line has more than {self._stage.line_limit()} bytes")
-            return None
-        if position == 0 and line.startswith(BOM):
-            line = line[3:]
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            if line and not line.isspace():
-                self.aside(position, *unparsed(line, error))
-            return None
-        if type(record) is not dict:
-            self.aside(position, "malformed", f"a line must be an object, not {json_type(record)}")
-            return None
-        return record
-
     def _record(self, record: dict[str, Any], position: int) -> Iterator[pa.RecordBatch | SetAside]:
-        stage, own, source = self._stage, None, None
-        value = record.get(stage.id) if stage.id is not None else None
-        if stage.id is not None and ((type(value) is str and value) or type(value) is int):
-            own = str(record.pop(stage.id))
+        stage, source = self._stage, None
+        own = own_id(record, stage.id)
         if stage.consent is not None and not stage.consent.given(record):
             said = at(record, stage.consent.field)
             word = said if isinstance(said, str) else _word(said)
@@ -204,7 +167,7 @@ class _Pending:
         if not found.answers:
             self.aside(position, "no_answer", "the record has no answer", own)
         for number, answer in enumerate(found.answers):
-            if self._full():  # many choices of a long prompt are far more than their line
+            if self.full():  # many choices of a long prompt are far more than their line
                 yield from self.flush()
             if number:  # further choices: names of their own
                 own = f"{where[1]}/{number}" if where[1] is not None else f"@{position}/{number}"
@@ -220,26 +183,8 @@ class _Pending:
         except ValueError as error:
             self.aside(where[0], "malformed", f"its fields can't be written as JSON: {error}", where[1])
             return
-        self._texts.append(text)
-        self._metas.append(written)
-        for values, value in zip((self._positions, self._owns, self._sources), where, strict=True):
-            values.append(value)  # type: ignore[attr-defined]
-        self._size += len(text) + len(written)
-
-    def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
-        """What is pending as documents and rows set aside."""
-        rows = None
-        if self._texts:
-            rows = Rows(
-                pa.array(self._texts, pa.large_string()),
-                pa.array(self._owns, pa.string()),
-                pa.array(self._positions, pa.int64()),
-                pa.array(self._sources, pa.string()),
-                strings(self._metas),
-            )
-        asides = self._asides
-        self._clear()
-        yield from self._documents.batches(rows, asides)
+        self._singles.append(text)
+        self.take(written, *where, len(text) + len(written))
 
 
 def _word(value: Any) -> str | None:

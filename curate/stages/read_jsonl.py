@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 import orjson
 import pyarrow as pa
 
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, TextSource, meta_json, strings
-from curate.stages.reading_json import BOM, JsonLines, json_type, unparsed
+from curate.stages.reading import REASONS, Documents, TextSource, meta_json
+from curate.stages.reading_json import JsonLines, Pending, json_type, own_id
 from curate.stages.reading_lines import lines_of
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
@@ -48,33 +48,13 @@ class ReadJsonl(JsonLines, TextSource):
         yield from pending.flush()
 
 
-class _Pending:
-    """Records parsed and not yet handed on."""
+class _Pending(Pending):
+    """Of lines of which one field is the text."""
 
     def __init__(self, stage: ReadJsonl, documents: Documents) -> None:
-        self._documents = documents
+        super().__init__(documents, stage.line_limit())
         self._text, self._id, self._keep = stage.text, stage.id, stage.keep
         self._own_source = stage.source is None
-        self._limit = stage.line_limit()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._texts: list[pa.Array] = []
-        self._singles: list[str] = []
-        self._owns: list[str | None] = []
-        self._positions: list[int] = []
-        self._sources: list[str | None] = []
-        self._metas: list[bytes] = []
-        self._asides: list[tuple[int, SetAside]] = []
-        self._size = 0
-
-    def full(self) -> bool:
-        """Whether it is time to hand on a batch."""
-        return self._size >= BATCH_BYTES or len(self._owns) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
-
-    def too_long(self, position: int) -> None:
-        """Set aside a line that was too long to be held."""
-        self._aside(position, "too_large", f"the line has more than {self._limit} bytes")
 
     def one_by_one(self, lines: list[bytes], position: int) -> Iterator[pa.RecordBatch | SetAside]:
         """Take in lines, and hand on what is complete."""
@@ -116,19 +96,8 @@ class _Pending:
 
     def add(self, line: bytes, position: int) -> None:
         """Take in one line."""
-        if len(line) > self._limit:
-            self.too_long(position)
-            return
-        if position == 0 and line.startswith(BOM):
-            line = line[3:]
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            if line and not line.isspace():
-                self._aside(position, *unparsed(line, error))
-            return
-        if type(row) is not dict:
-            self._aside(position, "malformed", f"a line must be an object, not {json_type(row)}")
+        row = self.parsed(line, position)
+        if row is None:
             return
         text: Any = row.get(self._text)
         if self._record(row, position, len(line)):
@@ -139,46 +108,19 @@ class _Pending:
         keep = self._keep
         kept = None if keep is None else {k: row[k] for k in keep if k in row and k != self._text}
         text = row.pop(self._text, None)
-        own = None
-        if self._id is not None:
-            value = row.get(self._id)
-            if (type(value) is str and value) or type(value) is int:
-                del row[self._id]
-                own = str(value)
+        own = own_id(row, self._id)
         source = row.get("source") if self._own_source else None
         if type(source) is str:
             del row["source"]
         else:
             source = None
         if type(text) is not str:
-            self._aside(position, "no_text", f"field '{self._text}' is {json_type(text)} or missing", own)
+            self.aside(position, "no_text", f"field '{self._text}' is {json_type(text)} or missing", own)
             return False
         try:
             meta = meta_json(row if kept is None else kept)
         except ValueError as error:
-            self._aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
+            self.aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
             return False
-        self._owns.append(own)
-        self._positions.append(position)
-        self._sources.append(source)
-        self._metas.append(meta)
-        self._size += size
+        self.take(meta, position, own, source, size)
         return True
-
-    def _aside(self, position: int, reason: str, detail: str, own: str | None = None) -> None:
-        self._asides.append(self._documents.aside(position, reason, detail, own))
-
-    def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
-        """What is pending as documents and rows set aside."""
-        rows = None
-        if self._owns:
-            rows = Rows(
-                pa.concat_arrays([*self._texts, pa.array(self._singles, pa.large_string())]),
-                pa.array(self._owns, pa.string()),
-                pa.array(self._positions, pa.int64()),
-                pa.array(self._sources, pa.string()),
-                strings(self._metas),
-            )
-        asides = self._asides
-        self._clear()
-        yield from self._documents.batches(rows, asides)

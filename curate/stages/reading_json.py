@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import orjson
+import pyarrow as pa
 
 from curate.errors import InputError
 from curate.stages.catalog import InputFile, Range
-from curate.stages.reading import FileSource
+from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, FileSource, Rows, strings
 from curate.stages.reading_files import head, looks_like, not_what_it_says
 from curate.stages.reading_lines import (
     LineBlock,
@@ -23,7 +24,7 @@ from curate.stages.reading_lines import (
     zst_blocks,
 )
 from curate.stages.reading_zstd import frames
-from curate.stages.source import Split
+from curate.stages.source import SetAside, Split
 
 _NAMES: Final = (".jsonl", ".ndjson", ".json")
 _SIDE_BYTES: Final = 1 << 20
@@ -75,7 +76,91 @@ class JsonLines(FileSource):
         )
 
 
-def unparsed(line: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
+class Pending:
+    """Documents made of lines and not yet handed on.
+
+    Args:
+        documents: of the split.
+        limit: bytes that a line may have.
+    """
+
+    def __init__(self, documents: Documents, limit: int) -> None:
+        self._documents, self._limit = documents, limit
+        self._clear()
+
+    def _clear(self) -> None:
+        self._texts: list[pa.Array] = []
+        self._singles: list[str] = []
+        self._owns: list[str | None] = []
+        self._positions: list[int] = []
+        self._sources: list[str | None] = []
+        self._metas: list[bytes] = []
+        self._asides: list[tuple[int, SetAside]] = []
+        self._size = 0
+
+    def full(self) -> bool:
+        """Whether it is time to hand on a batch."""
+        return self._size >= BATCH_BYTES or len(self._owns) >= BATCH_ROWS or len(self._asides) >= BATCH_ROWS
+
+    def too_long(self, position: int) -> None:
+        """Set aside a line that was too long to be held."""
+        self.aside(position, "too_large", f"the line has more than {self._limit} bytes")
+
+    def aside(self, position: int, reason: str, detail: str, own: str | None = None) -> None:
+        """Set a row aside."""
+        self._asides.append(self._documents.aside(position, reason, detail, own))
+
+    def parsed(self, line: bytes, position: int) -> dict[str, Any] | None:
+        """The object that a line is; None, and set aside, where it is none, or where it is blank."""
+        if len(line) > self._limit:
+            self.too_long(position)
+            return None
+        if position == 0 and line.startswith(BOM):
+            line = line[3:]
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            if line and not line.isspace():
+                self.aside(position, *_unparsed(line, error))
+            return None
+        if type(row) is not dict:
+            self.aside(position, "malformed", f"a line must be an object, not {json_type(row)}")
+            return None
+        return row
+
+    def take(self, meta: bytes, position: int, own: str | None, source: str | None, size: int) -> None:
+        """Take in all of a document but its text; ``size``: about how many bytes it has."""
+        self._metas.append(meta)
+        self._positions.append(position)
+        self._owns.append(own)
+        self._sources.append(source)
+        self._size += size
+
+    def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
+        """What is pending as documents and rows set aside."""
+        rows = None
+        if self._owns:
+            rows = Rows(
+                pa.concat_arrays([*self._texts, pa.array(self._singles, pa.large_string())]),
+                pa.array(self._owns, pa.string()),
+                pa.array(self._positions, pa.int64()),
+                pa.array(self._sources, pa.string()),
+                strings(self._metas),
+            )
+        asides = self._asides
+        self._clear()
+        yield from self._documents.batches(rows, asides)
+
+
+def own_id(row: dict[str, Any], field: str | None) -> str | None:
+    """A record's own id, taken out of it; None where it has none that is a word or a whole number."""
+    value = row.get(field) if field is not None else None
+    if field is None or not ((type(value) is str and value) or type(value) is int):
+        return None
+    return str(row.pop(field))
+
+
+def _unparsed(line: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
     """Reason and detail of a line that is no JSON."""
     try:
         line.decode()

@@ -115,7 +115,7 @@ def test_many_lines_are_read_as_one_by_one(tmp_path, monkeypatch, settings, brok
     stage = ReadJsonl(paths=["a.jsonl"], **settings)
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"".join(found)[:-1])
     (split,) = stage.splits(tmp_path, Catalog(), 1 << 20)
-    monkeypatch.setattr("curate.stages.read_jsonl.BATCH_BYTES", 2000)
+    monkeypatch.setattr("curate.stages.reading_json.BATCH_BYTES", 2000)
     monkeypatch.setattr("curate.stages.reading_lines.BLOCK", 9000)
     seen = []
     for least in (1 << 30, 0):

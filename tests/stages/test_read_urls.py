@@ -316,7 +316,7 @@ def test_an_object_that_changes_while_it_is_read(tmp_path, s3, monkeypatch, chan
     monkeypatch.setattr(remote, "BLOCK", 1 << 16)
     monkeypatch.setattr("curate.stages.reading_lines.BLOCK", 1 << 14)
     monkeypatch.setattr("curate.stages.reading.BATCH_ROWS", 100)
-    monkeypatch.setattr("curate.stages.read_jsonl.BATCH_ROWS", 100)
+    monkeypatch.setattr("curate.stages.reading_json.BATCH_ROWS", 100)
     stage = ReadJsonl(paths=[url])
     (split,) = stage.splits(tmp_path, Catalog(), 1 << 30)
     found = stage.read(split, "step")
