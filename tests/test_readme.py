@@ -120,7 +120,9 @@ def test_counts_add_up() -> None:
 def make(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     """Make in a folder with nothing but the Makefile."""
     shutil.copy(ROOT / "Makefile", folder)
-    return subprocess.run(["make", "--no-print-directory", *argv], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        ["make", "--no-print-directory", *argv], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_make_lists_its_targets(tmp_path: Path) -> None:
