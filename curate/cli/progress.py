@@ -74,7 +74,7 @@ class View(Stretch):
         rate = self.rate()
         if self._total_bytes:
             return f"{size(rate)}/s" if rate else ""
-        return f"{self._done:,}/{self._tasks:,}" + (f" {rate:.1f}/s" if rate else "")
+        return f"{self._done:,}/{self._tasks:,}" + (f" {_pace(rate)}/s" if rate else "")
 
     def _line(self) -> str:
         parts = [self._head(), f"{self._done:,}/{self._tasks:,}"]
@@ -82,7 +82,10 @@ class View(Stretch):
             parts.append(f"{size(self._bytes)} of {size(self._total_bytes)}")
         rate = self.rate()
         if rate:
-            parts.append(f"{size(rate) if self._total_bytes else f'{rate:.1f}'}/s, {self.left() / rate:.0f} s left")
+            parts.append(f"{size(rate) if self._total_bytes else _pace(rate)}/s, {self.left() / rate:.0f} s left")
+        else:
+            # The same line again would look like standing still.
+            parts.append(f"for {self.spent():.0f} s")
         reasons = short_reasons(_sum(self._counts), 3)
         return ", ".join(parts) + (f"  ({reasons})" if reasons else "")
 
@@ -94,9 +97,11 @@ class PlainView(View):
         super().__init__()
         self._console = console(_ANY_WIDTH)
         self._said = time.monotonic()
+        self._widest = 0
 
     def begin(self, recipe: Recipe, store: Store) -> None:
         """Say what runs and where."""
+        self._widest = max((len(step.id) for step in recipe.steps), default=0)
         self._say(one_line(f"{recipe.name}: {recipe.about}".rstrip(": "), 400))
         for line in recipe.trusts():
             self._say(one_line(line, 400))
@@ -117,7 +122,7 @@ class PlainView(View):
         """One line for the step."""
         super().finished(record, seconds, reused)
         self._said = time.monotonic()
-        self._say(finished_line(record, seconds, reused))
+        self._say(finished_line(record, seconds, reused, self._widest))
 
     def summary(self, manifest: dict[str, Any], store: Store, cpu: CpuByStep) -> None:
         """The tables."""
@@ -215,13 +220,13 @@ def shown(store: Store) -> str:
         return str(store)
 
 
-def finished_line(record: StepRecord, seconds: float, reused: bool) -> Text:
-    """``✓ rules   3,100 of 4,000 rows kept, 0.4 s  (too_short 600, ...)``."""
+def finished_line(record: StepRecord, seconds: float, reused: bool, widest: int = 0) -> Text:
+    """``✓ rules   3,100 of 4,000 rows kept, 0.4 s  (too_short 600, ...)``, with room for a name of ``widest`` characters."""
     counts = record.counts
     line = Text()
     line.append("= " if reused else "✓ ", style="dim" if reused else "green")
-    line.append(f"{record.step:<14}", style="bold")
-    line.append(f"{record.use:<20}", style="dim")
+    line.append(f"{record.step:<{max(widest, 13)}} ", style="bold")
+    line.append(f"{record.use:<19} ", style="dim")
     if record.shards:
         line.append(f"{_shards(record.shards)}, {sum(int(s['rows']) for s in record.shards):,} rows")
     elif record.folder is not None:
@@ -330,6 +335,10 @@ def report_lines(step: dict[str, Any]) -> list[str]:
 
 def _shards(shards: Sequence[Any]) -> str:
     return f"{len(shards):,} shard{'s' * (len(shards) != 1)}"
+
+
+def _pace(rate: float) -> str:
+    return f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
 
 
 def _share(value: float | None) -> str:
