@@ -51,7 +51,7 @@ class ReadChats(JsonLines):
     where there is more of it. `meta.query` is equal for all answers to one query. Other fields stay in `meta`.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar = {
         **REASONS,
         **chat_messages.REASONS,
@@ -88,7 +88,7 @@ class ReadChats(JsonLines):
     )
     keep: list[str] | None = Field(
         None,
-        description="other fields kept in `meta`, beside those of terms; null: all but `text`, with what is left of request and response",
+        description="fields kept in `meta`, used ones too, beside those of terms; null: all unused ones but `text`, with what is left of request and response",
     )
 
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
@@ -129,6 +129,9 @@ class _Pending(Pending):
             what = "missing" if said is None else json_type(said) if word is None else f"{word[:40]!r}"
             self.aside(position, "no_consent", f"field '{stage.consent.field}' is {what}", own)
             return
+        # Before what is used is taken out of the record: what is named stays, used or not.
+        names = () if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
+        kept = {name: record[name] for name in names if name in record}
         facts = self._facts(record)
         if stage.source is None and type(record.get("source")) is str:
             source = record.pop("source")
@@ -137,8 +140,7 @@ class _Pending(Pending):
         except NotRead as why:
             self.aside(position, why.reason, why.detail, own)
             return
-        kept = None if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
-        rest = record if kept is None else {name: record[name] for name in kept if name in record}
+        rest = record if stage.keep is None else kept
         yield from self._documents_of(found, {**rest, **facts}, (position, own, source))
 
     def _facts(self, record: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def test_runs(curate: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert {row["routes.terms"] for row in rows} == {"CC0-1.0"}
     assert {row["routes.small_answer"].startswith("It is") for row in rows} == {True}
 
-    report = manifest(tmp_path / "run")["steps"]["router"]["report"]["route"]
+    steps = manifest(tmp_path / "run")["steps"]
+    assert steps["routes"]["reasons"] == {"compared": 160}  # the right answers count as another draw of the large model
+    report = steps["router"]["report"]["route"]
     assert (report["rows"], report["needed"], report["large"]) == (80, 0.5, 1.0)
     assert report["routers"]["router"]["apgr"][1] > 0.6
     assert "## As a router" in (tmp_path / "run/router/card.md").read_text()

@@ -255,9 +255,9 @@ def test_columns_are_named_by_paths(tmp_path):
     assert row["text"] == "What is\n\n2+2?\n\n4" and row["source"] == "made/up" and "text" not in meta
     assert (meta["model"], meta["task"], meta["score"]) == ("small", "made/up", 1.5)
     assert meta["license"] == "MIT" and meta["day"] == 3
-    (row,), _ = read(tmp_path, record, **named, score="label.correct", keep=["day"])
-    assert metas([row])[0]["score"] == 0
-    assert set(metas([row])[0]) == {"score", "license", "task", "model", "messages", "query", "day"}
+    (row,), _ = read(tmp_path, record, **named, score="label.correct", keep=["day", "a"])
+    assert (metas([row])[0]["score"], metas([row])[0]["a"]) == (0, "4")  # what was used stays where it is named
+    assert set(metas([row])[0]) == {"score", "license", "task", "model", "messages", "query", "day", "a"}
     (row,), _ = read(tmp_path, {**record, "label": "NaN"}, **named, score="label")
     assert "score" not in metas([row])[0]
 
