@@ -8,12 +8,15 @@ BLAS when it loads its first kernel (0.12 s). Nothing here changes what any of t
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 YOUNG: Final = 50_000
 """Objects that come to life before the collector looks for cycles among them; Python's own 700 are for small programs."""
@@ -29,6 +32,8 @@ ALLOCATOR: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 """Environment of a worker that uses its memory again: batches of megabytes come and go, always alike."""
+PATIENCE: Final = 120.0
+"""Seconds after which a process compiles a kernel itself, though another is at it: that one was stopped, perhaps."""
 _TRIM, _MMAP, _ARENAS = -1, -3, -8
 """mallopt's numbers of the same, <malloc.h>."""
 
@@ -87,3 +92,64 @@ def without_blas() -> None:
         linalg.ensure_blas = looked
 
     linalg.ensure_blas = granted
+
+
+def compile_once() -> None:
+    """Let every kernel that numba caches be compiled by one process of a machine; the others wait, and load what it stored.
+
+    Workers and drivers that start together need the same kernels at the same moment. Different ones are compiled side by
+    side. Locks are files beside the cached kernels; where there can be none, each process compiles what it needs. No two
+    processes wait for each other: a kernel is compiled, and its lock held, while those that it calls are.
+    """
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.dispatcher import Dispatcher
+
+    compiled = Dispatcher.compile
+    if getattr(compiled, "once", False):
+        return
+
+    def compile(self: Any, sig: Any) -> Any:  # noqa: A001 - numba's name
+        file = getattr(self._cache, "_cache_file", None)  # a kernel that isn't cached has none
+        # numba's own lock first: threads of one process would wait for each other's files.
+        with global_compiler_lock, _alone(file and file._index_path):  # noqa: SLF001 - it has no public name
+            return compiled(self, sig)
+
+    compile.once = True  # type: ignore[attr-defined]
+    Dispatcher.compile = compile
+
+
+_held: set[str] = set()
+
+
+@contextmanager
+def _alone(path: str | None) -> Iterator[None]:
+    """The lock beside a file, of one of this user's processes on this machine at a time; it goes with its process."""
+    if path is None or path in _held:  # a kernel that calls itself
+        yield
+        return
+    file = -1
+    with suppress(OSError):
+        file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # Another user's file of that name is not ours to wait for: he could hold it for ever.
+        if os.fstat(file).st_uid == os.getuid():
+            _wait(file)
+    _held.add(path)
+    try:
+        yield
+    finally:
+        _held.discard(path)
+        if file >= 0:
+            # Said, since a fork of this process may have the file open still.
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
+            os.close(file)
+
+
+def _wait(file: int) -> None:
+    """Lock an open file, or give up after ``PATIENCE``."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.01)

@@ -23,6 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from curate.errors import DamagedInputError, InputError
+from curate.startup import compile_once
 
 __all__ = ["Region", "gather"]
 
@@ -30,6 +31,9 @@ _MAP_FIXED: Final = 0x10
 """Linux's MAP_FIXED, for which Python's mmap has no name: map exactly there, in place of what is there."""
 _FAILED: Final = ctypes.c_void_p(-1).value
 _PAGE: Final = mmap.ALLOCATIONGRANULARITY
+
+
+compile_once()
 
 
 @intrinsic

@@ -1,14 +1,11 @@
-"""What filters need is loaded once a process, before its first row, and by one process of a machine at a time."""
+"""What filters need is loaded once a process, before its first row."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -67,49 +64,6 @@ def test_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for step in (one, one, same, same, other, other):
         warming.warm(step)
     assert SEEN == ["one", "other"]
-
-
-def test_no_lock_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without locks, or a folder that can't be written to, costs the order, not the run."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(37, "No locks available")
-
-    for module, name in ((warming.fcntl, "flock"), (warming.os, "open")):
-        monkeypatch.setattr(module, name, refuse)
-        with warming._one_at_a_time():
-            pass
-        with pytest.raises(ValueError, match="its own"), warming._one_at_a_time():
-            raise ValueError("its own")
-
-
-def _hold(path: str, seconds: float) -> None:
-    with warming._one_at_a_time():
-        start = time.time()
-        time.sleep(seconds)
-        Path(path).write_text(json.dumps([start, time.time()]))
-
-
-def test_one_process_at_a_time(tmp_path: Path) -> None:
-    """Two at once wait for each other."""
-    spawn = multiprocessing.get_context("spawn")
-    both = [spawn.Process(target=_hold, args=(str(tmp_path / str(i)), 0.5)) for i in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(60)
-        assert process.exitcode == 0
-    first, second = sorted(json.loads((tmp_path / str(i)).read_text()) for i in range(2))
-    assert first[1] <= second[0]
-
-
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone else's file is not opened; there is no lock then, and nothing stops."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / f"curate-{os.getuid()}.lock").symlink_to(tmp_path / "elsewhere")
-    with warming._one_at_a_time():
-        pass
-    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_warm_filter_compiles_nothing_more() -> None:

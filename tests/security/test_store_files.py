@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -15,38 +15,38 @@ import pytest
 from recipes import step, write
 from small_run import prose
 
+from curate import startup
 from curate.errors import StorageError
-from curate.run import warm
 from curate.run.garbage import find_garbage, remove_garbage
 from curate.store.files import Store
 from curate.store.latest import set_latest
 
 
-@pytest.fixture
-def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the lock of kernels lies, in a temporary folder of the test's own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path / f"curate-{os.getuid()}.lock"
-
-
-def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path, lock: Path) -> None:
-    """In /tmp anybody can put a link of that name: the file that it leads to is neither made nor opened."""
-    lock.symlink_to(tmp_path / "target")
-    with warm._one_at_a_time():
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    """Where others may write beside the kernels: the file that a link leads to is neither made nor opened."""
+    (tmp_path / "kernel.lock").symlink_to(tmp_path / "target")
+    with startup._alone(str(tmp_path / "kernel")):
         pass
     assert not (tmp_path / "target").exists()
 
 
+def test_nobody_else_can_open_the_lock(tmp_path: Path) -> None:
+    """Whoever can, could hold it for ever."""
+    with startup._alone(str(tmp_path / "kernel")):
+        assert stat.S_IMODE((tmp_path / "kernel.lock").stat().st_mode) == 0o600
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_lock_of_another_user_is_not_waited_for(lock: Path) -> None:
+def test_a_lock_of_another_user_is_not_waited_for(tmp_path: Path) -> None:
     """He could hold it for ever."""
+    lock = tmp_path / "kernel.lock"
     with lock.open("w") as held:
         os.chown(lock, 65534, 65534)
         fcntl.flock(held, fcntl.LOCK_EX)
         done = threading.Event()
 
         def enter() -> None:
-            with warm._one_at_a_time():
+            with startup._alone(str(tmp_path / "kernel")):
                 done.set()
 
         threading.Thread(target=enter, daemon=True).start()
