@@ -72,6 +72,7 @@ class RedactPii(Filter):
     shown by no report; how much was taken, by kind, are its signals.
     """
 
+    revision: ClassVar[int] = 2
     # Pseudonyms depend on the seed.
     seeded: ClassVar[bool] = True
     hides: ClassVar[bool] = True

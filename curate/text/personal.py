@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ _CHECKS: Final[dict[int, Check]] = {
     _IBAN: kinds.iban,
     _SECRET: kinds.secret,
 }
+_ALPHANUMERIC: Final = bytes(byte for byte in range(128) if chr(byte).isalnum())
 _FEWEST: Final = 7
 """Digits of the shortest telephone number."""
 
@@ -64,22 +65,25 @@ class Found(NamedTuple):
 
 
 @cache
-def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _tables() -> tuple[npt.NDArray[Any], ...]:
     """What each byte may begin: 1 a number, 2 a word that may be a secret, 4 an IBAN, 8 something else; countries of IBANs;
-    prefixes of secrets, zero behind each, and their sizes."""
+    prefixes of secrets, zero behind each, their sizes, and the bytes with which such a secret goes on, none for most."""
     first = np.zeros(256, np.uint8)
     first[48:58] = 1
     first[list(b"@:-")] = 8
     known = sorted(kinds.SECRET_PREFIXES)
     prefixes = np.zeros((len(known), 32), np.uint8)
+    runs = np.zeros((len(known), 256), np.bool_)
     for number, prefix in enumerate(known):
         prefixes[number, : len(prefix)] = list(prefix)
         first[prefix[0]] |= 2
+        if (signs := kinds.SECRET_RUNS.get(prefix)) is not None:
+            runs[number, list(signs + _ALPHANUMERIC)] = True
     countries = np.zeros(1 << 10, np.bool_)
     for country in kinds.IBAN_SIZES:
         first[ord(country[0])] |= 4
         countries[(ord(country[0]) - 65) * 32 + ord(country[1]) - 65] = True
-    return first, countries, prefixes, np.array([len(p) for p in known], np.int64)
+    return first, countries, prefixes, np.array([len(p) for p in known], np.int64), runs
 
 
 @njit(nogil=True, cache=True, _nrt=False)
@@ -148,11 +152,11 @@ def _password(data, at, stop):
 
 @njit(nogil=True, cache=True, _nrt=False)
 def _begins(data, at, stop, prefixes, sizes):
-    """Whether one of the prefixes, sorted, stands at a place."""
+    """The number of the prefix, of some that are sorted, that stands at a place; -1: none does."""
     for number in range(len(sizes)):
         size = sizes[number]
         if prefixes[number, 0] > data[at]:
-            return False
+            return -1
         if prefixes[number, 0] == data[at] and at + size <= stop and prefixes[number, 1] == data[at + 1]:
             same = True
             for i in range(size):
@@ -160,14 +164,27 @@ def _begins(data, at, stop, prefixes, sizes):
                     same = False
                     break
             if same:
-                return True
+                return number
+    return -1
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _tried(data, at, stop, number, runs, until):
+    """Whether the same prefix stood before in the run of signs that a place is in; keeps in ``until`` where that run ends."""
+    if at < until[number]:
+        return True
+    end = at
+    while end < stop and runs[number, data[end]]:
+        end += 1
+    until[number] = end
     return False
 
 
 @njit(nogil=True, cache=True)
-def _places(offsets, data, first, countries, prefixes, sizes, fewest):
+def _places(offsets, data, first, countries, prefixes, sizes, runs, fewest):
     """int64[m, 4]: row, what may stand there, and its bytes from and (for numbers) to."""
     found = np.empty((1024, 4), np.int64)
+    until = np.zeros(len(sizes), np.int64)
     count = 0
     for row in range(len(offsets) - 1):
         start, stop = offsets[row], offsets[row + 1]
@@ -203,8 +220,10 @@ def _places(offsets, data, first, countries, prefixes, sizes, fewest):
             elif fresh:
                 if may & 4 and at + 14 < stop and _account(data, at, countries):
                     what = 5
-                if what < 0 and may & 2 and _begins(data, at, stop, prefixes, sizes):
-                    what = 6
+                if what < 0 and may & 2:
+                    number = _begins(data, at, stop, prefixes, sizes)
+                    if number >= 0 and not _tried(data, at, stop, number, runs, until):
+                        what = 6
             if what >= 0:
                 if count == len(found):
                     more = np.empty((2 * count, 4), np.int64)
@@ -228,17 +247,20 @@ def find(text: pa.LargeStringArray, wanted: Collection[str] = KINDS, *, reserved
     places = _places(offsets, data, *_tables(), _FEWEST)
     spans: list[tuple[int, int, int, int]] = []
     known = {kind: KINDS.index(kind) for kind in wanted}
-    row, here, begin, said = -1, list[Span](), 0, b""
+    row, here, begin, said, reach = -1, list[Span](), 0, b"", 0
     for of, what, at, end in places.tolist():
         if of != row:
             spans += _apart(row, here, known)
-            row, here, begin = of, [], int(offsets[of])
+            row, here, begin, reach = of, [], int(offsets[of]), 0
             # A copy of its own: an expression that looks behind a place must not see another text.
             said = data[begin : offsets[of + 1]].tobytes()
+        if what == _KEY and at - begin < reach:
+            continue
         if what == _NUMBER:
             here += numbers.number(said, at - begin, end - begin, reserved)
         elif (span := _CHECKS[what](said, at - begin, reserved)) is not None:
             here.append(span)
+            reach = span[2] if what == _KEY else reach
     spans += _apart(row, here, known)
     columns = np.array(spans, np.int64).reshape(-1, 4)
     return Found(columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3], len(text))

@@ -5,18 +5,21 @@ Sources: RFC 2606 (names reserved for examples), the IBAN registry and ISO 7064 
 gitleaks and detect-secrets list them).
 
 A check is given a text's bytes and a place in them, and gives the span that it is, or None. Nothing looks further than a few hundred
-bytes, but for private keys.
+bytes, but for keys and tokens: those are read to their end, and nothing twice that could be told at once.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 __all__ = [
     "IBAN_SIZES",
     "SECRET_PREFIXES",
+    "SECRET_RUNS",
     "Span",
     "email",
     "iban",
@@ -110,6 +113,7 @@ _SECRETS: Final = tuple(
 )
 SECRET_PREFIXES: Final = (
     *(b"sk-", b"sk_live_", b"sk_test_", b"rk_live_", b"rk_test_", b"AKIA", b"ASIA", b"ABIA", b"ACCA"),
+    *(b"xoxa-", b"xoxb-", b"xoxe-", b"xoxo-", b"xoxp-", b"xoxr-", b"xoxs-"),
     *(
         b"ghp_",
         b"gho_",
@@ -118,7 +122,6 @@ SECRET_PREFIXES: Final = (
         b"ghr_",
         b"github_pat_",
         b"glpat-",
-        b"xox",
         b"AIza",
         b"hf_",
         b"npm_",
@@ -137,12 +140,18 @@ SECRET_PREFIXES: Final = (
     b"secretAccessKey",
 )
 """What begins a secret, at the beginning of a word."""
+SECRET_RUNS: Final = {
+    **dict.fromkeys((b"sk-", b"glpat-", b"pypi-AgE", b"eyJ"), b"_-"),
+    **{prefix: b"-" for prefix in SECRET_PREFIXES if prefix.startswith(b"xox")},
+}
+"""Those of them whose secret goes on as far as letters, digits and these signs do, so that the same prefix may stand in it again: what
+the first of them is not, no later one is. To try each would be to read such a run as often as the prefix stands in it."""
 
 
 def secret(data: bytes, at: int, reserved: bool) -> Span | None:
     """A key or token that begins with one of SECRET_PREFIXES."""
     for pattern in _SECRETS:
-        found = pattern.match(data, at, at + 4096)
+        found = pattern.match(data, at)
         if found is None:
             continue
         where = found.span("value") if "value" in pattern.groupindex else found.span()
@@ -159,7 +168,14 @@ def secret(data: bytes, at: int, reserved: bool) -> Span | None:
 _KEY_BEGINS: Final = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS: Final = re.compile(rb"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_BYTES: Final = 1 << 16
-_KEY_LINES: Final = re.compile(rb"(?:(?:\s|\\n)*[A-Za-z0-9+/=:, .-]{16,80}(?=\s|\\n|\Z|\")){0,200}")
+_KEY_LINES: Final = re.compile(rb"(?:(?:\s|\\n)*+[A-Za-z0-9+/=:,.-][A-Za-z0-9+/=:, .-]{15,79}(?=\s|\\n|\Z|\")){0,200}+")
+
+
+@lru_cache(maxsize=1)
+def _key_ends(data: bytes) -> tuple[list[int], list[int]]:
+    """Where the last lines of private keys begin and end in a text: looked for once, not behind each first line."""
+    found = [match.span() for match in _KEY_ENDS.finditer(data)]
+    return [begin for begin, _ in found], [end for _, end in found]
 
 
 def private_key(data: bytes, at: int, reserved: bool) -> Span | None:
@@ -167,10 +183,12 @@ def private_key(data: bytes, at: int, reserved: bool) -> Span | None:
     begins = _KEY_BEGINS.match(data, at)
     if begins is None:
         return None
-    ends = _KEY_ENDS.search(data, begins.end(), begins.end() + _KEY_BYTES)
-    if ends is None:
-        ends = _KEY_LINES.match(data, begins.end(), begins.end() + _KEY_BYTES)
-    return "secret", at, ends.end() if ends is not None else begins.end()
+    first, last = _key_ends(data)
+    place = bisect_left(first, begins.end())
+    if place < len(last) and last[place] <= begins.end() + _KEY_BYTES:
+        return "secret", at, last[place]
+    lines = _KEY_LINES.match(data, begins.end(), begins.end() + _KEY_BYTES)
+    return "secret", at, lines.end() if lines is not None else begins.end()
 
 
 # -- accounts -----------------------------------------------------------------------------------------------

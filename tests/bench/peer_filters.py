@@ -60,6 +60,19 @@ def datatrove_fasttext(model):
     return run
 
 
+def datatrove_pii():
+    """Its formatter that takes out e-mail and IP addresses."""
+    from datatrove.pipeline.formatters import PIIFormatter
+
+    formatter = PIIFormatter()
+
+    def run(texts):
+        for text in texts:
+            formatter.format(text)
+
+    return run
+
+
 def datatrove_tokens(file):
     """Its stage for tokens, one thread, without its shuffle: a ``tokenizer.json`` and a folder for its files."""
     import os
@@ -112,6 +125,7 @@ def main():
         "datatrove": lambda: datatrove(row=False),
         "datatrove-row": datatrove,
         "datatrove-fasttext": lambda: datatrove_fasttext(model),
+        "datatrove-pii": datatrove_pii,
         "datatrove-tokens": lambda: datatrove_tokens(model),
         "nemo-curator": nemo_curator,
     }[name]()

@@ -17,6 +17,7 @@ import orjson
 import pyarrow.compute as pc
 
 from curate.stages.base import Filter
+from curate.stages.redact_pii import RedactPii
 from curate.text.batch import Batch
 from tests.bench.measure import ROOT, SAMPLES, Row, Run, batch, case, corpus, cut, decided, on_batch, size, slope
 from tests.exchange import CONTEXT
@@ -71,6 +72,8 @@ def views(docs: Batch) -> None:
     _ = docs.lines
 
 
+HOSTILE = ("sk-", "eyJaaaaaaaaaa-", "xoxb-1a2s3d4f5g6h7-", "-----BEGIN PRIVATE KEY-----", "a@", "1.1.1.", "DE89 ")
+"""What personal data may begin with, again and again."""
 THREADS_MB = 128.0
 """MB that a thread's case goes through: half a second of words. In less, starting threads and a slice more or less show."""
 
@@ -138,6 +141,14 @@ def peer_speed(engine: str, script: str, texts: list[str]) -> float | None:
     return slope((size(quarter), taken["small"]), (size(texts), taken["all"]))[0]
 
 
+def redacted(docs: Batch) -> None:
+    """Personal data of all kinds out of texts and their meta, as a run has it."""
+    stage = RedactPii()
+    stage.decide(stage.measure(docs, CONTEXT))
+    stage.edit(docs, CONTEXT)
+    stage.edit_meta(docs, CONTEXT)
+
+
 def compiling() -> Iterator[Row]:
     """Seconds until a profile's first result in a new process: with an empty cache of kernels, and with a full one."""
     names = {
@@ -199,21 +210,25 @@ def rules() -> Iterator[Row]:
     yield threads("fineweb2", texts, every)
     yield case("code-rules", code, decided(CodeRules(default_extension="py")))
     yield case("python-syntax", code[: len(code) // 4], decided(PythonSyntax()), repeats=3)
+    yield case("redact-pii", texts, on_batch(redacted))
+    yield case("redact-pii (hostile)", [unit * (20_000 // len(unit)) for unit in HOSTILE] * 2, on_batch(redacted))
     yield case("prose_profile", texts, on_batch(lambda b: normal.prose_profile(b.text)))
     yield case("code_profile", texts, on_batch(lambda b: normal.code_profile(b.text)))
 
 
 def peers() -> Iterator[Row]:
-    """FineWeb's rules, counted as datatrove counts them, against the peers' own; environments are made on first use."""
+    """FineWeb's rules, counted as datatrove counts them, and personal data against the peers' own; environments are made on first use."""
     texts = corpus(16, SAMPLES[:1])
     few = texts[: max(8, int(len(texts) * PEER_MB / size(texts)))]
-    for name, engine, script in (
-        ("fineweb-vs-datatrove", "datatrove", "datatrove"),
-        ("fineweb-vs-datatrove-row", "datatrove", "datatrove-row"),
-        ("fineweb-vs-nemo-curator", "nemo-curator", "nemo-curator"),
+    ours = judged(compatible())
+    for name, engine, script, mine in (
+        ("fineweb-vs-datatrove", "datatrove", "datatrove", ours),
+        ("fineweb-vs-datatrove-row", "datatrove", "datatrove-row", ours),
+        ("fineweb-vs-nemo-curator", "nemo-curator", "nemo-curator", ours),
+        ("redact-pii-vs-datatrove", "datatrove", "datatrove-pii", on_batch(redacted)),
     ):
         # Ours on many times the documents: a slope over what takes us a hundredth of a second would be noise.
-        row = case(name, few * 8, judged(compatible()))
+        row = case(name, few * 8, mine)
         theirs = peer_speed(engine, script, few)
         yield row | {
             "reference": f"{script}'s own filters",

@@ -17,6 +17,7 @@ from personal_cases import MAKERS, planted
 from curate.stages.answered import query_id, text_of
 from curate.stages.base import Context
 from curate.stages.redact_pii import RedactPii
+from curate.text import personal
 from curate.text.batch import Batch
 from curate.text.personal import KINDS, find, replaced
 
@@ -171,6 +172,33 @@ def test_real_code_and_pages_lose_little():
         kinds = [KINDS[k] for k in found.kind]
         assert set(kinds) <= {"email", "ip"}, Counter(kinds)
         assert all("@" in what and "(" not in what for what, kind in zip(raw, kinds, strict=True) if kind == "email")
+
+
+@pytest.mark.parametrize("unit", ["sk-", "sk-a1b2c3d4e5f6g7h8i9-", "eyJaaaaaaaaaa-", "glpat-", "xoxb-", "pypi-AgE-"])
+def test_what_could_begin_everywhere_is_looked_at_once(unit, monkeypatch):
+    """A text of nothing but beginnings of keys costs one look at all of it; a key behind them is found."""
+    looks = []
+    check = personal._CHECKS[personal._SECRET]
+    monkeypatch.setitem(
+        personal._CHECKS, personal._SECRET, lambda data, at, *more: looks.append(at) or check(data, at, *more)
+    )
+    key = "ghp_" + "aB3dE6gH9" * 4
+    text = f"{unit * 5_000} {key} {unit * 5_000}"
+    words = replaced(a := pa.array([text], pa.large_string()), find(a), str.upper).to_pylist()[0].split(" ")
+    assert len(looks) == 3 and words[1] == "SECRET"
+    assert words[0] == words[2] == ("SECRET" if "a1b2" in unit else unit * 5_000)
+
+
+def test_many_private_keys():
+    """Lines that begin one and lines that end one are told apart once, and what was taken is not looked at again."""
+    begin, line, end = (
+        "-----BEGIN PRIVATE KEY-----\n",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n",
+        "-----END PRIVATE KEY-----\n",
+    )
+    text = f"{begin * 300}{line}{end}between\n{begin}{line}{line}"
+    (made,) = replaced(a := pa.array([text], pa.large_string()), find(a), str.upper).to_pylist()
+    assert made.split() == ["SECRET", "between", "SECRET"]
 
 
 @given(st.lists(st.text(alphabet="019.-+@: ()/aAsk_é\n", max_size=40), max_size=5))
