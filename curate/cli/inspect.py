@@ -174,9 +174,10 @@ def _families(out: Console, run: RunFolder, only: str | None) -> None:
 
 def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
     """What became of each source and length: of one step in full, of others only where something was emptied; and of
-    clusters, sides and pairs."""
+    clusters, sides, pairs and queries that were not asked."""
     from curate.cli.kept import show
     from curate.report.clusters import cluster_lines
+    from curate.report.families import not_asked_lines
     from curate.report.kept import emptied_lines
     from curate.report.pairs import pair_lines
     from curate.report.plain import one_line
@@ -185,7 +186,10 @@ def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
     for each in found.steps:
         said = (each["report"],) if step in (None, each["step"]) else ()
         for line in (
-            line for tell in (cluster_lines, split_lines, pair_lines) for report in said for line in tell(report)
+            line
+            for tell in (cluster_lines, split_lines, pair_lines, not_asked_lines)
+            for report in said
+            for line in tell(report)
         ):
             out.print(one_line(f"{each['step']}: {line}", 400), soft_wrap=True)
         if each["step"] == step:

@@ -19,6 +19,7 @@ from curate.cli.reconciled import show as show_reconciled
 from curate.cli.tables import WIDTH, console, table
 from curate.recipe.recipe import Recipe
 from curate.report.clusters import cluster_lines
+from curate.report.families import not_asked_lines
 from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.mixture import mixture_lines
@@ -304,6 +305,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
         asked = f"{report['prompt_tokens']:,} prompt and {report['completion_tokens']:,} completion tokens"
         stopped = f"; stopped by the {report['stopped']}" if "stopped" in report else ""
         lines.append(f"{name}: {report['model']}, {asked}{stopped}")
+        lines += [f"{name}: {line}" for line in not_asked_lines(report)]
     if label := report.get("label"):
         lines.append(
             f"{name}: agrees with the labels on {_share(label['agreement'])} of {label['rows']} documents "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from curate.report.plain import one_line, short_number
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
 from curate.stages.family import SLICE, WINDOW, Limits
+from curate.stages.generator import not_asked
 
 MOST_LINES: Final = 10
 """Families whose curves are drawn, those with the most answers."""
@@ -72,6 +73,12 @@ def family_table(found: Sequence[FamilyCurve]) -> list[tuple[str, ...]]:
             )
         )
     return [head, *lines]
+
+
+def not_asked_lines(report: Mapping[str, Any]) -> list[str]:
+    """What a step passed over instead of asking about it, and why, by its report; nothing where there is nothing to tell."""
+    passed = report.get("not_asked")
+    return [not_asked(passed)] if passed else []
 
 
 def _share(value: float | None) -> str:

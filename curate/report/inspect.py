@@ -151,6 +151,7 @@ def _check(run: RunFolder, wanted: Wanted) -> None:
 def _step(step: Step) -> dict[str, Any]:
     counts = step.record.counts
     reasons = dict(sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0])))
+    report = step.record.report
     return {
         "step": step.id,
         "use": step.use,
@@ -160,8 +161,8 @@ def _step(step: Step) -> dict[str, Any]:
         "edited": counts.edited,
         "removed": counts.removed,
         "kept_by": counts.kept_by,
-        "report": step.record.report if step.is_a(Global) else {},
-        "families": step.record.report.get("families", {}),
+        "report": report if step.is_a(Global) else {name: report[name] for name in ("not_asked",) if name in report},
+        "families": report.get("families", {}),
     }
 
 

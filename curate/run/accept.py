@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections.abc
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import pyarrow as pa
@@ -59,8 +61,9 @@ class RequestsTask(Task):
         key = self.store.fresh(self.folder, "plan", ".arrow")
         rounds = requests = size = 0
         rows: list[tuple[int, bytes]] = []
+        passed: dict[str, int] = {}
         with new_table(self.store, key, PLAN) as out:
-            for round_ in self.stage.requests(Rows(self.store, self.parts), self.ctx):
+            for round_ in _telling(self.stage.requests(Rows(self.store, self.parts), self.ctx), passed):
                 rows += [(rounds, orjson.dumps(asdict(request))) for request in round_]
                 size += sum(len(request) for _, request in rows[-len(round_) :])
                 rounds, requests = rounds + 1, requests + len(round_)
@@ -69,7 +72,13 @@ class RequestsTask(Task):
                     rows, size = [], 0
             if rows:
                 out.write(_plan_rows(rows))
-        return {"data": key, "rounds": rounds, "requests": requests}
+        return {"data": key, "rounds": rounds, "requests": requests, "passed_over": passed}
+
+
+def _telling(rounds: Iterable[list[Request]], passed: dict[str, int]) -> Iterator[list[Request]]:
+    """The rounds; then what they say was passed over, if they do, is in ``passed``."""
+    told = yield from cast("collections.abc.Generator[list[Request], None, Mapping[str, int] | None]", rounds)
+    passed.update({what: count for what, count in (told or {}).items() if count})
 
 
 def _plan_rows(rows: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
@@ -86,12 +95,14 @@ class RoundsOfPlan:
     Attributes:
         data: key of the table.
         rounds, requests: how many there are.
+        passed_over: rows that are not asked about, by what is true of them.
     """
 
     store: Store
     data: str
     rounds: int
     requests: int
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[list[Request]]:
         return self.between(0, self.rounds)
@@ -103,11 +114,12 @@ class RoundsOfPlan:
 
     def _rows(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         with open_table(self.store.data(self.data)) as reader:
-            for number in range(reader.num_record_batches):
+            count = reader.num_record_batches
+            # Of a long plan a part is read for every part of the documents: not all that stands before it each time.
+            first = bisect_left(range(count), start, key=lambda n: reader.get_batch(n).column("round")[-1].as_py())
+            for number in range(first, count):
                 batch = reader.get_batch(number)
                 rounds = batch.column("round")
-                if rounds[-1].as_py() < start:
-                    continue
                 if rounds[0].as_py() >= stop:
                     return
                 for round_, request in zip(rounds.to_pylist(), batch.column("request").to_pylist(), strict=True):

@@ -22,6 +22,7 @@ from curate.recipe.plan import Plan, PlannedStep
 from curate.recipe.recipe import Recipe
 from curate.run import accept
 from curate.run.journal_copies import JournalCopies
+from curate.run.published import Published
 from curate.stages.base import Context, Stage
 from curate.stages.conductor import Asked, Conductor
 from curate.stages.generator import NO_ANSWER, Generator
@@ -36,6 +37,8 @@ _NOTE_SECONDS = 10.0
 """How often a download says how far it is."""
 _PART_BYTES = 64 << 20
 """Characters of answers that a part of documents is made of."""
+_PART_ANSWERS = 50_000
+"""Answers, at most: short ones may be about long documents, whose texts are in memory together."""
 _MOST_UNDER_WAY = 10_000
 """Requests that wait in memory to be sent: who sends more at once does not exist."""
 
@@ -182,6 +185,7 @@ def run_generator(
         **engine.tasks((step.id,), "telling of it", [report])[report.key],
         "model": engine.plan.recipe.models[stage.model].model,
         "rounds": {"planned": plan.rounds, "closed": len(asking.digests)},
+        **({"not_asked": dict(plan.passed_over)} if plan.passed_over else {}),
         **rounds.report(),
         "prompt_tokens": asking.prompt_tokens,
         "completion_tokens": asking.completion_tokens,
@@ -230,7 +234,7 @@ class _Asking:
         self._files, self._rounds = files, rounds
         self._next: Asked | None = None
         self._published = self._requests = 0
-        self._sizes: list[int] = []
+        self._sizes: list[tuple[int, int]] = []
         self.digests: list[str] = []
         self.prompt_tokens = self.completion_tokens = 0
         self.stopped = ""
@@ -243,12 +247,12 @@ class _Asking:
 
     def cuts(self) -> list[int]:
         """Numbers of the rounds with which parts begin, and of the one after the last; one part at least."""
-        cuts, size = [0], 0
-        for number, each in enumerate(self._sizes):
-            if size and size + each > _PART_BYTES:
+        cuts, size, count = [0], 0, 0
+        for number, (each, answers) in enumerate(self._sizes):
+            if count and (size + each > _PART_BYTES or count + answers > _PART_ANSWERS):
                 cuts.append(number)
-                size = 0
-            size += each
+                size = count = 0
+            size, count = size + each, count + answers
         return [*cuts, len(self._sizes)]
 
     def _read_published(self) -> None:
@@ -267,7 +271,7 @@ class _Asking:
         self._rounds.closed(self._published, asked, answers)
         self._published += 1
         self._requests += len(answers)
-        self._sizes.append(sum(len(a.text) for a in answers if a is not None))
+        self._sizes.append((sum(len(a.text) for a in answers if a is not None), len(answers)))
         self.digests.append(fingerprint(_plain(answers)))
         self.prompt_tokens += sum(a.prompt_tokens for a in answers if a is not None)
         self.completion_tokens += sum(a.completion_tokens for a in answers if a is not None)
@@ -284,7 +288,7 @@ class _Asking:
                 models,
                 budget=recipe.budget,
                 journal=journal.path,
-                published=lambda: published_answers(engine, self._step),
+                published=lambda: Published(engine.store, self._step),
                 progress=_progress(engine, self._step),
                 local_log=engine.store.state("local-model.log"),
                 leave=lambda: engine.runner.stop.asked,
@@ -350,16 +354,6 @@ class _Asking:
         )
         crash_point("round.after-publish")
         return [Answer(**a) if a else None for a in value]
-
-
-def published_answers(engine: Engine, step: str) -> dict[str, Answer]:
-    """Answers of all rounds that a step ever closed, under whatever settings and inputs, by their keys."""
-    found: dict[str, Answer] = {}
-    for entry in engine.store.list(f"steps/{step}"):
-        for answer in (engine.store.read_json(entry.key) if "/rounds/" in entry.key else None) or ():
-            if answer:
-                found[answer["key"]] = Answer(**answer)
-    return found
 
 
 def _state_rate(engine: Engine, step: str, asker: Asker, models: Mapping[str, Model]) -> None:

@@ -21,9 +21,9 @@ from curate.recipe.plan import PlannedStep
 from curate.run import accept
 from curate.run.engine import Engine
 from curate.run.foresight import Foreseen, foresee
-from curate.run.generate import published_answers
 from curate.run.journal_copies import JournalCopies
-from curate.stages.generator import Generator, Rejected
+from curate.run.published import Published
+from curate.stages.generator import Generator, Rejected, not_asked
 from curate.stages.written import Written
 
 __all__ = ["Estimate", "Pilot", "Range", "estimated", "run_pilot"]
@@ -60,7 +60,7 @@ class Estimate:
         sent: requests of the pilot that are settled; ``answered`` of them with an answer, ``accepted`` with a document.
         tokens_each, dollars_each: means of an answer: (prompt, completion) tokens and US dollars.
         prompt_tokens, completion_tokens, dollars: of all that is left, with the tries that the settings allow.
-        notes: what it does not know.
+        notes: what it does not know, and what is not asked about.
     """
 
     step: str
@@ -176,6 +176,7 @@ def _one(engine: Engine, step: PlannedStep, stage: Generator, number: int, pilot
         [answer.completion_tokens for _, answer in settled], [1.0] * len(settled), left, most.completion_tokens
     )
     factor, notes = _tries(stage, accepted, len(settled))
+    notes += (not_asked(plan.passed_over),) if plan.passed_over else ()
     prompt, completion = prompt.times(factor), completion.times(factor)
     n = max(1, len(settled))
     each = (sum(a.prompt_tokens for _, a in settled) / n, sum(a.completion_tokens for _, a in settled) / n)
@@ -209,7 +210,7 @@ def _ask(
             {stage.model: recipe.models[stage.model]},
             budget=recipe.budget,
             journal=journal.path,
-            published=lambda: published_answers(engine, step.id),
+            published=lambda: Published(engine.store, step.id),
             local_log=engine.store.state("local-model.log"),
         ) as asker:
             for request in first:

@@ -8,6 +8,7 @@ The phrases are in ``phrases``, in several languages; the forms (blocks of code,
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from curate.stages.forms import code_blocks
@@ -15,19 +16,30 @@ from curate.stages.phrases import LANGUAGES
 
 __all__ = [
     "REFUSED",
+    "RUN",
     "TRUNCATED",
     "code_blocks",
+    "copied",
     "excerpt",
+    "folded",
+    "leaked",
     "plain",
+    "quoted",
     "refused",
+    "shown",
     "unique_words",
     "unwrap",
     "whole_sentences",
 ]
 
+RUN: Final = 8
+"""Words in a row that count as copied."""
 REFUSED: Final = "the model declined, or a content filter stopped it"
 TRUNCATED: Final = "the answer was cut at max_tokens and too little of it is whole"
 
+_MARKS: Final = re.compile(r"</?document [0-9a-f]{6}>")
+_QUOTED: Final = re.compile(r"<document ([0-9a-f]{6})>\n(.*)\n</document \1>", re.DOTALL)
+"""As ``material.quoted`` writes it."""
 _HARDLY_MORE: Final = 80
 """Bytes of UTF-8: an answer that begins with a regret and is no longer has nothing but the regret."""
 _LOOKED_AT: Final = 400
@@ -149,6 +161,59 @@ def unique_words(text: str) -> float:
     """Distinct words over words, lower case; 1.0 for a text without words."""
     words = _WORD.findall(text.lower())
     return len(set(words)) / len(words) if words else 1.0
+
+
+def folded(text: str) -> str:
+    """Its words in lower case, with a space between two."""
+    return " ".join(_WORD.findall(text.lower()))
+
+
+def quoted(text: str, told: Iterable[str], said: str = "") -> str:
+    """The first eight words in a row, of what a model was told and nobody should see, that stand in its answer, whatever their
+    case and the signs between them; empty where there are none.
+
+    Args:
+        told: texts, as system messages.
+        said: what it was shown beside them, and may quote.
+    """
+    found, shown = f" {folded(text)} ", f" {folded(said)} "
+    for message in told:
+        words = folded(message).split()
+        for at in range(len(words) - RUN + 1):
+            run = f" {' '.join(words[at : at + RUN])} "
+            if run in found and run not in shown:
+                return run.strip()
+    return ""
+
+
+def shown(messages: Iterable[Mapping[str, str]]) -> str:
+    """The documents that messages quote (``material.quoted``), without their marks."""
+    return "\n\n".join(found[2] for message in messages for found in _QUOTED.finditer(message["content"]))
+
+
+def leaked(text: str, messages: Sequence[Mapping[str, str]], may: str = "") -> str:
+    """What in an answer shows how it was asked for: marks of a quotation, or eight words in a row of what the model was told;
+    empty where nothing does.
+
+    Args:
+        messages: those that asked, without corrections of an earlier answer. What they quote is no order, and may be said.
+        may: what else may be said, as a topic that was filled in.
+    """
+    if bare := _MARKS.search(text):
+        return bare[0]
+    quotes = [found for message in messages for found in _QUOTED.finditer(message["content"])]
+    if mark := next((found[1] for found in quotes if found[1] in text and found[1] not in found[2]), ""):
+        return mark
+    told = [_QUOTED.sub("\n", message["content"]) for message in messages]
+    return quoted(text, told, f"{shown(messages)}\n{may}")
+
+
+def copied(text: str, document: str) -> float:
+    """Share of the text's runs of eight words that are in the document, too; 0.0 for a shorter text."""
+    words, others = (folded(t).split() for t in (text, document))
+    runs = {tuple(others[i : i + RUN]) for i in range(len(others) - RUN + 1)}
+    own = [tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)]
+    return sum(run in runs for run in own) / len(own) if own else 0.0
 
 
 def excerpt(text: str, limit: int = 80) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from curate.llm.embedding import decode
 from curate.llm.request import Answer, Request
 from curate.stages.base import Context
 from curate.stages.generator import Accepted, Generator, Rejected
+from curate.stages.reading import meta_object
 from curate.stages.registry import register
 from curate.stages.topics import rounds
 from curate.text.batch import Batch
@@ -30,8 +30,10 @@ class EmbedLLM(Generator):
     The model reads the first `max_chars` characters, after `prefix`. One request a document: a server batches what is in
     flight, and what fails is one document. The document comes back as one of its own, with its text, source and meta, a
     column `vector`, the numbers of `keep`, and `meta.document` for the id it had. Empty documents are not asked about.
+    Documents are gone through once, in their order, and rounds are asked as they fill: a corpus may be of any size.
     """
 
+    revision: ClassVar[int] = 2
     reads_documents: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
 
@@ -45,9 +47,11 @@ class EmbedLLM(Generator):
         [], description="columns of numbers to carry along, such as 'judge.score'; here they are `<this step>.score`"
     )
     max_documents: int = Field(
-        100_000, ge=1, description="with more documents, stop: requests are held in memory, and paid for"
+        100_000, ge=1, description="with more documents, stop before any is asked about: each is paid for"
     )
-    round: int = Field(64, ge=1, description="requests a round; a round counts only as a whole")
+    round: int = Field(
+        64, ge=1, description="requests a round, a file each; a round counts only as a whole. A corpus wants 1000"
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -75,25 +79,27 @@ class EmbedLLM(Generator):
         """Those that a vector depends on."""
         return self.model_dump(mode="json", include={"model", "max_chars", "prefix", "dimensions"})
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
-        """One request a document, in the order of their content, so that neither files nor batches bear on it."""
-        found: list[Request] = []
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterator[list[Request]]:
+        """One request a document, in their order, however they are batched; a round is in memory at a time."""
+        return rounds(self._asked(docs, ctx), self.round)
+
+    def _asked(self, docs: Iterable[Batch], ctx: Context) -> Iterator[Request]:
+        number = 0
         for batch in docs:
-            columns = {name: batch.column(name) for name in ("id", "source", "meta", "content_hash")}
+            columns = {name: batch.column(name) for name in ("id", "source", "meta")}
             columns["text"] = batch.text
             columns |= {f"keep.{short}": _numbers(batch.column(full), full) for short, full in self._kept().items()}
             rows = pa.RecordBatch.from_pydict(columns)
             rows = rows.filter(pc.greater(pc.binary_length(pc.fill_null(rows.column("text"), "")), 0))
-            if len(found) + rows.num_rows > self.max_documents:
+            number += rows.num_rows
+            if number > self.max_documents:
                 raise InputError(
                     f"step '{ctx.step}': more than {self.max_documents:,} documents to embed",
                     cure="let a cheaper score choose among them first (select.where), or raise max_documents",
                 )
-            found += [self._request(row) for row in rows.to_pylist()]
-        if not found:
+            yield from map(self._request, rows.to_pylist())
+        if not number:
             raise InputError(f"step '{ctx.step}': no documents to embed", cure="look at what the steps before it drop")
-        found.sort(key=lambda r: (r.subject["content"], r.subject["document"]))
-        return rounds(found, self.round)
 
     def _request(self, row: Mapping[str, Any]) -> Request:
         return Request(
@@ -104,7 +110,6 @@ class EmbedLLM(Generator):
             sampling={} if self.dimensions is None else {"dimensions": self.dimensions},
             subject={
                 "document": row["id"].hex(),
-                "content": row["content_hash"].hex(),
                 "source": row["source"],
                 "meta": row["meta"],
                 "text": row["text"],
@@ -116,8 +121,7 @@ class EmbedLLM(Generator):
     def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected:
         """The document with its vector."""
         subject = request.subject
-        meta = json.loads(subject["meta"] or "{}")
-        own = meta if isinstance(meta, dict) else {}
+        own = meta_object(subject["meta"])
         # What was shown to a judge before is about the document that the judge was shown.
         about = {"document": subject["document"], "source": subject["source"]}
         judged = {name: own[name] for name in about if {*about} <= {*own}}
@@ -125,10 +129,16 @@ class EmbedLLM(Generator):
         columns = {"vector": decode(answer.text), **subject["keep"]}
         return Accepted(str(subject["text"]), meta, columns, source=str(meta["source"]))
 
+    def told(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """How many numbers each vector has, and how many characters each text: no vectors."""
+        column = next(name for name in rows.schema.names if name.endswith(".vector"))
+        return pa.RecordBatch.from_pydict(
+            {"numbers": pc.list_value_length(rows.column(column)), "chars": rows.column("chars")}
+        )
+
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """How long the vectors are, and how much of the documents the model read."""
-        column = next((n for n in docs.column_names if n.endswith(".vector")), None)
-        lengths = [] if column is None else np.unique(np.asarray(pc.list_value_length(docs.column(column)))).tolist()
+        lengths = np.unique(np.asarray(docs.column("numbers"))).tolist()
         if len(lengths) > 1:
             raise InputError(
                 f"the endpoint gave vectors of {', '.join(map(str, lengths[:4]))} numbers",

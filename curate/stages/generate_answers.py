@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Final
 
@@ -40,15 +41,15 @@ _OWN: Final = frozenset({MESSAGES, QUERY, MADE_FROM, SYSTEM, _GATE, "strategy", 
 _TOLD: Final = (QUERY, TASK, "erased", "family", SUBMIX)
 """Fields of an answer's ``meta`` that the report counts."""
 _SCREENED_AT_ONCE: Final = 256
+_HELD: Final = "hold an item of a benchmark"
+_NOT_DRAWN: Final = "more than `queries`"
+"""Why queries are passed over, beside those of ``queries``."""
 _MARKS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|end|eot_id|start_header_id|end_header_id|endoftext)\|>"
     r"|\[/?INST\]|<</?SYS>>|^###[ \t]*(?:Human|User|Instruction|Assistant|Response)[ \t]*:",
     re.MULTILINE,
 )
 """Of chat templates: a model that writes them goes on where its answer ended."""
-_WORDS: Final = re.compile(r"\w+")
-_RUN: Final = 8
-"""Words in a row that count as quoted."""
 _NO_LIMITS: Final = Limits(max_duplicates=1, min_unseen=0, max_template=1, max_compression=1000)
 
 
@@ -173,14 +174,15 @@ class GenerateAnswers(Recorded):
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterator[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Generator[list[Request], None, Mapping[str, int]]:
         """One request for each query and draw, in the order of a keyed hash; rounds of each family as they fill."""
         systems = read_system_messages(ctx.assets["systems"]) if self.systems is not None else None
         if systems is not None:
             self.refuse_shown([message.text for message in systems.messages if message.text], ctx)
         waiting: dict[tuple[str, str], list[Request]] = {}
+        passed: Counter[str] = Counter()
         asked = False
-        for query in self._queries(docs, ctx):
+        for query in self._queries(docs, ctx, passed):
             for request in self._requests(query, systems, ctx):
                 asked = True
                 some = waiting.setdefault((request.family, self.first(request)), [])
@@ -189,21 +191,27 @@ class GenerateAnswers(Recorded):
                     yield some[:]
                     some.clear()
         yield from (some for some in waiting.values() if some)
+        passed[_NOT_DRAWN] = passed.pop("", 0)
         if not asked:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in passed.items() if count)
             raise InputError(
-                f"step '{ctx.step}': no queries to answer",
+                f"step '{ctx.step}': no queries to answer{f' ({why})' if why else ''}",
                 cure="look at what the steps before it drop, at max_query_chars, and whether benchmarks hold all of them",
             )
+        return passed
 
-    def _queries(self, docs: Iterable[Batch], ctx: Context) -> Iterator[Query]:
+    def _queries(self, docs: Iterable[Batch], ctx: Context, passed: Counter[str]) -> Iterator[Query]:
         """Those that are asked: as many as are wanted, without what holds an item of a benchmark."""
         left = self.queries
         columns = (self.gate.column,) if self.gate else ()
-        found = in_order(docs, ctx.key("answers", self.salt, "order"), longest=self.max_query_chars, columns=columns)
+        key = ctx.key("answers", self.salt, "order")
+        found = in_order(docs, key, longest=self.max_query_chars, passed=passed, columns=columns)
         at_once = _SCREENED_AT_ONCE if left is None else min(_SCREENED_AT_ONCE, left)
         while some := list(islice(found, at_once)):
             clean = self.unknown(["\n\n".join(m["content"] for m in q.messages) for q in some], ctx, place=None)
             for query, keep in zip(some, clean, strict=True):
+                passed[""] -= 1
+                passed[_HELD] += not keep
                 if keep:
                     yield query
                     left = None if left is None else left - 1
@@ -264,7 +272,7 @@ class GenerateAnswers(Recorded):
         if len(text) < self.min_answer_chars:
             return Rejected("too_short", f"{len(text)} characters: {answers.excerpt(text)}")
         used, asked = _parts(request)
-        if _folded(text) == _folded(asked[-1]["content"]) != "":
+        if answers.folded(text) == answers.folded(asked[-1]["content"]) != "":
             return Rejected("echoed", answers.excerpt(text))
         if leak := _leak(text, asked, used if request.subject.get("erased") else ""):
             return Rejected("leaked", answers.excerpt(leak))
@@ -309,17 +317,10 @@ def _parts(request: Request) -> tuple[str, list[Mapping[str, str]]]:
     return (messages[0]["content"], messages[1:]) if messages[0]["role"] == SYSTEM else ("", messages)
 
 
-def _folded(text: str) -> str:
-    return " ".join(_WORDS.findall(text.lower()))
-
-
 def _leak(text: str, asked: Sequence[Mapping[str, str]], erased: str) -> str:
     """What should not be in an answer: a mark of a chat's template that nobody wrote before, or a run of words of a system
     message that is not shown; empty where there is none."""
     said = "\n".join(message["content"] for message in asked)
     if mark := next((m[0] for m in _MARKS.finditer(text) if m[0] not in said), ""):
         return mark
-    told = _folded(erased).split()
-    words = f" {_folded(text)} "
-    runs = (" ".join(told[i : i + _RUN]) for i in range(len(told) - _RUN + 1))
-    return next((run for run in runs if f" {run} " in words and run not in _folded(said)), "")
+    return answers.quoted(text, [erased], said)

@@ -29,11 +29,6 @@ from curate.text.batch import Batch
 
 GIVES: Final = ("extract",)
 _BREAKS: Final = re.compile(r"\n[ \t]*\n|\n(?=#{1,6} )")
-_LEAKED: Final = re.compile(r"</?document [0-9a-f]{6}>")
-_SHOWN: Final = re.compile(r"<document ([0-9a-f]{6})>\n(.*)\n</document \1>", re.DOTALL)
-_RUN: Final = 8
-"""Words in a row that count as copied."""
-_WORDS: Final = re.compile(r"\w+")
 _STEP: Final = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]*)?[*_]*(?:step|schritt|étape|paso|passo|passaggio|шаг|第)?[ \t]*\d{1,2}[.):：步]",
     re.IGNORECASE | re.MULTILINE,
@@ -72,7 +67,7 @@ class GenerateRephrase(Prompted):
     ``prompts/rephrase-wikipedia``, the good one with questions, distillates, knowledge and lists.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,
@@ -81,7 +76,7 @@ class GenerateRephrase(Prompted):
         "wrong_form": "the answer has not the form that the prompt expects",
         "copied": "more than max_copied of its runs of eight words are the document's",
         "repetitive": "the share of distinct words is below min_unique_words",
-        "leaked": "marks of the quotation, or a run of words of the system message, are in the answer",
+        "leaked": "marks of the quotation, or eight words in a row of what the model was told, are in the answer",
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
@@ -178,8 +173,8 @@ class GenerateRephrase(Prompted):
         was_cut = answer.finish_reason == "length"
         text = answers.unwrap(given)
         text = answers.whole_sentences(text) if was_cut else text
-        if _leaks(text, request):
-            return Rejected("leaked", answers.excerpt(text))
+        if leak := answers.leaked(text, _asking(request)):
+            return Rejected("leaked", answers.excerpt(leak))
         if len(text) < self.min_answer_chars:
             return Rejected("truncated" if was_cut else "too_short", f"{len(text)} characters: {answers.excerpt(text)}")
         expects = str(request.subject.get("expects", ""))
@@ -188,9 +183,9 @@ class GenerateRephrase(Prompted):
         unique = answers.unique_words(text)
         if len(text.split()) >= 50 and unique < self.min_unique_words:
             return Rejected("repetitive", f"{unique:.2f} of the words are distinct")
-        share = copied(text, _shown(request))
+        share = answers.copied(text, answers.shown(_asking(request)))
         if share > self.max_copied:
-            return Rejected("copied", f"{share:.2f} of the runs of {_RUN} words")
+            return Rejected("copied", f"{share:.2f} of the runs of {answers.RUN} words")
         if item := self.held(text, ctx):
             return Rejected("contaminated", item)
         checks = [*([f"form:{expects}"] if expects else []), "not_copied", "distinct_words"]
@@ -202,23 +197,9 @@ class GenerateRephrase(Prompted):
         return {"texts": docs.num_rows, "by_family": {f: families.count(f) for f in sorted(set(families))}}
 
 
-def _shown(request: Request) -> str:
-    """The document as the request shows it."""
-    match = _SHOWN.search(request.messages[int(request.subject["asked"])]["content"])
-    return match[2] if match else ""
-
-
-def _leaks(text: str, request: Request) -> bool:
-    """Whether an answer shows how it was asked: delimiters, the mark in them, or the words of the system message."""
-    match = _SHOWN.search(request.messages[int(request.subject["asked"])]["content"])
-    if _LEAKED.search(text) or (match is not None and match[1] in text and match[1] not in match[2]):
-        return True
-    said = " ".join(text.split())
-    for message in request.messages:
-        told = message["content"].split() if message["role"] == "system" else []
-        if any(" ".join(told[i : i + _RUN]) in said for i in range(len(told) - _RUN + 1)):
-            return True
-    return False
+def _asking(request: Request) -> Sequence[Mapping[str, str]]:
+    """The messages that asked, without corrections."""
+    return request.messages[: int(request.subject["asked"]) + 1]
 
 
 def cut(text: str, least: int, most: int) -> list[str]:
@@ -246,14 +227,6 @@ def cut(text: str, least: int, most: int) -> list[str]:
     if len(found) > 1 and len(found[-1]) < least and len(found[-2]) + len(found[-1]) + 2 <= most:
         found[-2:] = [f"{found[-2]}\n\n{found[-1]}"]
     return found
-
-
-def copied(text: str, document: str) -> float:
-    """Share of the text's runs of eight words that are in the document, too; 0.0 for a shorter text."""
-    words, others = ([w.lower() for w in _WORDS.findall(t)] for t in (text, document))
-    runs = {tuple(others[i : i + _RUN]) for i in range(len(others) - _RUN + 1)}
-    own = [tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)]
-    return sum(run in runs for run in own) / len(own) if own else 0.0
 
 
 def lacks(text: str, form: str) -> str:

@@ -51,6 +51,11 @@ class Accepted:
     document: str | None = None
 
 
+def not_asked(counts: Mapping[str, int]) -> str:
+    """What was passed over, by what is true of it, as a line."""
+    return f"not asked: {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
+
+
 class Generator(Stage):
     """Asks a model and turns its answers into documents, or into labels of documents it was shown."""
 
@@ -71,7 +76,8 @@ class Generator(Stage):
     def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """Rounds of requests, a pure function of settings, assets and rows; ``Request.subject`` carries what
         ``accept`` needs later. A round counts only as a whole. The rows may be gone through more than once, each time in
-        the same order; who gives rounds one after the other has few requests in memory."""
+        the same order; who gives rounds one after the other has few requests in memory. A generator function may return,
+        in the end, how many rows were passed over, by what is true of them ("longer than ..."): the report tells it."""
         raise NotImplementedError
 
     def accept(self, request: Request, answer: Answer, ctx: Context) -> Accepted | Rejected | list[Accepted]:

@@ -110,7 +110,7 @@ class JudgeRephrased(Benchmarked, Generator):
         """Where passages are found by them, too."""
         return self.rephrased == "embeddings"
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterator[list[Request]]:
         """One request a document that may hold an item, the least likely first, then by content: neither files nor batches bear on it."""
         from curate.benchmarks.prompts import prompts
 
@@ -125,7 +125,7 @@ class JudgeRephrased(Benchmarked, Generator):
         found.sort(key=lambda row: (row["likely"], row["content"], row["document"]))
         known = self.known(more=[str(ctx.assets["items"])] if self.items is not None else [])
         texts = prompts({row["item"] for row in found}, self.loaded(ctx), known) if found else {}
-        return rounds([self._request(row, texts[row["item"]], ctx) for row in found], self.round)
+        return rounds((self._request(row, texts[row["item"]], ctx) for row in found), self.round)
 
     def _perhaps(self, docs: Batch, ctx: Context) -> Iterator[dict[str, Any]]:
         """The documents of a batch with a passage that is likely enough, with the likeliest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Final, Literal
@@ -23,6 +22,7 @@ from curate.stages.base import Context
 from curate.stages.generator import Accepted, Generator, Rejected
 from curate.stages.judge_prompts import SCALE, Order, Output, Rubric, mark_of, parse_score, read_rubric, sampling
 from curate.stages.judge_view import LOOK_AHEAD, view
+from curate.stages.reading import meta_object
 from curate.stages.registry import register
 from curate.stages.topics import made_by, rounds
 from curate.text.batch import Batch
@@ -127,7 +127,7 @@ class LabelLLM(Generator):
 
     # -- choosing ----------------------------------------------------------------------------------------------
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> list[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterator[list[Request]]:
         """One request a chosen document, then those of ``repeats``, then those of ``bias``: a cap ends the last first."""
         rubric = read_rubric(ctx.assets["rubric"] / "rubric.md")
         chosen = self._choose(docs, ctx)
@@ -135,7 +135,7 @@ class LabelLLM(Generator):
             raise InputError(f"step '{ctx.step}': no documents to judge", cure="look at what the steps before it drop")
         rows = chosen.to_pylist()
         return rounds(
-            [self._request(row, rubric, ctx, look, draw) for row, look, draw in self._looks(rows)], self.round
+            (self._request(row, rubric, ctx, look, draw) for row, look, draw in self._looks(rows)), self.round
         )
 
     def _looks(self, rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Look, int]]:
@@ -204,7 +204,7 @@ class LabelLLM(Generator):
             limit = min(limit, row["chars"]) // 2
         seen = view(row["text"], limit, masked=self.mask)
         document = row["id"].hex()
-        own = _own(row["meta"])
+        own = meta_object(row["meta"])
         mark = mark_of(document, ctx.key(ctx.step, "mark"))
         return Request(
             messages=rubric.messages(kind, seen.text, mark, self.output, _ORDERS.get(look, "")),
@@ -260,15 +260,6 @@ class LabelLLM(Generator):
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Scores, agreement with labels and with itself, shifts: see ``judge_report``."""
         return judge_report.report(docs, noted, compared=self.compare is not None)
-
-
-def _own(meta: str | None) -> dict[str, Any]:
-    """A document's ``meta``; empty where it is no object."""
-    try:
-        value = json.loads(meta or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _classes(scores: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -6,19 +6,20 @@ any number of them from its beginning is a random sample.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
 from curate.stages.answered import ASSISTANT, MESSAGES, SUBMIX, SYSTEM, USER, query_id
+from curate.stages.reading import meta_object
 from curate.text.batch import Batch
 
-__all__ = ["Query", "asked", "in_order"]
+__all__ = ["ASKED_ALIKE", "NO_QUERY", "TOO_LONG", "Query", "asked", "in_order"]
 
 I64 = npt.NDArray[np.int64]
 _AT_ONCE: Final = 128 << 20
@@ -74,8 +75,20 @@ def asked(text: str, meta: Mapping[str, Any]) -> tuple[Mapping[str, str], ...] |
     return tuple(found) if found and found[-1]["role"] == USER and found[-1]["content"].strip() else None
 
 
+TOO_LONG: Final = "longer than max_query_chars"
+NO_QUERY: Final = "asks nothing, or is no chat"
+ASKED_ALIKE: Final = "asks what another one asks"
+"""Why documents are no queries that are asked."""
+
+
 def in_order(
-    docs: Iterable[Batch], key: int, *, longest: int, columns: Sequence[str] = (), at_once: int = _AT_ONCE
+    docs: Iterable[Batch],
+    key: int,
+    *,
+    longest: int,
+    passed: Counter[str],
+    columns: Sequence[str] = (),
+    at_once: int = _AT_ONCE,
 ) -> Iterator[Query]:
     """The queries of documents, each once: of documents that ask the same the one with the smallest id.
 
@@ -85,10 +98,11 @@ def in_order(
         docs: may be gone through several times, in one order.
         key: of the hash.
         longest: characters of a chat; longer ones are passed over.
+        passed: documents that are passed over are counted in it, by reason, and all others as ``""``.
         columns: whose values are wanted.
         at_once: bytes.
     """
-    rows, sizes = _order(docs, key, longest)
+    rows, sizes = _order(docs, key, longest, passed)
     ends = np.cumsum(sizes)
     start = 0
     while start < len(rows):
@@ -98,8 +112,8 @@ def in_order(
         start = stop
 
 
-def _order(docs: Iterable[Batch], key: int, longest: int) -> tuple[I64, I64]:
-    """Numbers of the rows in the order, and bytes of each."""
+def _order(docs: Iterable[Batch], key: int, longest: int, passed: Counter[str]) -> tuple[I64, I64]:
+    """Numbers of the rows in the order, and bytes of each; counts in ``passed`` all rows by what becomes of them."""
     from curate.text.arrow import fixed
     from curate.text.hashing import keyed_hash
 
@@ -109,7 +123,10 @@ def _order(docs: Iterable[Batch], key: int, longest: int) -> tuple[I64, I64]:
     first = 0
     for batch in docs:
         found = [_found(*one) for one in _pairs(batch)]
+        asks = np.array([query is not None for query in found], np.bool_)
         there = np.array([query is not None and _chars(query) <= longest for query in found], np.bool_)
+        passed[NO_QUERY] += int((~asks).sum())
+        passed[TOO_LONG] += int((asks & ~there).sum())
         queries = pa.array(
             [bytes.fromhex(query_id(q)) for q, keep in zip(found, there, strict=True) if keep and q is not None],
             pa.binary(16),
@@ -128,10 +145,12 @@ def _order(docs: Iterable[Batch], key: int, longest: int) -> tuple[I64, I64]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     name = np.concatenate(names)
     order = np.lexsort(name.T[::-1])
-    asks = name[order, 1:3]
+    asked_for = name[order, 1:3]
     fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = (asks[1:] != asks[:-1]).any(axis=1)
+    fresh[1:] = (asked_for[1:] != asked_for[:-1]).any(axis=1)
+    passed[ASKED_ALIKE] += int((~fresh).sum())
     order = order[fresh]
+    passed[""] += len(order)
     return np.concatenate(rows)[order], np.concatenate(sizes)[order]
 
 
@@ -148,7 +167,7 @@ def _taken(docs: Iterable[Batch], rows: I64, columns: Sequence[str]) -> Iterator
             names = ["id", "text", "meta", "source", *columns]
             values = zip(*(some.column(name).to_pylist() for name in names), strict=True)
             for place, (one, text, meta, source, *more) in zip(by_row[low:high].tolist(), values, strict=True):
-                told = _meta(meta)
+                told = meta_object(meta)
                 messages = asked(text or "", told)
                 assert messages is not None
                 told = {SUBMIX: source, **told}
@@ -165,15 +184,7 @@ def _pairs(batch: Batch) -> Iterator[tuple[str | None, str | None]]:
 
 
 def _found(text: str | None, meta: str | None) -> tuple[Mapping[str, str], ...] | None:
-    return asked(text or "", _meta(meta))
-
-
-def _meta(meta: str | None) -> dict[str, Any]:
-    try:
-        value = orjson.loads(meta or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return asked(text or "", meta_object(meta))
 
 
 def _chars(messages: Iterable[Mapping[str, str]]) -> int:

@@ -375,8 +375,10 @@ def meta_json(fields: Mapping[str, object]) -> bytes:
         raise ValueError(str(error)) from None
 
 
-def meta_object(meta: str) -> dict[str, Any]:
+def meta_object(meta: str | None) -> dict[str, Any]:
     """The fields of a document's ``meta``; none of what is no JSON object."""
+    if meta is None:
+        return {}
     try:
         value = orjson.loads(meta)
     except orjson.JSONDecodeError:

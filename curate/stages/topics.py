@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,9 +106,11 @@ def draws(names: Sequence[str], count: int, key: int) -> list[tuple[int, int]]:
     return [(once[n % len(once)], n // len(once)) for n in range(count)] if once else []
 
 
-def rounds(items: Sequence[T], size: int) -> list[list[T]]:
-    """Items cut into rounds of ``size``; the last may be shorter."""
-    return [list(items[i : i + size]) for i in range(0, len(items), size)]
+def rounds(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items cut into rounds of ``size``, one after the other; the last may be shorter."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def made_by(answer: Answer, family: str, draw: int) -> dict[str, Any]:

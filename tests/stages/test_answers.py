@@ -207,3 +207,35 @@ def test_plain_and_unique_words_and_excerpt():
     assert answers.unique_words("") == 1.0
     assert answers.excerpt("a\n b" * 60).endswith("...")
     assert len(answers.excerpt("a" * 500)) == 80
+
+
+def test_copied():
+    """Runs of eight words; nothing of a short text."""
+    words = [f"w{i}" for i in range(40)]
+    assert answers.copied(" ".join(words), " ".join(words)) == 1.0
+    assert answers.copied(" ".join(words[:20] + [f"x{i}" for i in range(20)]), " ".join(words)) == pytest.approx(
+        13 / 33
+    )
+    assert answers.copied("short", "short") == 0.0
+
+
+def test_what_shows_how_it_was_asked():
+    """Marks of a quotation and eight words in a row of what was told, whatever case and signs; not what the quotation says, nor
+    what may be said."""
+    told = "Let the extract suggest the setting, and never mention that there is one."
+    document = "One two three four five six seven eight nine ten."
+    messages = [
+        {"role": "system", "content": "You write textbooks for those who begin and know nothing yet."},
+        {"role": "user", "content": f"<document 0a1b2c>\n{document}\n</document 0a1b2c>\n\n{told} Topic: how the moon pulls at the sea, twice each day"},
+    ]  # fmt: skip
+    assert answers.leaked("A sea. LET THE EXTRACT: suggest the setting and never, ever.", messages) == (
+        "let the extract suggest the setting and never"
+    )
+    assert answers.leaked("You write textbooks for those who begin and know.", messages)
+    assert answers.leaked("As 0a1b2c says.", messages) == "0a1b2c"
+    assert answers.leaked("</document ffffff>", messages) == "</document ffffff>"
+    assert answers.leaked(f"Let the extract suggest the setting. {document}", messages) == ""
+    moon = "We see how the moon pulls at the sea twice each day."
+    assert answers.leaked(moon, messages)
+    assert answers.leaked(moon, messages, may="how the moon pulls at the sea, twice each day") == ""
+    assert answers.shown(messages) == document

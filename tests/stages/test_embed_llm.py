@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from learning_cases import batch, context, docstrings, split
@@ -32,16 +31,32 @@ def vector(text, key="k"):
     return Answer(key, text, "stop", "teacher", 3, 0, "CC0")
 
 
-def test_every_document_is_asked_about_once_in_any_order():
-    """Whatever the order of rows and batches; rounds of the size that is asked for; empty documents are left out."""
+def test_every_document_is_asked_about_once_in_its_place():
+    """However rows are batched; rounds of the size that is asked for; empty documents are left out."""
     docs = documents([*docstrings()[:30], "", " "])
-    rounds = EmbedLLM(round=8).requests(split(docs, 7), context("embedded"))
+    rounds = list(EmbedLLM(round=8).requests(split(docs, 7), context("embedded")))
     assert [len(r) for r in rounds] == [8, 8, 8, 7]
-    order = np.random.default_rng(1).permutation(len(docs))
-    shuffled = Batch(docs.rows.take(pa.array(order)))
-    assert asked([shuffled], round=8) == [r for round_ in rounds for r in round_]
+    assert asked([docs], round=8) == [r for round_ in rounds for r in round_]
+    ids = [one.hex() for one, text in zip(docs.column("id").to_pylist(), docs.text.to_pylist(), strict=True) if text]
+    assert [r.subject["document"] for round_ in rounds for r in round_] == ids
     assert all(r.kind == "embeddings" and r.max_tokens == 0 for r in asked([docs]))
     json.dumps([dict(r.subject) for r in asked([docs], keep=["labels.label"])])
+
+
+def test_a_corpus_is_gone_through_once_round_by_round():
+    """A round is there when its last row was read, so what is in memory is a batch and a round."""
+    read = []
+
+    def docs():
+        for some in split(documents(), 5):
+            read.append(len(some))
+            yield some
+
+    rounds = EmbedLLM(round=6).requests(docs(), context("embedded"))
+    for number in range(1, 6):
+        assert len(next(rounds)) == 6
+        assert sum(read) < 6 * number + 6
+    assert next(rounds, None) is None
 
 
 def test_the_first_characters_are_embedded_after_a_prefix():
@@ -110,11 +125,14 @@ def test_what_it_can_not_do_is_said():
 
 def test_the_report_says_what_was_read():
     """Lengths of vectors and texts; vectors of two lengths are two models."""
-    table = pa.table({"chars": [3, 6], "e.vector": pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32()))})
+    vectors = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32()))
+    rows = pa.RecordBatch.from_pydict({"chars": pa.array([3, 6]), "e.score": pa.array([1.0, 2.0]), "e.vector": vectors})
+    table = pa.Table.from_batches([EmbedLLM().told(rows)])
+    assert table.column_names == ["numbers", "chars"]
     assert EmbedLLM(max_chars=4).report(table) == {
         "dimensions": 2, "documents": 2, "cut": 1, "characters": 9, "characters_read": 7,
     }  # fmt: skip
-    mixed = table.set_column(1, "e.vector", pa.array([[1.0], [3.0, 4.0]], pa.list_(pa.float32())))
+    mixed = table.set_column(0, "numbers", pa.array([1, 2], pa.int32()))
     with pytest.raises(InputError, match="vectors of 1, 2 numbers"):
         EmbedLLM().report(mixed)
     assert EmbedLLM().report(table.slice(0, 0))["dimensions"] is None

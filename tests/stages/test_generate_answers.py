@@ -95,9 +95,9 @@ def test_the_order_of_rows_does_not_matter():
 def test_in_pieces_as_in_one():
     """However little is held in memory at a time, the queries come in the same order."""
     whole = split(many(50), 6)
-    once = list(in_order(whole, 7, longest=1000))
-    assert once == list(in_order(whole, 7, longest=1000, at_once=300))
-    assert len(once) == 50 and once != list(in_order(whole, 8, longest=1000))
+    once = list(in_order(whole, 7, longest=1000, passed=Counter()))
+    assert once == list(in_order(whole, 7, longest=1000, passed=Counter(), at_once=300))
+    assert len(once) == 50 and once != list(in_order(whole, 8, longest=1000, passed=Counter()))
 
 
 def test_two_teachers_are_asked_alike():
@@ -153,6 +153,31 @@ def test_benchmarks_are_not_asked():
     stage = GenerateAnswers(queries=3)
     found = requests(stage, [docs([*items[:4], "What is rain?", "What is snow?", "What is ice?"])])
     assert sorted(r.messages[-1]["content"] for r in found) == ["What is ice?", "What is rain?", "What is snow?"]
+
+
+def test_what_is_not_asked_is_counted():
+    """By why: every document is a query that is asked, or is told of as something else; batches do not bear on it."""
+    item = next(line for line in assets.find("data", "benchmarks/humaneval").open() if line.strip())
+    given = docs(["Why?", "Why?", " ", "Why is it so long?", json.loads(item)["prompt"], *(f"{n}?" for n in range(9))])
+    for batches in ([given], split(given, 3)):
+        number, passed = gone_through(GenerateAnswers(max_query_chars=1000), batches)
+        assert number == 11
+        assert +passed == {
+            "asks what another one asks": 1, "asks nothing, or is no chat": 1, "hold an item of a benchmark": 1,
+        }  # fmt: skip
+        number, passed = gone_through(stage_of(max_query_chars=10, queries=4), batches)
+        assert number == 4
+        assert passed.pop("more than `queries`") == 6 and sum(passed.values()) == 4
+
+
+def gone_through(stage, batches):
+    """How many requests there are, and what was passed over."""
+    number, rounds = 0, stage.requests(batches, ctx_of(stage))
+    while True:
+        try:
+            number += len(next(rounds))
+        except StopIteration as end:
+            return number, end.value
 
 
 # -- system messages ------------------------------------------------------------------------------------------------
