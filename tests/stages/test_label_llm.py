@@ -32,7 +32,7 @@ def asked(docs, **settings):
 
 def test_documents_are_chosen_by_source_in_any_order():
     """Equal shares by source as far as they go, whatever the order and the batches; rounds of eight."""
-    rounds = LabelLLM(documents=26).requests(split(documents(), 9), context("judge", rubric=RUBRIC))
+    rounds = list(LabelLLM(documents=26).requests(split(documents(), 9), context("judge", rubric=RUBRIC)))
     assert [len(r) for r in rounds] == [8, 8, 8, 2]
     counts = Counter(r.subject["source"] for r in flat(rounds))
     assert len({r.subject["document"] for r in flat(rounds)}) == 26
