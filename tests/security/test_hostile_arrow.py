@@ -116,7 +116,9 @@ from curate.stages.read_parquet import ReadParquet
 folder = Path(sys.argv[1])
 draw = random.Random(20)
 refused = read = 0
-for name, kind in (("a.arrow", ReadArrow), ("b.arrow", ReadArrow), ("a.parquet", ReadParquet)):
+kinds = [("a.arrow", ReadArrow), ("b.arrow", ReadArrow), ("a.parquet", ReadParquet)]
+kinds.append(("a.parquet", lambda paths: ReadParquet(paths=paths, max_document_bytes=23)))  # opens pages by itself
+for name, kind in kinds:
     good = (folder / name).read_bytes()
     path = folder / f"m-{name}"
     for _ in range(int(sys.argv[2])):
