@@ -50,14 +50,40 @@ def sort_rows(rows: pa.Table, by: tuple[str, ...]) -> pa.Table:
     """Rows in the total order (KEY, *by); input order decides only between rows that wrongly share an id."""
     if rows.num_rows < 2:
         return rows
-    last = [name for name in (PART, ROW) if name in rows.schema.names]
     with spending("sort", size=rows.nbytes):
-        order = _order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))
-        if rows.nbytes < LARGE:
-            return rows.take(pa.array(order))
-        from curate.text.gathered import gathered
+        return _taken(rows, _places(rows, by))
 
-        return gathered(rows, order)
+
+def sorted_slices(rows: pa.Table, by: tuple[str, ...], size: int) -> Iterator[pa.Table]:
+    """The same rows, about ``size`` bytes at a time, each time with memory of its own; those of one KEY are never parted."""
+    each = max(1, rows.num_rows * size // max(1, rows.nbytes))
+    if rows.num_rows <= each:
+        yield sort_rows(rows, by)
+        return
+    with spending("sort"):
+        order = _places(rows, by)
+        keys = rows.column(KEY).to_numpy()[order]
+        begins = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, len(keys))
+        ends = np.unique(
+            begins[np.searchsorted(begins, np.arange(each, len(keys) + each, each)).clip(max=len(begins) - 1)]
+        )
+    for begin, end in itertools.pairwise([0, *ends.tolist()]):
+        with spending("sort", size=rows.nbytes * (end - begin) // len(keys)):
+            found = _taken(rows, order[begin:end])
+        yield found
+
+
+def _places(rows: pa.Table, by: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    last = [name for name in (PART, ROW) if name in rows.schema.names]
+    return _order(rows.select(list(dict.fromkeys((KEY, *by, *last)))))
+
+
+def _taken(rows: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:
+    if rows.nbytes < LARGE:
+        return rows.take(pa.array(order))
+    from curate.text.gathered import gathered
+
+    return gathered(rows, order)
 
 
 def _order(keys: pa.Table) -> npt.NDArray[np.int64]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.fingerprint import fingerprint
-from curate.run.exchange import ROWS_PER_BATCH, sort_rows, tables_of
+from curate.run.exchange import ROWS_PER_BATCH, sorted_slices, tables_of
 from curate.run.pieces import Partitions, Share
 from curate.run.reduce import lots
 from curate.run.task import at_step
@@ -27,6 +27,9 @@ from curate.store.tables import batches_by_bytes
 TASK_BYTES: Final = 128 << 20
 """Bytes of rows whose windows one task goes through, or one window if it is larger: a partition (run/phases.py) is then
 gone through by 1.3 tasks on average, and few enough bytes are lost with a task."""
+
+SLICE_BYTES: Final = 8 << 20
+"""Bytes of sorted rows that are copied at once. Who writes them keeps some until the next ones come: of a small copy, and of no whole lot."""
 
 _NOWHERE: Final = Span(0, 0)
 """Rows of an ordered phase are reduced to themselves, wherever they lie."""
@@ -76,16 +79,16 @@ class Windows:
         for partition in self.partitions:
             before = partition.start
             for table in lots(store, partition.share.pieces(store), partition.bytes):
-                rows = sort_rows(table, phase.sort_by)
-                # A lot is held once while it is gone through: of what it was made of nothing stays.
+                slices = sorted_slices(table, phase.sort_by, SLICE_BYTES)
                 del table
-                with at_step(ctx.step):
-                    reduced = list(tables_of(phase.reduce(rows, _NOWHERE, ctx)))
-                del rows
-                while reduced:
-                    for batch in batches_by_bytes(reduced.pop(0).combine_chunks(), ROWS_PER_BATCH):
-                        yield before, batch
-                        before += _weight(batch)
+                for rows in slices:
+                    with at_step(ctx.step):
+                        reduced = list(tables_of(phase.reduce(rows, _NOWHERE, ctx)))
+                    del rows
+                    while reduced:
+                        for batch in batches_by_bytes(reduced.pop(0).combine_chunks(), ROWS_PER_BATCH):
+                            yield before, batch
+                            before += _weight(batch)
 
 
 class _InOrder:

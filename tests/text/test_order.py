@@ -57,3 +57,21 @@ def test_sort_rows(most: int, by: tuple[str, ...]) -> None:
         rows = pa.concat_tables([rows.slice(0, 1000), rows.slice(1000)])
         keys = [(name, "ascending") for name in (KEY, *by, *more)]
         assert exchange.sort_rows(rows, by).equals(rows.take(pc.sort_indices(rows, sort_keys=keys)))
+
+
+@pytest.mark.parametrize("most", [0, 3, 300, 2**64 - 1])
+@pytest.mark.parametrize("length", [1, 400])
+def test_sorted_slices(most: int, length: int) -> None:
+    """The same rows in the same order, about so many bytes at a time; none parts the rows of a KEY or keeps memory of others."""
+    rng, n = np.random.default_rng(4), 5000
+    text = pa.array(["x" * int(size) for size in rng.integers(0, 2 * length, n)], pa.large_string())
+    rows = pa.table({"text": text, "rank": rng.permutation(n), KEY: rng.integers(0, most, n, np.uint64, endpoint=True)})
+    rows = pa.concat_tables([rows.slice(0, 1000), rows.slice(1000)])
+    size = rows.nbytes // 7
+    slices = list(exchange.sorted_slices(rows, ("rank",), size))
+    assert pa.concat_tables(slices).equals(exchange.sort_rows(rows, ("rank",)))
+    firsts = [s.column(KEY)[0].as_py() for s in slices]
+    assert all(s.column(KEY)[-1].as_py() < first for s, first in zip(slices, firsts[1:], strict=False))
+    assert len(slices) in ({0: (1,), 3: (4,)}.get(most, (7, 8)))
+    if most > 3:
+        assert all(s.get_total_buffer_size() < 2 * size for s in slices)
