@@ -86,7 +86,7 @@ class View(Stretch):
             parts.append(f"{size(rate) if self._total_bytes else _pace(rate)}/s, {self.left() / rate:.0f} s left")
         else:
             # The same line again would look like standing still.
-            parts.append(f"for {self.spent():.0f} s")
+            parts.append(f"for {self.elapsed():.0f} s")
         reasons = short_reasons(_sum(self._counts), 3)
         return ", ".join(parts) + (f"  ({reasons})" if reasons else "")
 

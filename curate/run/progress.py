@@ -158,10 +158,10 @@ class Stretch(Silent):
 
     def rate(self) -> float:
         """Bytes (tasks, requests) a second of what this run did; 0 while it has done nothing."""
-        seconds = max(self.spent(), 1e-6)
+        seconds = max(self.elapsed(), 1e-6)
         return (self._bytes - self._old_bytes if self._total_bytes else self._done - self._old_done) / seconds
 
-    def spent(self) -> float:
+    def elapsed(self) -> float:
         """Wall seconds since this run began with it."""
         return time.monotonic() - self._began
 
