@@ -123,7 +123,7 @@ def _show(loaded: Recipe, states: list[Foreseen]) -> None:
     out.print(made_of)
     if loaded.models:
         caps = {k: v for k, v in loaded.budget.model_dump().items() if v is not None}
-        said = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in caps.items()) or "no cap: set 'budget:'"
+        said = ", ".join(f"{v:,.15g} {k.replace('_', ' ')}" for k, v in caps.items()) or "no cap: set 'budget:'"
         out.print(f"\nat most: {said}")
         for name, price in loaded.prices.items():
             out.print(f"{name}: {one_line(price, 400)}", soft_wrap=True)

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from curate.stages import chat_messages
+from curate.stages import chat_messages, reading_parquet
 from curate.stages.answered import ASSISTANT, MESSAGES, MODEL, QUERY, SCORE, TASK, query_id, text_of
+from curate.stages.catalog import InputFile, Range
 from curate.stages.chat_forms import Exchange, Fields, at, exchange
 from curate.stages.chat_messages import NotRead
 from curate.stages.reading import REASONS, Documents, meta_json
@@ -40,7 +41,7 @@ class Consent(BaseModel):
 class ReadChats(JsonLines):
     """Read chats: logs of requests to models, conversations, and columns of what was asked and answered.
 
-    A record is a line of JSON, in files as read.jsonl reads them, in one of these forms: a request and its response
+    A record is a line of JSON, in files as read.jsonl reads them, or a row of a Parquet file, in one of these forms: a request and its response
     (`{request: {model, messages}, response: {choices}}`, files of batches, OpenAI's and Anthropic's, streamed ones of
     OpenAI's chats, too); `{messages: [...]}`; ShareGPT's `{conversations: [{from, value}]}`; columns as `instruction`, `input`,
     `output`. Fields may be named by dotted paths, which also lead into JSON in strings: `label.preference`.
@@ -91,7 +92,26 @@ class ReadChats(JsonLines):
         description="fields kept in `meta`, used ones too, beside those of terms; null: all unused ones but `text`, with what is left of request and response",
     )
 
+    suffixes: ClassVar = (*JsonLines.suffixes, *reading_parquet.SUFFIXES)
+
+    def check(self, file: InputFile) -> None:
+        if not _is_parquet(file.name):
+            super().check(file)
+            return
+        with reading_parquet.opened(file.path, file.stamp):
+            pass
+
+    def ranges(self, file: InputFile, split_bytes: int) -> Iterator[Range]:
+        if not _is_parquet(file.name):
+            yield from super().ranges(file, split_bytes)
+            return
+        with reading_parquet.opened(file.path, file.stamp) as (parquet, _):
+            yield from reading_parquet.ranges(parquet, split_bytes)
+
     def read_file(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        if _is_parquet(split.name):
+            yield from self._read_parquet(split, source)
+            return
         pending = _Pending(self, self.documents(split, source, "byte"))
         for position, block in self.blocks(split):
             if block is None:
@@ -102,9 +122,24 @@ class ReadChats(JsonLines):
                 position += len(line) + 1
         yield from pending.flush()
 
+    def _read_parquet(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
+        pending = _Pending(self, self.documents(split, source, "row"))
+        with reading_parquet.opened(split.path, split.stamps) as (parquet, _):
+            schema = parquet.schema_arrow
+            # Columns that share a name can't be told apart.
+            names = [name for name in schema.names if schema.names.count(name) == 1]
+            for position, batch in reading_parquet.batches(parquet, split, names):
+                for row in range(batch.num_rows):
+                    yield from pending.row(batch.slice(row, 1), position + row)
+        yield from pending.flush()
+
+
+def _is_parquet(name: str) -> bool:
+    return name.lower().endswith(reading_parquet.SUFFIXES)
+
 
 class _Pending(Pending):
-    """Of lines that are chats."""
+    """Of lines and rows that are chats."""
 
     def __init__(self, stage: ReadChats, documents: Documents) -> None:
         super().__init__(documents, stage.line_limit())
@@ -116,6 +151,19 @@ class _Pending(Pending):
         """Take in one line; what is handed on, if it is time to."""
         record = self.parsed(line, position)
         if record is not None:
+            yield from self._record(record, position)
+        if self.full():
+            yield from self.flush()
+
+    def row(self, row: pa.RecordBatch, position: int) -> Iterator[pa.RecordBatch | SetAside]:
+        """The same of a row of a table."""
+        try:
+            (record,) = row.to_pylist()
+        except UnicodeDecodeError:
+            self.aside(position, "invalid_utf8", "a field holds bytes that are not UTF-8")
+        except (ValueError, TypeError, OverflowError) as error:
+            self.aside(position, "malformed", f"a field can't be read: {str(error)[:200]}")
+        else:
             yield from self._record(record, position)
         if self.full():
             yield from self.flush()

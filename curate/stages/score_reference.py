@@ -16,7 +16,10 @@ from curate.stages.registry import register
 from curate.stages.strata import fields_of
 from curate.text.batch import Batch
 
-_NUMBER: Final = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_NUMBER: Final = re.compile(
+    r"(?P<sign>(?<![\w)\]%])[-\u2212])?[$€£¥]?(?P<value>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|(?<!\w)\.\d+)"
+)
+"""A minus stands before what it makes negative, and behind nothing that it could be taken from: 5-10 is two numbers."""
 _WORDS: Final = re.compile(r"\w+")
 _MARK: Final = "####"
 """What stands before the result in GSM8K's solutions."""
@@ -29,7 +32,8 @@ class ScoreReference(Filter):
 
     The right answer is a field of ``meta`` (of what follows ``####`` in it, where it has that). By ``how``
 
-    - ``number``: the last number of the answer is the last of the reference; 1,000 and 1000.0 are one number.
+    - ``number``: the last number of the answer is the last of the reference; 1,000, $1000 and 1000.0 are one number, a range
+      as 5-10 is two.
     - ``words``: the reference's words stand in the answer side by side, whatever their case.
     - ``exact``: both have the same words, and no others.
     - ``auto``: ``number`` where the reference is a number, else ``words``.
@@ -38,7 +42,7 @@ class ScoreReference(Filter):
     have the right one last, or among them: a short form asked for in the query makes this a better judge.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     signals: ClassVar[Mapping[str, pa.DataType]] = {"score": pa.float64()}
 
     reference: str = Field("reference", min_length=1, description="field of `meta` with the right answer")
@@ -76,5 +80,7 @@ def _last_number(text: str) -> Decimal | None:
     found = None
     for found in _NUMBER.finditer(text):  # noqa: B007 - the last one counts
         pass
-    said = found[0].replace(",", "") if found else ""
-    return Decimal(said) if said and len(said) <= _MOST_DIGITS else None
+    said = found["value"].replace(",", "") if found else ""
+    if found is None or len(said) > _MOST_DIGITS:
+        return None
+    return -Decimal(said) if found["sign"] else Decimal(said)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from reading_cases import everything
 
+from curate.errors import InputError
 from curate.stages.answered import query_id
 from curate.stages.catalog import Catalog
 from curate.stages.read_chats import ReadChats
@@ -21,6 +25,9 @@ ID = query_id(CHAT)
 
 
 def read(folder: Path, *records: object, name: str = "a.jsonl", split_bytes: int = 1 << 20, **settings):
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(list(records)), folder / name, row_group_size=100)
+        return everything(ReadChats(paths=[name], **settings), folder, split_bytes)
     data = b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records)
     if name.endswith(".gz"):
         data = gzip.compress(data, mtime=0)
@@ -70,10 +77,11 @@ ONE_ANSWER = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 @pytest.mark.parametrize("form", ONE_ANSWER)
-def test_every_form_gives_the_same_answered_query(tmp_path, form):
+def test_every_form_gives_the_same_answered_query(tmp_path, form, name):
     """Whatever the form: the text, the chat without what stands beside it, one id of the query, the model."""
-    (row,), asides = read(tmp_path, ONE_ANSWER[form])
+    (row,), asides = read(tmp_path, ONE_ANSWER[form], name=name)
     (meta,) = metas([row])
     assert not asides and row["text"] == "What is 2+2?\n\nIt is 4."
     assert [m for m in meta["messages"] if m["role"] != "system"] == CHAT
@@ -262,7 +270,54 @@ def test_columns_are_named_by_paths(tmp_path):
     assert "score" not in metas([row])[0]
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json.zst"])
+def test_rows_of_collections(tmp_path):
+    """LMSYS-Chat-1M's and WildChat's columns: turns as structs with fields of their own, times, nulls; a row that can't be read
+    is set aside by itself."""
+    turn = {
+        "role": None,
+        "content": None,
+        "hashed_ip": None,
+        "toxic": False,
+        "timestamp": None,
+        "header": {"accept-language": None},
+    }
+    asks = {**turn, **USER, "hashed_ip": "ab12", "header": {"accept-language": "de"}}
+    answers = {**turn, **ANSWER, "timestamp": dt.datetime(2024, 5, 1, tzinfo=dt.UTC)}
+    wild = {
+        "conversation_hash": "h1",
+        "model": "gpt-4",
+        "timestamp": dt.datetime(2024, 5, 1, tzinfo=dt.UTC),
+        "conversation": [asks, answers],
+        "turn": 1,
+        "language": "English",
+        "openai_moderation": [{"categories": {"hate": False}, "flagged": False}],
+        "tool": None,
+    }
+    other = {**wild, "conversation_hash": "h2", "conversation": [asks]}
+    rows, (aside,) = read(
+        tmp_path,
+        wild,
+        other,
+        name="a.parquet",
+        id="conversation_hash",
+        license="ODC-BY-1.0",
+        keep=["language", "timestamp"],
+    )
+    (meta,) = metas(rows)
+    assert meta == {
+        "messages": CHAT, "query": ID, "model": "gpt-4", "license": "ODC-BY-1.0", "language": "English", "timestamp": "2024-05-01T00:00:00+00:00",
+    }  # fmt: skip
+    assert rows[0]["origin"] == "a.parquet#h1" and (aside.origin, aside.reason) == ("a.parquet#h2", "no_answer")
+    bad = pa.array([b"ok", b"\xff"]).view(pa.string())
+    pq.write_table(pa.table({"prompt": pa.array(["2+2?"] * 2), "completion": bad}), tmp_path / "b.parquet")
+    rows, (aside,) = everything(ReadChats(paths=["b.parquet"]), tmp_path)
+    assert len(rows) == 1 and (aside.origin, aside.reason) == ("b.parquet#@1", "invalid_utf8")
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match="damaged Parquet file"):
+        everything(ReadChats(paths=["c.parquet"]), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json.zst", "a.parquet"])
 def test_splits_bear_on_nothing(tmp_path, name):
     """Rows, ids and rows set aside are the same however files are cut; a byte order mark and blank lines are nothing."""
     records = [{"messages": [{"role": "user", "content": f"{i}?" * (i % 40 + 1)}, ANSWER if i % 7 else USER]} for i in range(300)]  # fmt: skip
