@@ -1,4 +1,4 @@
-"""Memory of workers, by what could fill it: ``make memory``, or ``python -m tests.bench.memory [tokens ...] [--mb 8000]``.
+"""Memory of workers, by what could fill it: ``make memory``, or ``python -m tests.bench.memory [twenty ...] [--mb 8000] [--format parquet]``.
 
 * ``too_large FORMAT``: a document of 500 MB among small ones, which is set aside by name. JSON lines, gz, zst, Parquet, Arrow.
 * ``tiny``: a million documents of a few bytes through reading, exact deduplication and writing.
@@ -7,8 +7,8 @@
   workers of 700 MiB. MB are token bytes, ten times that memory (with --mb 8000, which takes about 40 GB of disk).
 
 Peaks are VmHWM of each worker from /proc, pages of mapped files included. ``start`` is that of a worker that read
-almost nothing: Python, Arrow and the kernels. Parquet and Arrow hold a column's values of a row group or batch as one
-piece, which is what a format makes unavoidable: there the document itself is in memory once (see docs/scale.md).
+almost nothing: Python, Arrow and the kernels. Parquet and Arrow hold a page or batch as one piece, which is what a
+format makes unavoidable: there the document itself is in memory once (see docs/scale.md).
 """
 
 from __future__ import annotations
@@ -154,11 +154,12 @@ class Asked:
     tiny: int
     home: Path
     start: float
+    formats: tuple[str, ...] = FORMATS
 
 
 def too_large(asked: Asked) -> Iterator[dict[str, Any]]:
     """A document that is set aside, by format."""
-    for form in FORMATS:
+    for form in asked.formats:
         path = asked.home / f"large.{form}"
         one_large(path, asked.large)
         peak = measure(path)
@@ -178,7 +179,7 @@ def tiny(asked: Asked) -> Iterator[dict[str, Any]]:
 
 def twenty(asked: Asked) -> Iterator[dict[str, Any]]:
     """Twenty times the memory of a worker, by format."""
-    for form in (*TEXT_FORMATS, "parquet"):
+    for form in filter({*TEXT_FORMATS, "parquet"}.__contains__, asked.formats):
         path = asked.home / f"twenty.{form}"
         repeated(path, int(asked.mb * (1 << 20)))
         peak = measure(path, dedup=False, memory=f"{asked.mb / 20:g}MiB")
@@ -221,11 +222,14 @@ def main() -> int:
     arguments.add_argument("--mb", type=float, default=8000, help="MiB of text of the large files: 20 workers' memory")
     arguments.add_argument("--large", type=int, default=500_000_000, help="bytes of the large document")
     arguments.add_argument("--tiny", type=int, default=1_000_000, help="tiny documents")
+    arguments.add_argument("--format", action="append", choices=FORMATS, help="of files; may come again; default: all")
     given = arguments.parse_args()
     rows = []
     print(f"{'case':20} {'file MB':>9} {'peak MiB':>9} {'of it start':>11} {'seconds':>8}", flush=True)
     with tempfile.TemporaryDirectory() as home:
-        for row in bench(Asked(given.mb, given.large, given.tiny, Path(home), 0.0), given.only):
+        for row in bench(
+            Asked(given.mb, given.large, given.tiny, Path(home), 0.0, tuple(given.format or FORMATS)), given.only
+        ):
             rows.append(row)
             print(
                 f"{row['name']:20} {row['mb']:9.1f} {row['peak_mib']:9.1f} {row['start_mib']:11.1f} {row['seconds']:8.1f}",
