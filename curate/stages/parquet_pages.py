@@ -13,6 +13,7 @@ import io
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -31,6 +32,8 @@ _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
 _PLAIN, _PLAIN_DICTIONARY, _RLE = 0, 2, 3
 """Of enum Encoding; entries of a dictionary are plain, whichever of the first two they are said to be."""
 _CODECS: Final = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd", "LZ4": "lz4_raw"}
+_NO_PAGES: Final = (LookupError, TypeError, ValueError, struct.error, pa.ArrowException, OSError, MemoryError)
+"""What is raised where bytes are no pages that are understood here."""
 
 
 def shortened(file: BinaryIO, chunk: pq.ColumnChunkMetaData, *, optional: bool, most: int, hold: bool) -> Ranges | None:
@@ -47,29 +50,48 @@ def shortened(file: BinaryIO, chunk: pq.ColumnChunkMetaData, *, optional: bool, 
         most: bytes. A page that has no more of them is not opened.
         hold: its bytes are read at once and kept, and there always is a file: where each read is a request.
     """
-    first, dictionary = chunk.data_page_offset, chunk.dictionary_page_offset
-    start = dictionary if chunk.has_dictionary_page and dictionary and dictionary < first else first
-    source = _Source(file, start, start + chunk.total_compressed_size, hold)
-    codec = _CODECS.get(chunk.compression)
+    source = _Source(file, chunk, hold)
     pieces = None
-    if codec or chunk.compression == "UNCOMPRESSED":
-        try:
-            pieces = _pieces(source, chunk.num_values, _Shorter(codec, optional, most))
-        except (LookupError, TypeError, ValueError, struct.error, pa.ArrowException, OSError, MemoryError):
-            pieces = None
+    with suppress(*_NO_PAGES):
+        pieces = _pieces(source, chunk.num_values, _Shorter(_codec(chunk), optional, most))
     if pieces is None and not hold:
         return None
     return Ranges(file.seek(0, io.SEEK_END), _Laid(source, pieces or []).get)
 
 
-class _Source:
-    """A file by ranges, of which one may be held."""
+def longest_entry(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:
+    """Bytes of the longest entry of the chunk's dictionary, each of which may stand for any number of rows; 0 where it has
+    none that is understood."""
+    longest = 0
+    with suppress(*_NO_PAGES):
+        source = _Source(file, chunk, hold=False)
+        page = next(_pages(source, chunk.num_values))
+        if page.kind == _DICTIONARY and page.about()[2][0] in (_PLAIN, _PLAIN_DICTIONARY):
+            body = _unpacked(_codec(chunk), source.read(page.body, page.stop), page.size)
+            longest = max((length for _, length in _values(memoryview(body), 0)), default=0)
+    return longest
 
-    def __init__(self, file: BinaryIO, start: int, stop: int, hold: bool) -> None:
-        self._file, self.start, self.stop = file, start, stop
+
+def _codec(chunk: pq.ColumnChunkMetaData) -> pa.Codec | None:
+    """None of what is not compressed; raises LookupError for what Arrow's codecs do not know."""
+    return None if chunk.compression == "UNCOMPRESSED" else pa.Codec(_CODECS[chunk.compression])
+
+
+def _unpacked(codec: pa.Codec | None, stored: bytes | memoryview, size: int) -> pa.Buffer:
+    return pa.py_buffer(stored) if codec is None else codec.decompress(stored, size)
+
+
+class _Source:
+    """A file by ranges, of which that of a chunk may be held."""
+
+    def __init__(self, file: BinaryIO, chunk: pq.ColumnChunkMetaData, hold: bool) -> None:
+        first, dictionary = chunk.data_page_offset, chunk.dictionary_page_offset
+        self.start = dictionary if chunk.has_dictionary_page and dictionary and dictionary < first else first
+        self.stop = self.start + chunk.total_compressed_size
+        self._file = file
         self._held: memoryview | None = None
         if hold:
-            self._held = memoryview(self.read(start, stop))
+            self._held = memoryview(self.read(self.start, self.stop))
 
     def read(self, begin: int, end: int) -> bytes | memoryview:
         """Bytes from one offset to another; fewer where the file ends."""
@@ -262,12 +284,23 @@ def _number(value: int) -> bytes:
 # -- values
 
 
+def _values(data: memoryview, at: int) -> Iterator[tuple[int, int]]:
+    """Where each plain value from ``at`` on begins, and its bytes. Raises ValueError where they do not end with the data."""
+    end = len(data)
+    while at < end:
+        length = _LENGTH.unpack_from(data, at)[0]
+        at += _LENGTH.size
+        if at + length > end:
+            raise ValueError("a value that is longer than its page")
+        yield at, length
+        at += length
+
+
 class _Shorter:
     """Puts stand-ins into pages."""
 
-    def __init__(self, codec: str | None, optional: bool, most: int) -> None:
-        self._codec = pa.Codec(codec) if codec else None
-        self._optional, self.most, self._count = optional, most, 0
+    def __init__(self, codec: pa.Codec | None, optional: bool, most: int) -> None:
+        self._codec, self._optional, self.most, self._count = codec, optional, most, 0
 
     def page(self, page: _Page, source: _Source) -> bytes | None:
         """The page with stand-ins, or None where it has no long value or is not understood."""
@@ -289,10 +322,10 @@ class _Shorter:
             raise ValueError("levels that are longer than their page")
         before, stored = bytes(stored[:levels]), memoryview(stored)[levels:]
         codec = self._codec if packed else None
-        body = pa.py_buffer(stored) if codec is None else codec.decompress(stored, page.size - levels)
+        body = _unpacked(codec, stored, page.size - levels)
         del stored
-        plain = _LENGTH.size + _LENGTH.unpack_from(body)[0] if page.kind == _DATA and self._optional else 0
-        new = self._values(body, plain)
+        first = _LENGTH.size + _LENGTH.unpack_from(body)[0] if page.kind == _DATA and self._optional else 0
+        new = self._replaced(body, first)
         if new is None or levels + len(new) > _MOST_PAGE:
             return None
         size = levels + len(new)
@@ -300,20 +333,15 @@ class _Shorter:
             new = codec.compress(new, asbytes=True)
         return page.resized(size, levels + len(new)) + before + new
 
-    def _values(self, body: pa.Buffer, at: int) -> bytes | None:
-        """What comes before ``at``, and lengths and values after it, the long ones replaced; None where none is long."""
+    def _replaced(self, body: pa.Buffer, first: int) -> bytes | None:
+        """The values from ``first`` on, and what comes before it, the long ones replaced; None where none is long."""
         data = memoryview(body)
-        kept, done, end = list[bytes | memoryview](), 0, len(data)
-        while at < end:
-            length = _LENGTH.unpack_from(data, at)[0]
-            value = at + _LENGTH.size
-            at = value + length
-            if at > end:
-                raise ValueError("a value that is longer than its page")
+        kept, done = list[bytes | memoryview](), 0
+        for at, length in _values(data, first):
             if length > self.most:
-                stand_in = self._stand_in(body.slice(value, length))
-                kept += [data[done : value - _LENGTH.size], _LENGTH.pack(len(stand_in)), stand_in]
-                done = at
+                stand_in = self._stand_in(body.slice(at, length))
+                kept += [data[done : at - _LENGTH.size], _LENGTH.pack(len(stand_in)), stand_in]
+                done = at + length
         return b"".join([*kept, data[done:]]) if kept else None
 
     def _stand_in(self, value: pa.Buffer) -> bytes:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.stages import reading_parquet, remote
 from curate.stages.catalog import InputFile, Range
-from curate.stages.parquet_pages import shortened
-from curate.stages.reading import REASONS, FileSource, TextSource
+from curate.stages.parquet_pages import longest_entry, shortened
+from curate.stages.reading import BATCH_ROWS, REASONS, FileSource, TextSource
 from curate.stages.reading_columns import Columns
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
+
+_ENTRIES: Final = 64 << 20
+"""Bytes that a batch may take where each of its rows is the longest entry of a dictionary."""
 
 
 @register("read.parquet")
@@ -50,20 +53,26 @@ class ReadParquet(FileSource, TextSource):
             for position, batch in reading_parquet.batches(parquet, split, columns.names(), bounded):
                 yield from columns.documents(batch, position, documents)
 
-    def _bounded(self, parquet: pq.ParquetFile, columns: Columns, file: BinaryIO, group: int) -> pq.ParquetFile:
-        """What reads a row group: of texts that are too long no more is decoded than shows it."""
+    def _bounded(
+        self, parquet: pq.ParquetFile, columns: Columns, file: BinaryIO, group: int
+    ) -> tuple[pq.ParquetFile, int]:
+        """What reads a row group, and how many rows at most at once: of texts that are too long no more is decoded than shows
+        it, and an entry of a dictionary is not written out for many rows together."""
         most, leaves = self.max_document_bytes, [parquet.schema.column(i) for i in range(len(parquet.schema))]
         found = [i for i, leaf in enumerate(leaves) if leaf.path == columns.text]
         # What is an id or a source, too, is wanted whole.
         if len(found) > 1 or columns.text in (columns.own, columns.source):
-            return parquet
+            return parquet, BATCH_ROWS
         leaf, chunk = leaves[found[0]], parquet.metadata.row_group(group).column(found[0])
-        if chunk.total_uncompressed_size <= most:
-            return parquet
         # From afar each read is a request: the column is fetched once, for those who look at it and for Arrow.
-        hold, optional = not isinstance(file, io.BufferedReader), leaf.max_definition_level > 0
+        hold, rows = not isinstance(file, io.BufferedReader), BATCH_ROWS
+        if chunk.has_dictionary_page and not hold:
+            rows = max(1, _ENTRIES // max(_ENTRIES // BATCH_ROWS, min(longest_entry(file, chunk), most + 1)))
+        if chunk.total_uncompressed_size <= most:
+            return parquet, rows
+        optional = leaf.max_definition_level > 0
         laid = shortened(file, chunk, optional=optional, most=most, hold=hold)
         if laid is None:
-            return parquet
-        file_of_arrow = pa.PythonFile(laid, mode="r")
-        return pq.ParquetFile(file_of_arrow, metadata=parquet.metadata, buffer_size=remote.BLOCK, pre_buffer=False)
+            return parquet, rows
+        source, facts = pa.PythonFile(laid, mode="r"), parquet.metadata
+        return pq.ParquetFile(source, metadata=facts, buffer_size=remote.BLOCK, pre_buffer=False), rows

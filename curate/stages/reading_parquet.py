@@ -52,11 +52,11 @@ def batches(
     parquet: pq.ParquetFile,
     split: Split,
     names: Sequence[str],
-    bounded: Callable[[int], pq.ParquetFile] | None = None,
+    bounded: Callable[[int], tuple[pq.ParquetFile, int]] | None = None,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Columns of a split's rows, a few at a time, each with the ordinal of its first row in the file.
 
-    ``bounded``: what reads a row group, where it is not the file itself.
+    ``bounded``: what reads a row group, where it is not the file itself, and how many rows it may give at once.
     """
     meta = parquet.metadata
     stop = meta.num_row_groups if split.stop < 0 else split.stop
@@ -64,9 +64,9 @@ def batches(
     for group in range(split.start, stop):
         rows = meta.row_group(group).num_rows
         average = max(1, meta.row_group(group).total_byte_size // max(1, rows))
-        reader = parquet if bounded is None else bounded(group)
+        reader, most = (parquet, BATCH_ROWS) if bounded is None else bounded(group)
         for batch in reader.iter_batches(
-            batch_size=max(1, min(BATCH_ROWS, BATCH_BYTES // average)),
+            batch_size=max(1, min(most, BATCH_BYTES // average)),
             row_groups=[group],
             columns=list(names),
             use_threads=False,

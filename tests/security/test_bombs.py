@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -25,7 +26,10 @@ import pyarrow as pa
 from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
 from curate.stages.read_jsonl import ReadJsonl
-for name, kind in (("small.jsonl", ReadJsonl), ("small.arrow", ReadArrow), *((n, ReadArrow if "arrow" in n else ReadJsonl) for n in sys.argv[2:])):
+from curate.stages.read_parquet import ReadParquet
+kinds = {"arrow": ReadArrow, "parquet": ReadParquet}
+for name in ("small.jsonl", "small.arrow", "small.parquet", *sys.argv[2:]):
+    kind = kinds.get(name.partition(".")[2], ReadJsonl)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     stage = kind(paths=[name], max_document_bytes=1 << 20)
     rows, reasons = 0, {}
@@ -48,7 +52,8 @@ def write_arrow(path: Path, text: pa.Array) -> None:
 
 
 def test_what_unpacks_to_much_is_never_held(tmp_path: Path) -> None:
-    """200 MB of zeros in gz and zst, 60 rows of one text of 4 MB in a kilobyte of Arrow: read in less than 120 MB more."""
+    """200 MB of zeros in gz and zst, 60 rows of one text of 4 MB in a kilobyte of Arrow, and of Parquet, where also 400 rows have
+    one that is kept: read in less than 120 MB more."""
     (tmp_path / "small.jsonl").write_text('{"text": "a"}\n')
     write_arrow(tmp_path / "small.arrow", pa.array(["a"], pa.large_string()))
     good = b'{"text": "kept"}\n'
@@ -61,7 +66,14 @@ def test_what_unpacks_to_much_is_never_held(tmp_path: Path) -> None:
     entries = pa.array(["x" * 4 * MIB, "kept"], pa.large_string())
     rows = pa.DictionaryArray.from_arrays(pa.array([0] * 60 + [1], pa.int32()), entries)
     write_arrow(tmp_path / "entries.arrow", rows)
-    names = ("zeros.jsonl.gz", "zeros.jsonl.zst", "entries.arrow")
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "small.parquet")
+    # Without the schema of Arrow it is read as plain strings, each row with its own copy.
+    how = {"compression": "zstd", "store_schema": False}
+    pq.write_table(pa.table({"text": rows}), tmp_path / "entries.parquet", **how)
+    half = pa.array(["x" * (MIB // 2)], pa.large_string())
+    many = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), half)
+    pq.write_table(pa.table({"text": many}), tmp_path / "many.parquet", **how)
+    names = ("zeros.jsonl.gz", "zeros.jsonl.zst", "entries.arrow", "entries.parquet", "many.parquet")
     assert all((tmp_path / name).stat().st_size < 400_000 for name in names)
     done = subprocess.run(
         [sys.executable, "-c", READ, str(tmp_path), *names], capture_output=True, text=True, check=False, timeout=200
@@ -69,7 +81,8 @@ def test_what_unpacks_to_much_is_never_held(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = {name: rest for name, *rest in (line.split("|") for line in done.stdout.splitlines())}
     assert found["zeros.jsonl.gz"][:2] == found["zeros.jsonl.zst"][:2] == ["2", "{'too_large': 1}"]
-    assert found["entries.arrow"][:2] == ["1", "{'too_large': 60}"]
+    assert found["entries.arrow"][:2] == found["entries.parquet"][:2] == ["1", "{'too_large': 60}"]
+    assert found["many.parquet"][:2] == ["400", "{}"]
     assert {name: int(found[name][2]) for name in names if int(found[name][2]) > 120} == {}
 
 
