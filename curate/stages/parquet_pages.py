@@ -65,8 +65,8 @@ def longest_entry(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:
     longest = 0
     with suppress(*_NO_PAGES):
         source = _Source(file, chunk, hold=False)
-        page = next(_pages(source, chunk.num_values))
-        if page.kind == _DICTIONARY and page.about()[2][0] in (_PLAIN, _PLAIN_DICTIONARY):
+        page = next(_pages(source, chunk.num_values), None)
+        if page is not None and page.kind == _DICTIONARY and page.about()[2][0] in (_PLAIN, _PLAIN_DICTIONARY):
             body = _unpacked(_codec(chunk), source.read(page.body, page.stop), page.size)
             longest = max((length for _, length in _values(memoryview(body), 0)), default=0)
     return longest
