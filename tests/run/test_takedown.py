@@ -166,8 +166,12 @@ def test_the_report_says_what_would_go(curate: Curate, before: Path) -> None:
 
 def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: Path) -> None:
     """After the run no result holds it, after gc nothing in the store does; only documents that came in their place are
-    asked about; and the datasets are those of a run that never saw them."""
+    asked about; the datasets are those of a run that never saw them; and a second recipe that reads them, run again, has none."""
     store = mine / "run"
+    reading = [step("first", "read.dataset", path="run/out"), step("again", "write.text")]
+    second = write(mine / "second.yaml", reading, name="second")
+    curate.run(second, mine / "second").ok()
+    assert [row["text"] for row in dataset(mine / "second", "again") if mark("p11") in row["text"]]
     names = origins(store)
     assert report(curate, mine, "--write", mine / "gone.txt")[0] == 1
     asked = dict(teacher.received)
@@ -180,6 +184,13 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
     assert {o.partition("#")[2] for o in names.values()} - gone == {
         row["origin"].partition("#")[2] for row in dataset(store)
     }
+    (mine / "more.txt").write_text("url:pages.example/13\n")
+    write(second, reading, name="second", takedown="more.txt")
+    curate.run(second, mine / "second").ok()
+    there = {row["id"].hex() if isinstance(row["id"], bytes) else row["id"]: row["text"] for row in dataset(store)}
+    left = dataset(mine / "second", "again")
+    assert sorted(row["text"] for row in left) == sorted(t for t in there.values() if mark("p13") not in t)
+    assert all(there[json.loads(row["meta"])["document"]] == row["text"] for row in left)
     ids = {i for i, o in names.items() if o.partition("#")[2] in gone}
     beside = [pq.read_table(path) for path in (store / "tokens.sequences").iterdir()]
     assert beside and not ids & {i for table in beside for i in table.column("document").to_pylist()}
