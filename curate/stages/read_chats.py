@@ -129,8 +129,7 @@ class ReadChats(JsonLines):
             # Columns that share a name can't be told apart.
             names = [name for name in schema.names if schema.names.count(name) == 1]
             for position, batch in reading_parquet.batches(parquet, split, names):
-                for row in range(batch.num_rows):
-                    yield from pending.row(batch.slice(row, 1), position + row)
+                yield from pending.rows(batch, position)
         yield from pending.flush()
 
 
@@ -155,18 +154,23 @@ class _Pending(Pending):
         if self.full():
             yield from self.flush()
 
-    def row(self, row: pa.RecordBatch, position: int) -> Iterator[pa.RecordBatch | SetAside]:
-        """The same of a row of a table."""
+    def rows(self, batch: pa.RecordBatch, position: int) -> Iterator[pa.RecordBatch | SetAside]:
+        """The same of the rows of a table, the first of which has this position."""
         try:
-            (record,) = row.to_pylist()
-        except UnicodeDecodeError:
-            self.aside(position, "invalid_utf8", "a field holds bytes that are not UTF-8")
+            records = batch.to_pylist()
         except (ValueError, TypeError, OverflowError) as error:
-            self.aside(position, "malformed", f"a field can't be read: {str(error)[:200]}")
-        else:
-            yield from self._record(record, position)
-        if self.full():
-            yield from self.flush()
+            if batch.num_rows > 1:
+                for row in range(batch.num_rows):
+                    yield from self.rows(batch.slice(row, 1), position + row)
+                return
+            utf8 = isinstance(error, UnicodeDecodeError)
+            why = "a field holds bytes that are not UTF-8" if utf8 else f"a field can't be read: {str(error)[:200]}"
+            self.aside(position, "invalid_utf8" if utf8 else "malformed", why)
+            records = []
+        for number, record in enumerate(records, position):
+            yield from self._record(record, number)
+            if self.full():
+                yield from self.flush()
 
     def _record(self, record: dict[str, Any], position: int) -> Iterator[pa.RecordBatch | SetAside]:
         stage, source = self._stage, None
