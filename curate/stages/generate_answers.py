@@ -24,7 +24,7 @@ from curate.stages.generator import Accepted, Rejected
 from curate.stages.queries import Query, in_order
 from curate.stages.recorded import RECORDED, Recorded
 from curate.stages.registry import register
-from curate.stages.screened import CONTAMINATED
+from curate.stages.screened import CONTAMINATED, HOLDS_ITEM
 from curate.stages.stated import terms_of
 from curate.stages.strata import fields_of
 from curate.stages.system_messages import SystemMessage, SystemMessages, read_system_messages
@@ -41,9 +41,8 @@ _OWN: Final = frozenset({MESSAGES, QUERY, MADE_FROM, SYSTEM, _GATE, "strategy", 
 _TOLD: Final = (QUERY, TASK, "erased", "family", SUBMIX)
 """Fields of an answer's ``meta`` that the report counts."""
 _SCREENED_AT_ONCE: Final = 256
-_HELD: Final = "hold an item of a benchmark"
 _NOT_DRAWN: Final = "more than `queries`"
-"""Why queries are passed over, beside those of ``queries``."""
+"""Why queries are passed over, beside those of ``queries`` and HOLDS_ITEM."""
 _MARKS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|end|eot_id|start_header_id|end_header_id|endoftext)\|>"
     r"|\[/?INST\]|<</?SYS>>|^###[ \t]*(?:Human|User|Instruction|Assistant|Response)[ \t]*:",
@@ -211,7 +210,7 @@ class GenerateAnswers(Recorded):
             clean = self.unknown(["\n\n".join(m["content"] for m in q.messages) for q in some], ctx, place=None)
             for query, keep in zip(some, clean, strict=True):
                 passed[""] -= 1
-                passed[_HELD] += not keep
+                passed[HOLDS_ITEM] += not keep
                 if keep:
                     yield query
                     left = None if left is None else left - 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -21,13 +22,16 @@ from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import quoted, whole
 from curate.stages.prompted import Prompted, turns
 from curate.stages.registry import register
-from curate.stages.screened import CONTAMINATED
+from curate.stages.screened import CONTAMINATED, HOLDS_ITEM
 from curate.stages.stated import terms_of
 from curate.stages.topics import draws
 from curate.stages.written import Written
 from curate.text.batch import Batch
 
 GIVES: Final = ("extract",)
+_TOO_SHORT: Final = "shorter than least_chars"
+_NOT_DRAWN: Final = "more than `documents`"
+"""Why documents are passed over, beside HOLDS_ITEM."""
 _BREAKS: Final = re.compile(r"\n[ \t]*\n|\n(?=#{1,6} )")
 _STEP: Final = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]*)?[*_]*(?:step|schritt|étape|paso|passo|passaggio|шаг|第)?[ \t]*\d{1,2}[.):：步]",
@@ -117,12 +121,13 @@ class GenerateRephrase(Prompted):
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
+    def requests(self, docs: Iterable[Batch], ctx: Context) -> Generator[list[Request], None, Mapping[str, int]]:
         """One request a chunk and form; families take turns."""
+        passed: Counter[str] = Counter()
         families = self.families(ctx, GIVES)
         asked: list[list[_Chunk]] = [[] for _ in families]
         key, mark = ctx.key(ctx.step, "form"), ctx.key(ctx.step, "mark")
-        for chunk in self._chunks(docs, ctx):
+        for chunk in self._chunks(docs, ctx, passed):
             salted = [f"{chunk.name}\x1f{prompt.name}" for prompt in families]
             for at, _ in draws(salted, self.forms, key):
                 asked[at].append(chunk)
@@ -139,10 +144,12 @@ class GenerateRephrase(Prompted):
             return self.ask(families[family], values, 0, facts, seeds={chunk.document: chunk.terms})
 
         counts = [len(chunks) for chunks in asked]
-        return ([request(family, n) for n in some] for family, some in turns(counts, self.round))
+        for family, some in turns(counts, self.round):
+            yield [request(family, n) for n in some]
+        return passed
 
-    def _chunks(self, docs: Iterable[Batch], ctx: Context) -> Iterator[_Chunk]:
-        """Chunks of the chosen documents, those without an item of a benchmark."""
+    def _chunks(self, docs: Iterable[Batch], ctx: Context, passed: Counter[str]) -> Iterator[_Chunk]:
+        """Chunks of the chosen documents, those without an item of a benchmark; counts the others."""
         from curate.text.hashing import keyed_hash
 
         key = ctx.key(ctx.step, "documents")
@@ -152,11 +159,15 @@ class GenerateRephrase(Prompted):
             text = pc.utf8_slice_codeunits(batch.text, 0, self.max_chars * self.chunks)
             rows = rows.append_column("text", text)
             rows = rows.filter(pc.greater_equal(pc.utf8_length(text), self.least_chars))
+            passed[_TOO_SHORT] += len(batch) - rows.num_rows
+            passed[_NOT_DRAWN] += rows.num_rows
             if rows.num_rows:
                 sample.add(rows, keyed_hash(rows.column("id").combine_chunks(), key))
         found = sample.rows()
         drawn = found.to_pylist() if found is not None else []
         kept = self.unknown([row["text"] for row in drawn], ctx, place=None) if drawn else []
+        passed[_NOT_DRAWN] -= len(drawn)
+        passed[HOLDS_ITEM] += len(kept) - sum(kept)
         for row, keep in zip(drawn, kept, strict=True):
             terms = terms_of(orjson.loads(row["meta"])) if keep else ""
             pieces = cut(row["text"], self.min_chars, self.max_chars)[: self.chunks] if keep else []

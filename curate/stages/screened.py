@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from curate.benchmarks.index import Loaded
 
 CONTAMINATED: Final = "holds an item of a benchmark in `against`, which is named"
+HOLDS_ITEM: Final = "hold an item of a benchmark"
+"""Why documents are not asked about."""
 _LIKELY: Final = "benchmark_rephrased"
 """Of what was found: it may be chance."""
 _IDENTIFIER: Final = re.compile(r"[^\W\d]\w*")

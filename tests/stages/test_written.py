@@ -261,6 +261,14 @@ def test_documents_are_shown_in_chunks():
     requests = asked(stage, [docs])
     assert requests == asked(stage, split(docs, 3))
     assert len(requests) == 3 * 2 * 2
+    rounds = GenerateRephrase(documents=3, least_chars=10**6).requests([docs], ctx_of(stage))
+    with pytest.raises(InputError, match="no documents to rephrase"):
+        next(rounds)
+    rounds = stage.requests([docs], ctx_of(stage))
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(rounds)
+    assert +end.value.value == {"more than `documents`": 5}
     assert {r.family for r in requests} <= {p.split("/")[1] for p in stage.prompts}
     by_chunk = {}
     for request in requests:
