@@ -18,7 +18,7 @@ from numba import njit
 from curate.text import unicode
 from curate.text.arrow import Bytes, Offsets
 from curate.text.blocks import Block, block_masks
-from curate.text.swar import trailing
+from curate.text.swar import copy, trailing
 from curate.text.utf8 import decode
 
 __all__ = [
@@ -104,7 +104,7 @@ def _ascii(data, first, stop, masks):
         at += 64
     if at < stop:
         rest = np.zeros(64, np.uint8)
-        rest[: stop - at] = data[at:stop]
+        copy(rest, 0, data, at, stop - at)
         found = _classify(rest, np.int64(0))
         mask = within(np.int64(0), np.int64(0), stop - at)
         for kind in range(_ASCII):

@@ -17,7 +17,7 @@ from numba import njit
 
 from curate.text.bpe_merges import CHARACTER, INVALID, SHORT, Symbols, merge, symbols_of
 from curate.text.fixed_strings import fixed_id
-from curate.text.swar import SEED, load, prefetch, quick_hash, trailing, write64
+from curate.text.swar import SEED, copy, load, prefetch, quick_hash, trailing, write64
 from curate.text.utf8 import encode, read64
 
 __all__ = ["Cache", "Places"]
@@ -140,8 +140,8 @@ def _long(data, start, stop, seed, state, places, model, work, values, out):
     if full or state[BYTES_USED] + size > len(places.text) or state[IDS_USED] + size > len(places.ids):
         return False
     end = _merged(data, start, stop, model, work, values, out, to)
-    places.text[state[BYTES_USED] : state[BYTES_USED] + size] = data[start:stop]
-    places.ids[state[IDS_USED] : state[IDS_USED] + end - to] = out[to:end]
+    copy(places.text, state[BYTES_USED], data, start, size)
+    copy(places.ids, state[IDS_USED], out, to, end - to)
     places.long[slot, 0] = key
     places.long[slot, 1] = (np.uint64(state[BYTES_USED]) << np.uint64(24)) | np.uint64(size)
     places.long[slot, 2] = (np.uint64(state[IDS_USED]) << np.uint64(24)) | np.uint64(end - to)
@@ -170,7 +170,7 @@ def _new(data, start, stop, words, state, places, model, work, values, out):
     else:
         places.short[slot, 2] = np.uint64(state[IDS_USED])
         places.short[slot, 3] = meta << _HALF
-        places.ids[state[IDS_USED] : state[IDS_USED] + count] = out[to:end]
+        copy(places.ids, state[IDS_USED], out, to, count)
         state[IDS_USED] += count
     state[SHORT_USED] += 1
     state[OUT] = end

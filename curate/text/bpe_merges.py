@@ -192,11 +192,11 @@ def _merge_many(symbols, count, pairs):
 
     What the heap holds of a pair that is no more is told by the pair's rank now.
     """
-    values = np.full(count, _NONE, np.uint64)
-    after = np.arange(1, count + 1, dtype=np.int32)
-    before = np.arange(-1, count - 1, dtype=np.int32)
+    values, after, before = np.empty(count, np.uint64), np.empty(count, np.int32), np.empty(count, np.int32)
+    for i in range(count):
+        values[i], after[i], before[i] = _NONE, i + 1, i - 1
     heap = np.empty(2 * count, np.uint64)  # a merge takes one number out, and puts at most two in
-    size = 0
+    size = np.int64(0)
     for i in range(count - 1):
         values[i] = _merged(pairs, symbols[i], symbols[i + 1])
         if values[i] != _NONE:
@@ -209,7 +209,7 @@ def _merge_many(symbols, count, pairs):
         size -= 1
         if size:
             heap[0] = heap[size]
-            _down(heap, size, 0)
+            _down(heap, size, np.int64(0))
         where = np.int64(top & _LOW)
         if values[where] >> _HALF != top >> _HALF:
             continue

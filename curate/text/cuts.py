@@ -12,6 +12,7 @@ import pyarrow as pa
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, buffers, from_text
+from curate.text.swar import copy
 
 __all__ = ["Cuts", "joined", "pieces", "spans_of", "whole_words", "without"]
 
@@ -110,11 +111,11 @@ def _without(offsets, data, rows, starts, stops):
         at = np.int64(0)
         for i in range(rows[row], rows[row + 1]):
             size = starts[i] - at
-            out[to : to + size] = data[first + at : first + starts[i]]
+            copy(out, to, data, first + at, size)
             to += size
             at = stops[i]
         size = offsets[row + 1] - first - at
-        out[to : to + size] = data[first + at : offsets[row + 1]]
+        copy(out, to, data, first + at, size)
         to += size
         ends[row + 1] = to
     return ends, out
@@ -147,7 +148,7 @@ def _spans(offsets, data, owner, starts, stops):
     for i in range(len(owner)):
         first = offsets[owner[i]]
         size = stops[i] - starts[i]
-        out[to : to + size] = data[first + starts[i] : first + stops[i]]
+        copy(out, to, data, first + starts[i], size)
         to += size
         ends[i + 1] = to
     return ends, out

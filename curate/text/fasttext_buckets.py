@@ -114,7 +114,7 @@ def runs(chain, size, word_ngrams, buckets, ids, row, sums):
     """Take the runs of two and more words; returns how many of them the model has."""
     divisor, magic, shift = np.uint64(len(buckets.values)), buckets.magic, buckets.shift
     features = np.int64(0)
-    filled = 0
+    filled = np.int64(0)
     if word_ngrams == 2:
         for begin in range(0, size - 1, AT_ONCE):
             upto = min(begin + AT_ONCE, size - 1)
@@ -133,7 +133,7 @@ def runs(chain, size, word_ngrams, buckets, ids, row, sums):
             filled += 1
             if filled == AT_ONCE:
                 features += _take(ids, filled, buckets, row, sums)
-                filled = 0
+                filled = np.int64(0)
     return features + _take(ids, filled, buckets, row, sums)
 
 
@@ -147,7 +147,7 @@ def subwords(data, at, stop, minn, maxn, buckets, ids, row, sums):
     divisor, magic, shift = np.uint64(len(buckets.values)), buckets.magic, buckets.shift
     size = stop - at
     features = np.int64(0)
-    filled = 0
+    filled = np.int64(0)
     for begin in range(size + 2):
         if 0 < begin <= size and data[at + begin - 1] & 0xC0 == 0x80:
             continue
@@ -167,6 +167,6 @@ def subwords(data, at, stop, minn, maxn, buckets, ids, row, sums):
                 filled += 1
                 if filled == AT_ONCE:
                     features += _take(ids, filled, buckets, row, sums)
-                    filled = 0
+                    filled = np.int64(0)
             chars += 1
     return features + _take(ids, filled, buckets, row, sums)

@@ -12,6 +12,7 @@ from numba import njit
 
 from curate.text import unicode
 from curate.text.arrow import Bytes, Offsets, from_text
+from curate.text.swar import copy
 from curate.text.utf8 import decode, encode, read64
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _copied(offsets, data, stops):
         ends[row + 1] = ends[row] + stops[row] - offsets[row]
     out = np.empty(ends[-1], np.uint8)
     for row in range(len(stops)):
-        out[ends[row] : ends[row + 1]] = data[offsets[row] : stops[row]]
+        copy(out, ends[row], data, offsets[row], stops[row] - offsets[row])
     return ends, out
 
 
@@ -133,7 +134,7 @@ def _lines(offsets, data, rows, starts, stops):
             if to > begin:
                 out[to] = _SPACE
                 to += 1
-            out[to : to + stop - at] = data[at:stop]
+            copy(out, to, data, at, stop - at)
             to += stop - at
         ends[row + 1] = to
     return ends, out[:to]

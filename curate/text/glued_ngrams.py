@@ -233,7 +233,7 @@ def glued_ngrams(
         if n > 5:
             size = _not_alone(places, edges, alone, size, n)
         some = _again(sums, turns, places, size, n, tallies[0], counts, keys)
-        total, count = _skipping(stream, edges, counts, some, n, ends, table, mark, held, keys, _PATIENCE)
+        total, count = _skipping(stream, edges, counts, some, n, ends, table, mark, held, keys, np.int64(_PATIENCE))
         mark += count
         if total < 0:
             # Made to have equal sums: the bytes are hashed instead.

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, buffers, fixed, from_fixed
+from curate.text.formula import formula
 from curate.text.normal import canonical
 from curate.text.utf8 import read64
 
@@ -42,15 +43,14 @@ _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio. The second half's seed is xored with it, for which any fixed value but 0 would do."""
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def mix64(x):
     """MurmurHash3's 64-bit finaliser: a bijection of uint64 in which each input bit reaches each output bit."""
-    x = np.uint64(x)
-    x ^= x >> np.uint64(33)
-    x *= np.uint64(0xFF51AFD7ED558CCD)
-    x ^= x >> np.uint64(33)
-    x *= np.uint64(0xC4CEB9FE1A85EC53)
-    x ^= x >> np.uint64(33)
+    x ^= x >> 33
+    x *= 0xFF51AFD7ED558CCD
+    x ^= x >> 33
+    x *= 0xC4CEB9FE1A85EC53
+    x ^= x >> 33
     return x
 
 
@@ -62,14 +62,14 @@ def splitmix(seed: int, count: int) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def _rotl(x, bits):
-    return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
+    return (x << bits) | (x >> (64 - bits))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def _round(acc, lane):
-    return _rotl(acc + lane * _P2, 31) * _P1
+    return _rotl.python(acc + lane * _P2, 31) * _P1
 
 
 @njit(nogil=True, cache=True)
@@ -190,7 +190,7 @@ def content_hash(text: pa.Array) -> pa.FixedSizeBinaryArray:
 def _keyed(ids, key):
     out = np.empty(len(ids), np.uint64)
     for i in range(len(ids)):
-        out[i] = xxh64(ids[i], 0, ids.shape[1], key)
+        out[i] = xxh64(ids[i], np.int64(0), ids.shape[1], key)
     return out
 
 

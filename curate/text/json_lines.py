@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from curate.text.swar import EACH, TOPS, trailing, write64
+from curate.text.swar import EACH, TOPS, copy, trailing, write64
 from curate.text.utf8 import decode, encode, read64
 
 __all__ = ["Cut", "cut", "plain"]
@@ -227,7 +227,7 @@ def _line(data, start, key, out, to):
 @njit(nogil=True, cache=True)
 def _cut(data, key, starts, ends, good, out, rest):
     """Fill in what Cut has; how many bytes of ``rest``."""
-    at = to = left = 0
+    at = to = left = np.int64(0)
     for i in range(len(good)):
         begin, stop, end, after = _line(data, at, key, out, to)
         good[i] = end > 0
@@ -236,7 +236,7 @@ def _cut(data, key, starts, ends, good, out, rest):
             rest[left] = _COMMA if left else _OPEN_LIST
             left += 1
             for first, last in ((at, begin), (stop, end)):
-                rest[left : left + last - first] = data[first:last]
+                copy(rest, left, data, first, last - first)
                 left += last - first
         else:
             end = -end

@@ -191,7 +191,7 @@ def _corrected(offsets, text, table, capital, limits, longest, ends, phrases):
     rows = len(offsets) - 1
     counts = np.zeros((rows, len(CORRECTION_COUNTS)), np.int64)
     stops = np.zeros(rows + 1, np.int64)
-    size = 0
+    size = np.int64(0)
     for row in range(rows):
         at, stop = offsets[row], offsets[row + 1]
         n = counts[row]

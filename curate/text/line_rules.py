@@ -142,7 +142,7 @@ def _c4(offsets, text, word_rows, starts, stops, table, rules, limits):
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
     ends = np.zeros(rows + 1, np.int64)
     out = np.empty(len(text) + ROOM, np.uint8)
-    size = 0
+    size = np.int64(0)
     for row in range(rows):
         base = at = offsets[row]
         stop = offsets[row + 1]
@@ -240,7 +240,7 @@ def _unpunctuated(offsets, text, word_rows, starts, table, terminal, min_words, 
     counts = np.zeros((rows, len(C4_COUNTS)), np.int64)
     ends = np.zeros(rows + 1, np.int64)
     out = np.empty(len(text) + ROOM, np.uint8)
-    size = 0
+    size = np.int64(0)
     for row in range(rows):
         base = at = offsets[row]
         stop = offsets[row + 1]

@@ -16,6 +16,7 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, columns
 from curate.text.hashing import xxh64
+from curate.text.sorted_values import lower_bound
 from curate.text.spaces import chars, line_end, space_at, stripped
 from curate.text.utf8 import decode
 
@@ -105,7 +106,7 @@ def _shapes(offsets, data, ends, short):
                 ended += ascii_ends[last]
             else:
                 point = _last_point(data, begin, end)
-                place = np.searchsorted(ends, point)
+                place = lower_bound(ends, point)
                 ended += place < len(ends) and ends[place] == point
             if 2 * held >= len(keys):
                 keys, marks = _grown(keys, marks, mark)

@@ -34,6 +34,7 @@ from curate.text import unicode
 from curate.text.arrow import buffers, from_text
 from curate.text.hashing import xxh64, xxh64_rows
 from curate.text.normal import canonical, is_space
+from curate.text.sorted_values import lower_bound
 from curate.text.utf8 import decode, encode
 
 __all__ = ["LAYOUT", "SIGNS", "SIZED", "VARIANTS", "maths_profile"]
@@ -156,7 +157,7 @@ def _backslash(data, at, stop, names, meanings):
         end += 1
     if end > at + 1:
         name = xxh64(data, at + 1, end, np.uint64(0))
-        place = np.searchsorted(names, name)
+        place = lower_bound(names, name)
         if place < len(names) and names[place] == name:
             return end, meanings[place]
         return end, np.int64(_COPY)
@@ -255,7 +256,7 @@ def _row(data, at, stop, kinds, names, meanings, variants, out, to):
         if becomes >= 0:
             to = encode(out, to, becomes)
         elif becomes == _DISPLAY:
-            to = encode(out, encode(out, to, 36), 36)
+            to = encode(out, encode(out, to, np.int64(36)), np.int64(36))
         else:
             for i in range(at, end):
                 if i != at + 1 or becomes != _SHORTER:
@@ -270,7 +271,7 @@ def _maths(offsets, data, kinds, names, meanings, variants):
     rows = len(offsets) - 1
     out = np.empty(offsets[rows] - offsets[0], np.uint8)
     ends = np.zeros(rows + 1, np.int64)
-    to = 0
+    to = np.int64(0)
     for row in range(rows):
         to = _row(data, offsets[row], offsets[row + 1], kinds, names, meanings, variants, out, to)
         ends[row + 1] = to

@@ -94,7 +94,7 @@ def _fill(hashes, keys, minima) -> None:
     bins = len(minima)
     minima[:] = _EMPTY
     empty = bins
-    number = 0
+    number = np.int64(0)
     while empty and number < bins:
         if number == _ONCE:
             hashes = distinct(hashes, minima[:0])[0]

@@ -184,7 +184,7 @@ def _candidates(hashes, first, last, size, sieve, out):
     """Write where in ``hashes[first:last]`` an anchor of ``size`` words may begin; how many."""
     shift = upper(len(sieve))
     top = power(size - 1)
-    count = 0
+    count = np.int64(0)
     value = np.uint64(0)
     for i in range(first, min(last, first + size - 1)):
         value = value * BASE + hashes[i]
@@ -223,7 +223,7 @@ def grown(out, count):
 def _matches(rows, hashes, keys, directory, lengths, sieve, short_sieve):
     """int64[4, m]: row, first word, words and number of each gram found, by row, then by the size of anchors, then place."""
     out = np.empty((4, 64), np.int64)
-    count = 0
+    count = np.int64(0)
     shift = upper(len(directory) - 1)
     longest = 0
     for row in range(len(rows) - 1):
@@ -290,7 +290,7 @@ def _told(mine, total, whole, words, least):
 def _hits(rows, hashes, least, matches, grams, units):
     """int64[5, h]: row, unit, grams found, words covered, words of the longest run; in a row in no stated order."""
     out = np.empty((5, 64), np.int64)
-    count = 0
+    count = np.int64(0)
     marks = np.full(grams, -1, np.int64)  # by gram: the row it was last seen in
     state = np.zeros((len(units.totals), 6), np.int64)  # by unit: see _met
     touched = np.empty(len(units.totals), np.int64)
@@ -357,7 +357,7 @@ def overlaps(
 def _spans(rows, hashes, at, wanted, matches, units):
     """int64[3, s]: hit, first word, word behind the last, by first word; hits of row i: ``wanted[at[i]:at[i + 1]]``."""
     out = np.empty((3, 64), np.int64)
-    count = 0
+    count = np.int64(0)
     slots = np.full(len(units.totals), -1, np.int64)  # by unit: its hit in the row
     latest = np.full(len(wanted), -1, np.int64)  # by hit: its last span
     filled = -1

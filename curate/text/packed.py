@@ -16,6 +16,7 @@ from numba import njit
 
 from curate.text.arrow import Offsets, buffers
 from curate.text.packing import Spans, readable
+from curate.text.swar import copy
 
 __all__ = ["fill", "loss_mask", "positions", "segments", "token_arrays"]
 
@@ -67,7 +68,7 @@ def _fill(values, offsets, begins, rows, starts, lengths, end, out):
         if there < lengths[k] - 1:
             return k
         to = begins[k]
-        out[to : to + there] = values[source : source + there]
+        copy(out, to, values, source, max(there, 0))
         if there < lengths[k]:
             out[to + there] = end
     return -1

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from curate.text.hashing import mix64
+from curate.text.sorted_values import lower_bound
 
 __all__ = ["candidates", "located", "spread"]
 
@@ -128,7 +129,7 @@ def _located(keys, nodes, pair_keys, ends):
             end = begin
             while end < len(keys) and keys[end] == pair_keys[k]:
                 end += 1
-        at = begin + np.searchsorted(nodes[begin:end], ends[k])
+        at = begin + lower_bound(nodes[begin:end], ends[k])
         out[k] = at if at < end and nodes[at] == ends[k] else -1
     return out
 

@@ -227,7 +227,9 @@ def _places(offsets, data, first, countries, prefixes, sizes, runs, fewest):
             if what >= 0:
                 if count == len(found):
                     more = np.empty((2 * count, 4), np.int64)
-                    more[:count] = found
+                    for i in range(count):
+                        for j in range(4):
+                            more[i, j] = found[i, j]
                     found = more
                 found[count, 0], found[count, 1], found[count, 2], found[count, 3] = row, what, at, end
                 count += 1

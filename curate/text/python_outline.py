@@ -159,7 +159,7 @@ def _close(indents, flags, sizes, bare, held, indent):
 
 @njit(nogil=True, cache=True)
 def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, bare):
-    held = 0  # open functions
+    held = np.int64(0)  # open functions
     wants = 0  # 1: the next statement may document a class or the module, 2: a function
     at = base
     while at < stop:
@@ -228,7 +228,7 @@ def _outline_row(data, base, stop, out, found, counts, indents, flags, sizes, ba
         if held:
             sizes[held - 1] += lines
             flags[held - 1] |= found[2] > 0
-    held, lines = _close(indents, flags, sizes, bare, held, 0)
+    held, lines = _close(indents, flags, sizes, bare, held, np.int64(0))
     out[13] += lines
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from curate.text.swar import copy
+
 __all__ = ["RowAligned"]
 
 
@@ -33,7 +35,7 @@ def _values(rows, keep, values, out):
     for row in range(len(keep)):
         if keep[row]:
             size = rows[row + 1] - rows[row]
-            out[to : to + size] = values[rows[row] : rows[row + 1]]
+            copy(out, to, values, rows[row], size)
             to += size
 
 

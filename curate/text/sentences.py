@@ -24,6 +24,7 @@ from numba import njit
 
 from curate.text.arrow import Bytes, Offsets, padded
 from curate.text.blocks import BLOCK, before, block_masks
+from curate.text.sorted_values import lower_bound
 from curate.text.swar import trailing
 from curate.text.unicode import kinds
 from curate.text.utf8 import decode
@@ -86,7 +87,7 @@ def _abbreviated(data, start, at):
         shift += np.uint64(8)
     if not 1 <= at - first <= _LONGEST or not _opens(data, start, first):
         return False
-    place = np.searchsorted(_PACKED, packed)
+    place = lower_bound(_PACKED, packed)
     return at - first == 1 or (place < len(_PACKED) and _PACKED[place] == packed)
 
 

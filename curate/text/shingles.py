@@ -21,7 +21,8 @@ from numba import njit
 from curate.text.arrow import Offsets
 from curate.text.ngrams import Ngrams
 from curate.text.rows import RowAligned
-from curate.text.swar import leading
+from curate.text.sorted_values import lower_bound
+from curate.text.swar import copy, leading
 
 __all__ = ["Shingles", "distinct", "jaccard", "shingles"]
 
@@ -121,7 +122,7 @@ def _shingles(rows, hashes):
     to = 0
     for row in range(len(rows) - 1):
         found, table = distinct(hashes[rows[row] : rows[row + 1]], table)
-        out[to : to + len(found)] = found
+        copy(out, to, found, 0, len(found))
         to += len(found)
         ends[row + 1] = to
     return ends, out[:to].copy()
@@ -146,7 +147,7 @@ def _common(one, two):
     A merge waits for what it compared last; so the upper halves are merged beside the lower ones, in twice the speed.
     """
     i, j, upper_i = np.int64(0), np.int64(0), np.int64(len(one) // 2)
-    upper_j = np.int64(np.searchsorted(two, one[upper_i])) if len(one) else np.int64(len(two))
+    upper_j = lower_bound(two, one[upper_i]) if len(one) else np.int64(len(two))
     stop_i, stop_j = upper_i, upper_j
     shared = np.int64(0)
     while i < stop_i and j < stop_j and upper_i < len(one) and upper_j < len(two):

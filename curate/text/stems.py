@@ -20,6 +20,7 @@ from numba import njit
 from curate import assets
 from curate.text.arrow import Bytes, Offsets, buffers
 from curate.text.hashing import mix64
+from curate.text.sorted_values import lower_bound
 from curate.text.words import Words, words
 
 __all__ = ["BACKGROUND", "background", "stems"]
@@ -99,7 +100,7 @@ def _stems(offsets, data, rows, starts, stops, hashes, closed, means, out, numbe
             singular = stop - (stop - start > 3 and data[stop - 1] | 32 == 115)
             if not number and 3 <= singular - start <= 9:
                 name = _packed(data, start, singular)
-                at = np.searchsorted(closed, name)
+                at = lower_bound(closed, name)
                 if at < len(closed) and closed[at] == name:
                     numbers[i] = True
                     value = means[at]

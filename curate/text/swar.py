@@ -14,8 +14,10 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
+from curate.text.formula import formula
 from curate.text.utf8 import read64
 
 __all__ = [
@@ -46,8 +48,6 @@ TOPS: Final = np.uint64(0x8080808080808080)
 LOWS: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
 CASE: Final = np.uint64(0x2020202020202020)
 _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
-_SEVEN: Final = np.uint64(7)
-_ONE: Final = np.uint64(1)
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 SEED: Final = np.uint64(int.from_bytes(os.urandom(8), "little"))
 """Of hashes that decide nothing but where to look: nobody can make strings that all lie in one place.
@@ -71,14 +71,19 @@ def write64(typing, data, at, value):
 
 @intrinsic
 def copy(typing, out, to, data, at, size):
-    """``out[to:to + size] = data[at:at + size]``, of bytes that do not overlap, as the machine's own memcpy does it."""
+    """``out[to:to + size] = data[at:at + size]`` of arrays of one dtype, C-contiguous and of one dimension, that do not overlap.
+
+    It is the machine's own memcpy; an assignment of slices takes numba seconds to compile, and compares shapes.
+    """
+    if out.dtype != data.dtype or {out.layout, data.layout} != {"C"} or out.ndim + data.ndim != 2:
+        raise TypingError(f"copy: {data} to {out}")
 
     def code(context, builder, signature, args):
         ends = []
         for array, place in ((0, 1), (2, 3)):
             made = context.make_array(signature.args[array])(context, builder, args[array])
             ends.append(builder.gep(made.data, [args[place]]))
-        cgutils.raw_memcpy(builder, *ends, args[4], 1)
+        cgutils.raw_memcpy(builder, *ends, args[4], context.get_abi_sizeof(context.get_data_type(out.dtype)))
         return context.get_dummy_value()
 
     return types.void(out, types.int64, data, types.int64, types.int64), code
@@ -143,10 +148,10 @@ def high_product(typing, one, two):
     return types.uint64(types.uint64, types.uint64), code
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def fill(byte):
     """Eight times the same byte."""
-    return np.uint64(byte) * EACH
+    return byte * EACH
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -169,50 +174,50 @@ def near(data, start, stop):
     return value & (_ALL >> np.uint64(64 - 8 * min(stop - start, 8)))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def zeros(x):
     """Marks of the bytes that are 0."""
     return ~(((x & LOWS) + LOWS) | x | LOWS)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def continuations(x):
     """Marks of the bytes that continue a UTF-8 sequence (0x80 to 0xBF)."""
-    return x & ~(x << _ONE) & TOPS
+    return x & ~(x << 1) & TOPS
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def letters(x):
     """Marks of the ASCII letters."""
     low = (x | CASE) & LOWS
-    return (low + fill(31)) & ~(low + fill(5)) & ~x & TOPS
+    return (low + 31 * EACH) & ~(low + 5 * EACH) & ~x & TOPS
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def lowered(x):
     """Eight ASCII bytes with capitals made small; bytes above 127 must not be among them."""
-    above = x + fill(0x3F)  # bit 7 of each byte: at least 'A'
-    beyond = x + fill(0x25)  # bit 7: behind 'Z'
-    return x | ((above & ~beyond & TOPS) >> np.uint64(2))
+    above = x + 0x3F * EACH  # bit 7 of each byte: at least 'A'
+    beyond = x + 0x25 * EACH  # bit 7: behind 'Z'
+    return x | ((above & ~beyond & TOPS) >> 2)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def digits(x):
     """Marks of the ASCII digits."""
     low = x & LOWS
-    return (low + fill(80)) & ~(low + fill(70)) & ~x & TOPS
+    return (low + 80 * EACH) & ~(low + 70 * EACH) & ~x & TOPS
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula
 def alnums(x):
     """Marks of the ASCII letters and digits."""
-    return letters(x) | digits(x)
+    return letters.python(x) | digits.python(x)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula(result=types.int64)
 def marks_in(marks):
     """How many marks there are."""
-    return np.int64(((marks >> _SEVEN) * EACH) >> np.uint64(56))
+    return ((marks >> 7) * EACH) >> 56
 
 
 @njit(nogil=True, cache=True, _nrt=False)

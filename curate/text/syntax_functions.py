@@ -255,7 +255,7 @@ def _region(data, base, at, first, column, stop, held, headless, whole, found, w
             break
     if headless:
         _ended(found, mine, now[_TOKENS])
-    _close(found, 0)
+    _close(found, np.int64(0))
     return at, empty, work.state[BAD] != 0
 
 

@@ -194,7 +194,7 @@ def _from(values, low, high, least):
 def known_keys(symbols_at, symbols, statements_at, hashes, depths):
     """(keys uint64[k], whose int64[k], in order): those of sequences of symbols, and of statements with their depth."""
     count = len(symbols_at) - 1
-    longest = 0
+    longest = np.int64(0)
     for one in range(count):
         longest = max(longest, symbols_at[one + 1] - symbols_at[one] + statements_at[one + 1] - statements_at[one])
     table = _counts(longest)
@@ -204,8 +204,8 @@ def known_keys(symbols_at, symbols, statements_at, hashes, depths):
     filled = 0
     for one in range(count):
         many, more = _keys(
-            symbols, symbols_at[one], symbols_at[one + 1], hashes, depths, statements_at[one], statements_at[one + 1], 0,
-            one, table, room,
+            symbols, symbols_at[one], symbols_at[one + 1], hashes, depths, statements_at[one], statements_at[one + 1],
+            np.int64(0), one, table, room,
         )  # fmt: skip
         for i in range(many + more):
             keys[filled] = room[i]

@@ -121,7 +121,7 @@ def _token(data, at, stop, work):
     if kind == WORD:
         at, symbol, text = word(data, at, stop, work)
     elif kind == QUOTE:
-        at, symbol = quoted(data, at, stop, 0, work)
+        at, symbol = quoted(data, at, stop, np.int64(0), work)
         text = True
     elif kind == DIGIT or (data[at] == 46 and at + 1 < stop and KIND[data[at + 1]] == DIGIT):
         at, symbol = number(data, at, stop, state)

@@ -91,7 +91,7 @@ def _in_pieces(component, before, ids, starts, lows, highs, seeds, firsts, width
                 if lows[p] <= before[i] < highs[p]:
                     row[k] = i
                     piece[k] = p
-                    key[k] = firsts[p] + high_product(xxh64(ids[i], 0, ids.shape[1], seeds[p]), widths[p])
+                    key[k] = firsts[p] + high_product(xxh64(ids[i], np.int64(0), ids.shape[1], seeds[p]), widths[p])
                     k += 1
     return row, piece, key
 

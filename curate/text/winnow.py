@@ -91,7 +91,9 @@ def _run(symbols, first, stop, at, back):
 @njit(nogil=True, cache=True)
 def _grown(array):
     more = np.empty((2 * array.shape[0], array.shape[1]), array.dtype)
-    more[: len(array)] = array
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            more[i, j] = array[i, j]
     return more
 
 
@@ -152,7 +154,7 @@ def _anchors(offsets, symbols, values, length, spread):
     keys = np.empty((len(out), 1), np.uint64)
     runs = np.empty((16, 3), np.int64)
     state = np.empty(7, np.int64)
-    found, ran = 0, 0
+    found, ran = np.int64(0), np.int64(0)
     for row in range(len(offsets) - 1):
         first, stop = offsets[row], offsets[row + 1]
         if stop - first < length:

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import njit, types
 
 from curate.text.arrow import Bytes, Offsets, columns
+from curate.text.formula import formula
 from curate.text.massivetext import ALPHA, DATATROVE, DCLM, DOLMA, MARK, PAPER, STOP_WORDS, WORD, classes
 from curate.text.spaces import chars as chars_between
 from curate.text.swar import CASE, TOPS, alnums, continuations, fill, leading, letters, load, marks_in, trailing, zeros
@@ -162,12 +163,11 @@ def _kinds(data, start, stop, x, table, counting):
     return False, counting != DCLM or _has(data, start, stop, table, WORD)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@formula(result=types.int64)
 def _sum(bytewise):
     """The sum of eight byte counters."""
-    pairs = np.uint64(0x00FF00FF00FF00FF)
-    both = (bytewise & pairs) + ((bytewise >> np.uint64(8)) & pairs)
-    return np.int64((both * np.uint64(0x0001000100010001)) >> np.uint64(48))
+    both = (bytewise & 0x00FF00FF00FF00FF) + ((bytewise >> 8) & 0x00FF00FF00FF00FF)
+    return (both * 0x0001000100010001) >> 48
 
 
 @njit(nogil=True, cache=True, _nrt=False)
@@ -237,6 +237,22 @@ def _symbol(data, start, stop):
     return False
 
 
+@njit(nogil=True, cache=True, _nrt=False)
+def _nth(lengths, n):
+    """The value (not negative) that stands at ``n`` among the sorted ones, by halving: to sort takes numba a second to compile."""
+    low, high = np.int64(0), np.int64(1) << 31
+    while low < high:
+        middle = (low + high) >> 1
+        below = 0
+        for length in lengths:
+            below += length <= middle
+        if below > n:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 @njit(nogil=True, cache=True)
 def _median_twice(lengths, tally):
     """Sum of the two middle values (of one, if there is one, twice); empties the tally of lengths below its size."""
@@ -255,8 +271,7 @@ def _median_twice(lengths, tally):
     if count == 0:
         return 0
     if first < 0 or second < 0:
-        ordered = np.sort(lengths)
-        return np.int64(ordered[low]) + np.int64(ordered[high])
+        return _nth(lengths, low) + _nth(lengths, high)
     return first + second
 
 

@@ -72,7 +72,7 @@ def near_hash(data, at, stop):
 @njit(nogil=True, cache=True)
 def _hash_folded(data, at, stop, fold, buffer):
     """Hash of a word with code points above ASCII: of the UTF-8 of its folded code points."""
-    size = 0
+    size = np.int64(0)
     while at < stop:
         point, width = decode(data, at, stop)
         if point < 0:  # no words of this policy have such bytes

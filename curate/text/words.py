@@ -42,6 +42,7 @@ from curate.text.atoms import (
     within,
 )
 from curate.text.rows import RowAligned
+from curate.text.sorted_values import lower_bound
 from curate.text.swar import ones, trailing
 from curate.text.tokens import tokens
 from curate.text.unicode import folding
@@ -135,7 +136,7 @@ def _entity(data, at, stop):
             size = k - at - 1
             if numeric:
                 return size if size > 1 else 0
-            place = np.searchsorted(_PACKED, value)
+            place = lower_bound(_PACKED, value)
             return size if place < len(_PACKED) and _PACKED[place] == value else 0
         if numeric and k > at + 1 and not (_hex(byte) or (k == at + 2 and byte | 32 == 120)):
             return 0
