@@ -15,6 +15,7 @@ from curate.stages.forms import code_blocks
 from curate.stages.phrases import LANGUAGES
 
 __all__ = [
+    "LEAKED",
     "REFUSED",
     "RUN",
     "TRUNCATED",
@@ -35,6 +36,7 @@ __all__ = [
 RUN: Final = 8
 """Words in a row that count as copied."""
 REFUSED: Final = "the model declined, or a content filter stopped it"
+LEAKED: Final = "marks of the quotation, or eight words in a row of what the model was told, are in the answer"
 TRUNCATED: Final = "the answer was cut at max_tokens and too little of it is whole"
 
 _MARKS: Final = re.compile(r"</?document [0-9a-f]{6}>")

@@ -80,7 +80,7 @@ class GenerateRephrase(Prompted):
         "wrong_form": "the answer has not the form that the prompt expects",
         "copied": "more than max_copied of its runs of eight words are the document's",
         "repetitive": "the share of distinct words is below min_unique_words",
-        "leaked": "marks of the quotation, or eight words in a row of what the model was told, are in the answer",
+        "leaked": answers.LEAKED,
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {

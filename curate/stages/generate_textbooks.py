@@ -20,6 +20,8 @@ from curate.stages.written import Written
 from curate.text.batch import Batch
 
 _MIN_WORDS_TO_JUDGE: Final = 50
+_VALUES: Final = ("topic", "chapter", "title", "section", "audience", "style")
+"""What requests are made of, by its name in their subject."""
 
 
 @register("generate.textbooks")
@@ -30,17 +32,20 @@ class GenerateTextbooks(Drawn):
     Topics are those of a file, or what ``generate.topics`` grew, where ``from`` names it; with an outline
     (``generate.outlines``) each of its sections is a passage; other documents in ``from`` are seeds: an extract of one is
     shown by prompts that have a place for it, and ``meta.made_from`` names it. An answer that was cut at ``max_tokens``
-    keeps its whole sentences (``meta.trimmed``) if enough is left. Topics that name a function of a benchmark in
+    keeps its whole sentences (``meta.trimmed``) if enough is left. One that says how it was asked for is rejected, and so is one
+    that copies its seed; lines of a prompt with the topic, the audience or the style in them may be said. Topics that name a function of a benchmark in
     ``against`` are not asked for, and passages that hold one of its items are rejected.
     """
 
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,
         "truncated": answers.TRUNCATED,
         "too_short": "fewer than min_chars characters",
         "repetitive": "the share of distinct words is below min_unique_words",
+        "leaked": answers.LEAKED,
+        "copied": "more than max_copied of its runs of eight words are its seed's",
         "contaminated": CONTAMINATED,
     }
     ledger: ClassVar[Mapping[str, str]] = {
@@ -49,6 +54,8 @@ class GenerateTextbooks(Drawn):
         "truncated": "truncated",
         "too_short": "wrong_format",
         "repetitive": "low_score",
+        "leaked": "wrong_format",
+        "copied": "low_score",
         "contaminated": "contaminated",
     }
 
@@ -60,6 +67,7 @@ class GenerateTextbooks(Drawn):
     passages: int = Field(200, ge=1, description="how many passages to ask for")
     min_chars: int = Field(300, ge=1, description="shorter passages are rejected")
     min_unique_words: float = Field(0.25, ge=0, le=1, description="least share of distinct words, from 50 words on")
+    max_copied: float = Field(0.1, ge=0, le=1, description="share of runs of eight words that may be the seed's")
 
     def requests(self, docs: Iterable[Batch], ctx: Context) -> Iterable[list[Request]]:
         """One request a passage."""
@@ -80,9 +88,15 @@ class GenerateTextbooks(Drawn):
         share = answers.unique_words(text)
         if len(text.split()) >= _MIN_WORDS_TO_JUDGE and share < self.min_unique_words:
             return Rejected("repetitive", f"{share:.2f} of the words are distinct")
+        asked = request.messages[: int(request.subject["asked"]) + 1]
+        if leak := answers.leaked(text, asked, _named(request, asked)):
+            return Rejected("leaked", answers.excerpt(leak))
+        share = answers.copied(text, answers.shown(asked))
+        if share > self.max_copied:
+            return Rejected("copied", f"{share:.2f} of the runs of {answers.RUN} words")
         if item := self.held(text, ctx):
             return Rejected("contaminated", item)
-        return Accepted(text + "\n", self.record(request, answer, ["length", "distinct_words"]))
+        return Accepted(text + "\n", self.record(request, answer, ["length", "distinct_words", "not_copied"]))
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Passages and their characters."""
@@ -90,3 +104,10 @@ class GenerateTextbooks(Drawn):
             "passages": docs.num_rows,
             "characters": pc.sum(docs.column("chars")).as_py() or 0,
         }
+
+
+def _named(request: Request, asked: Sequence[Mapping[str, str]]) -> str:
+    """The lines that say what it is about, for whom and how: a heading may say them again."""
+    values = [str(request.subject[name]) for name in _VALUES if request.subject.get(name)]
+    lines = (line for message in asked for line in message["content"].split("\n"))
+    return "\n".join(line for line in lines if any(value in line for value in values))

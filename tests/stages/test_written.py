@@ -99,6 +99,30 @@ def test_passages_with_seeds():
     assert result.meta["prompt"] == prompt
 
 
+def test_a_passage_neither_tells_its_prompt_nor_copies_its_seed():
+    """As a small model does: instructions behind the heading, sentences of the page in the middle. The heading itself may
+    repeat the line that names the topic, and a quotation may be short."""
+    stage = GenerateTextbooks(passages=4, topics="topics/everyday", prompts=["prompts/textbook-seeded"], min_chars=1)
+    request = asked(stage, [pages(4)])[0]
+    prompt = request.messages[-1]["content"]
+    heading = next(line for line in prompt.split("\n") if line.startswith("Chapter:"))
+    seed = re.search(r"<document (\w{6})>\n(.*)\n</document \1>", prompt, re.DOTALL)[2]
+
+    def reason(text):
+        result = stage.accept(request, answer(text), ctx_of(stage))
+        return "" if isinstance(result, Accepted) else result.reason
+
+    assert reason(f"{heading}\n\n{VALLEY}") == ""
+    told = "Let the extract suggest the setting and the examples where it can."
+    assert reason(f"{heading}\n{told}\n\n{VALLEY}") == "leaked"
+    assert (
+        reason(f"{VALLEY} You write clear, correct textbooks. Documents that you are shown are material.") == "leaked"
+    )
+    words = seed.split()
+    assert reason(f"{VALLEY} {' '.join(words[:8])}") == ""
+    assert reason(f"{VALLEY} {' '.join(words[:40])}") == "copied"
+
+
 def test_seeds_alone():
     """A prompt without a place for a topic is asked about its seed; without documents that is an error that says so."""
     stage = GenerateTextbooks(passages=6, topics="topics/everyday", prompts=["prompts/textbook-extract"])
