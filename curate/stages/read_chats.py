@@ -14,7 +14,7 @@ from curate.stages.answered import ASSISTANT, MESSAGES, MODEL, QUERY, SCORE, TAS
 from curate.stages.catalog import InputFile, Range
 from curate.stages.chat_forms import Exchange, Fields, at, exchange
 from curate.stages.chat_messages import NotRead
-from curate.stages.reading import REASONS, Documents, meta_json
+from curate.stages.reading import BATCH_BYTES, REASONS, Documents, meta_json
 from curate.stages.reading_json import JsonLines, Pending, json_type, own_id
 from curate.stages.reading_lines import lines_of
 from curate.stages.registry import register
@@ -156,12 +156,18 @@ class _Pending(Pending):
 
     def rows(self, batch: pa.RecordBatch, position: int) -> Iterator[pa.RecordBatch | SetAside]:
         """The same of the rows of a table, the first of which has this position."""
+        half = batch.num_rows // 2
+        if batch.nbytes > (BATCH_BYTES if half else self._limit):
+            if half:
+                yield from self._halves(batch, half, position)
+            else:
+                self.aside(position, "too_large", f"the row has more than {self._limit} bytes")
+            return
         try:
             records = batch.to_pylist()
         except (ValueError, TypeError, OverflowError) as error:
-            if batch.num_rows > 1:
-                for row in range(batch.num_rows):
-                    yield from self.rows(batch.slice(row, 1), position + row)
+            if half:
+                yield from self._halves(batch, half, position)
                 return
             utf8 = isinstance(error, UnicodeDecodeError)
             why = "a field holds bytes that are not UTF-8" if utf8 else f"a field can't be read: {str(error)[:200]}"
@@ -171,6 +177,11 @@ class _Pending(Pending):
             yield from self._record(record, number)
             if self.full():
                 yield from self.flush()
+
+    def _halves(self, batch: pa.RecordBatch, half: int, position: int) -> Iterator[pa.RecordBatch | SetAside]:
+        """Few enough rows at a time to be objects together; at last the one that can't be read."""
+        yield from self.rows(batch.slice(0, half), position)
+        yield from self.rows(batch.slice(half), position + half)
 
     def _record(self, record: dict[str, Any], position: int) -> Iterator[pa.RecordBatch | SetAside]:
         stage, source = self._stage, None

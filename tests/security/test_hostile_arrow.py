@@ -112,12 +112,14 @@ import pyarrow as pa
 from curate.errors import InputError
 from curate.stages.catalog import Catalog
 from curate.stages.read_arrow import ReadArrow
+from curate.stages.read_chats import ReadChats
 from curate.stages.read_parquet import ReadParquet
 folder = Path(sys.argv[1])
 draw = random.Random(20)
 refused = read = 0
 kinds = [("a.arrow", ReadArrow), ("b.arrow", ReadArrow), ("a.parquet", ReadParquet)]
 kinds.append(("a.parquet", lambda paths: ReadParquet(paths=paths, max_document_bytes=23)))  # opens pages by itself
+kinds.append(("c.parquet", ReadChats))
 for name, kind in kinds:
     good = (folder / name).read_bytes()
     path = folder / f"m-{name}"
@@ -164,6 +166,8 @@ def test_damage_anywhere_is_one_line_or_nothing(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(table, tmp_path / "a.parquet")
+    said = [[{"role": role, "content": word} for role in ("user", "assistant")] for word in words]
+    pq.write_table(pa.table({"conversation": said, "model": ["m"] * 50}), tmp_path / "c.parquet")
     done = subprocess.run(
         [sys.executable, "-c", FUZZ, str(tmp_path), "150"], capture_output=True, text=True, check=False, timeout=120
     )

@@ -312,6 +312,14 @@ def test_rows_of_collections(tmp_path):
     pq.write_table(pa.table({"prompt": pa.array(["2+2?"] * 2), "completion": bad}), tmp_path / "b.parquet")
     rows, (aside,) = everything(ReadChats(paths=["b.parquet"]), tmp_path)
     assert len(rows) == 1 and (aside.origin, aside.reason) == ("b.parquet#@1", "invalid_utf8")
+    long = {"prompt": "2+2?" * 600_000, "completion": "8"}
+    rows, asides = read(
+        tmp_path, *[{"prompt": "2+2?", "completion": "4"}] * 5, long, long, name="d.parquet", max_document_bytes=200_000
+    )
+    assert len(rows) == 5 and [(a.origin, a.reason) for a in asides] == [
+        ("d.parquet#@5", "too_large"),
+        ("d.parquet#@6", "too_large"),
+    ]
     (tmp_path / "c.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match="damaged Parquet file"):
         everything(ReadChats(paths=["c.parquet"]), tmp_path)
