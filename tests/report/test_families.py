@@ -7,7 +7,14 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from curate.report.families import curves_file, families_of, family_curves, family_section, family_table
+from curate.report.families import (
+    curves_file,
+    families_of,
+    family_curves,
+    family_section,
+    family_table,
+    not_asked_lines,
+)
 from curate.report.step import Step
 from curate.stages.family import Family, Limits, Seen
 from curate.store.records import Counts, StepRecord
@@ -54,3 +61,11 @@ def test_nothing_to_draw() -> None:
     """A step that asked nobody, and a family of one round."""
     assert families_of(step_with({})) == []
     assert family_curves(step_with({"one": family(5, 1, 1)})) == ""
+
+
+def test_what_was_not_asked():
+    """One line with every why; of a step that passed nothing over none."""
+    assert not_asked_lines({"not_asked": {"longer than max_query_chars": 1200, "no chat": 1}}) == [
+        "not asked: 1,200 longer than max_query_chars, 1 no chat"
+    ]
+    assert not_asked_lines({"answers": 3}) == []

@@ -19,10 +19,11 @@ QUERIES = 16
 
 
 def answered(path: Path) -> None:
-    """What two models answered before: every fourth query only the large one could."""
+    """What two models answered before: every fourth query only the large one could; the last is a long one."""
     lines = []
-    for i in range(QUERIES):
-        messages = [{"role": "user", "content": f"{'Prove' if hard(i) else 'Add'} {i} and {i}"}]
+    for i in range(QUERIES + 1):
+        more = " and so on" * 20 if i == QUERIES else ""
+        messages = [{"role": "user", "content": f"{'Prove' if hard(i) else 'Add'} {i} and {i}{more}"}]
         for model, score in (("mini", 0 if hard(i) else 1), ("maxi", 1)):
             said = [*messages, {"role": "assistant", "content": f"{model} says"}]
             meta = {"messages": said, "query": query_id(said), "model": model, "score": score, "terms": "CC0-1.0"}
@@ -53,7 +54,9 @@ def test_hard_queries_go_to_the_large_model_and_resume_gives_the_same(curate: Cu
     steps = [
         step("answers", "read.jsonl", paths=["answers.jsonl"]),
         step("routes", "route.answers", small="mini", large="maxi"),
-        step("taught", "generate.answers", model="small", gate=gate, then="large", round=4, ahead=0),
+        step(
+            "taught", "generate.answers", model="small", gate=gate, then="large", round=4, ahead=0, max_query_chars=99
+        ),
         step("out", "write.text"),
     ]
     with Teacher(say) as teacher:
@@ -64,7 +67,8 @@ def test_hard_queries_go_to_the_large_model_and_resume_gives_the_same(curate: Cu
         }
         models = {name: {"model": name, **prices[name], **served} for name in ("small", "large")}
         path = write(tmp_path / "r.yaml", steps, models=models)
-        curate.run(path, tmp_path / "run").ok()
+        told = curate.run(path, tmp_path / "run").ok()
+        assert "taught: not asked: 1 longer than max_query_chars" in told.out
         once = asked.copy()
         easy = {f"Add {i} and {i}" for i in range(QUERIES) if not hard(i)}
         proofs = {f"Prove {i} and {i}" for i in range(QUERIES) if hard(i)}
