@@ -50,3 +50,7 @@ KILLS_WORKER_WHY: Final = "the step's process died whenever it saw this row alon
 
 SPANS: Final = "cut"
 """Column of what was measured of a row: the bytes of its text that a global step cut out, start and stop in turn."""
+COPIES: Final = "copies"
+"""Beside it: of each such span the document in which the longest stretch of it stands, null where it stays nowhere."""
+PLACES: Final = "places"
+"""Of each such stretch where it begins in this document and in that one, and how long it is, as the step counts (bytes, or words)."""

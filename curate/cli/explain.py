@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from curate.report.explain import Event, Story, Twin
     from curate.report.run_folder import RunFolder
     from curate.report.sequence import Token
+    from curate.report.side_by_side import Row
 
 _STYLES = {"dropped": "red", "kept": "green", "written": "green", "never reached": "dim"}
 _EXCERPT = 12
@@ -135,6 +136,8 @@ def _story(out: Console, opened: RunFolder, document: str, *, whole: bool, as_js
         out.print(f"note: {opened.note}\n", style="yellow")
     _head(out, story)
     _steps(out, story)
+    for event in story.events:
+        _copies(out, story, event)
     if story.twin is not None:
         _twin(out, story, story.twin)
     if story.stands_for:
@@ -255,13 +258,7 @@ def _pairs(title: str, values: dict[str, Any], width: int) -> list[str]:
 
 def _twin(out: Console, story: Story, twin: Twin) -> None:
     """Both documents beside each other."""
-    import itertools
-    from textwrap import wrap
-
-    from rich.text import Text
-
     from curate.report.explain import column_width
-    from curate.report.plain import one_line
 
     column = column_width(out.width)
     alike = "" if twin.similarity is None else f", similarity {twin.similarity:.4g}"
@@ -274,17 +271,50 @@ def _twin(out: Console, story: Story, twin: Twin) -> None:
         *([(_length(story.text), _length(twin.text))] if story.text is not None and twin.text is not None else []),
         ("", twin.fate),
     ]
-    for fact in facts:
-        for pair in itertools.zip_longest(*(wrap(one_line(said, 400), column) for said in fact), fillvalue=""):
-            beside(out, Text(pair[0]), " ", Text(pair[1]), column)
+    _both(out, facts, column)
     out.print()
     if twin.note:
         out.print(twin.note, style="dim")
-    for row in twin.rows:
+    _rows(out, twin.rows, column)
+
+
+def _both(out: Console, facts: Sequence[tuple[str, str]], column: int) -> None:
+    """What is said of two documents."""
+    import itertools
+    from textwrap import wrap
+
+    from rich.text import Text
+
+    from curate.report.plain import one_line
+
+    for fact in facts:
+        for pair in itertools.zip_longest(*(wrap(one_line(said, 400), column) for said in fact), fillvalue=""):
+            beside(out, Text(pair[0]), " ", Text(pair[1]), column)
+
+
+def _rows(out: Console, rows: Sequence[Row], column: int) -> None:
+    """Rows of two texts beside each other."""
+    for row in rows:
         left, right = pieces(row.left, "bold red"), pieces(row.right, "bold green")
         if row.mark == ":":
             left.stylize("dim")
         beside(out, left, row.mark.replace(":", " "), right, column)
+
+
+def _copies(out: Console, story: Story, event: Event) -> None:
+    """What a step cut, beside where it stays."""
+    from curate.report.explain import column_width
+    from curate.report.plain import one_line
+
+    column = column_width(out.width)
+    for copy in event.copies:
+        mine = f"cut by {event.step}: bytes {copy.start:,} to {copy.stop:,}"
+        other = "it stands in" if copy.at is None else f"{copy.bytes:,} bytes of it stand from byte {copy.at:,} on in"
+        out.print(f"\n{mine:<{column + 1}}  {other}", style="bold")
+        _both(out, [(story.id, copy.id), (story.source, copy.source), (story.origin, copy.origin)], column)
+        if copy.note:
+            out.print(one_line(copy.note, 200), style="dim")
+        _rows(out, copy.rows, column)
 
 
 def _length(text: str) -> str:

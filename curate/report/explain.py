@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from curate import schema
 from curate.report import side_by_side
+from curate.report.copies import Copy, copies_of, given_to
 from curate.report.edits import Texts, editing, texts_of, way_of
 from curate.report.plain import lines, number, one_line
 from curate.report.read_back import answer_of, read_back
@@ -48,6 +49,7 @@ class Event:
         settings: those of the step's settings that the reason is about.
         removed: characters that it took from the text; None for a step that edits none, or where that can't be told.
         diff: unified, of the text before and after it; printable lines.
+        copies: where the longest spans stand that it cut.
     """
 
     step: str
@@ -60,6 +62,7 @@ class Event:
     settings: dict[str, Any] = field(default_factory=dict)
     removed: int | None = None
     diff: list[str] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def explain(run: RunFolder, prefix: str, width: int = 100) -> Story:
     if text_from is None and row.text is not None:
         text_from = "input" if row.maker and run.steps[row.maker].is_a(Source) else "answer"
     texts = texts_of(run, row)
-    events = [_with_edit(event, texts, width - 8) for event in _events(run, row)]
+    events = [_with_copies(run, row, _with_edit(e, texts, width - 8), texts, width) for e in _events(run, row)]
     edited = texts.original is not None and texts.original != row.text
     note = row.note or texts.why
     if not note and texts.hidden:
@@ -169,6 +172,11 @@ def _with_edit(event: Event, texts: Texts, width: int) -> Event:
     return replace(event, removed=len(before) - len(after), diff=diff)
 
 
+def _with_copies(run: RunFolder, row: Row, event: Event, texts: Texts, width: int) -> Event:
+    step = run.steps[event.step]
+    return replace(event, copies=copies_of(run, step, row, given_to(step, row, texts), column_width(width)))
+
+
 def json_object(text: str | None) -> dict[str, Any]:
     """A JSON object, or an empty one for what is none."""
     try:
@@ -191,7 +199,9 @@ def _events(run: RunFolder, row: Row) -> list[Event]:
 
 
 def _event(step: Step, row: Row, *, reached: bool) -> Event:
-    signals = {k: v for k, v in row.signals.get(step.id, {}).items() if k != schema.SPANS}
+    signals = {
+        k: v for k, v in row.signals.get(step.id, {}).items() if k not in (schema.SPANS, schema.COPIES, schema.PLACES)
+    }
     for name in step.added():
         if f"{step.id}.{name}" in row.columns:
             signals.setdefault(name, row.columns[f"{step.id}.{name}"])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from curate.store.parts import Visible, columns_of, part_schema, read_part
 from curate.store.records import Counts, Part, add_kept
 from curate.text.batch import Batch
 
+if TYPE_CHECKING:
+    from curate.text.cuts import Cuts
+
 MOST: Final = 20
 """Spans of the most frequent ones that a report shows."""
 _SHOWN: Final = 300
@@ -40,10 +43,14 @@ SIGNALS: Final = pa.schema(
         pa.field("cut_spans", pa.int64()),
         pa.field("cut_bytes", pa.int64()),
         pa.field(schema.SPANS, pa.list_(pa.uint32())),
+        pa.field(schema.COPIES, pa.list_(schema.ID_TYPE)),
+        pa.field(schema.PLACES, pa.list_(pa.uint32())),
         pa.field(REASON, pa.string()),
     ]
 )
-"""A row that was cut: how many spans, and of how many bytes; why it went, where it did."""
+"""A row that was cut: how many spans, and of how many bytes; where the same stands; why it went, where it did."""
+_ROW: Final = 1 << 33
+"""More than the bytes of any text."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class _Cutter:
         which = np.flatnonzero(np.diff(cuts.rows))
         reasons, details = self._judged(rows, cuts.text, which)
         goes = pc.is_valid(reasons)
-        self.most.add(here, text, owner)
+        self.most.add(here, Batch(rows), owner, self.task.stage)
         self.spans_cut += len(cuts.starts)
         counts.rows_in += rows.num_rows
         counts.bytes_in += text_bytes(rows)
@@ -108,7 +115,7 @@ class _Cutter:
         lost[which] = goes.to_numpy(zero_copy_only=False)
         if self.task.by is not None:
             add_kept(counts.kept_by, tally(Batch(rows), ~lost, self.task.by))
-        self._note(rows, cuts, which, reasons, details)
+        self._note(rows, cuts, which, self._copies(rows, here, owner, cuts), reasons, details)
         changed = pa.array(which[~lost[which]])
         counts.edited += len(changed)
         counts.removed += pc.sum(_removed(text, cuts.text).take(changed)).as_py() or 0
@@ -126,21 +133,65 @@ class _Cutter:
             raise TypeError(f"{self.task.stage.name}: leaves must give a reason and a detail for every row")
         return reasons, details
 
+    def _copies(
+        self, rows: pa.RecordBatch, here: pa.Table, owner: npt.NDArray[np.int64], cuts: Cuts
+    ) -> tuple[pa.Array, npt.NDArray[np.uint32]]:
+        """Of each span that was cut which document has the longest stretch of it, null where none has; and where in this
+        document it begins, where in that one, and how long it is, uint32[m, 3], as CUTS counts."""
+        from curate.text.arrow import fixed
+        from curate.text.cuts import joined
+
+        start, stop, there = (_long(here, name) for name in ("start", "stop", "kept_start"))
+        found = self.task.stage.bytes_of(Batch(rows), Spans(owner, start, stop))
+        middle = (found.starts + found.stops) // 2
+        of = np.repeat(np.arange(rows.num_rows), np.diff(cuts.rows))
+        at = np.searchsorted(of * _ROW + cuts.starts, owner * _ROW + middle, side="right") - 1
+        good = (at >= 0) & here.column("kept").is_valid().to_numpy(zero_copy_only=False)
+        good[good] = (of[at[good]] == owner[good]) & (middle[good] < cuts.stops[at[good]])
+        # Windows that stand in one document as they follow each other here are one stretch.
+        some = np.flatnonzero(good)
+        ids = np.ascontiguousarray(fixed(here.column("kept").take(pa.array(some)).combine_chunks())).view(np.uint64)
+        about = np.stack([at[some], *ids.astype(np.int64).T, there[some] - start[some]])
+        order = np.lexsort((start[some], *about[::-1]))
+        some, about = some[order], about[:, order]
+        begins = np.ones(len(some), np.bool_)
+        begins[1:] = (about[:, 1:] != about[:, :-1]).any(axis=0)
+        first = np.flatnonzero(begins)
+        which, since, until = joined(np.cumsum(begins) - 1, start[some], stop[some])
+        span = about[0, first][which]
+        longest = np.lexsort((since, since - until, span))
+        spans, best = np.unique(span[longest], return_index=True)
+        best = longest[best]
+        chosen, places = np.full(len(of), -1), np.zeros((len(of), 3), np.uint32)
+        chosen[spans] = some[first[which[best]]]
+        shift = about[3, first[which[best]]]
+        places[spans] = np.stack([since[best], since[best] + shift, until[best] - since[best]], axis=1)
+        return here.column("kept").combine_chunks().take(pa.array(chosen, mask=chosen < 0)), places
+
     def _note(
-        self, rows: pa.RecordBatch, cuts: Any, which: npt.NDArray[np.int64], reasons: pa.Array, details: pa.Array
+        self,
+        rows: pa.RecordBatch,
+        cuts: Cuts,
+        which: npt.NDArray[np.int64],
+        copies: tuple[pa.Array, npt.NDArray[np.uint32]],
+        reasons: pa.Array,
+        details: pa.Array,
     ) -> None:
         """What was cut out of each row, and which rows go."""
         if not len(which):
             return
         at = pa.array(which)
         pairs = pa.array(np.stack([cuts.starts, cuts.stops], axis=1).reshape(-1), pa.uint32())
-        ends = pa.array(np.append(0, 2 * cuts.rows[which + 1]), pa.int32())
+        ends = np.append(0, cuts.rows[which + 1]).astype(np.int32)
+        kept, places = copies
         columns = [
             rows.column("id").take(at),
             rows.column(HASH).take(at),
             pa.array(np.diff(cuts.rows)[which], pa.int64()),
             _removed(rows.column("text"), cuts.text).take(at),
-            pa.ListArray.from_arrays(ends, pairs),
+            pa.ListArray.from_arrays(pa.array(2 * ends), pairs),
+            pa.ListArray.from_arrays(pa.array(ends), kept),
+            pa.ListArray.from_arrays(pa.array(3 * ends), pa.array(places.reshape(-1))),
             reasons,
         ]
         self.signals.write(pa.RecordBatch.from_arrays(columns, schema=SIGNALS))
@@ -184,56 +235,36 @@ def _removed(before: pa.Array, after: pa.Array) -> pa.Array:
     return pc.subtract(pc.binary_length(before), pc.binary_length(after)).cast(pa.int64())
 
 
+def _long(rows: pa.Table, name: str) -> npt.NDArray[np.int64]:
+    return rows.column(name).fill_null(0).to_numpy().astype(np.int64)
+
+
 @dataclass
 class Most:
-    """The spans that stand in the most documents, of those that were cut.
-
-    How many documents a mark stands in is known everywhere alike: whatever is among the first MOST of a run is among the
-    first MOST of each batch that has it, so all of its cuts are counted.
-    """
+    """The spans that stand in the most documents, of those that were cut: of equal ones one row says what there is of them."""
 
     found: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, spans: pa.Table, text: pa.Array, owner: npt.NDArray[np.int64]) -> None:
-        """Spans of one batch of texts, span ``i`` of row ``owner[i]``."""
+    def add(self, spans: pa.Table, docs: Batch, owner: npt.NDArray[np.int64], stage: CutsSpans) -> None:
+        """Spans of one batch of rows, span ``i`` of row ``owner[i]``."""
         from curate.text.cuts import spans_of
+        from curate.text.normal import folded
 
-        there = np.flatnonzero(pc.is_valid(spans.column("mark")).to_numpy())
+        there = np.flatnonzero(pc.is_valid(spans.column("documents")).to_numpy())
+        documents, mark = (spans.column(name).take(pa.array(there)).to_numpy() for name in ("documents", "mark"))
+        there = there[np.lexsort((mark, -documents.astype(np.int64)))[:MOST]]
         if not len(there):
             return
-        marks, starts, stops, documents = (
-            spans.column(name).take(pa.array(there)).to_numpy() for name in ("mark", "start", "stop", "documents")
-        )
-        distinct, first = np.unique(marks, return_index=True)
-        order = np.lexsort((distinct, -documents[first].astype(np.int64)))[:MOST]
-        here = np.flatnonzero(np.isin(marks, distinct[order]))
-        where = (owner[there][here], starts[here].astype(np.int64), stops[here].astype(np.int64))
-        texts = spans_of(text, *where)
-        table = pa.table(
-            {"mark": marks[here], "documents": documents[here], "text": texts, "bytes": where[2] - where[1]}
-        )
-        sums = table.group_by(["mark", "documents", "text"]).aggregate([("bytes", "sum"), ("bytes", "count")])
-        for row in sums.to_pylist():
-            said = {
-                "text": row["text"],
-                "documents": row["documents"],
-                "cut": row["bytes_count"],
-                "bytes": row["bytes_sum"],
-            }
-            self._add(row["mark"], said)
-        self._first()
+        where = Spans(owner[there], *(_long(spans, name)[there] for name in ("start", "stop")))
+        # The form in which they are equal: which of them says it does not matter.
+        texts = folded(spans_of(docs.text, *stage.bytes_of(docs, where))).to_pylist()
+        said = spans.select(["mark", "documents", "cut", "bytes"]).take(pa.array(there)).to_pylist()
+        self._first({row.pop("mark"): {"text": text[:_SHOWN], **row} for text, row in zip(texts, said, strict=True)})
 
-    def _add(self, mark: int, said: Mapping[str, Any]) -> None:
-        shown = said["text"][:_SHOWN]
-        here = self.found.setdefault(mark, {**said, "text": shown, "cut": 0, "bytes": 0})
-        # Equal marks may stand on texts that differ in case: one of them is shown, always the same.
-        here["text"] = min(here["text"], shown)
-        here["cut"] += said["cut"]
-        here["bytes"] += said["bytes"]
-
-    def _first(self) -> None:
-        order = sorted(self.found, key=lambda mark: (-self.found[mark]["documents"], mark))
-        self.found = {mark: self.found[mark] for mark in order[:MOST]}
+    def _first(self, more: Mapping[int, dict[str, Any]]) -> None:
+        every = {**self.found, **more}
+        order = sorted(every, key=lambda mark: (-every[mark]["documents"], mark))
+        self.found = {mark: every[mark] for mark in order[:MOST]}
 
     def dump(self) -> list[dict[str, Any]]:
         """For a receipt: the first first."""
@@ -242,9 +273,9 @@ class Most:
     def load(self, receipts: Iterable[Mapping[str, Any]]) -> None:
         """Add what tasks found."""
         for receipt in receipts:
-            for said in receipt["most"]:
-                self._add(int(said["mark"], 16), {k: v for k, v in said.items() if k != "mark"})
-            self._first()
+            self._first(
+                {int(said["mark"], 16): {k: v for k, v in said.items() if k != "mark"} for said in receipt["most"]}
+            )
 
 
 def edit_report(receipts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

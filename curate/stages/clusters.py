@@ -3,16 +3,13 @@
 A document goes here because a chain of likenesses leads to the one that is kept, however unlike the two are. So it is told how
 pure clusters are: of some pairs of each, the share that is like each other.
 
-Components are found by contraction (Lacki, Mirrokni and Wlodarczyk, "Connected components at scale via local contractions",
-2018): every label takes the name of that one among itself and its neighbours which comes first in a random order, edges
-follow, and what has no edge left is a component. Labels get fewer by a factor each time, for chains as for stars (31 rounds for
-20,000 in a row). One contraction is two rounds: in the first a label chooses and tells its neighbours, in the second edges
-are renamed at their other end.
+Components are found by groups.py. A cluster may be of very many documents: its first one, a sample of it and its sums are
+all that is held while it is gone through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,10 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.stages.base import AGAIN, AT, KEY, PART, ROW, VERDICTS, Context, Phase, Read, Rounds, Span
+from curate.stages.base import AT, KEY, PART, ROW, VERDICTS, Context, Phase, Read, Rounds, Span
 from curate.stages.edges import EARLIER, LATER, addresses, parts_and_rows
+from curate.stages.groups import Groups, edges
 from curate.stages.keep_order import KeepsFirst, details
-from curate.stages.sorted_rows import changes, firsts
+from curate.stages.sorted_rows import changes, with_heads
 from curate.stages.verified import PAIRS, Verifier
 from curate.text.batch import Batch
 
@@ -38,18 +36,11 @@ _LARGE: Final = 1 << 19
 """Bytes of a document's text from which it is in no sample: a sample is in memory at once."""
 _SHINGLE: Final = 8
 """About how many bytes of text have one."""
-_EDGE: Final = 0
-_CHOICE: Final = 1
-_HALF: Final = 2
-_MEMBER: Final = 3
-_LINKS: Final = pa.schema([("label", pa.uint64()), ("kind", pa.uint8()), ("other", pa.uint64()), ("step", pa.uint32())])
-"""``_EDGE``: two labels, from both sides; ``_MEMBER``: a label, and a document that has it; ``_CHOICE``: a label, and what it is
-called from now on; ``_HALF``: a label, and what a neighbour of it is called from now on."""
-_ORDER: Final = ("label", "kind", "other")
 _ABOUT: Final = pa.schema([("cluster", pa.uint64()), ("drops", pa.bool_()), ("sampled", pa.bool_())])
 """What a pair of a cluster is for: a verdict about its later document, the cluster's purity, or both."""
 _SIZES: Final = ("clusters", "documents", "pairs", "alike", "unlike_kept")
 _SUMS: Final = pa.schema([*((name, pa.int64()) for name in _SIZES), ("kept", pa.binary(16))])
+_NAMED_SUMS: Final = pa.schema([("cluster", pa.uint64()), *_SUMS])
 """Of one cluster, with the id of the document that is kept, or of many, with none: clusters, documents, pairs of the samples,
 those of them that are alike, and documents that are not like the one that is kept."""
 
@@ -76,72 +67,26 @@ class Clusters:
         """Components, their members in keep order, some pairs of them compared, a summary, verdicts."""
         compare = replace(self.verifier, least=-1.0, about=_ABOUT)
         members = ("cluster", *self.stage.rank_names)
-        rounds = Rounds(self._rest, self.few)
         return (
-            Phase("links", (Read(self._links, self.edges),), self._distinct, _ORDER),
-            Phase("components", (Read(self._by_label, "links"),), self._contract, _ORDER, rounds=rounds),
-            Phase("labels", (Read(self._labels, "components"),), self._as_they_are, (PART, ROW)),
-            Phase("members", (Read(self._members, at="labels"),), self._pairs, members),
+            *Groups((Read(self._links, self.edges),), self.few).phases(),
+            Phase("labels", (Read(self._labels, "names"),), self._each_once, (PART, ROW), streamed=True),
+            Phase("members", (Read(self._members, at="labels"),), self._pairs, members, streamed=True),
             *compare.phases("members", prefix="cluster "),
-            Phase("clusters", (Read(self._by_cluster, "cluster verify"),), self._sums, ("cluster", "last", LATER)),
+            Phase(
+                "clusters",
+                (Read(self._by_cluster, "cluster verify"),),
+                self._sums,
+                ("cluster", "last", LATER),
+                streamed=True,
+            ),
             Phase("summary", (Read(self._together, "clusters"),), self._largest, ("rank_documents", "kept")),
             Phase("verdicts", (Read(self._by_later, "cluster verify"),), self._verdicts, (LATER,)),
         )
 
     # -- components -----------------------------------------------------------------------------------------
 
-    def _links(self, edges: Batch, ctx: Context) -> pa.Table:
-        """Every document is a label of its own at first."""
-        one, two = edges.column(EARLIER).to_numpy(), edges.column(LATER).to_numpy()
-        ends = np.concatenate([one, two])
-        return _keyed(_links([(_EDGE, ends, np.concatenate([two, one])), (_MEMBER, ends, ends)], 0))
-
-    def _distinct(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        return firsts(rows.drop_columns([KEY]), *_ORDER)
-
-    def _by_label(self, rows: Batch, ctx: Context) -> pa.Table:
-        return _keyed(pa.Table.from_batches([rows.rows]))
-
-    def _contract(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        """Half of a contraction: see the module."""
-        label, kind, other = (rows.column(name).to_numpy() for name in _ORDER)
-        step = int(rows.column("step")[0].as_py())
-        begins = np.flatnonzero(changes(rows, "label"))
-        group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(label))))
-        edge, half, member = (kind == k for k in (_EDGE, _HALF, _MEMBER))
-        if step % 2:
-            named = np.zeros(len(begins), np.uint64)
-            named[group[kind == _CHOICE]] = other[kind == _CHOICE]
-            mine = named[group]
-            kept = half & (mine != other)
-            left = [(_EDGE, mine[kept], other[kept]), (_MEMBER, label[member], other[member])]
-            return _again(_links(left, step + 1))
-        edge &= changes(rows, *_ORDER)  # each once
-        chosen = _first_neighbour(label[begins], group[edge], other[edge], step)
-        busy = np.zeros(len(begins), np.bool_)
-        busy[group[edge]] = True
-        moves = member & busy[group]
-        left = [
-            (_CHOICE, label[begins][busy], chosen[busy]),
-            (_HALF, other[edge], chosen[group[edge]]),
-            (_MEMBER, chosen[group[moves]], other[moves]),
-        ]
-        ends = member & ~busy[group]
-        done = _links([(_MEMBER, label[ends], other[ends])], 0)
-        done = done.append_column(AGAIN, pa.repeat(pa.scalar(False), done.num_rows))
-        return pa.concat_tables([_again(_links(left, step + 1)), done])
-
-    def _rest(self, rows: pa.Table, ctx: Context) -> pa.Table:
-        """All at once. Whatever two names a row has are in one component; a component's label is one of its documents."""
-        from curate.text.components import joined
-
-        names, at = np.unique(
-            np.concatenate([rows.column(n).to_numpy() for n in ("label", "other")]), return_inverse=True
-        )
-        at = at.reshape(2, -1)
-        roots = joined(len(names), at[0], at[1])
-        member = rows.column("kind").to_numpy() == _MEMBER
-        return _links([(_MEMBER, names[roots[at[1][member]]], names[at[1][member]])], 0)
+    def _links(self, rows: Batch, ctx: Context) -> pa.Table:
+        return edges(rows.column(EARLIER).to_numpy(), rows.column(LATER).to_numpy())
 
     def _labels(self, rows: Batch, ctx: Context) -> pa.Table:
         from curate.text.pairs import spread
@@ -149,8 +94,12 @@ class Clusters:
         other = rows.column("other").to_numpy()
         return pa.table({KEY: spread(other), **parts_and_rows(other), "cluster": rows.column("label")})
 
-    def _as_they_are(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        return rows.drop_columns([KEY])
+    def _each_once(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        """A document's name may have come several times."""
+        for rows, known in with_heads(tables, lambda some: some.slice(0, 1)):
+            first = changes(rows, KEY)
+            first[:known] = False
+            yield rows.filter(pa.array(first)).drop_columns([KEY])
 
     # -- who is compared --------------------------------------------------------------------------------------
 
@@ -169,28 +118,25 @@ class Clusters:
             }
         )
 
-    def _pairs(self, rows: pa.Table, span: Span, ctx: Context) -> Iterator[pa.Table]:
-        """The first of each cluster with all others, and all pairs of its sample."""
-        from curate.text.hashing import keyed_hash
-        from curate.text.pairs import candidates
-
-        cluster, place = rows.column("cluster").to_numpy(), addresses(rows)
-        size = rows.column("bytes").to_numpy()
-        first = changes(rows, "cluster")
-        sampled = _sampled(np.cumsum(first), keyed_hash(rows.column("id").combine_chunks(), 0), size < _LARGE)
-        band, shingles = np.zeros(len(cluster), np.uint8), size // _SHINGLE
-
-        def told(i: Any, j: Any, block: U64, *, drops: bool) -> pa.Table:
-            known = {"cluster": cluster[j], "drops": np.full(len(j), drops), "sampled": sampled[i] & sampled[j]}
-            ends = {EARLIER: place[i], LATER: place[j], "block": block}
-            return pa.table({**ends, **known}, pa.schema([*PAIRS, *_ABOUT]))
-
-        for i, j, block in candidates(cluster, band, shingles, 1):
-            yield told(i, j, block, drops=True)
-        some = np.flatnonzero(sampled)
-        for i, j, block in candidates(cluster[some], band[some] + np.uint8(1), shingles[some], SAMPLE):
-            new = ~first[some[i]]
-            yield told(some[i][new], some[j][new], block[new], drops=False)
+    def _pairs(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        """The first of each cluster with all others, and all pairs of its sample; see _Open for one that may go on."""
+        last: _Open | None = None
+        for given in tables:
+            rows = given.select([KEY, "cluster", PART, ROW, "id", "bytes"]).combine_chunks()
+            cluster = rows.column("cluster").to_numpy()
+            if last is not None:
+                end = int((cluster == last.cluster).sum())
+                yield from last.more(rows.slice(0, end))
+                if end == len(cluster):
+                    continue
+                yield from last.ended()
+                rows, cluster = rows.slice(end), cluster[end:]
+            begin = int(np.flatnonzero(cluster[1:] != cluster[:-1])[-1]) + 1 if cluster[0] != cluster[-1] else 0
+            yield from _told(rows.slice(0, begin), _sample(rows.slice(0, begin)))
+            last = _Open(rows.slice(begin, 1))
+            yield from last.more(rows.slice(begin))
+        if last is not None:
+            yield from last.ended()
 
     # -- what is told ---------------------------------------------------------------------------------------------
 
@@ -206,21 +152,15 @@ class Clusters:
             }
         )
 
-    def _sums(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _sums(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """Of the largest clusters, and of all others together."""
-        begins = np.flatnonzero(changes(rows, "cluster"))
-        drops, sampled, alike = (
-            rows.column(name).to_numpy().astype(np.int64) for name in ("drops", "sampled", "alike")
-        )
-        each = {
-            "clusters": np.ones(len(begins), np.int64),
-            "documents": 1 + np.add.reduceat(drops, begins),
-            "pairs": np.add.reduceat(sampled, begins),
-            "alike": np.add.reduceat(sampled * alike, begins),
-            "unlike_kept": np.add.reduceat(drops * (1 - alike), begins),
-        }
-        # The rows that drop come first, and all of them name the one that is kept.
-        return _giants(pa.table({**each, "kept": rows.column("kept").take(pa.array(begins))}, _SUMS))
+        found, last = _SUMS.empty_table(), None
+        for rows in tables:
+            each = _each(rows, last)
+            last = each.slice(each.num_rows - 1)
+            found = _giants(pa.concat_tables([found, each.slice(0, each.num_rows - 1).select(_SUMS.names)]))
+        if last is not None:
+            yield _giants(pa.concat_tables([found, last.select(_SUMS.names)]))
 
     def _together(self, rows: Batch, ctx: Context) -> pa.Table:
         table = pa.Table.from_batches([rows.rows])
@@ -270,32 +210,98 @@ def _share(row: Mapping[str, Any]) -> float | None:
     return round(row["alike"] / row["pairs"], 4) if row["pairs"] else None
 
 
-def _links(rows: Sequence[tuple[int, U64, U64]], step: int) -> pa.Table:
-    """Rows of _LINKS from (kind, label, other)."""
-    kind = np.concatenate([np.full(len(label), k, np.uint8) for k, label, _ in rows])
-    label, other = (np.concatenate([row[i] for row in rows]) for i in (1, 2))
-    return pa.table({"label": label, "kind": kind, "other": other, "step": np.full(len(kind), step, np.uint32)}, _LINKS)
+class _Open:
+    """A cluster that may go on: its first document is paired with each other one once it is known that this one is in no sample.
+
+    Args:
+        first: its first document, one row.
+    """
+
+    def __init__(self, first: pa.Table) -> None:
+        self._first = first
+        self._sample = first.slice(0, 0)
+        # Where candidates have come to: the first document is in all blocks.
+        self._last = np.array([0, first.column("bytes")[0].as_py() // _SHINGLE], np.int64)
+        self.cluster: int = first.column("cluster")[0].as_py()
+
+    def more(self, rows: pa.Table) -> Iterator[pa.Table]:
+        """Some more of its documents, in keep order."""
+        if not rows.num_rows:
+            return
+        some = pa.concat_tables([self._sample, rows])
+        chosen, others = _sample(some), np.ones(some.num_rows, np.bool_)
+        others[0] = not self._is_first(some)
+        yield from self._paired(some.filter(pa.array(~chosen & others)))
+        self._sample = some.take(pa.array(np.flatnonzero(chosen)))
+
+    def ended(self) -> Iterator[pa.Table]:
+        """The pairs of its sample."""
+        inside = self._sample.num_rows > 0 and self._is_first(self._sample)
+        rows = pa.concat_tables([self._first, self._sample.slice(int(inside))])
+        sampled = np.ones(rows.num_rows, np.bool_)
+        sampled[0] = inside
+        yield from _told(rows, sampled, 1, self._last)
+
+    def _is_first(self, rows: pa.Table) -> bool:
+        return bool(addresses(rows)[0] == addresses(self._first)[0])
+
+    def _paired(self, rows: pa.Table) -> Iterator[pa.Table]:
+        rows = pa.concat_tables([self._first, rows])
+        yield from _told(rows, np.zeros(rows.num_rows, np.bool_), 1, self._last)
 
 
-def _again(rows: pa.Table) -> pa.Table:
-    return rows.append_column(AGAIN, pa.repeat(pa.scalar(True), rows.num_rows))
+def _told(
+    rows: pa.Table, sampled: npt.NDArray[np.bool_], known: int = 0, last: npt.NDArray[np.int64] | None = None
+) -> Iterator[pa.Table]:
+    """Pairs of the first of each cluster with others, and of those that are sampled; ``known`` and ``last`` as candidates has them."""
+    from curate.text.pairs import candidates
+
+    cluster, place, first = rows.column("cluster").to_numpy(), addresses(rows), changes(rows, "cluster")
+    band, shingles = np.zeros(len(cluster), np.uint8), rows.column("bytes").to_numpy() // _SHINGLE
+
+    def pairs(i: Any, j: Any, block: U64, *, drops: bool) -> pa.Table:
+        about = {"cluster": cluster[j], "drops": np.full(len(j), drops), "sampled": sampled[i] & sampled[j]}
+        ends = {EARLIER: place[i], LATER: place[j], "block": block}
+        return pa.table({**ends, **about}, pa.schema([*PAIRS, *_ABOUT]))
+
+    for i, j, block in candidates(cluster, band, shingles, 1, known=known, last=last):
+        yield pairs(i, j, block, drops=True)
+    some = np.flatnonzero(sampled)
+    for i, j, block in candidates(cluster[some], band[some] + np.uint8(1), shingles[some], SAMPLE):
+        new = ~first[some[i]]
+        yield pairs(some[i][new], some[j][new], block[new], drops=False)
 
 
-def _keyed(rows: pa.Table) -> pa.Table:
-    from curate.text.pairs import spread
+def _each(rows: pa.Table, before: pa.Table | None) -> pa.Table:
+    """The sums of each cluster, with its name; first those of the one that was the last one ``before``."""
+    begins = np.flatnonzero(changes(rows, "cluster"))
+    drops, sampled, alike = (rows.column(name).to_numpy().astype(np.int64) for name in ("drops", "sampled", "alike"))
+    each = {
+        "cluster": rows.column("cluster").to_numpy()[begins],
+        "clusters": np.ones(len(begins), np.int64),
+        "documents": 1 + np.add.reduceat(drops, begins),
+        "pairs": np.add.reduceat(sampled, begins),
+        "alike": np.add.reduceat(sampled * alike, begins),
+        "unlike_kept": np.add.reduceat(drops * (1 - alike), begins),
+    }
+    # The rows that drop come first, and all of them name the one that is kept.
+    found = pa.table({**each, "kept": rows.column("kept").take(pa.array(begins))}, _NAMED_SUMS)
+    if before is None:
+        return found
+    if before.column("cluster")[0] != found.column("cluster")[0]:
+        return pa.concat_tables([before, found])
+    row, more = before.to_pylist()[0], found.slice(0, 1).to_pylist()[0]
+    for name in ("documents", "pairs", "alike", "unlike_kept"):
+        row[name] += more[name] - (name == "documents")
+    return pa.concat_tables([pa.Table.from_pylist([row], _NAMED_SUMS), found.slice(1)])
 
-    return rows.append_column(KEY, pa.array(spread(rows.column("label").to_numpy())))
 
+def _sample(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """SAMPLE documents of each cluster."""
+    from curate.text.hashing import keyed_hash
 
-def _first_neighbour(labels: U64, group: npt.NDArray[np.int64], other: U64, step: int) -> U64:
-    """Of each label and its neighbours the one that comes first in an order that is another one in each step."""
-    from curate.text.pairs import spread
-
-    names = np.concatenate([labels, other])
-    groups = np.concatenate([np.arange(len(labels)), group])
-    order = np.lexsort((spread(names, step), groups))
-    begins = np.searchsorted(groups[order], np.arange(len(labels)))
-    return names[order[begins]]
+    small = rows.column("bytes").to_numpy() < _LARGE
+    return _sampled(np.cumsum(changes(rows, "cluster")), keyed_hash(rows.column("id").combine_chunks(), 0), small)
 
 
 def _sampled(group: npt.NDArray[np.int64], chance: U64, may: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

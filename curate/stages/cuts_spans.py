@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from curate.schema import ID_TYPE
 from curate.stages.base import PART, ROW, Context, Filter, Global, Stage
 from curate.text.batch import Batch
 
@@ -20,14 +21,19 @@ CUTS: Final = pa.schema(
         pa.field(ROW, pa.uint32()),
         pa.field("start", pa.uint32()),
         pa.field("stop", pa.uint32()),
+        pa.field("kept", ID_TYPE),
+        pa.field("kept_start", pa.uint32()),
         pa.field("mark", pa.uint64()),
         pa.field("documents", pa.uint32()),
+        pa.field("cut", pa.uint64()),
+        pa.field("bytes", pa.uint64()),
     ]
 )
 """What the phase that decides gives: spans that go, each from ``start`` to ``stop`` of its row's text, which may overlap.
 
-``mark`` is equal for equal spans, and ``documents`` says how many have such a one: the most frequent are reported. Both are
-null where that says nothing.
+``kept`` is the document before this one in keep order (or this one) in which the same stands, from ``kept_start`` on; null
+where it stays nowhere. The rest is said of equal spans (``mark``) by one of them, and null in others: how many
+``documents`` have such a one, how many are ``cut`` and how many bytes that is. The most frequent are reported.
 """
 
 
@@ -59,6 +65,10 @@ class CutsSpans(Global):
     min_left_share: float = Field(
         0.0, ge=0, le=1, description="share of its characters that is left, at least; 1 drops all that would be cut"
     )
+
+    def bytes_of(self, docs: Batch, spans: Spans) -> Spans:
+        """Spans of the rows' texts in bytes, from what ``start`` and ``stop`` count in; as many, in the same order."""
+        return spans
 
     def spans(self, docs: Batch, cuts: Spans, ctx: Context) -> Spans:
         """The bytes of each row's text that go, whole characters, from what CUTS says of them."""

@@ -27,7 +27,7 @@ class DedupLines(RepeatedUnits):
     Of prose and web pages: in program code ``return self`` and the like stand in many files because they must.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     paragraphs: ClassVar[bool] = False
 
     least: int = Field(6, ge=2, le=1 << 31, description="documents in which a line occurs, at least, to be cut")

@@ -22,7 +22,7 @@ class DedupParagraphs(RepeatedUnits):
     Keep order is what ``keep`` says. The result is a function of the set of documents, not of their order or partitioning.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     paragraphs: ClassVar[bool] = True
 
     cut: Literal["all", "all_but_first"] = Field(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from curate.schema import ID_TYPE
 from curate.stages.base import AT, KEY, PART, ROW, Context, Phase, Read, Span
 from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
 from curate.stages.edges import addresses
 from curate.stages.keep_order import KeepsFirst
 from curate.stages.registry import register
-from curate.stages.sorted_rows import changes
+from curate.stages.sorted_rows import changes, with_heads
 from curate.text.batch import Batch
 
 LEAST_BYTES: Final = 800
@@ -26,9 +28,13 @@ SPREAD: float = 0.5
 """k-grams of a window, as a share of its symbols. With fewer, anchors are more; with more, they are shorter, and more texts
 that have no window in common have an anchor in common (docs/decisions/0018)."""
 _RUN: Final = 0xFFFFFFFF
-"""Anchor of what has none: a run within a document, or a single window."""
+"""Anchor of what has none: a single window; or a run within a document, less by how far before it stands what it repeats."""
+_RUNS: Final = _RUN - (1 << 21)
+"""Every run's is above this, no text's place is."""
 _MOST: Final = 1024
 """Texts around one anchor that are compared with each other; where there are more, hashes of all their windows meet."""
+_MOST_BYTES: Final = 32 << 20
+"""The same, where windows are long: such texts are in memory at once."""
 _ROW_BYTES: Final = 96
 """About what a row takes that names an anchor and its document's place in keep order."""
 _TEXTS_BYTES: Final = 8 << 20
@@ -36,6 +42,8 @@ _TEXTS_BYTES: Final = 8 << 20
 _WINDOW_BYTES: Final = 128
 """About what a window's row takes."""
 _CUT, _OPEN, _MANY = range(3)
+_CONTENT: Final = ("content", "content2", "before")
+"""What stands in all windows of an anchor, and where in it the anchor is."""
 
 
 @register("dedup.substring")
@@ -60,7 +68,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
     account of a document is not put back where too little of that one is left (``min_left_chars``, ``min_left_share``).
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
 
     least_bytes: int | None = Field(
@@ -88,26 +96,28 @@ class DedupSubstring(CutsSpans, KeepsFirst):
 
     def phases(self) -> tuple[Phase, ...]:
         """Anchors that several windows have; which of them stand in the same text; of others the texts themselves."""
-        around = _ROW_BYTES + self.unit * self.length * 3 // 2
+        place = (PART, ROW, "at", "start")
+        content = (*_CONTENT, *self.rank_names, "at", "start")
+        ranks = ("check", *self.rank_names, "at", "start")
+        contents = Read(self._contents, at="anchors", row_bytes=_ROW_BYTES)
+        texts = Read(self._texts, at="open", row_bytes=_ROW_BYTES + self._around)
+        settled = (Read(self._settled, "groups"), Read(self._settled, "texts"))
         return (
-            Phase("anchors", (Read(self._anchors),), self._shared, (PART, ROW, "at", "start")),
-            Phase(
-                "groups",
-                (Read(self._contents, at="anchors", row_bytes=_ROW_BYTES),),
-                self._grouped,
-                ("content", "content2", "before", *self.rank_names, "at", "start"),
-            ),
-            Phase("open", (Read(self._opened, "groups"),), self._as_they_are, (PART, ROW, "at")),
-            Phase(
-                "texts",
-                (Read(self._texts, at="open", row_bytes=around),),
-                self._compared,
-                ("check", *self.rank_names, "at", "start"),
-            ),
-            Phase(
-                "cuts", (Read(self._settled, "groups"), Read(self._settled, "texts")), self._cuts, (PART, ROW, "start")
-            ),
+            Phase("anchors", (Read(self._anchors),), self._shared, place, streamed=True),
+            Phase("groups", (contents,), self._grouped, content, streamed=True),
+            Phase("open", (Read(self._opened, "groups"),), self._as_they_are, (PART, ROW, "at"), streamed=True),
+            Phase("texts", (texts,), self._compared, ranks, streamed=True),
+            Phase("cuts", settled, self._cuts, (PART, ROW, "start", "stop"), streamed=True),
         )
+
+    @property
+    def _around(self) -> int:
+        """About how many bytes stand around an anchor."""
+        return self.unit * self.length * 3 // 2
+
+    @property
+    def _most(self) -> int:
+        return max(1, min(_MOST, _MOST_BYTES // self._around))
 
     def _symbols(self, docs: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         if self.least_tokens:
@@ -125,7 +135,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         found = anchors(*self._symbols(docs), self.length, max(1, int(self.length * SPREAD)))
         runs = found.runs
         row = pa.array(np.concatenate([found.rows, runs[:, 0]]))
-        alone = np.full(len(runs), _RUN)
+        alone = _RUN - runs[:, 3]
         keys = np.concatenate([found.keys, spread(addresses(docs))[runs[:, 0]]])
         return pa.table(
             {
@@ -138,12 +148,16 @@ class DedupSubstring(CutsSpans, KeepsFirst):
             }
         )
 
-    def _shared(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _shared(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """Anchors that are not the only ones with their hash, and all runs."""
-        run = rows.column("at").to_numpy() == _RUN
-        bucket = np.cumsum(changes(rows, KEY)) - 1
-        several = np.bincount(bucket, ~run)[bucket] > 1
-        return _renamed(rows.filter(pa.array(run | several)), KEY, "anchor")
+        for rows, known in with_heads(tables, lambda some: some.filter(pa.array(~_runs(some))).slice(0, 2)):
+            run = _runs(rows)
+            bucket = np.cumsum(changes(rows, KEY)) - 1
+            several = (np.bincount(bucket, ~run)[bucket] > 1) & ~run
+            # Of those that were seen before one alone was not given, if now it has company.
+            several[:known] &= known == 1
+            run[:known] = False
+            yield _renamed(rows.filter(pa.array(run | several)), KEY, "anchor")
 
     def _contents(self, docs: Batch, named: pa.Table, ctx: Context) -> pa.Table:
         """What stands in all windows of an anchor, as a hash."""
@@ -166,24 +180,58 @@ class DedupSubstring(CutsSpans, KeepsFirst):
             }
         )
 
-    def _grouped(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        """Of equal texts all but the first are to be cut; the first ones of different texts may still have windows in common."""
-        run = rows.column("at").to_numpy() == _RUN
-        bucket = np.cumsum(changes(rows, KEY)) - 1
-        first = changes(rows, KEY, "content", "content2", "before") & ~run
-        groups = np.bincount(bucket, first)[bucket]
-        state = np.where(first, np.where(groups > _MOST, _MANY, _OPEN), _CUT)
-        kept = rows.select([PART, ROW, "at", "start", "stop", KEY]).append_column(
-            "state", pa.array(state.astype(np.uint8))
-        )
-        return _renamed(kept.filter(pa.array(~first | (groups > 1))), KEY, "anchor")
+    def _grouped(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        """Of equal texts all but the first are to be cut; the first ones of different texts may still have windows in common.
+
+        Those of a KEY that may go on are held, until they are too many to be compared as texts.
+        """
+        last: _Last | None = None
+        for rows in tables:
+            run = _runs(rows)
+            if run.any():
+                yield _itself(rows.filter(pa.array(run)))
+            if run.all():
+                continue
+            anchors = rows.filter(pa.array(~run)).combine_chunks()
+            if last is not None and last.content[0] != anchors.column(KEY)[0].as_py():
+                yield last.ended()
+                last = None
+            same, different, last = self._same(anchors, last)
+            yield same
+            yield different
+        if last is not None:
+            yield last.ended()
+
+    def _same(self, rows: pa.Table, before: _Last | None) -> tuple[pa.Table, pa.Table, _Last]:
+        """What equals a first text, first texts that others are held against, and what is held of the last KEY."""
+        bucket, begins = np.cumsum(changes(rows, KEY)) - 1, changes(rows, KEY, *_CONTENT)
+        firsts = rows.select(["id", "start"])
+        if before is not None:
+            begins[0] = before.content != _content(rows, 0)
+            firsts = pa.concat_tables([before.first, firsts])
+        at = np.maximum.accumulate(np.where(begins, np.arange(len(begins)) + firsts.num_rows - len(begins), 0))
+        groups = np.bincount(bucket, begins).astype(np.int64)
+        held, of = rows.filter(pa.array(begins)), bucket[begins]
+        if before is not None:
+            groups[0] += before.groups
+            held = pa.concat_tables([before.held, held])
+            of = np.append(np.zeros(before.held.num_rows, np.int64), of)
+        waits = (of == bucket[-1]) & (groups[-1] <= self._most)
+        # A copy: a slice would keep all rows.
+        left = held.take(pa.array(np.flatnonzero(waits)))
+        last = _Last(_content(rows, -1), firsts.take(pa.array(at[-1:])), int(groups[-1]), left)
+        goes, many = ~waits & (groups[of] > 1), groups[of] > self._most
+        different = _open(held, np.where(many, _MANY, _OPEN)).filter(pa.array(goes))
+        same = _named(rows, firsts.take(pa.array(at)), np.full(len(at), _CUT))
+        return same.filter(pa.array(~begins)), different, last
 
     def _opened(self, rows: Batch, ctx: Context) -> pa.Table:
-        table = pa.Table.from_batches([rows.rows])
+        table = pa.Table.from_batches([rows.rows]).drop_columns(["kept", "kept_start"])
         return _renamed(table.filter(pc.greater(table.column("state"), _CUT)), "anchor", KEY)
 
-    def _as_they_are(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        return _renamed(rows, KEY, "anchor")
+    def _as_they_are(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        for rows in tables:
+            yield _renamed(rows, KEY, "anchor")
 
     def _texts(self, docs: Batch, named: pa.Table, ctx: Context) -> Iterator[pa.Table]:
         """The text around each anchor; where there are too many, a hash of each of its windows."""
@@ -231,61 +279,171 @@ class DedupSubstring(CutsSpans, KeepsFirst):
             }
         )
 
-    def _compared(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _compared(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """Windows that equal an earlier one."""
+        texts: pa.Table | None = None
+        first: tuple[tuple[int, int], pa.Table] | None = None
+        for rows in tables:
+            single = rows.column("at").to_numpy() == _RUN
+            if single.any():
+                found, first = _repeats(rows.filter(pa.array(single)).combine_chunks(), first)
+                yield found
+            if single.all():
+                continue
+            # Few texts share a KEY: they wait until it ends.
+            anchors = rows.filter(pa.array(~single))
+            texts = anchors if texts is None else pa.concat_tables([texts, anchors])
+            key = texts.column(KEY).to_numpy()
+            end = int(np.searchsorted(key, key[-1]))
+            yield self._around_anchors(texts.slice(0, end))
+            texts = texts.take(pa.array(np.arange(end, len(key))))
+        if texts is not None:
+            yield self._around_anchors(texts)
+
+    def _around_anchors(self, anchors: pa.Table) -> pa.Table:
+        """The same of windows around anchors, all those of some KEYs."""
         from curate.text.arrow import buffers
         from curate.text.winnow import matches
 
-        single = rows.column("at").to_numpy() == _RUN
-        repeats = single & ~changes(rows, KEY, "check")
-        windows = rows.filter(pa.array(repeats)).select([PART, ROW, "start", "stop"])
-        anchors = rows.filter(pa.array(~single)).combine_chunks()
+        anchors = anchors.combine_chunks()
         at, start, stop = (_long(anchors, name) for name in ("at", "start", "stop"))
         offsets, raw = buffers(anchors.column("around"))
         keys = anchors.column(KEY).to_numpy()
-        found = matches(keys, offsets, raw, at - start, stop - at, self.length, self.unit)
-        which = pa.array(found[:, 0])
-        around = pa.table(
+        found, before, after, earlier = matches(keys, offsets, raw, at - start, stop - at, self.length, self.unit).T
+        which = pa.array(found)
+        return pa.table(
             {
                 PART: anchors.column(PART).take(which),
                 ROW: anchors.column(ROW).take(which),
-                "start": _narrow(at[found[:, 0]] - found[:, 2]),
-                "stop": _narrow(at[found[:, 0]] - found[:, 1] + self.length),
+                "start": _narrow(at[found] - after),
+                "stop": _narrow(at[found] - before + self.length),
+                "state": pa.array(np.full(len(found), _CUT, np.uint8)),
+                "kept": anchors.column("id").take(pa.array(earlier)),
+                "kept_start": _narrow(at[earlier] - after),
             }
         )
-        both = pa.concat_tables([windows, around])
-        return both.append_column("state", pa.array(np.full(both.num_rows, _CUT, np.uint8)))
 
     def _settled(self, rows: Batch, ctx: Context) -> pa.Table:
         from curate.text.pairs import spread
 
         table = pa.Table.from_batches([rows.rows])
-        table = table.filter(pc.equal(table.column("state"), _CUT)).select([PART, ROW, "start", "stop"])
+        table = table.filter(pc.equal(table.column("state"), _CUT))
+        table = table.select([PART, ROW, "start", "stop", "kept", "kept_start"])
         return table.append_column(KEY, pa.array(spread(addresses(table))))
 
-    def _cuts(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
-        columns = {name: rows.column(name) for name in (PART, ROW, "start", "stop")}
-        return pa.table(
-            {
-                **columns,
-                "mark": pa.nulls(rows.num_rows, pa.uint64()),
-                "documents": pa.nulls(rows.num_rows, pa.uint32()),
-            },
-            CUTS,
-        )
+    def _cuts(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        for rows in tables:
+            yield pa.table(
+                {
+                    field.name: rows.column(field.name)
+                    if field.name in rows.column_names
+                    else pa.nulls(rows.num_rows, field.type)
+                    for field in CUTS
+                },
+                CUTS,
+            )
 
     # -- edits -----------------------------------------------------------------------------------------------
+
+    def bytes_of(self, docs: Batch, spans: Spans) -> Spans:
+        """Of words from the first one's first byte to the last one's last."""
+        if not self.least_tokens:
+            return spans
+        words = docs.words("folded")
+        owner, starts, stops = spans
+        begin, end = words.rows[owner] + starts, words.rows[owner] + stops - 1
+        return Spans(owner, words.starts[begin].astype(np.int64), words.stops[end].astype(np.int64))
 
     def spans(self, docs: Batch, cuts: Spans, ctx: Context) -> Spans:
         """Windows that overlap as one, from words to bytes, ends moved inwards to those of words and characters."""
         from curate.text.cuts import joined, whole_words
 
-        owner, starts, stops = joined(*cuts)
-        if not self.least_tokens:
-            return Spans(owner, *whole_words(docs.text, owner, starts, stops))
-        words = docs.words("folded")
-        begin, end = words.rows[owner] + starts, words.rows[owner] + stops - 1
-        return Spans(owner, words.starts[begin].astype(np.int64), words.stops[end].astype(np.int64))
+        found = Spans(*joined(*cuts))
+        if self.least_tokens:
+            return self.bytes_of(docs, found)
+        return Spans(found.owner, *whole_words(docs.text, *found))
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The KEY that a table of anchors ends with.
+
+    Attributes:
+        content: it, and what stands around the last row's anchor.
+        first: id and start of the first row around whose anchor that stands.
+        groups: how many different texts stand around its anchors so far.
+        held: the first row of each of them, unless they have been given.
+    """
+
+    content: tuple[int, ...]
+    first: pa.Table
+    groups: int
+    held: pa.Table
+
+    def ended(self) -> pa.Table:
+        """What is to be compared, now that there are no more rows."""
+        rows = self.held.slice(0, self.held.num_rows if self.groups > 1 else 0)
+        return _open(rows, np.full(rows.num_rows, _OPEN))
+
+
+def _content(rows: pa.Table, at: int) -> tuple[int, ...]:
+    return tuple(rows.column(name)[at].as_py() for name in (KEY, *_CONTENT))
+
+
+def _runs(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    return rows.column("at").to_numpy() > _RUNS
+
+
+def _named(rows: pa.Table, kept: pa.Table, state: npt.NDArray[np.int64]) -> pa.Table:
+    """Rows of phase ``groups``; ``kept`` has the id and the start of what equals each of them."""
+    return pa.table(
+        {
+            **{name: rows.column(name) for name in (PART, ROW, "at", "start", "stop")},
+            "anchor": rows.column(KEY),
+            "state": pa.array(state.astype(np.uint8)),
+            "kept": kept.column("id"),
+            "kept_start": kept.column("start"),
+        }
+    )
+
+
+def _open(rows: pa.Table, state: npt.NDArray[np.int64]) -> pa.Table:
+    """Rows of phase ``groups`` that nothing is known to equal."""
+    count = rows.num_rows
+    return _named(rows, pa.table({"id": pa.nulls(count, ID_TYPE), "start": pa.nulls(count, pa.uint32())}), state)
+
+
+def _itself(runs: pa.Table) -> pa.Table:
+    """Rows of phase ``groups`` from runs, which repeat what stands before them in their document."""
+    start = _long(runs, "start") - (_RUN - _long(runs, "at"))
+    kept = pa.table({"id": runs.column("id"), "start": _narrow(start)})
+    return _named(runs, kept, np.full(runs.num_rows, _CUT))
+
+
+def _repeats(
+    rows: pa.Table, before: tuple[tuple[int, int], pa.Table] | None
+) -> tuple[pa.Table, tuple[tuple[int, int], pa.Table]]:
+    """Single windows that equal an earlier one; ``before`` and what is given beside them: the last one's hash, and the first
+    row that has it."""
+    begins, firsts = changes(rows, KEY, "check"), rows.select(["id", "start"])
+    if before is not None:
+        begins[0] = before[0] != _hash(rows, 0)
+        firsts = pa.concat_tables([before[1], firsts])
+    at = np.maximum.accumulate(np.where(begins, np.arange(len(begins)) + firsts.num_rows - len(begins), 0))
+    kept = firsts.take(pa.array(at))
+    found = pa.table(
+        {
+            **{name: rows.column(name) for name in (PART, ROW, "start", "stop")},
+            "state": pa.array(np.full(len(at), _CUT, np.uint8)),
+            "kept": kept.column("id"),
+            "kept_start": kept.column("start"),
+        }
+    )
+    return found.filter(pa.array(~begins)), (_hash(rows, -1), kept.slice(len(at) - 1).combine_chunks())
+
+
+def _hash(rows: pa.Table, at: int) -> tuple[int, int]:
+    return rows.column(KEY)[at].as_py(), rows.column("check")[at].as_py()
 
 
 def _narrow(*values: npt.NDArray[np.int64]) -> pa.Array:

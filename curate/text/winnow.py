@@ -41,7 +41,8 @@ class Anchors(NamedTuple):
         starts, stops: int64[m]; the windows that it is the anchor of cover these symbols, the first and the last one of
             them begin at ``start`` and ``stop - length``.
         keys: uint64[m]; the k-gram's hash.
-        runs: int64[r, 3]; row, start and stop of runs of which each window repeats an earlier one of the same run.
+        runs: int64[r, 4]; row, start and stop of runs of which each window repeats an earlier one of the same run, and how
+            many symbols before it that one begins.
     """
 
     rows: npt.NDArray[np.int64]
@@ -127,7 +128,7 @@ def _walk(symbols, grams, row, first, stop, length, spread, state, out, keys, fo
                 if begin <= i and end - length >= i:
                     skip = end - length
                     anchor = np.int64(-1)
-                    runs[ran, 0], runs[ran, 1], runs[ran, 2] = row, i, end
+                    runs[ran, 0], runs[ran, 1], runs[ran, 2], runs[ran, 3] = row, i, end, back
                     ran += 1
                     room -= 4
         if anchor != before:
@@ -152,7 +153,7 @@ def _anchors(offsets, symbols, values, length, spread):
     grams = np.empty(max(longest - k + 1, 1), np.uint64)
     out = np.empty((64 + 3 * (offsets[-1] - offsets[0]) // spread, 4), np.int64)
     keys = np.empty((len(out), 1), np.uint64)
-    runs = np.empty((16, 3), np.int64)
+    runs = np.empty((16, 4), np.int64)
     state = np.empty(7, np.int64)
     found, ran = np.int64(0), np.int64(0)
     for row in range(len(offsets) - 1):
@@ -215,41 +216,42 @@ def _alike(raw, a, b, most, step):
 
 @njit(nogil=True, cache=True)
 def _matches(keys, ends, raw, before, behind, length, unit):
-    """(row, first window, last window), each window by how far before the anchor it begins."""
-    out = np.empty((max(len(keys), 16), 3), np.int64)
+    """(row, first window, last window, earlier row), each window by how far before the anchor it begins."""
+    out = np.empty((max(len(keys), 16), 4), np.int64)
     found = 0
     longest = 0
     for i in range(len(keys)):
         longest = max(longest, before[i] + 1)
-    met = np.zeros(longest, np.bool_)
+    met = np.full(longest, -1, np.int64)
     begin = 0
     for j in range(1, len(keys)):
         if keys[j] != keys[j - 1]:
             begin = j
         low, high = max(length - behind[j], 0), before[j]  # its windows
         left = high - low + 1
-        met[: high + 1] = False
+        met[: high + 1] = -1
         here = ends[j] + unit * before[j]
         for i in range(begin, j):
             there = ends[i] + unit * before[i]
             back = _alike(raw, there, here, unit * min(before[i], high), -1) // unit
             ahead = _alike(raw, there, here, unit * min(behind[i], behind[j]), 1) // unit
             for window in range(max(low, length - ahead), min(high, back) + 1):
-                left -= not met[window]
-                met[window] = True
+                if met[window] < 0:
+                    left -= 1
+                    met[window] = i
             if left == 0:
                 break
         window = low
         while window <= high:
-            if not met[window]:
+            if met[window] < 0:
                 window += 1
                 continue
             since = window
-            while window <= high and met[window]:
+            while window <= high and met[window] == met[since]:
                 window += 1
             if found == len(out):
                 out = _grown(out)
-            out[found, 0], out[found, 1], out[found, 2] = j, since, window - 1
+            out[found, 0], out[found, 1], out[found, 2], out[found, 3] = j, since, window - 1, met[since]
             found += 1
     return out[:found].copy()
 
@@ -272,7 +274,7 @@ def matches(
         length: symbols of a window.
         unit: bytes of a symbol.
 
-    Returns int64[m, 3]: anchor, and the first and the last of some windows, all between them included; a window is known by
-    how many symbols before the anchor it begins.
+    Returns int64[m, 4]: anchor, the first and the last of some windows, all between them included, and the earliest anchor
+    around which these stand; a window is known by how many symbols before the anchor it begins.
     """
     return _matches(keys, offsets, raw, before, behind, length, unit)

@@ -101,6 +101,15 @@ def test_passages(curate: Curate, home: Path) -> None:
         assert any(original[i][begin : begin + 250] in other for n, other in enumerate(original) if n != i)
     event = story(curate, home / "run", f"a-{cut[0]}")["events"]["passages"]
     assert event["removed"] == len(original[cut[0]]) - len(found[f"a-{cut[0]}"])
+    (copy,) = event["copies"]
+    other = int(copy["origin"].partition("#a-")[2])
+    gone = original[cut[0]].encode()[copy["start"] : copy["stop"]]
+    assert copy["bytes"] >= len(gone) > 250
+    assert gone in original[other].encode()[copy["at"] : copy["at"] + copy["bytes"]]
+    assert other != cut[0]
+    assert gone.decode() in found[f"a-{other}"], "there it stays"
+    shown = curate("explain", home / "run", story(curate, home / "run", f"a-{cut[0]}")["id"]).ok().out
+    assert f"{copy['bytes']:,} bytes of it stand from byte {copy['at']:,} on in" in shown
 
 
 def test_counts(home: Path) -> None:
@@ -115,13 +124,13 @@ def test_counts(home: Path) -> None:
     menus = [t for t in original if MENU in t]
     menu, notice = said["report"]["most"]
     assert menu == {
-        "text": MENU + "\n",
+        "text": MENU.lower(),
         "documents": len(menus),
         "cut": len(menus),
         "bytes": len(menus) * (len(MENU) + 1),
     }
     assert notice["documents"] == sum(NOTICE in t for t in original) < notice["cut"]
-    assert notice["text"].strip() == NOTICE.upper(), "of equal lines the first by its bytes is shown"
+    assert notice["text"] == NOTICE.lower(), "in the form in which lines are equal"
     assert "edited" not in manifest(home / "run")["steps"]["unique"]
 
 
@@ -212,9 +221,9 @@ def test_inspect(curate: Curate, home: Path) -> None:
     """The lines that went most often stand below the counts of their step."""
     told = json.loads(curate("inspect", home / "run", "--json", "--step", "lines", "-n", 0).ok().out)
     by_step = {s["step"]: s for s in told["steps"]}
-    assert by_step["lines"]["report"]["most"][0]["text"] == MENU + "\n"
+    assert by_step["lines"]["report"]["most"][0]["text"] == MENU.lower()
     shown = curate("inspect", "--plain", home / "run", "--step", "lines", "-n", 0).ok().out
-    assert MENU in shown
+    assert MENU.lower() in shown
     assert "documents" in shown
 
 
@@ -225,3 +234,7 @@ def test_all_but_first(curate: Curate, home: Path, tmp_path: Path) -> None:
     curate.run(tmp_path / "r.yaml", tmp_path / "run", *SPLIT).ok()
     left = "\n".join(texts_by_own_id(tmp_path / "run").values()).lower()
     assert left.count(MENU.lower()) == left.count(NOTICE.lower()) == 1
+    copies = story(curate, tmp_path / "run", "a-2")["events"]["lines"]["copies"]
+    (menu,) = (c for c in copies if texts()[2].encode()[c["start"] : c["stop"]].decode() == MENU + "\n")
+    first = curate("explain", tmp_path / "run", menu["id"], "--text").ok().out
+    assert MENU in first

@@ -7,11 +7,12 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from exchange import CONTEXT, cut_out, documents, verdicts
+from exchange import CONTEXT, cut_out, documents, in_parts, results, verdicts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.stages import dedup_substring
+from curate.stages.base import PART, ROW
 from curate.stages.cuts_spans import Spans
 from curate.stages.dedup_substring import DedupSubstring
 from curate.text.arrow import buffers
@@ -115,6 +116,31 @@ def test_words_by_brute_force(texts):
     """The same of words: signs, case and white space between them don't count."""
     stage = DedupSubstring(least_tokens=5)
     assert left(stage, texts, parts=2, partitions=2, batch_rows=2) == twin(texts, stage)
+
+
+@given(CORPUS, st.sampled_from([{"least_bytes": 16}, {"least_tokens": 4}]), st.booleans())
+@settings(max_examples=12)
+def test_earlier_places(texts, least, many):
+    """What a cut names is the same there, symbol for symbol, and begins before it: in a document before it, or in its own."""
+    stage, docs = DedupSubstring(**least), documents(texts)
+    ids, order = docs.column("id").to_pylist(), keep_order(docs)
+    view = words(*buffers(docs.column("text")), "folded")
+    symbols = [
+        view.hashes[a:b].tolist() if stage.least_tokens else list(text.encode())
+        for a, b, text in zip(view.rows[:-1], view.rows[1:], texts, strict=True)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup_substring, "_MOST", 1 if many else 1024)
+        rng = random.Random(len(texts))
+        parts = in_parts(docs, 2, rng)
+        batches = [Batch(b) for part in parts for b in part.combine_chunks().to_batches(max_chunksize=3)]
+        rows = results(stage, batches, 3, rng)["cuts"]
+    for row in rows.to_pylist():
+        mine = row[ROW] + (parts[0].num_rows if row[PART] else 0)
+        start, there, size = row["start"], row["kept_start"], row["stop"] - row["start"]
+        kept = ids.index(row["kept"])
+        assert symbols[kept][there : there + size] == symbols[mine][start : start + size]
+        assert (order.index(kept), there) < (order.index(mine), start)
 
 
 def story(rng: random.Random, size: int) -> str:
