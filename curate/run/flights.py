@@ -6,7 +6,8 @@ import asyncio
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -17,10 +18,14 @@ from curate.spent import Work
 
 PATIENCE: Final = 2
 """Deaths of workers that what was sent must have seen before they count: machines are preempted, operators kill."""
-
-
 RESULT_SECONDS: Final = 30.0
 """How long the way of a receipt of some kilobytes may take."""
+_LINGER_SECONDS: Final = 0.002
+"""How long others are waited for that come along with a receipt."""
+_SLOW_SECONDS: Final = 0.5
+"""After so long others are fetched beside it."""
+_MESSAGE: Final = 1000
+"""Tasks of one message to the scheduler: about a megabyte, which it takes apart in one go."""
 
 
 @dataclass(frozen=True)
@@ -42,42 +47,85 @@ class Outcome:
 class Landings:
     """Brings what futures end with to this thread.
 
-    Receipts are fetched while others are waited for, many at a time: to ask for one and wait for it is a way to the
-    scheduler and back, and was nine tenths of a small task's time.
+    Receipts are fetched while others are waited for, all that have come meanwhile at once: to ask for one is a way to the
+    scheduler and to a worker and back, and was nine tenths of a small task's time.
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._ended: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
+        self._ended: SimpleQueue[list[tuple[str, Outcome]]] = SimpleQueue()
+        # Of the loop's thread alone:
+        self._running = set[asyncio.Future[None]]()
+        self._done: list[Any] = []
+        self._fetching = False
 
-    def add(self, future: Any) -> None:
-        """Wait for one more."""
-        self._client.loop.add_callback(self._bring, future)
+    def add(self, futures: Sequence[Any]) -> None:
+        """Wait for some more."""
+        self._client.loop.add_callback(self._wait, futures)
 
-    def next(self, seconds: float) -> tuple[str, Outcome] | None:
-        """The key of one that has ended, and how; None when there is none after so many seconds."""
-        try:
-            return self._ended.get(timeout=seconds)
-        except Empty:
-            return None
+    def next(self, seconds: float) -> list[tuple[str, Outcome]]:
+        """Keys of those that have ended, and how; none when there is none after so many seconds."""
+        found: list[tuple[str, Outcome]] = []
+        with suppress(Empty):
+            found += self._ended.get(timeout=seconds)
+            while True:
+                found += self._ended.get_nowait()
+        return found
+
+    def _wait(self, futures: Sequence[Any]) -> None:
+        for future in futures:
+            self._begin(self._bring(future))
+
+    def _begin(self, what: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        task = asyncio.ensure_future(what)
+        self._running.add(task)  # the loop itself keeps none alive
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def _bring(self, future: Any) -> None:
-        key = future.key
         try:
             error = await future._exception()  # noqa: SLF001 - waits without a thread of its own
-            outcome = await self._receipt(future) if future.status == "finished" else Outcome(error=error)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, somebody waits for it
-            outcome = Outcome(error=error, lost=True)
-        self._ended.put((key, outcome))
+        except (Exception, asyncio.CancelledError) as failed:  # noqa: BLE001 - whatever it is, somebody waits for it
+            self._ended.put([(future.key, Outcome(error=failed, lost=True))])
+            return
+        if future.status != "finished":
+            self._ended.put([(future.key, Outcome(error=error))])
+            return
+        self._done.append(future)
+        if not self._fetching:
+            self._fetching = True
+            try:
+                await self._fetch()
+            finally:
+                self._fetching = False
 
-    async def _receipt(self, future: Any) -> Outcome:
+    async def _fetch(self) -> None:
+        """Fetch what is done, and then what was done meanwhile. One fetch that is slow, as of a worker that is gone, is not
+        waited for by what comes next."""
+        while self._done:
+            await asyncio.sleep(_LINGER_SECONDS)
+            futures, self._done = self._done, []
+            await asyncio.wait({self._begin(self._receipts(futures))}, timeout=_SLOW_SECONDS)
+
+    async def _receipts(self, futures: list[Any]) -> None:
+        found = await self._gathered(futures)
+        if isinstance(found, BaseException) and len(futures) > 1:  # it may be that of one of them alone
+            await asyncio.gather(*(self._receipts([future]) for future in futures))
+        elif isinstance(found, BaseException):
+            self._ended.put([(futures[0].key, Outcome(error=found, lost=True))])
+        else:
+            self._ended.put([(f.key, Outcome(receipt, ended=True)) for f, receipt in zip(futures, found, strict=True)])
+
+    async def _gathered(self, futures: list[Any]) -> list[Any] | BaseException:
         # What is fetched with others must not be given up for their sake: so no wait_for.
-        fetching = asyncio.ensure_future(self._client.gather(future, asynchronous=True))
+        fetching = asyncio.ensure_future(self._client.gather(futures, asynchronous=True))
         fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.wait({fetching}, timeout=RESULT_SECONDS)
         if not fetching.done():
-            return Outcome(error=TimeoutError(), lost=True)
-        return Outcome(fetching.result(), ended=True)
+            return TimeoutError()
+        if fetching.cancelled():
+            return asyncio.CancelledError()
+        return fetching.exception() or fetching.result()
 
 
 @dataclass
@@ -141,13 +189,13 @@ class Flights:
         found = self._flying.get(key)
         return found[0].task if found else None
 
-    def room(self, most: int) -> bool:
-        """Whether another task may be sent, with at most so many on their way."""
-        return not self._treated and len(self._flying) + len(self._held) < most
+    def room(self, most: int) -> int:
+        """How many more tasks may be sent, with at most so many on their way."""
+        return 0 if self._treated else max(0, most - len(self._flying) - len(self._held))
 
-    def begin(self, task: Task) -> None:
-        """Send a task."""
-        self._send(Flight(task, task))
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Send some tasks."""
+        self._send([Flight(task, task) for task in tasks])
 
     def again(self, flight: Flight) -> None:
         """Send what comes next of one that has landed."""
@@ -155,34 +203,48 @@ class Flights:
             self._treated += 1
             self._held.append(flight)
         else:
-            self._send(flight)
+            self._send([flight])
 
-    def _send(self, flight: Flight) -> None:
-        task = flight.sent
-        self._sent += 1
+    def _send(self, flights: Sequence[Flight]) -> None:
+        """In few messages: one for each task is most of what a small task costs, here and in the scheduler."""
+        alike: dict[tuple[bool, frozenset[str]], list[Flight]] = {}
+        for flight in flights:
+            alike.setdefault((flight.case is not None, flight.sent.kinds & self._kinds), []).append(flight)
+        for (treated, kinds), some in alike.items():
+            for first in range(0, len(some), _MESSAGE):
+                self._send_alike(some[first : first + _MESSAGE], treated, kinds)
+
+    def _send_alike(self, flights: Sequence[Flight], treated: bool, kinds: frozenset[str]) -> None:
         # Dask takes equal keys for one task: an earlier attempt's, or that of another driver on a store of its own, must
         # not be mistaken for it.
-        name = f"{self._label}-{self._sent}-{self._session}-{task.key}"
-        # What is in treatment holds up all others.
-        wanted = dict.fromkeys(sorted(task.kinds & self._kinds), 1)
-        priority = 0 if flight.case is None else 1
-        future = self._client.submit(
-            self._execute, task, key=name, pure=False, retries=0, priority=priority, resources=wanted or None
+        names = [
+            f"{self._label}-{self._sent + number}-{self._session}-{flight.sent.key}"
+            for number, flight in enumerate(flights, 1)
+        ]
+        self._sent += len(flights)
+        futures = self._client.map(
+            self._execute,
+            [flight.sent for flight in flights],
+            key=names,
+            pure=False,
+            retries=0,
+            priority=int(treated),  # what is in treatment holds up all others
+            resources=dict.fromkeys(sorted(kinds), 1) or None,
         )
-        self._flying[future.key] = flight, future
-        self._landings.add(future)
+        self._flying.update((future.key, (flight, future)) for flight, future in zip(flights, futures, strict=True))
+        self._landings.add(futures)
 
-    def landed(self, seconds: float) -> tuple[Flight, Outcome] | None:
-        """One that has ended, and how; None when there is none after so many seconds."""
+    def landed(self, seconds: float) -> list[tuple[Flight, Outcome]]:
+        """Those that have ended, and how; none when there is none after so many seconds."""
         if self._held and not self._flying:
-            self._send(self._held.popleft())
-        found = self._landings.next(seconds)
-        if found is None:
-            return None
-        flight, future = self._flying.pop(found[0])
-        future.release()
-        self._treated -= flight.case is not None
-        return flight, found[1]
+            self._send([self._held.popleft()])
+        landed = []
+        for key, outcome in self._landings.next(seconds):
+            flight, future = self._flying.pop(key)
+            future.release()
+            self._treated -= flight.case is not None
+            landed.append((flight, outcome))
+        return landed
 
     def clear(self) -> None:
         """Give up what is on its way."""

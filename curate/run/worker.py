@@ -7,16 +7,19 @@ plugins are no place for it: one that fails is only logged, and it stays on some
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from curate.errors import CurateError, StorageError, VersionError
 from curate.run.leaving import settle
 from curate.run.needs import Needs, lacking
+from curate.run.task import Task
 from curate.run.versions import library_versions
+from curate.spent import Work, metered
 from curate.store import near
 from curate.store.files import Store
 
@@ -109,6 +112,29 @@ def check_here(store: Store, token: str) -> None:
     _suited.add(token)
 
 
+def execute(task: Task, name: str = "", *, alone: bool = True) -> tuple[Any, list[Work]]:
+    """Run a task; its receipt, and what it took: of a bundle each of its tasks."""
+    with metered(name, alone=alone) as meter:
+        receipt = task.run()
+        if not meter.works:
+            meter.lap(task.key)
+    return receipt, meter.works
+
+
+def execute_on_worker(task: Task) -> tuple[Any, list[Work]]:
+    """The same on a worker."""
+    from distributed import get_worker
+
+    here = get_worker()
+    return execute(task, str(here.address), alone=here.state.nthreads == 1)
+
+
+def execute_there(token: str, task: Task) -> tuple[Any, list[Work]]:
+    """The same on a worker that is not ours, once it is known to be fit for it."""
+    check_here(task.store, token)
+    return execute_on_worker(task)
+
+
 def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cure: str, what: str) -> None:
     if not wrong:
         return
@@ -118,6 +144,11 @@ def _complain(wrong: dict[str, str], kind: type[VersionError | StorageError], cu
 
 def _more(said: list[str]) -> str:
     return f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
+
+
+async def beside(question: Callable[..., Any], *what: Any) -> Any:
+    """A worker's answer to what takes time, as digests of large models: in a thread, since its messages must go on."""
+    return await asyncio.to_thread(question, *what)
 
 
 def ask_versions() -> Any:

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 
 from curate.errors import EndpointError, WorkerError
-from curate.run import cluster
+from curate.run import cluster, crew
 from curate.run.cluster import Runner
+from curate.run.crew import Crew
+from curate.run.deploy import Deployment
 from curate.run.leaving import ENDS
 from curate.run.needs import Needs
+from curate.run.progress import Silent
 from curate.run.task import Task
 from curate.store.files import Store
 
@@ -177,40 +180,47 @@ def test_a_worker_whose_time_is_over(dask: Cluster, tmp_path: Path, deaths: list
     dask.tell("long", signal.SIGKILL)
 
 
-def test_a_task_that_no_worker_has_time_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+class Nobody(Deployment):
+    """A deployment that nobody asks for its client."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+
+def test_a_task_that_no_worker_has_time_for(tmp_path: Path) -> None:
     """Left by one worker after the other: one line that says so, instead of no end."""
-    runner = Runner(0)
+    looks = Crew(Nobody(), "here", print, Silent())
     for _ in range(5):
-        runner._left_by((0.0, {"keys": ["Waits-k-1"]}))
+        looks._left_by((0.0, {"keys": ["Waits-k-1"]}))
     task = Waits(Store(tmp_path), "f", "k")
-    runner._check_left(type("Flights", (), {"flying": lambda _, key: None})())
+    looks._check_left(type("Flights", (), {"flying": lambda _, key: None})())
     with pytest.raises(
         WorkerError, match="5 workers came to the end of their time while they were at it; give them a longer"
     ):
-        runner._check_left(type("Flights", (), {"flying": lambda _, key: task})())
+        looks._check_left(type("Flights", (), {"flying": lambda _, key: task})())
 
 
 def test_a_kind_of_worker_that_does_not_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tasks that are for it wait for a while, then it is one line; where a queue brings others, and without such tasks, nothing is said."""
     clock = [100.0]
-    monkeypatch.setattr(cluster, "time", type("Clock", (), {"monotonic": staticmethod(lambda: clock[0])}))
-    runner, flights = Runner(0, "tcp://a:1"), type("Flights", (), {"tasks": lambda _: flying})()
-    runner._offered = frozenset({"sandbox"})
-    runner._deployment = deployment = type("Deployment", (), {"queued": False})()
+    monkeypatch.setattr(crew, "time", type("Clock", (), {"monotonic": staticmethod(lambda: clock[0])}))
+    deployment, flights = Nobody(), type("Flights", (), {"tasks": lambda _: flying})()
+    looks = Crew(deployment, "tcp://a:1", print, Silent())
+    looks.offered = frozenset({"sandbox"})
     flying = [Waits(Store(tmp_path), "f", "a", "sandbox")]
-    runner._check_kinds(frozenset(), flights)
+    looks._check_kinds(frozenset(), flights)
     clock[0] += 299
-    runner._check_kinds(frozenset(), flights)
+    looks._check_kinds(frozenset(), flights)
     clock[0] += 2
     with pytest.raises(EndpointError, match=r"^tcp://a:1: the workers that offered 'sandbox' have been gone for 301 s"):
-        runner._check_kinds(frozenset(), flights)
+        looks._check_kinds(frozenset(), flights)
     deployment.queued = True
-    runner._check_kinds(frozenset(), flights)
+    looks._check_kinds(frozenset(), flights)
     deployment.queued, flying = False, [Waits(Store(tmp_path), "f", "b")]
-    runner._check_kinds(frozenset(), flights)
+    looks._check_kinds(frozenset(), flights)
     flying = [Waits(Store(tmp_path), "f", "a", "sandbox")]
-    runner._check_kinds(frozenset({"sandbox"}), flights)
-    runner._check_kinds(frozenset(), flights)  # it is counted anew
+    looks._check_kinds(frozenset({"sandbox"}), flights)
+    looks._check_kinds(frozenset(), flights)  # it is counted anew
 
 
 def test_the_mark_says_what_is_asked(tmp_path: Path) -> None:

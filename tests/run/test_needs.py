@@ -86,9 +86,9 @@ class Client:
     def __init__(self) -> None:
         self.asked: list = []
 
-    def submit(self, *_: object, **how: object):
-        self.asked.append(how["resources"])
-        return type("Future", (), {"key": str(len(self.asked))})
+    def map(self, _: object, tasks: list, **how: object):
+        self.asked += [how["resources"]] * len(tasks)
+        return [type("Future", (), {"key": key}) for key in how["key"]]
 
 
 def test_kinds_are_asked_for_where_they_are_offered(plan):
@@ -98,14 +98,15 @@ def test_kinds_are_asked_for_where_they_are_offered(plan):
 
     rows = tuple(RowStep(n, plan.steps[n].stage, Context(n, 0), "") for n in ("scored", "proven"))
     task = SegmentTask(Store(plan.recipe.path.parent), "f", "k", "r", rows)
+    other = SegmentTask(task.store, "f", "l", "r", ())
     for offered, asked in (
         (frozenset(), None),
         (frozenset({"sandbox", "gpu"}), {"sandbox": 1}),
         (frozenset({"embed"}), None),
     ):
         client = Client()
-        Flights(client, lambda _: None, "x", offered).begin(task)
-        assert client.asked == [asked]
+        Flights(client, lambda _: None, "x", offered).begin([task, other])
+        assert client.asked == [asked, None]
 
 
 # -- near ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from recipes import step, write
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
 from curate.run.bundle import Bundle
-from curate.run.cluster import Runner, execute
+from curate.run.cluster import Runner
 from curate.run.engine import Engine, Settings
 from curate.run.flights import Flights
 from curate.run.progress import Silent
 from curate.run.task import Task
+from curate.run.worker import execute
 from curate.spent import CHILDREN, OTHER, Meter, Work, each, metered, program, spending
 from curate.store.files import Store
 from curate.store.records import Counts
@@ -127,10 +129,9 @@ def test_the_dashboard_shows_steps_and_phases(tmp_path: Path) -> None:
         Client(cluster) as client,
     ):
         flights = Flights(client, execute, "web-1>phi-1.5:near, round 2: map")
-        for key in ("0a1b", "deadbeef", "12345678"):
-            flights.begin(Nothing(Store(tmp_path), "steps/x/y", key * 8))
-        landed = [flights.landed(10) for _ in range(3)]
-        assert sorted(outcome.receipt[0][:4] for _, outcome in filter(None, landed)) == ["0a1b", "1234", "dead"]
+        flights.begin([Nothing(Store(tmp_path), "steps/x/y", key * 8) for key in ("0a1b", "deadbeef", "12345678")])
+        landed = list(itertools.chain.from_iterable(flights.landed(10) for _ in range(3) if flights))
+        assert sorted(outcome.receipt[0][:4] for _, outcome in landed) == ["0a1b", "1234", "dead"]
         ours = [name for name in cluster.scheduler.task_prefixes if "phi" in name]
         assert ours == ["web_1>phi_1.5:near_round_2:_map"]
         flights.clear()
