@@ -7,10 +7,12 @@ import math
 import os
 import platform
 import re
+import resource
 import shutil
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +27,13 @@ _EARLY: Final = 3
 """Jobs that end one after the other before a worker of theirs has come: something is wrong with all of them."""
 _ASK_SECONDS: Final = 10.0
 """How often Slurm is asked which jobs there are."""
+_MOST_SECONDS: Final = 300.0
+"""How long jobs wait that sbatch turned down, before they are submitted again: at first as above, then twice as long, and so on."""
+_PASSES: Final = re.compile(
+    "timed out|temporarily|unable to contact|zero bytes|connection (refused|reset)|standby mode|try again",
+    re.IGNORECASE,
+)
+"""In what Slurm says when it can't be reached, or can't take jobs, for now (slurm_errno.c)."""
 
 
 def job_options(cluster: Slurm, tls: Tls | None) -> dict[str, Any]:
@@ -88,6 +97,33 @@ def jobs(cluster: Slurm) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _many_connections() -> None:
+    """The scheduler, which is in this process, has three to four connections to each worker: at the usual 1,024 open files it
+    would break at some 290. (Where it is a program of its own it raises its limit itself.)"""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _submitting(refused: Callable[[str], None]) -> Any:
+    """Dask-jobqueue's jobs; why sbatch turned one down is told, which else only the log has where Dask asks for it itself."""
+    from dask_jobqueue.slurm import SLURMJob
+    from distributed.core import Status
+
+    class Job(SLURMJob):
+        async def _submit_job(self, script: str) -> Any:
+            try:
+                return await super()._submit_job(script)
+            except (OSError, RuntimeError) as error:
+                self.status = Status.closed  # else Dask finds, when it ends, that it never began
+                lines = [line for line in str(error).splitlines() if line.startswith("sbatch: error")]
+                refused(f"sbatch: {lines[-1].partition('error: ')[2] if lines else why(error)}")
+                raise
+
+    return Job
+
+
 class OnSlurm(Deployment):
     """Jobs that live as long as the driver, and others in place of those that end before."""
 
@@ -97,8 +133,11 @@ class OnSlurm(Deployment):
         from dask_jobqueue import SLURMCluster
         from distributed import Client
 
-        self._early, self._problem, self._asked = 0, "", 0.0
+        self._early, self._problem, self._refusal = 0, "", ""
+        self._ask_at, self._submit_at, self._wait = 0.0, 0.0, _ASK_SECONDS
+        self._whole = False
         self._seen: set[str] = set()
+        self._note = note
         self.where = cluster.name
         self.on_demand = cluster.adaptive is not None and not cluster.adaptive.minimum
         self.kinds = frozenset(kind for group in cluster.groups.values() for kind in group.resources)
@@ -109,13 +148,18 @@ class OnSlurm(Deployment):
             raise EndpointError(
                 "there is no sbatch on this machine", place=self.where, cure="run where jobs are submitted"
             )
+        _many_connections()
         tls = cluster.certificates if cluster.tls != "temporary" else self._temporary()
         options = job_options(cluster, tls)
         scheduler: dict[str, Any] = {"dashboard_address": LOOPBACK}
         scheduler |= {"host": cluster.host} if cluster.host else {}
         try:
             self._cluster = SLURMCluster(
-                n_workers=0, scheduler_options=scheduler, silence_logs=logging.CRITICAL, **options
+                n_workers=0,
+                scheduler_options=scheduler,
+                silence_logs=logging.CRITICAL,
+                job_cls=_submitting(self._refused),
+                **options,
             )
         except (OSError, RuntimeError, ValueError) as error:
             self._forget()
@@ -168,26 +212,35 @@ class OnSlurm(Deployment):
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
 
-    async def _state(self) -> None:
-        try:
-            await self._cluster._correct_state()  # noqa: SLF001 - scale() does the same, for workers of one kind
-        except (OSError, RuntimeError) as error:  # sbatch said no
-            from distributed.core import Status
+    def _refused(self, said: str) -> None:
+        self._refusal = said
 
-            for job in list(self._cluster.workers.values()):
-                if job.job_id is None:
-                    job.status = Status.closed  # else Dask finds, when it ends, that it never began
-            lines = [line for line in str(error).splitlines() if line.startswith("sbatch: error")]
-            self._problem = f"sbatch: {lines[-1].partition('error: ')[2] if lines else why(error)}"
+    async def _state(self) -> None:
+        """Have the jobs that there should be."""
+        self._refusal = ""
+        with suppress(OSError, RuntimeError):  # sbatch said no
+            await self._cluster._correct_state()  # noqa: SLF001 - scale() does the same, for workers of one kind
 
     def mend(self) -> None:
-        """Submit jobs in place of those that ended: Slurm is asked which there are."""
+        """Submit jobs in place of those that ended: Slurm is asked which there are. Those that it turns down are submitted
+        again where it may take them later, or others of ours do the work."""
+        if said := self._refusal:
+            self._refusal = ""
+            if not _PASSES.search(said) and not (self._whole and self._connected()):
+                self._problem = said
+            else:
+                self._note(f"{self.where}: {said}; trying again in {self._wait:g} s")
+            self._submit_at, self._wait = time.monotonic() + self._wait, min(2 * self._wait, _MOST_SECONDS)
         if self._problem:
             raise EndpointError(self._problem, place=self.where, cure="mend the cluster file and run again")
         now = time.monotonic()
-        if now - self._asked >= _ASK_SECONDS:
-            self._asked = now
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_SECONDS
             self._cluster.loop.add_callback(self._mend)
+
+    def _connected(self) -> set[str]:
+        """Names of the workers that are there."""
+        return {str(info["name"]) for info in self._cluster.scheduler_info.get("workers", {}).values()}
 
     async def _mend(self) -> None:
         cluster, ask = self._cluster, ["squeue", "--noheader", "--me", "--format=%A"]
@@ -197,7 +250,7 @@ class OnSlurm(Deployment):
         except (OSError, RuntimeError):
             return  # slurmctld is away for now
         there = set(said.split())
-        connected = {str(info["name"]) for info in cluster.scheduler_info.get("workers", {}).values()}
+        connected = self._connected()
         for name, job in before.items():
             came = any(one == name or one.startswith(f"{name}-") for one in connected)
             if came:
@@ -210,8 +263,15 @@ class OnSlurm(Deployment):
         if self._early >= _EARLY:
             self._problem = f"{self._early} jobs ended before a worker of theirs came ({self._last_words()})"
             return
+        if time.monotonic() < self._submit_at or self._refusal:
+            return
+        for name, job in list(cluster.workers.items()):
+            if not job.job_id and job.status.name == "closed":
+                del cluster.workers[name]  # turned down
         if set(cluster.worker_spec) - set(cluster.workers):
             await self._state()
+        if cluster.workers and not self._refusal:
+            self._whole, self._wait = True, _ASK_SECONDS
 
     def _last_words(self) -> str:
         """The last line that the newest job wrote."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from curate.errors import CurateError, EndpointError, RecipeError
+from curate.run import deploy_slurm
 from curate.run.cluster_file import Kubernetes, Mpi, Slurm, exposed, read_cluster, seconds_of, warning
 from curate.run.deploy import deploy
 from curate.run.deploy_mpi import mpi_command
@@ -255,3 +257,66 @@ def test_no_slurm_here(tmp_path, monkeypatch):
     for attempt in (lambda: submit(made, ["x"], "x", tmp_path / "l"), lambda: deploy(made, 0, "auto", print)):
         with pytest.raises(CurateError, match="there is no sbatch on this machine"):
             attempt()
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch) -> Path:
+    """Slurm's commands as far as a driver asks them: what sbatch turns jobs down with stands in the file that is given."""
+    commands, said = tmp_path / "commands", tmp_path / "said"
+    commands.mkdir()
+    said.touch()
+    sbatch = (
+        f'test -s {said} && {{ cat {said} >&2; exit 1; }}\necho $$ >> {tmp_path}/jobs\necho "Submitted batch job $$"'
+    )
+    for name, script in (("sbatch", sbatch), ("squeue", f"cat {tmp_path}/jobs"), ("scancel", "true")):
+        (commands / name).write_text(f"#!/bin/sh\n{script}\n")
+        (commands / name).chmod(0o755)
+    (tmp_path / "jobs").touch()
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    monkeypatch.setattr(deploy_slurm, "_ASK_SECONDS", 0.05)
+    return said
+
+
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # on a busy disk
+@pytest.mark.parametrize("size", ["workers: 2", "adaptive: {minimum: 2, maximum: 3}"])
+def test_jobs_that_slurm_does_not_take(tmp_path, queue, size):
+    """For now: a line says so, and they are submitted again. For good: one line ends the run, with fixed and with adaptive workers."""
+    pytest.importorskip("dask_jobqueue")
+    pytest.importorskip("cryptography")
+    made, notes = cluster(tmp_path, f"{SLURM}{size}\nhost: 127.0.0.1\n"), []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    queue.write_text(
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n"
+    )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 1024), limits[1]))
+    driver = OnSlurm(made, notes.append)
+    try:
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits[1]  # three to four for each worker
+        end = time.monotonic() + 30
+        while not notes:
+            assert time.monotonic() < end
+            driver.mend()
+            time.sleep(0.02)
+        assert notes[0] == (
+            f"{tmp_path}/c.yaml: sbatch: Batch job submission failed: Unable to contact slurm controller (connect failure);"
+            " trying again in 0.05 s"
+        )
+        assert not (tmp_path / "jobs").read_text()
+        queue.write_text("")
+        while len((tmp_path / "jobs").read_text().split()) < 2:
+            assert time.monotonic() < end
+            driver.mend()
+            time.sleep(0.02)
+    finally:
+        driver.close()
+    queue.write_text(
+        "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified\n"
+    )
+    driver = OnSlurm(made, notes.append)
+    try:
+        with pytest.raises(EndpointError, match=r"c\.yaml: sbatch: .*Invalid account"):
+            while time.monotonic() < end:
+                driver.mend()
+                time.sleep(0.02)
+    finally:
+        driver.close()
