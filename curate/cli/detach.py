@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -25,8 +26,9 @@ _LOG_BYTES: Final = 16 << 20
 _SAID: Final = 4000
 
 
-def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool) -> None:
-    """Start this command line again without ``--detach``, beside the cluster's scheduler; say how to look at it.
+def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool, as_json: bool = False) -> None:
+    """Start this command line again without ``--detach``, beside the cluster's scheduler; say how to look at it, or ``as_json``
+    where it was sent.
 
     A driver that is a process of this machine is waited for until it has the store: if it ends before, its words and its exit code
     are ours. Raises BusyError when another command has the store and it is not to ``wait``, and RecipeError where a key would
@@ -48,7 +50,7 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
     if log.is_file() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.old"))
     begin = log.stat().st_size if log.is_file() else 0
-    same = [word for word in sys.argv[1:] if word != "--detach"]
+    same = [word for word in sys.argv[1:] if word not in ("--detach", "--json")]  # its log is for people
     argv = [sys.executable, "-m", "curate", *same, "--driver-log", f"{log}:{begin}"]
     if isinstance(cluster, Kubernetes):
         argv = ["curate", *same]  # an image has another Python, and what it prints its pod's log has
@@ -56,7 +58,10 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool)
     store.replace_json(SUBMITTED, job.dump())
     if job.kind == "process":
         _wait(store, job, log, begin)
-    _say(store, job)
+    if as_json:
+        print(json.dumps({"store": str(store), "detached": job.dump()}))
+    else:
+        _say(store, job)
 
 
 def _check_keys(cluster: Cluster | None, recipe: Recipe) -> None:

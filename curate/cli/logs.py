@@ -13,6 +13,7 @@ from curate.cli.app import app, examples
 from curate.cli.status import RUN, event_line, located
 
 if TYPE_CHECKING:
+    from curate.run.status import Going
     from curate.store.files import Store
 
 _POLL_SECONDS: Final = 0.5
@@ -40,15 +41,15 @@ def logs(
 ) -> None:
     """Show the last lines of what a run says."""
     from curate.report.plain import escaped
+    from curate.run.status import Going
 
     store = located(run)
+    going = Going(store) if follow else None
     record = events or tasks or as_json or not _printed(store)
-    for line in (
-        _record(store, lines, follow=follow, tasks=tasks, as_json=as_json)
-        if record
-        else _output(store, lines, follow=follow)
-    ):
+    for line in _record(store, lines, going, tasks=tasks, as_json=as_json) if record else _output(store, lines, going):
         print(escaped(line.rstrip("\n")), flush=follow)
+    if going is not None and going.gone is not None:
+        print(f"curate: its driver ({going.gone}) gives no sign of life any more: see curate status", file=sys.stderr)
 
 
 def _printed(store: Store) -> bool:
@@ -60,13 +61,7 @@ def _printed(store: Store) -> bool:
     return there and (submitted(store) is not None or bool((said(store) or {}).get("log", True)))
 
 
-def _ended(store: Store) -> bool:
-    from curate.run.status import goes_on
-
-    return not goes_on(store)
-
-
-def _output(store: Store, most: int, *, follow: bool) -> Iterator[str]:
+def _output(store: Store, most: int, going: Going | None) -> Iterator[str]:
     """Of the file that a detached driver of this machine writes, or of its copies in an object store."""
     from curate.run.events import last_lines, lines_from
     from curate.run.watch import LOG, LOGS
@@ -75,8 +70,8 @@ def _output(store: Store, most: int, *, follow: bool) -> Iterator[str]:
     if not path.is_file():
         found, place = last_lines(store, LOGS, most)
         yield from (line.decode("utf-8", "replace") for line in found)
-        while follow:
-            over = _ended(store)
+        while going:
+            over = not going()
             for after, line in lines_from(store, LOGS, place):
                 place = after
                 yield line.decode("utf-8", "replace")
@@ -85,11 +80,11 @@ def _output(store: Store, most: int, *, follow: bool) -> Iterator[str]:
             time.sleep(_REMOTE_SECONDS)
         return
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1] if follow else data
+    whole = data[: data.rfind(b"\n") + 1] if going else data
     yield from (line.decode("utf-8", "replace") for line in whole.splitlines()[-most:] if most)
     at = len(whole)
-    while follow:
-        over = _ended(store)
+    while going:
+        over = not going()
         with path.open("rb") as file:
             file.seek(at)
             data = file.read()
@@ -101,7 +96,7 @@ def _output(store: Store, most: int, *, follow: bool) -> Iterator[str]:
         time.sleep(_POLL_SECONDS)
 
 
-def _record(store: Store, most: int, *, follow: bool, tasks: bool, as_json: bool) -> Iterator[str]:
+def _record(store: Store, most: int, going: Going | None, *, tasks: bool, as_json: bool) -> Iterator[str]:
     from curate.run.events import FOLDER, last_lines, lines_from, read_event
 
     def shown(line: bytes) -> Iterator[str]:
@@ -113,8 +108,8 @@ def _record(store: Store, most: int, *, follow: bool, tasks: bool, as_json: bool
     found, place = last_lines(store, FOLDER, most if tasks or not most else sys.maxsize)
     said = [text for line in found for text in shown(line)]
     yield from said[-most:] if most else []
-    while follow:
-        over = _ended(store)
+    while going:
+        over = not going()
         for after, line in lines_from(store, FOLDER, place):
             place = after
             yield from shown(line)

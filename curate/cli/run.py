@@ -140,7 +140,7 @@ def run(
     if detached:
         from curate.cli.detach import detach
 
-        detach(place, there, loaded, wait=wait)
+        detach(place, there, loaded, wait=wait, as_json=as_json)
         return
     settings = Settings(split_bytes=max(1, int(split_mb * 1e6)), partitions=partitions, verify=verify)
     with (

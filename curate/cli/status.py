@@ -205,7 +205,7 @@ _SHOWN: Final = {
     "step": "{steps}: {what}, {done}/{tasks} done",
     "finished": "✓ {step}: {kept:,} of {rows:,} kept, {seconds:.1f} s",
     "task": "{steps}: task {key:.12}, {seconds:.2f} s, {cpu:.2f} s CPU, {worker}",
-    "workers": "workers: {workers}; came: {joined}; went: {lost}",
+    "workers": "workers: {workers}{came}{went}",
     "retry": "a worker died: {task} is tried again ({how})",
     "bisected": "{steps}: {rows} rows kill their worker and are set aside",
     "round": "{step}: round of {requests} {family} closed by {model}, {failed} failed, {completion_tokens:,} tokens, ${dollars:.4f}",
@@ -222,6 +222,8 @@ def event_line(event: Mapping[str, Any]) -> str:
         name: (" > " if name == "steps" else ", ").join(map(str, value)) if isinstance(value, list) else value
         for name, value in event.items()
     }
+    for name, which in (("came", "joined"), ("went", "lost")):
+        facts[name] = f"; {name}: {facts[which]}" if facts.get(which) else ""
     try:
         said = _SHOWN[str(event["event"])].format(**facts)
     except (ArithmeticError, LookupError, TypeError, ValueError):

@@ -269,12 +269,32 @@ def _has_begun(job: Submitted, value: Mapping[str, Any]) -> bool:
     return job.kind == "slurm" and value.get("job") == f"{_JOBS['SLURM_JOB_ID']} {job.id}"
 
 
-def goes_on(store: Store) -> bool:
-    """Whether a command holds the store, or one was sent that has not begun: more may be said."""
-    held, job = holder(store), submitted(store)
-    if job is not None and job.alive() is not False:
-        return True
-    return held is not None and not held[1].released and not held[1].dead()
+class Going:
+    """Whether more may be said by a run; asked again and again.
+
+    Attributes:
+        gone: who held the store, where it is another machine's and renewed its lease no more: it is dead, or cut off.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen, self._since = ("", -1), 0.0
+        self.gone: Owner | None = None
+
+    def __call__(self) -> bool:
+        """Whether a command holds the store, or one was sent that has not begun."""
+        held, job = holder(self._store), submitted(self._store)
+        if job is not None and job.alive() is not False:
+            return True
+        if held is None or held[1].released or held[1].dead():
+            return False
+        owner = held[1]
+        if self._seen != (owner.token, owner.renewals):
+            self._seen, self._since = (owner.token, owner.renewals), time.monotonic()
+        if owner.here() or time.monotonic() - self._since <= owner.seconds:
+            return True
+        self.gone = owner
+        return False
 
 
 def _outcome(value: Mapping[str, Any], owner: Owner | None, *, alive: bool) -> str:

@@ -130,16 +130,24 @@ def test_no_key_goes_into_a_batch_job(
     _check_keys(cluster, loaded)
 
 
-def test_a_pod_has_its_own_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command that a Job runs is the image's, not a path of this machine; nor is its log a file here."""
+def test_a_pod_has_its_own_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that a Job runs is the image's, not a path of this machine; nor is its log a file here. For scripts it is told as JSON."""
     from curate.cli.detach import detach
     from curate.run import submit
     from curate.run.cluster_file import read_cluster
 
     ran: list[list[str]] = []
     monkeypatch.setattr(submit, "_pod", lambda _, argv, __: ran.append(argv) or submit.Submitted("kubernetes", "c-1"))
-    monkeypatch.setattr(sys, "argv", ["/here/curate", "run", "r.yaml", "--detach", "--cluster", "k.yaml"])
+    monkeypatch.setattr(sys, "argv", ["/here/curate", "run", "r.yaml", "--detach", "--json", "--cluster", "k.yaml"])
     (tmp_path / "k.yaml").write_text("kind: kubernetes\nimage: i\nworkers: 1\n")
     recipe = type("Recipe", (), {"name": "r", "models": {}})()
-    detach(Store(tmp_path / "run"), read_cluster(str(tmp_path / "k.yaml")), recipe, wait=False)
+    detach(Store(tmp_path / "run"), read_cluster(str(tmp_path / "k.yaml")), recipe, wait=False, as_json=True)
     assert ran == [["curate", "run", "r.yaml", "--cluster", "k.yaml"]]
+    said = json.loads(capsys.readouterr().out)
+    assert (said["store"], said["detached"]["kind"], said["detached"]["id"]) == (
+        str(tmp_path / "run"),
+        "kubernetes",
+        "c-1",
+    )

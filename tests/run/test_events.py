@@ -115,3 +115,14 @@ def test_a_store_that_is_away_stops_nothing(tmp_path: Path, monkeypatch: pytest.
         ("lost", None, 2),
     ]
     json.dumps(told(store))
+
+
+def test_who_came_and_who_went_is_said_where_somebody_did() -> None:
+    """No empty lists of workers."""
+    from curate.cli.status import event_line
+
+    event = {"at": "2026-11-28T00:30:12.000Z", "event": "workers", "workers": 2, "threads": 2}
+    assert event_line({**event, "joined": ["tcp://a:1", "tcp://b:1"], "lost": []}) == (
+        "00:30:12 workers: 2; came: tcp://a:1, tcp://b:1"
+    )
+    assert event_line({**event, "joined": [], "lost": ["tcp://a:1"]}) == "00:30:12 workers: 2; went: tcp://a:1"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import Curate, manifest
-from object_store import Proxy
+from object_store import Proxy, settings
 from prometheus_client.parser import text_string_to_metric_families
 from recipes import step, write
 
@@ -214,6 +218,58 @@ def test_stopped_from_another_machine(where: str, s3: Proxy, tmp_path: Path) -> 
         # A status, and a file of the record, are put again and again: a few small objects are there.
         assert len(list(store.list("events"))) == 1
         assert s3.count("PUT", "/events/") <= 3
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="a pid namespace needs root and unshare"
+)
+def test_a_detached_run_on_an_object_store(
+    curate: Curate, held: tuple[Held, Teacher], s3: Proxy, tmp_path: Path
+) -> None:
+    """Its state, its words and the way to stop it are in the store: for a machine that has other processes and other folders."""
+    address, asked = f"s3://{s3.bucket}/run", recipe(tmp_path, held[1])
+    driver, away = ({**settings(s3.url), "XDG_STATE_HOME": str(tmp_path / name)} for name in ("driver", "away"))
+    sent = json.loads(curate.run(asked, address, "--detach", "--json", "--grace", 1, env=driver).ok().out)
+    try:
+        assert sent["store"] == address
+
+        def under_way() -> bool:
+            value = json.loads(curate("status", address, "--json", env=away).ok().out)
+            return (value["state"], str(value.get("pid"))) == ("running", sent["detached"]["id"]) and bool(value["now"])
+
+        until(under_way, 120)
+        cancel = [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            sys.executable,
+            "-m",
+            "curate",
+            "cancel",
+            address,
+            "--wait",
+        ]
+        done = subprocess.run(
+            cancel, env={**os.environ, **away}, capture_output=True, text=True, check=True, timeout=200
+        )
+        first, last = done.stdout.splitlines()
+        assert first.startswith(f"{address}: left a request for pid {sent['detached']['id']} on ")
+        assert last == f"{address}: interrupted"
+        assert "the same command goes on from there" in curate("logs", address, "-f", env=away).ok().out
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(sent["detached"]["id"]), signal.SIGKILL)
+
+
+def test_followed_from_another_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The words of a driver that is killed there end when its lease was due, and a line says why."""
+    from curate.cli.logs import logs
+
+    store, now = Store(tmp_path), time.time()
+    elsewhere(store, Owner("t" * 32, "curate run", "far", 4711, "another kernel", 1, now, now, 7, 1))
+    logs(str(tmp_path), follow=True, lines=2, events=True, tasks=False, as_json=False)
+    assert "its driver (curate run, pid 4711 on far, " in capsys.readouterr().err
 
 
 def test_no_name_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
