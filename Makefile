@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo minis test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores encodings s3 slurm tokenizers quality torch pretrain ablate docs clean
+.PHONY: help demo minis test check fix bench bigfile memory soak escapes peers duplicates exports contamination scores encodings s3 slurm clusters tokenizers quality torch pretrain ablate docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -77,6 +77,10 @@ slurm: $(VENV)/ready-dev  ## a run on a real Slurm of one node, where its packag
 	@for p in munged slurmctld slurmd; do test -x /usr/sbin/$$p || { echo "make: no $$p; Debian: apt-get install slurm-wlm munge" >&2; exit 1; }; done
 	@test "$$(id -u)" = 0 || { echo "make: slurmd and munged of the tests are started as root" >&2; exit 1; }
 	CURATE_SLURM=1 $(BIN)/python -m pytest tests/run/test_slurm.py --durations=5
+
+clusters: $(VENV)/ready-dev  ## pods against the schemas of Kubernetes' operator, and ranks of a real MPI where there is an mpirun
+	@$(INSTALL) --no-build-isolation --editable '.[kubernetes,mpi]' jsonschema
+	CURATE_MPI=1 $(BIN)/python -m pytest tests/run/test_cluster_file.py tests/run/test_mpi.py --durations=5
 
 tokenizers: $(VENV)/ready-dev  ## every document through every kind of tokenizer and back; TOKENIZERS="--corpus FOLDER --kinds gpt2" others
 	$(BIN)/python -m tests.bench.tokenizers $(TOKENIZERS)

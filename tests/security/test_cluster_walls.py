@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import Curate, results
 from recipes import step, write
 from small_run import prose
 
@@ -126,19 +127,22 @@ def cluster(tmp_path: Path, certificates: dict[str, str]) -> Iterator[str]:
             process.wait(30)
 
 
-def test_a_cluster_may_ask_for_certificates(tmp_path: Path, cluster: str, certificates: dict[str, str]) -> None:
-    """tls:// works with Dask's own settings, and with a cluster file that names certificates: the same bytes. Without any, and
-    with certificates that another authority signed, it is one line."""
+def test_a_cluster_may_ask_for_certificates(
+    curate: Curate, tmp_path: Path, cluster: str, certificates: dict[str, str]
+) -> None:
+    """tls:// works with Dask's own settings, and with a cluster file that names certificates: the same bytes as on a laptop. Without
+    any, and with certificates that another authority signed, it is one line."""
     assert cluster.startswith("tls://")
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": prose(n)}) + "\n" for n in range(9)))
-    recipe = write(tmp_path / "r.yaml", [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("out", "write.text")])
+    steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("unique", "dedup.exact"), step("out", "write.text")]
+    recipe = write(tmp_path / "r.yaml", steps)
+    curate.run(recipe, tmp_path / "laptop").ok()
     call = [sys.executable, "-m", "curate", "run", str(recipe), "--store", str(tmp_path / "run"), "--cluster", cluster]
     done = subprocess.run(
         call, env={**os.environ, **certificates}, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    shards = [path.read_bytes() for path in sorted((tmp_path / "run" / "out").glob("*.arrow"))]
-    assert shards
+    assert results(tmp_path / "run") == results(tmp_path / "laptop")
     said = {
         "kind": "scheduler",
         "address": cluster,
@@ -150,7 +154,7 @@ def test_a_cluster_may_ask_for_certificates(tmp_path: Path, cluster: str, certif
         [*call[:-1], str(tmp_path / "c.yaml")], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert [path.read_bytes() for path in sorted((tmp_path / "again" / "out").glob("*.arrow"))] == shards
+    assert results(tmp_path / "again") == results(tmp_path / "laptop")
     with pytest.raises(EndpointError, match="no Dask scheduler"), Runner(1, cluster) as runner:
         runner._connect(Store(tmp_path / "run"))
     (tmp_path / "c.yaml").write_text(json.dumps(said | {"tls": authority(tmp_path / "theirs")}))
