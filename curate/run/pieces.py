@@ -7,6 +7,7 @@ arrays, and a task gets the name of the index and the number of its share.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -175,14 +176,17 @@ class Opened(ExitStack):
             if len(self._readers) >= MOST_OPEN:
                 self.close()
                 self._readers.clear()
-            self._readers[file] = self.enter_context(open_table(self._store.data(file)))
+            self._readers[file] = self.enter_context(open_table(self._store.data(file), mapped=False))
         return self._readers[file].get_batch(number)
 
 
 def read_pieces(store: Store, pieces: Sequence[Piece], schema: pa.Schema | None = None) -> pa.Table:
     """All rows of some pieces, in their order; ``schema`` is that of no piece."""
-    with Opened(store) as opened:
-        batches = [opened.batch(p.file, i) for p in pieces for i in range(p.first, p.first + p.count)]
+    batches: list[pa.RecordBatch] = []
+    # One file after the other: what says where the batches of a file lie is as long as there are partitions and runs.
+    for file, here in itertools.groupby(pieces, lambda piece: piece.file):
+        with open_table(store.data(file), mapped=False) as reader:
+            batches += [reader.get_batch(i) for p in here for i in range(p.first, p.first + p.count)]
     return pa.Table.from_batches(batches, schema)
 
 

@@ -46,7 +46,9 @@ def read_part(store: Store, part: Part, columns: Collection[str] | None = None) 
     """
     wanted = None if columns is None else {"id", HIDDEN, *columns}
     with ExitStack() as stack:
-        base = stack.enter_context(open_table(store.data(part.data), wanted))
+        # Of texts, which are most of a part, nothing stays once they were gone through.
+        mapped = wanted is not None and "text" not in wanted
+        base = stack.enter_context(open_table(store.data(part.data), wanted, mapped=mapped))
         overlays = [stack.enter_context(open_table(store.data(key), wanted)) for key in part.overlays]
         if wanted is not None:
             # Of a small file, or one without any of them, all columns are read.

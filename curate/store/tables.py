@@ -254,28 +254,34 @@ def open_data(path: Path | ObjectFile) -> pa.NativeFile:
 
 
 @contextmanager
-def open_table(path: Path | ObjectFile, columns: Iterable[str] | None = None) -> Iterator[TableReader]:
+def open_table(
+    path: Path | ObjectFile, columns: Iterable[str] | None = None, *, mapped: bool = True
+) -> Iterator[TableReader]:
     """A reader of a table (see TableReader and Store.data); raises DamagedError when the file is missing or not what
-    was written."""
+    was written.
+
+    A file on a disk is mapped: columns that nobody asked for are not read, but all that was read counts as memory of the
+    process while it is open. Where much of a large file is gone through, ``mapped`` is better false.
+    """
     if isinstance(path, ObjectFile):
         yield TableReader(str(path), path.name, _size(path), path.fetch, columns, mapped=False)
         return
     try:
-        source = pa.memory_map(str(path))
+        source = pa.memory_map(str(path)) if mapped else pa.OSFile(str(path))
     except OSError as error:
         raise _missing(path) from error
     with source:
-        mapped = source.read_buffer()
+        size = source.size()
+        data = source.read_buffer() if mapped else None
+
+        def fetch(begin: int, end: int) -> pa.Buffer:
+            if data is not None:
+                return data.slice(begin, end - begin)
+            source.seek(begin)
+            return source.read_buffer(end - begin)
+
         # Of a small file all is read sooner than its columns are told apart.
-        large = mapped.size > _SMALL_FILE
-        yield TableReader(
-            str(path),
-            path.name,
-            mapped.size,
-            lambda begin, end: mapped.slice(begin, end - begin),
-            columns,
-            mapped=large,
-        )
+        yield TableReader(str(path), path.name, size, fetch, columns, mapped=mapped and size > _SMALL_FILE)
 
 
 def _size(file: ObjectFile) -> int:
