@@ -33,11 +33,17 @@ def write(path: Path, batches: list[pa.RecordBatch] = BATCHES) -> Path:
 
 
 def damaged(path: Path, batches: list[pa.RecordBatch] = BATCHES) -> bool:
-    """Whether reading everything says that the file is damaged; fails when it gives other rows."""
+    """Whether reading everything says that the file is damaged, mapped or not; fails when it gives other rows."""
+    said = {_damaged(path, batches, mapped) for mapped in (True, False)}
+    assert len(said) == 1
+    return said.pop()
+
+
+def _damaged(path: Path, batches: list[pa.RecordBatch], mapped: bool) -> bool:
     try:
-        with open_table(path) as table:
+        with open_table(path, mapped=mapped) as table:
             table.check()
-        found = list(read_batches(path))
+            found = [table.get_batch(number) for number in range(table.num_record_batches)]
     except DamagedError as error:
         assert error.place == str(path)
         return True
@@ -109,9 +115,10 @@ def test_batches_are_checked_one_by_one(tmp_path: Path) -> None:
 def test_columns_alone(tmp_path: Path) -> None:
     """Reports read single columns, and those that a table lacks are left out."""
     path = write(tmp_path / "t.arrow")
-    with open_table(path, ["n", "none"]) as table:
-        assert table.schema.names == ["n"]
-        assert table.get_batch(1).to_pydict() == {"n": list(range(300))}
+    for mapped in (True, False):
+        with open_table(path, ["n", "none"], mapped=mapped) as table:
+            assert table.schema.names == ["n"]
+            assert table.get_batch(1).to_pydict() == {"n": list(range(300))}
 
 
 def test_shapes(tmp_path: Path) -> None:
