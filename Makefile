@@ -20,6 +20,7 @@ minis: $(VENV)/ready  ## every -mini recipe with the local model, each with its 
 		echo "== $$name"; $(BIN)/curate run $$name || exit 1; done
 
 test: $(VENV)/ready-dev  ## all tests
+	$(BIN)/python -m tests.kernels
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/ready-dev  ## lint, format, types, layers, generated docs, tests
