@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from curate.startup import YOUNG
+
+# The collector would walk through all tests and all that they import every few milliseconds: a tenth of the time.
+gc.set_threshold(YOUNG, 20, 100)
 # How long an example takes says how busy the machine is, and compiles a kernel the first time.
 settings.register_profile("any machine", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
