@@ -69,7 +69,7 @@ class Output:
             return
         if self.schema is None:
             self.key, self.schema = self.store.fresh(self.folder, self.name, ".arrow"), batch.schema
-            self._writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema, fast=self.texts))
+            self._writer = self.stack.enter_context(new_table(self.store, self.key, batch.schema, dense=self.texts))
             self.stack.push(self._close)
         self._waiting.append(as_schema(batch, self.schema))
         self._waiting_rows += batch.num_rows

@@ -41,8 +41,8 @@ _TINY: Final = 4096
 """A table that begins with a batch of fewer bytes is as large on a disk whatever one does, and a compressor for each of its
 columns costs more than all else."""
 _FAST: Final = _options(pa.Codec("lz4"))
-"""For texts on a disk: web text takes 0.40 of its bytes there instead of 0.27, where the shards that come of it take 1.0;
-compressing it takes three quarters of the time, and reading it, which a deduplication does four times, two fifths."""
+"""For what an exchange carries over a disk: compressing takes three quarters of the time, and reading two fifths. Texts are not
+compressed there at all: docs/decisions/0039."""
 
 
 class TableWriter:
@@ -240,7 +240,7 @@ def new_table(
 ) -> Iterator[TableWriter]:
     """A TableWriter of a store's data file under a fresh key: durable, and there, when the block ends.
 
-    With ``fast`` it is compressed fast on a disk, with ``dense`` (what hardly compresses) not at all; to an object store,
+    With ``fast`` it is compressed fast on a disk, with ``dense`` (texts, and what hardly compresses) not at all; to an object store,
     behind a network, it goes as small as all else.
     """
     near = not store.remote
