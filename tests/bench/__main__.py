@@ -119,7 +119,7 @@ def near() -> Iterator[Row]:
 
     def pairs(some: list[str]) -> Run:
         rows = phase.reads[0].map(batch(some), CONTEXT).sort_by(order)
-        return lambda: list(phase.reduce(rows, Span(0, rows.num_rows), CONTEXT))
+        return lambda: list(phase.reduce(iter([rows]), Span(0, rows.num_rows), CONTEXT))
 
     reference = "permutations, 32 bits"
     draw = methods()[reference]
@@ -175,7 +175,7 @@ def _in_a_loop(source: Path, out: Path, *, filters: bool) -> None:
         phase = DedupExact().phases()[0]
         mapped = pa.concat_tables([phase.reads[0].map(Batch(b), CONTEXT) for b in table.to_batches()])
         mapped = mapped.sort_by([(name, "ascending") for name in (KEY, *phase.sort_by)])
-        gone = phase.reduce(mapped, Span(0, mapped.num_rows), CONTEXT).column(ROW)
+        gone = pa.concat_tables(phase.reduce(iter([mapped]), Span(0, mapped.num_rows), CONTEXT)).column(ROW)
         table = table.filter(pc.invert(pc.is_in(table.column(ROW), gone.combine_chunks())))
     writer = WriteText()
     rows = pa.concat_tables([writer.map(Batch(b), CONTEXT) for b in table.combine_chunks().to_batches()])

@@ -26,7 +26,7 @@ def spans() -> Iterator[Row]:
 
     def counted(some: list[str]) -> Run:
         rows = pa.concat_tables(tables_of(lines.reads[0].map(batch(some), CONTEXT)))
-        return lambda: lines.reduce(rows.sort_by(order), Span(0, rows.num_rows), CONTEXT)
+        return lambda: list(lines.reduce(iter([rows.sort_by(order)]), Span(0, rows.num_rows), CONTEXT))
 
     def whole(stage: DedupSubstring, some: list[str]) -> Run:
         docs = pa.Table.from_batches([batch(some).rows])

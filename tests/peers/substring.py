@@ -71,7 +71,8 @@ def cuts(stage: DedupSubstring, docs: pa.Table) -> tuple[pa.Table, list[str]]:
         rows = pa.concat_tables(some)
         order = [(name, "ascending") for name in dict.fromkeys((KEY, *phase.sort_by))]
         rows = rows.take(pc.sort_indices(rows, order)).combine_chunks()
-        reduced = list(tables_of(phase.reduce(rows, Span(0, rows.num_rows), CONTEXT)))
+        given = iter([rows]) if phase.streamed else rows
+        reduced = list(tables_of(phase.reduce(given, Span(0, rows.num_rows), CONTEXT)))
         found[phase.name] = pa.concat_tables(reduced) if reduced else pa.table({})
         said.append(f"{phase.name} {rows.num_rows:,} ({rows.nbytes / 1e6:.1f} MB)")
     return found["cuts"], said
