@@ -355,7 +355,10 @@ class Journal:
         return Stored(*row) if row else None
 
     def failure(self, key: str, max_tokens: int) -> str | None:
-        """Why this request was given up, if it was, in a round that is closed."""
+        """Why this request was given up, if it was, in a round that is closed: noted perhaps, and not written yet."""
+        for *noted, kind in self._noted[_GIVE_UP]:
+            if noted == [key, max_tokens]:
+                return str(kind)
         with _guard(self.path):
             row = self._read("SELECT kind FROM failures WHERE key = ? AND max_tokens = ?", (key, max_tokens)).fetchone()
         return str(row[0]) if row else None

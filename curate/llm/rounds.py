@@ -162,6 +162,8 @@ class Rounds:
         self._open: dict[int, OpenRound] = {}  # in order of numbers
         # By key. Settled ones stay until they are committed: only then the journal finds them.
         self._jobs: dict[str, Job] = {}
+        # By key and limit, why it failed in a round that is not closed: the journal knows of it when that is.
+        self._given_up: dict[tuple[str, int], tuple[str, str]] = {}
         self.requests = self.done = self.failed = self.known = 0
 
     def open(self, number: int, round_: Round) -> list[Job]:
@@ -177,11 +179,8 @@ class Rounds:
             elif stored := self._find(key, limit):
                 opened.answer(key, stored)
                 self._count(places, known=True)
-            elif kind := self._book.failure(key, limit):
-                opened.fail(key, kind, "given up in an earlier run")
-                self._count(places, known=True)
             else:
-                jobs.append(self._job(key, opened))
+                jobs += self._ask(key, opened)
         return jobs
 
     def _find(self, key: str, limit: int) -> Stored | None:
@@ -193,6 +192,20 @@ class Rounds:
             return None
         counts = (answer.prompt_tokens, answer.completion_tokens, limit)
         return Stored(answer.text, answer.finish_reason, *counts, answer.dollars)
+
+    def _ask(self, key: str, opened: OpenRound) -> list[Job]:
+        """A job, unless the same has failed before."""
+        limit, places = opened.limits[key], opened.places[key]
+        if why := self._given_up.get((key, limit)):
+            opened.fail(key, *why)
+            opened.tried = True
+            self._count(places, failed=True)
+        elif kind := self._book.failure(key, limit):
+            opened.fail(key, kind, "given up before, in another round or run")
+            self._count(places, known=True)
+        else:
+            return [self._job(key, opened)]
+        return []
 
     def _job(self, key: str, opened: OpenRound) -> Job:
         index, limit = opened.places[key][0], opened.limits[key]
@@ -213,12 +226,7 @@ class Rounds:
                 opened.answer(job.key, job.outcome)
                 self._count(opened.places[job.key])
                 return []
-        elif limit == job.max_tokens:
-            opened.fail(job.key, *job.outcome)
-            opened.tried = True
-            self._count(opened.places[job.key], failed=True)
-            return []
-        return [self._job(job.key, opened)]
+        return self._ask(job.key, opened)
 
     def _count(self, places: list[int], *, known: bool = False, failed: bool = False) -> None:
         self.done += len(places)
@@ -228,6 +236,8 @@ class Rounds:
     def settle(self, job: Job, outcome: Stored | tuple[str, str]) -> list[Job]:
         """A job's answer or final failure; jobs for rounds that it does not serve."""
         job.outcome = outcome
+        if not isinstance(outcome, Stored):
+            self._given_up[job.key, job.max_tokens] = outcome
         for opened in job.rounds:
             if isinstance(outcome, Stored):
                 opened.answer(job.key, outcome)
@@ -258,4 +268,6 @@ class Rounds:
             self.requests -= len(first.keys)
             closed = first.close()
             self._book.give_up([(f.key, first.limits[f.key], f.kind) for f in closed.failed])
+            for failed in closed.failed:
+                self._given_up.pop((failed.key, first.limits[failed.key]), None)
             yield closed

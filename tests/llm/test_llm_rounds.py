@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curate.llm.journal import Journal, Reserve, Stored
@@ -40,6 +40,7 @@ def write(book: Journal, job: Job, what: Stored | tuple[str, str]) -> None:
     st.sets(st.sampled_from(NAMES[:4])),
     st.integers(0, 2**32),
 )
+@example([[], [("bad", 2)], [("bad", 2)]], set(), 0)
 def test_rounds_that_come_and_go_in_any_order(plan, published, seed):
     """Put, settled and committed in any order: each place gets what it would get alone (or more, where an equal request
     had a larger limit), rounds come out in order, nothing is asked that is known, and nothing under a limit that was
