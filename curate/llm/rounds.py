@@ -221,11 +221,10 @@ class Rounds:
         if job.outcome is None:
             (job.rounds if limit <= job.max_tokens else job.later).append(opened)
             return []
-        if isinstance(job.outcome, Stored):
-            if limit <= job.max_tokens or job.outcome.finish_reason != "length":
-                opened.answer(job.key, job.outcome)
-                self._count(opened.places[job.key])
-                return []
+        if isinstance(job.outcome, Stored) and (limit <= job.max_tokens or job.outcome.finish_reason != "length"):
+            opened.answer(job.key, job.outcome)
+            self._count(opened.places[job.key])
+            return []
         return self._ask(job.key, opened)
 
     def _count(self, places: list[int], *, known: bool = False, failed: bool = False) -> None:
