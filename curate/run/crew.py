@@ -44,7 +44,7 @@ class Crew:
 
     Attributes:
         client: Dask's.
-        threads: of all workers, as of the last look.
+        threads: of all workers, as of the last look, or as many as may come.
         offered: kinds of workers that there are: tasks that are for one of them are kept for it.
         execute: what a worker calls with a task.
     """
@@ -78,7 +78,7 @@ class Crew:
             self.offered = self._kinds(needs)
         if plugins:
             client.register_plugin(_with_plugins(tuple(plugins)), name="plugins")
-        self.threads = self._count() or 1
+        self.threads = max(self._count() or 1, self._deployment.most)
 
     def dismiss(self) -> None:
         """The run is over."""
@@ -134,7 +134,8 @@ class Crew:
             return
         self._muster(threads, flights)
         if threads:
-            self.threads, self._idle_since, self._tell_at = threads, None, _TELL_SECONDS
+            self.threads = max(threads, self._deployment.most)
+            self._idle_since, self._tell_at = None, _TELL_SECONDS
         else:
             self._idle_since = self._idle_since or now
             self._bear(now - self._idle_since)

@@ -26,6 +26,10 @@ CONFIG: Final = {
     "distributed.scheduler.worker-ttl": None,
     # After so long without its worker a nanny is dismissed, also one whose worker is just slow to start.
     "distributed.deploy.lost-worker-timeout": "60s",
+    # Adaptive workers: the scheduler sees a few tasks of many, so that a second of work is enough to want another one; and
+    # between two steps, when there are none for a moment, they stay.
+    "distributed.adaptive.target-duration": "1s",
+    "distributed.adaptive.wait-count": 60,
     # Results that are kept must not depend on how a BLAS splits its sums.
     "distributed.nanny.pre-spawn-environ": {
         "OMP_NUM_THREADS": "1",
@@ -53,6 +57,7 @@ class Deployment:
         queued: whether its workers come when somebody's queue lets them, which may take hours.
         on_demand: whether none come before there are tasks.
         kinds: what its workers offer, where that is known before they come.
+        most: threads that come while there are tasks for them: so many tasks must be there to be seen; 0: none do.
         ours: whether its workers are children of this process, with its libraries and its files.
     """
 
@@ -61,6 +66,7 @@ class Deployment:
     on_demand = False
     ours = False
     kinds: frozenset[str] | None = None
+    most = 0
 
     def __init__(self, client: Any) -> None:
         self.client = client

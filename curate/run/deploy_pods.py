@@ -124,6 +124,7 @@ class OnKubernetes(Deployment):
         name = f"curate-{uuid.uuid4().hex[:8]}"
         self.where = cluster.name
         self.on_demand = cluster.adaptive is not None and not cluster.adaptive.minimum
+        self.most = cluster.adaptive.maximum if cluster.adaptive else 0
         self.kinds = frozenset(kind for group in cluster.groups.values() for kind in group.resources)
         try:
             self._cluster = KubeCluster(

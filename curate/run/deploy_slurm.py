@@ -140,6 +140,7 @@ class OnSlurm(Deployment):
         self._note = note
         self.where = cluster.name
         self.on_demand = cluster.adaptive is not None and not cluster.adaptive.minimum
+        self.most = cluster.adaptive.maximum if cluster.adaptive else 0
         self.kinds = frozenset(kind for group in cluster.groups.values() for kind in group.resources)
         self._logs = cluster.file(cluster.log_directory)
         self._logs.mkdir(parents=True, exist_ok=True)
