@@ -79,9 +79,9 @@ slurm: $(VENV)/ready-dev  ## a run on a real Slurm of one node, where its packag
 	@test "$$(id -u)" = 0 || { echo "make: slurmd and munged of the tests are started as root" >&2; exit 1; }
 	CURATE_SLURM=1 $(BIN)/python -m pytest tests/run/test_slurm.py --durations=5
 
-clusters: $(VENV)/ready-dev  ## pods against the schemas of Kubernetes' operator, and ranks of a real MPI where there is an mpirun
+clusters: $(VENV)/ready-dev  ## a shipped recipe over TLS, pods against the schemas of Kubernetes' operator, ranks of a real MPI where there is an mpirun
 	@$(INSTALL) --no-build-isolation --editable '.[kubernetes,mpi]' jsonschema
-	CURATE_MPI=1 $(BIN)/python -m pytest tests/run/test_cluster_file.py tests/run/test_mpi.py --durations=5
+	CURATE_CLUSTERS=1 $(BIN)/python -m pytest tests/run/test_cluster_file.py tests/run/test_mpi.py tests/security/test_cluster_walls.py --durations=5
 
 tokenizers: $(VENV)/ready-dev  ## every document through every kind of tokenizer and back; TOKENIZERS="--corpus FOLDER --kinds gpt2" others
 	$(BIN)/python -m tests.bench.tokenizers $(TOKENIZERS)

@@ -109,7 +109,7 @@ def _free_ports(number: int) -> list[int]:
     return ports
 
 
-def _until(there, seconds: float = 30) -> None:
+def _until(there, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < end, "Slurm did not come up"

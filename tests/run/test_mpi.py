@@ -18,7 +18,7 @@ from recipes import step, write
 from small_run import MAY_REPEAT, prose
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("mpirun") is None or "CURATE_MPI" not in os.environ, reason="needs mpirun; make clusters runs it"
+    shutil.which("mpirun") is None or "CURATE_CLUSTERS" not in os.environ, reason="needs mpirun; make clusters runs it"
 )
 
 

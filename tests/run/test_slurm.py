@@ -95,32 +95,50 @@ def test_the_same_bytes_from_a_driver_that_its_limit_ends(
     assert "tls://" in "".join(log.read_text() for log in (tmp_path / "slurm-logs").glob("curate-worker-*.err"))
 
 
-@pytest.mark.parametrize(
-    ("size", "drain", "split"),
-    [
-        ("workers: 2", "40s", SPLIT),
-        ("adaptive: {minimum: 0, maximum: 3}", "40s", SPLIT),
-        ("workers: 2", "1s", ("--split-mb", 0.034)),
-    ],
-    ids=["fixed", "adaptive", "killed"],
-)
-def test_jobs_that_end_at_their_limit(
-    curate: Curate, slurm: one_node.Slurm, tmp_path: Path, size: str, drain: str, split: tuple[str, float]
-) -> None:
+@pytest.mark.parametrize("size", ["workers: 2", "adaptive: {minimum: 0, maximum: 3}"], ids=["fixed", "adaptive"])
+def test_jobs_that_end_at_their_limit(curate: Curate, slurm: one_node.Slurm, tmp_path: Path, size: str) -> None:
     """Workers of a minute, which begin nothing after twenty seconds: others come in their place until the work is done, fixed in
-    number or as many as there is work for. With tasks of 45 seconds, and no time to end them, Slurm kills workers in the middle
-    of some (it looks every half minute): others do these, and no row is suspected."""
-    number = 100 if split is SPLIT else 180
-    made = recipe(tmp_path, slow=number, number=number)
-    curate.run(made, tmp_path / "laptop", *split).ok()
-    file = cluster(tmp_path, f"{size}\nwalltime: 1m\ndrain: {drain}\nstagger: 1s\n")
-    curate("run", made, "--store", tmp_path / "run", "--cluster", file, *split, env=dict(os.environ)).ok()
+    number or as many as there is work for."""
+    made = recipe(tmp_path, slow=100, number=100)
+    curate.run(made, tmp_path / "laptop", *SPLIT).ok()
+    file = cluster(tmp_path, f"{size}\nwalltime: 1m\ndrain: 40s\nstagger: 1s\n")
+    curate("run", made, "--store", tmp_path / "run", "--cluster", file, *SPLIT, env=dict(os.environ)).ok()
     assert results(tmp_path / "run") == results(tmp_path / "laptop")
+    assert len(list((tmp_path / "slurm-logs").glob("curate-worker-*.err"))) >= 3
+    if "adaptive" in size:
+        lines = (line for path in (tmp_path / "run").glob("events/*") for line in path.read_text().splitlines())
+        assert max(event["workers"] for event in map(json.loads, lines) if event["event"] == "workers") == 3
+
+
+def test_a_job_that_its_limit_kills(curate: Curate, slurm: one_node.Slurm, tmp_path: Path) -> None:
+    """In the middle of a task of twenty seconds, with no time to drain, as its limit is made shorter: another worker does the
+    task, a job comes in its place, and no row is suspected."""
+    split, store = ("--split-mb", 0.015), tmp_path / "run"
+    made = recipe(tmp_path, slow=200, number=200)
+    curate.run(made, tmp_path / "laptop", *split).ok()
+
+    def shorten(_: int) -> None:
+        while not list(store.glob("steps/rules/*/receipts/*")):
+            time.sleep(0.2)
+        first = min(map(int, slurm("squeue", "--noheader", "--name=curate-worker", "--format=%A").split()))
+        slurm("scontrol", "update", f"JobId={first}", "TimeLimit=1")
+
+    file = cluster(tmp_path, "workers: 2\n")
+    curate("run", made, "--store", store, "--cluster", file, *split, env=dict(os.environ), meanwhile=shorten).ok()
+    assert results(store) == results(tmp_path / "laptop")
     said = [log.read_text() for log in (tmp_path / "slurm-logs").glob("curate-worker-*.err")]
-    assert len(said) >= 3
-    if drain == "1s":
-        assert any("DUE TO TIME LIMIT" in one for one in said)
-        assert json.loads((tmp_path / "run" / "status.json").read_text())["retries"] == 0
+    assert sum("DUE TO TIME LIMIT" in one for one in said) == 1
+    assert json.loads((store / "status.json").read_text())["retries"] == 0
+
+
+def test_a_shipped_recipe(curate: Curate, slurm: one_node.Slurm, tmp_path: Path) -> None:
+    """As it is, on two workers."""
+    curate.run("harvest-mini", tmp_path / "laptop").ok()
+    env = dict(os.environ)
+    curate(
+        "run", "harvest-mini", "--store", tmp_path / "run", "--cluster", cluster(tmp_path, "workers: 2\n"), env=env
+    ).ok()
+    assert results(tmp_path / "run") == results(tmp_path / "laptop")
 
 
 def test_jobs_that_never_come(curate: Curate, slurm: one_node.Slurm, tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 from command import Curate, results
-from recipes import step, write
-from small_run import prose
 
 from curate.errors import EndpointError
 from curate.run.cluster import Runner
@@ -130,14 +128,21 @@ def cluster(tmp_path: Path, certificates: dict[str, str]) -> Iterator[str]:
 def test_a_cluster_may_ask_for_certificates(
     curate: Curate, tmp_path: Path, cluster: str, certificates: dict[str, str]
 ) -> None:
-    """tls:// works with Dask's own settings, and with a cluster file that names certificates: the same bytes as on a laptop. Without
-    any, and with certificates that another authority signed, it is one line."""
+    """tls:// works with Dask's own settings, and with a cluster file that names certificates: the same bytes as on a laptop (``make
+    clusters``: of a shipped recipe). Without any, and with certificates that another authority signed, it is one line."""
     assert cluster.startswith("tls://")
-    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": prose(n)}) + "\n" for n in range(9)))
-    steps = [step("docs", "read.jsonl", paths=["docs.jsonl"]), step("unique", "dedup.exact"), step("out", "write.text")]
-    recipe = write(tmp_path / "r.yaml", steps)
-    curate.run(recipe, tmp_path / "laptop").ok()
-    call = [sys.executable, "-m", "curate", "run", str(recipe), "--store", str(tmp_path / "run"), "--cluster", cluster]
+    curate.run("harvest-mini", tmp_path / "laptop").ok()
+    call = [
+        sys.executable,
+        "-m",
+        "curate",
+        "run",
+        "harvest-mini",
+        "--store",
+        str(tmp_path / "run"),
+        "--cluster",
+        cluster,
+    ]
     done = subprocess.run(
         call, env={**os.environ, **certificates}, capture_output=True, text=True, check=False, timeout=120
     )
