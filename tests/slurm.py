@@ -55,6 +55,14 @@ class Slurm:
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self._end()  # nobody else would
+            raise
+        return self
+
+    def _begin(self) -> None:
         here = self._folder
         for name in ("state", "spool"):
             (here / name).mkdir()
@@ -79,7 +87,6 @@ class Slurm:
             if command is munge:
                 _until((here / "munge.socket").exists)
         _until(lambda: self("sinfo", "--noheader", "--format=%T").strip() == "idle")
-        return self
 
     def __call__(self, *command: str) -> str:
         """What a command of Slurm says."""
@@ -91,6 +98,9 @@ class Slurm:
         end = time.monotonic() + 15
         while self("squeue", "--noheader") and time.monotonic() < end:
             time.sleep(0.2)
+        self._end()
+
+    def _end(self) -> None:
         for process in reversed(self._running):
             process.terminate()
         for process in reversed(self._running):
