@@ -4,6 +4,7 @@ What they run on is made, or reached, by ``deploy.py`` and its kin, as ``cluster
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from asyncio import CancelledError
 from collections import deque
@@ -211,9 +212,10 @@ class Runner:
             # The worker that had it is gone, and without any other Dask waits for ever. It was committed before it was
             # told: who is sent it again finds it.
             return DIED, 0, []
-        # Without an error the scheduler that knew was lost. (KilledWorker where the receipt is lost: the worker that had it
-        # died, and so did the one that Dask let do it again.)
-        if error is None or isinstance(error, CancelledError) or (outcome.lost and isinstance(error, OSError)):
+        # Without an error the scheduler that knew was lost; while a receipt is fetched Dask says so in two ways. (KilledWorker
+        # where the receipt is lost: the worker that had it died, and so did the one that Dask let do it again.)
+        away = (OSError, concurrent.futures.CancelledError)
+        if error is None or isinstance(error, CancelledError) or (outcome.lost and isinstance(error, away)):
             raise EndpointError(
                 "the Dask cluster went away",
                 place=self._where,

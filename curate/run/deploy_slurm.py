@@ -271,7 +271,7 @@ class OnSlurm(Deployment):
                 del cluster.workers[name]  # turned down
         if set(cluster.worker_spec) - set(cluster.workers):
             await self._state()
-        if cluster.workers and not self._refusal:
+        if cluster.workers and all(job.job_id for job in cluster.workers.values()):
             self._whole, self._wait = True, _ASK_SECONDS
 
     def _last_words(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -25,7 +25,7 @@ _LINGER_SECONDS: Final = 0.002
 _SLOW_SECONDS: Final = 0.5
 """After so long others are fetched beside it."""
 _MESSAGE: Final = 1000
-"""Tasks of one message to the scheduler: about a megabyte, which it takes apart in one go."""
+"""Tasks of one message to the scheduler, those in bundles counted one by one: about a megabyte, which it takes apart in one go."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Landings:
     async def _bring(self, future: Any) -> None:
         try:
             error = await future._exception()  # noqa: SLF001 - waits without a thread of its own
+            while future.status in ("pending", "lost"):
+                # Its worker died before this was told that it is done: Dask has it done again.
+                error = await future._exception()  # noqa: SLF001
         except (Exception, asyncio.CancelledError) as failed:  # noqa: BLE001 - whatever it is, somebody waits for it
             self._ended.put([(future.key, Outcome(error=failed, lost=True))])
             return
@@ -211,8 +214,8 @@ class Flights:
         for flight in flights:
             alike.setdefault((flight.case is not None, flight.sent.kinds & self._kinds), []).append(flight)
         for (treated, kinds), some in alike.items():
-            for first in range(0, len(some), _MESSAGE):
-                self._send_alike(some[first : first + _MESSAGE], treated, kinds)
+            for lot in _messages(some):
+                self._send_alike(lot, treated, kinds)
 
     def _send_alike(self, flights: Sequence[Flight], treated: bool, kinds: frozenset[str]) -> None:
         # Dask takes equal keys for one task: an earlier attempt's, or that of another driver on a store of its own, must
@@ -251,6 +254,20 @@ class Flights:
         left = [future for _, future in self._flying.values()]
         if left and self._client.status == "running":
             self._client.cancel(left, force=True)
+
+
+def _messages(flights: Sequence[Flight]) -> Iterator[list[Flight]]:
+    """Some of them at a time, of ``_MESSAGE`` tasks at most, or one that has more."""
+    lot: list[Flight] = []
+    size = 0
+    for flight in flights:
+        if lot and size + flight.sent.commits > _MESSAGE:
+            yield lot
+            lot, size = [], 0
+        lot.append(flight)
+        size += flight.sent.commits
+    if lot:
+        yield lot
 
 
 def judge(flight: Flight, receipt: Any, deaths: int, works: list[Work]) -> Any:

@@ -97,6 +97,7 @@ def test_no_scheduler_file(curate: Curate, tmp_path, content):
 def test_a_receipt_that_its_worker_took_along():
     """Told as done, its worker dies before the receipt is had, and the next one that does it again: the task is sent once
     more."""
+    from distributed.client import FutureCancelledError
     from distributed.scheduler import KilledWorker
 
     from curate.run.cluster import Runner
@@ -106,8 +107,9 @@ def test_a_receipt_that_its_worker_took_along():
     lost = Outcome(error=KilledWorker("SegmentTask-2", None, 0), lost=True)
     assert Runner(1)._received(lost) == (DIED, 1, [])
     assert Runner(1)._received(Outcome(error=TimeoutError(), lost=True)) == (DIED, 0, [])
-    with pytest.raises(EndpointError, match="went away"):
-        Runner(1)._received(Outcome(error=ConnectionError("closed"), lost=True))
+    for away in (ConnectionError("closed"), FutureCancelledError("SegmentTask-2", "scheduler-connection-lost")):
+        with pytest.raises(EndpointError, match="went away"):
+            Runner(1)._received(Outcome(error=away, lost=True))
     with pytest.raises(ConnectionError):  # that is what the task itself raised
         Runner(1)._received(Outcome(error=ConnectionError("closed")))
 

@@ -8,6 +8,7 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -260,7 +261,7 @@ def test_no_slurm_here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def queue(tmp_path, monkeypatch) -> Path:
+def queue(tmp_path, monkeypatch) -> Iterator[Path]:
     """Slurm's commands as far as a driver asks them: what sbatch turns jobs down with stands in the file that is given."""
     commands, said = tmp_path / "commands", tmp_path / "said"
     commands.mkdir()
@@ -274,7 +275,9 @@ def queue(tmp_path, monkeypatch) -> Path:
     (tmp_path / "jobs").touch()
     monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
     monkeypatch.setattr(deploy_slurm, "_ASK_SECONDS", 0.05)
-    return said
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield said
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)  # a driver raises it
 
 
 @pytest.mark.filterwarnings("ignore:Creating scratch directories")  # on a busy disk

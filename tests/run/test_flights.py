@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curate.run import flights
+from curate.run.bundle import Bundle
 from curate.run.flights import Landings, Outcome
+from curate.run.task import Task
+from curate.store.files import Store
 
 
 class Future:
@@ -113,9 +119,41 @@ def test_one_that_does_not_come_holds_up_no_other(clients: Any, monkeypatch: pyt
     landings = Landings(client)
     landings.add([Future("a")])
     while not client.asked:
-        pass
+        time.sleep(0.001)
     landings.add([*map(Future, "bc")])
-    assert {key: outcome.ended for key, outcome in landings.next(10)} == {"b": True, "c": True}
-    assert {key: (outcome.lost, type(outcome.error)) for key, outcome in landings.next(10)} == {
-        "a": (True, TimeoutError)
-    }
+    found = landed(landings, 3)
+    assert [*found] == ["b", "c", "a"]
+    assert found["b"].ended and found["c"].ended
+    assert found["a"].lost and isinstance(found["a"].error, TimeoutError)
+
+
+def test_one_whose_worker_dies_as_it_is_done_is_waited_for(clients: Any) -> None:
+    """Dask does it again; that is no lost scheduler."""
+
+    class Again(Future):
+        status = "lost"
+        waited = 0
+
+        def __init__(self, key: str) -> None:
+            self.key = key
+
+        async def _exception(self) -> None:
+            self.waited += 1
+            self.status = ("lost", "pending", "finished")[self.waited - 1]
+
+    landings = Landings(clients())
+    landings.add([Again("a")])
+    assert landed(landings, 1) == {"a": Outcome("receipt of a", ended=True)}
+
+
+def test_messages_are_of_so_many_tasks(tmp_path: Path) -> None:
+    """Those in bundles count, too."""
+    one = Task(Store(tmp_path), "f", "k")
+    many = Bundle(one.store, "f", "b", (one,) * 64)
+    flown = [flights.Flight(task, task) for task in (*[one] * 1500, *[many] * 40)]
+    lots = list(flights._messages(flown))
+    assert list(itertools.chain.from_iterable(lots)) == flown
+    sizes = [sum(flight.sent.commits for flight in lot) for lot in lots]
+    assert max(sizes) <= flights._MESSAGE
+    assert min(sizes[:-1]) > flights._MESSAGE - 64
+    assert [*flights._messages([])] == []

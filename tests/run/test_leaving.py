@@ -29,7 +29,7 @@ from curate.store.files import Store
 
 @dataclass(frozen=True)
 class Waits(Task):
-    """Says that it has begun, and where, and waits for a file; then it is done."""
+    """Says that it has begun, and where, and waits for a file of that worker; then it is done."""
 
     kind: str = ""
 
@@ -46,7 +46,7 @@ class Waits(Task):
 
         name = get_worker().name
         (self.store.root / f"{self.key}-on-{name}").touch()
-        while not (self.store.root / f"{self.key}-may-end").exists():
+        while not (self.store.root / f"{self.key}-may-end-on-{name}").exists():
             time.sleep(0.02)
         return {"on": name}
 
@@ -145,7 +145,7 @@ def test_a_worker_that_is_told_to_go(dask: Cluster, tmp_path: Path, deaths: list
         dask.worker("second", "--resources", "sandbox=1")
         dask.tell("first", signal.SIGTERM)
 
-    script = Script(store.root, **{"a-on-first": end_first, "a-on-second": (store.root / "a-may-end").touch})
+    script = Script(store.root, **{"a-on-first": end_first, "a-on-second": (store.root / "a-may-end-on-second").touch})
     needs = Needs(kinds={"sandbox": ("proven",), "embed": ("vectors",)})
     with Runner(0, str(dask.meeting), needs=needs, note=said.append) as runner:
         found = {task.key: receipt for task, receipt, _ in runner.run([Waits(store, "f", "a", "sandbox")], script)}
@@ -154,6 +154,7 @@ def test_a_worker_that_is_told_to_go(dask: Cluster, tmp_path: Path, deaths: list
     assert said == [
         f"{dask.meeting}: no worker offers 'embed', which step 'vectors' is for: it runs on any (offered: sandbox)"
     ]
+    (store.root / "a-may-end-on-first").touch()  # its thread would be waited for
     assert dask.running["first"].wait(60) == 0
     dask.tell("second", signal.SIGKILL)
 
@@ -168,9 +169,9 @@ def test_a_worker_whose_time_is_over(dask: Cluster, tmp_path: Path, deaths: list
         dask.worker("long")
         time.sleep(1)  # long enough for a task that waits there to be begun, were it so
         assert not list(store.root.glob("b-on-short"))
-        (store.root / "a-may-end").touch()
+        (store.root / "a-may-end-on-short").touch()
 
-    script = Script(store.root, **{"a-on-short": more, "b-on-long": (store.root / "b-may-end").touch})
+    script = Script(store.root, **{"a-on-short": more, "b-on-long": (store.root / "b-may-end-on-long").touch})
     with Runner(0, str(dask.meeting)) as runner:
         tasks = [Waits(store, "f", key) for key in "ab"]
         found = {task.key: receipt["on"] for task, receipt, _ in runner.run(tasks, script)}
