@@ -49,7 +49,8 @@ def logs(
     for line in _record(store, lines, going, tasks=tasks, as_json=as_json) if record else _output(store, lines, going):
         print(escaped(line.rstrip("\n")), flush=follow)
     if going is not None and going.gone is not None:
-        print(f"curate: its driver ({going.gone}) gives no sign of life any more: see curate status", file=sys.stderr)
+        said = f"curate: its driver ({going.gone}) gives no sign of life any more: see curate status"
+        print(escaped(said), file=sys.stderr)
 
 
 def _printed(store: Store) -> bool:
