@@ -32,6 +32,8 @@ _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
 _PLAIN, _PLAIN_DICTIONARY, _RLE = 0, 2, 3
 """Of enum Encoding; entries of a dictionary are plain, whichever of the first two they are said to be."""
 _CODECS: Final = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd", "LZ4": "lz4_raw"}
+_MOST_FIELDS: Final = 256
+"""Of a header, nested ones counted, too: the known ones have some twenty."""
 _NO_PAGES: Final = (LookupError, TypeError, ValueError, struct.error, pa.ArrowException, OSError, MemoryError)
 """What is raised where bytes are no pages that are understood here."""
 
@@ -48,13 +50,15 @@ def shortened(file: BinaryIO, chunk: pq.ColumnChunkMetaData, *, optional: bool, 
         chunk: a column of strings or bytes that lies in no list and no struct.
         optional: whether its values can be null.
         most: bytes. A page that has no more of them is not opened.
-        hold: its bytes are read at once and kept, and there always is a file: where each read is a request.
+        hold: its bytes are read at once and kept, and there is a file wherever these lie in this one: where each read is a
+            request.
     """
-    source = _Source(file, chunk, hold)
-    pieces = None
+    source: _Source | None = None
+    pieces: list[Piece] | None = None
     with suppress(*_NO_PAGES):
+        source = _Source(file, chunk, hold)
         pieces = _pieces(source, chunk.num_values, _Shorter(_codec(chunk), optional, most))
-    if pieces is None and not hold:
+    if source is None or (pieces is None and not hold):
         return None
     return Ranges(file.seek(0, io.SEEK_END), _Laid(source, pieces or []).get)
 
@@ -78,16 +82,30 @@ def _codec(chunk: pq.ColumnChunkMetaData) -> pa.Codec | None:
 
 
 def _unpacked(codec: pa.Codec | None, stored: bytes | memoryview, size: int) -> pa.Buffer:
+    """A body. What comes behind its end is any bytes, where it is shorter than its header says: see _fills."""
     return pa.py_buffer(stored) if codec is None else codec.decompress(stored, size)
 
 
+def _fills(codec: pa.Codec | None, stored: bytes | memoryview, size: int) -> bool:
+    """Whether a body has as many bytes as its header says: then it does not fit where there is room for one less."""
+    if codec is None or size == 0:
+        return len(stored) == size
+    try:
+        codec.decompress(stored, size - 1)
+    except (OSError, pa.ArrowInvalid):
+        return True
+    return False
+
+
 class _Source:
-    """A file by ranges, of which that of a chunk may be held."""
+    """A file by ranges, of which that of a chunk may be held. Raises ValueError for a chunk that does not lie in it."""
 
     def __init__(self, file: BinaryIO, chunk: pq.ColumnChunkMetaData, hold: bool) -> None:
         first, dictionary = chunk.data_page_offset, chunk.dictionary_page_offset
         self.start = dictionary if chunk.has_dictionary_page and dictionary and dictionary < first else first
         self.stop = self.start + chunk.total_compressed_size
+        if not 0 <= self.start <= self.stop <= file.seek(0, io.SEEK_END):
+            raise ValueError("a chunk that lies elsewhere")
         self._file = file
         self._held: memoryview | None = None
         if hold:
@@ -221,10 +239,11 @@ def _page(source: _Source, at: int) -> _Page:
 
 
 class _Compact:
-    """Thrift's compact protocol, as far as a page's header goes. Raises IndexError where the bytes end."""
+    """Thrift's compact protocol, as far as a page's header goes. Raises IndexError where the bytes end, ValueError for what is
+    no header."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
+        self.data, self.at, self._left = data, 0, _MOST_FIELDS
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Fields by number: (number, its first byte, its last + 1), True, False, the fields of a struct, or None."""
@@ -233,6 +252,9 @@ class _Compact:
         fields: dict[int, Any] = {}
         last = 0
         while byte := self._byte():
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError("too many fields")
             last = last + (byte >> 4) if byte >> 4 else self._signed()
             fields[last] = self._value(byte & 15, depth)
         return fields
@@ -323,10 +345,10 @@ class _Shorter:
         before, stored = bytes(stored[:levels]), memoryview(stored)[levels:]
         codec = self._codec if packed else None
         body = _unpacked(codec, stored, page.size - levels)
-        del stored
         first = _LENGTH.size + _LENGTH.unpack_from(body)[0] if page.kind == _DATA and self._optional else 0
         new = self._replaced(body, first)
-        if new is None or levels + len(new) > _MOST_PAGE:
+        del body
+        if new is None or levels + len(new) > _MOST_PAGE or not _fills(codec, stored, page.size - levels):
             return None
         size = levels + len(new)
         if codec is not None:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from reading_cases import everything, texts
 
-from curate.stages.parquet_pages import shortened
+from curate.errors import InputError
+from curate.stages.parquet_pages import _Compact, _page, _Source, shortened
 from curate.stages.read_parquet import ReadParquet
 
 MOST = 1000
@@ -104,3 +105,51 @@ def test_what_is_left_to_arrow(tmp_path: Path) -> None:
         path.write_bytes(data)
         with path.open("rb") as file:
             assert shortened(file, chunk, optional=False, most=MOST, hold=False) is None
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
+def test_a_page_that_is_shorter_than_it_says(tmp_path: Path, codec: str) -> None:
+    """What a decompressor leaves of its room is what was in memory before: that becomes no text, Arrow says what is wrong."""
+    path = tmp_path / "a.parquet"
+    rng = np.random.default_rng(3)
+    column = pa.array([bytes(rng.integers(0, 256, size, np.uint8)) for size in (5000, 900)], pa.binary())
+    written(path, column, compression=codec, use_dictionary=False)
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    data = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        assert shortened(file, chunk, optional=False, most=MOST, hold=False) is not None
+        source = _Source(file, chunk, hold=False)
+        page = _page(source, source.start)
+        stored = bytes(source.read(page.body, page.stop))
+    packed = None if codec == "none" else pa.Codec("lz4_raw" if codec == "lz4" else codec)
+    body = stored if packed is None else packed.decompress(stored, page.size, asbytes=True)
+    less = body[:-800] if packed is None else packed.compress(body[:-800], asbytes=True)
+    new = page.resized(page.size, len(less)) + less
+    data[page.begin : page.begin + len(new)] = new
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        assert shortened(file, chunk, optional=False, most=MOST, hold=False) is None
+    with pytest.raises(InputError, match="damaged Parquet file"):
+        everything(ReadParquet(paths=["a.parquet"], max_document_bytes=MOST), tmp_path)
+
+
+def test_a_header_of_very_many_fields() -> None:
+    """It is none: 16 MB of them would be gigabytes of Python's objects."""
+    with pytest.raises(ValueError, match="too many fields"):
+        _Compact(b"\x11" * 300).struct()
+    with pytest.raises(ValueError, match="too many fields"):
+        _Compact(b"\x1c\x00" * 300).struct()
+
+
+@pytest.mark.parametrize(("start", "size"), [(-4, 100), (4, -1), (4, 1 << 50), (1 << 40, 8)])
+def test_a_chunk_that_does_not_lie_in_its_file(tmp_path: Path, start: int, size: int) -> None:
+    """Nothing is read of it, nor room made for it."""
+
+    class Chunk:
+        data_page_offset, total_compressed_size, num_values = start, size, 1
+        dictionary_page_offset, has_dictionary_page, compression = None, False, "SNAPPY"
+
+    (tmp_path / "a").write_bytes(b"PAR1" + bytes(200))
+    with (tmp_path / "a").open("rb") as file:
+        for hold in (False, True):
+            assert shortened(file, Chunk(), optional=False, most=MOST, hold=hold) is None
