@@ -133,6 +133,18 @@ class ReadChats(JsonLines):
         yield from pending.flush()
 
 
+def _written_out(row: pa.RecordBatch) -> pa.RecordBatch:
+    """One row by itself, without what columns of dictionaries and of views hold of other rows."""
+    columns = []
+    for column in row.columns:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+            column = column.cast(pa.large_string() if pa.types.is_string_view(column.type) else pa.large_binary())
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=row.schema.names)
+
+
 def _is_parquet(name: str) -> bool:
     return name.lower().endswith(reading_parquet.SUFFIXES)
 
@@ -157,11 +169,13 @@ class _Pending(Pending):
     def rows(self, batch: pa.RecordBatch, position: int) -> Iterator[pa.RecordBatch | SetAside]:
         """The same of the rows of a table, the first of which has this position."""
         half = batch.num_rows // 2
+        if not half:  # the others' entries of a dictionary are not its own
+            batch = _written_out(batch)
         if batch.nbytes > (BATCH_BYTES if half else self._limit):
             if half:
                 yield from self._halves(batch, half, position)
             else:
-                self.aside(position, "too_large", f"the row has more than {self._limit} bytes")
+                yield from self._aside(position, "too_large", f"the row has more than {self._limit} bytes")
             return
         try:
             records = batch.to_pylist()
@@ -171,12 +185,18 @@ class _Pending(Pending):
                 return
             utf8 = isinstance(error, UnicodeDecodeError)
             why = "a field holds bytes that are not UTF-8" if utf8 else f"a field can't be read: {str(error)[:200]}"
-            self.aside(position, "invalid_utf8" if utf8 else "malformed", why)
-            records = []
+            yield from self._aside(position, "invalid_utf8" if utf8 else "malformed", why)
+            return
         for number, record in enumerate(records, position):
             yield from self._record(record, number)
             if self.full():
                 yield from self.flush()
+
+    def _aside(self, position: int, reason: str, detail: str) -> Iterator[pa.RecordBatch | SetAside]:
+        """A row that can't be read, set aside; there may be any number of them."""
+        self.aside(position, reason, detail)
+        if self.full():
+            yield from self.flush()
 
     def _halves(self, batch: pa.RecordBatch, half: int, position: int) -> Iterator[pa.RecordBatch | SetAside]:
         """Few enough rows at a time to be objects together; at last the one that can't be read."""
@@ -185,6 +205,9 @@ class _Pending(Pending):
 
     def _record(self, record: dict[str, Any], position: int) -> Iterator[pa.RecordBatch | SetAside]:
         stage, source = self._stage, None
+        # Before what is used is taken out of the record: what is named stays, used or not.
+        names = () if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
+        kept = {name: record[name] for name in names if name in record}
         own = own_id(record, stage.id)
         if stage.consent is not None and not stage.consent.given(record):
             said = at(record, stage.consent.field)
@@ -192,9 +215,6 @@ class _Pending(Pending):
             what = "missing" if said is None else json_type(said) if word is None else f"{word[:40]!r}"
             self.aside(position, "no_consent", f"field '{stage.consent.field}' is {what}", own)
             return
-        # Before what is used is taken out of the record: what is named stays, used or not.
-        names = () if stage.keep is None else (*stage.keep, *TERMS_FIELDS)
-        kept = {name: record[name] for name in names if name in record}
         facts = self._facts(record)
         if stage.source is None and type(record.get("source")) is str:
             source = record.pop("source")

@@ -14,6 +14,7 @@ import zstandard
 from reading_cases import everything
 
 from curate.errors import InputError
+from curate.stages import reading_json
 from curate.stages.answered import query_id
 from curate.stages.catalog import Catalog
 from curate.stages.read_chats import ReadChats
@@ -270,6 +271,21 @@ def test_columns_are_named_by_paths(tmp_path):
     assert "score" not in metas([row])[0]
 
 
+def test_rows_that_can_not_be_read_are_not_gathered(tmp_path, monkeypatch):
+    """However many follow each other, no more are held than make a batch."""
+    held, whole = [], reading_json.Pending.flush
+
+    def flush(self):
+        held.append(len(self._asides))
+        return whole(self)
+
+    monkeypatch.setattr(reading_json.Pending, "flush", flush)
+    monkeypatch.setattr(reading_json, "BATCH_ROWS", 50)
+    pq.write_table(pa.table({"prompt": pa.array([b"\xff"] * 300).view(pa.string())}), tmp_path / "a.parquet")
+    rows, asides = everything(ReadChats(paths=["a.parquet"]), tmp_path)
+    assert not rows and len(asides) == 300 and max(held) == 50
+
+
 def test_rows_of_collections(tmp_path):
     """LMSYS-Chat-1M's and WildChat's columns: turns as structs with fields of their own, times, nulls; a row that can't be read
     is set aside by itself."""
@@ -301,11 +317,12 @@ def test_rows_of_collections(tmp_path):
         name="a.parquet",
         id="conversation_hash",
         license="ODC-BY-1.0",
-        keep=["language", "timestamp"],
+        keep=["conversation_hash", "language", "timestamp"],
     )
     (meta,) = metas(rows)
     assert meta == {
         "messages": CHAT, "query": ID, "model": "gpt-4", "license": "ODC-BY-1.0", "language": "English", "timestamp": "2024-05-01T00:00:00+00:00",
+        "conversation_hash": "h1",
     }  # fmt: skip
     assert rows[0]["origin"] == "a.parquet#h1" and (aside.origin, aside.reason) == ("a.parquet#h2", "no_answer")
     bad = pa.array([b"ok", b"\xff"]).view(pa.string())
@@ -320,6 +337,11 @@ def test_rows_of_collections(tmp_path):
         ("d.parquet#@5", "too_large"),
         ("d.parquet#@6", "too_large"),
     ]
+    asked = [f"{n}+{n}?" + "!" * 300_000 for n in range(12)]  # more than a row may have, as entries of one dictionary
+    columns = {"prompt": pa.array(asked * 2).dictionary_encode(), "completion": pa.array(["8"] * 24)}
+    pq.write_table(pa.table(columns), tmp_path / "e.parquet")
+    rows, asides = everything(ReadChats(paths=["e.parquet"], max_document_bytes=400_000), tmp_path)
+    assert len(rows) == 24 and not asides
     (tmp_path / "c.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match="damaged Parquet file"):
         everything(ReadChats(paths=["c.parquet"]), tmp_path)
