@@ -193,21 +193,22 @@ def shown(messages: Iterable[Mapping[str, str]]) -> str:
     return "\n\n".join(found[2] for message in messages for found in _QUOTED.finditer(message["content"]))
 
 
-def leaked(text: str, messages: Sequence[Mapping[str, str]], may: str = "") -> str:
+def leaked(text: str, messages: Sequence[Mapping[str, str]], told: Iterable[str] | None = None) -> str:
     """What in an answer shows how it was asked for: marks of a quotation, or eight words in a row of what the model was told;
     empty where nothing does.
 
     Args:
         messages: those that asked, without corrections of an earlier answer. What they quote is no order, and may be said.
-        may: what else may be said, as a topic that was filled in.
+        told: what of them may not be said, as a prompt without the topic that was filled in; None: all but what they quote.
     """
     if bare := _MARKS.search(text):
         return bare[0]
     quotes = [found for message in messages for found in _QUOTED.finditer(message["content"])]
     if mark := next((found[1] for found in quotes if found[1] in text and found[1] not in found[2]), ""):
         return mark
-    told = [_QUOTED.sub("\n", message["content"]) for message in messages]
-    return quoted(text, told, f"{shown(messages)}\n{may}")
+    if told is None:
+        told = [_QUOTED.sub("\n", message["content"]) for message in messages]
+    return quoted(text, told, shown(messages))
 
 
 def copied(text: str, document: str) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import pyarrow as pa
@@ -14,14 +16,13 @@ from curate.stages import answers
 from curate.stages.base import Context
 from curate.stages.drawn import Drawn
 from curate.stages.generator import Accepted, Rejected
+from curate.stages.prompts import read_prompt
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED
 from curate.stages.written import Written
 from curate.text.batch import Batch
 
 _MIN_WORDS_TO_JUDGE: Final = 50
-_VALUES: Final = ("topic", "chapter", "title", "section", "audience", "style")
-"""What requests are made of, by its name in their subject."""
 
 
 @register("generate.textbooks")
@@ -33,11 +34,11 @@ class GenerateTextbooks(Drawn):
     (``generate.outlines``) each of its sections is a passage; other documents in ``from`` are seeds: an extract of one is
     shown by prompts that have a place for it, and ``meta.made_from`` names it. An answer that was cut at ``max_tokens``
     keeps its whole sentences (``meta.trimmed``) if enough is left. One that says how it was asked for is rejected, and so is one
-    that copies its seed; lines of a prompt with the topic, the audience or the style in them may be said. Topics that name a function of a benchmark in
-    ``against`` are not asked for, and passages that hold one of its items are rejected.
+    that copies its seed; what was filled into a prompt (topic, audience, style, outline) may be said. Topics that name a
+    function of a benchmark in ``against`` are not asked for, and passages that hold one of its items are rejected.
     """
 
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,
@@ -89,7 +90,7 @@ class GenerateTextbooks(Drawn):
         if len(text.split()) >= _MIN_WORDS_TO_JUDGE and share < self.min_unique_words:
             return Rejected("repetitive", f"{share:.2f} of the words are distinct")
         asked = request.messages[: int(request.subject["asked"]) + 1]
-        if leak := answers.leaked(text, asked, _named(request, asked)):
+        if leak := answers.leaked(text, asked, self._told(request, ctx)):
             return Rejected("leaked", answers.excerpt(leak))
         share = answers.copied(text, answers.shown(asked))
         if share > self.max_copied:
@@ -97,6 +98,15 @@ class GenerateTextbooks(Drawn):
         if item := self.held(text, ctx):
             return Rejected("contaminated", item)
         return Accepted(text + "\n", self.record(request, answer, ["length", "distinct_words", "not_copied"]))
+
+    def _told(self, request: Request, ctx: Context) -> Sequence[str] | None:
+        """What the request's prompt says itself, without what was filled in."""
+        for number in range(len(self.prompts)):
+            path = ctx.assets[f"prompts/{number}"]
+            said = _between(path, path.stat().st_mtime_ns, self.gives()).get(request.family)
+            if said is not None:
+                return said
+        return None
 
     def report(self, docs: pa.Table, noted: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
         """Passages and their characters."""
@@ -106,8 +116,7 @@ class GenerateTextbooks(Drawn):
         }
 
 
-def _named(request: Request, asked: Sequence[Mapping[str, str]]) -> str:
-    """The lines that say what it is about, for whom and how: a heading may say them again."""
-    values = [str(request.subject[name]) for name in _VALUES if request.subject.get(name)]
-    lines = (line for message in asked for line in message["content"].split("\n"))
-    return "\n".join(line for line in lines if any(value in line for value in values))
+@lru_cache(maxsize=64)
+def _between(path: Path, changed: int, gives: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG001
+    """By family what the prompts in a file say themselves; ``changed``: when it was."""
+    return {prompt.name: prompt.between() for prompt in read_prompt(path, gives).at_levels()}

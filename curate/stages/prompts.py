@@ -134,6 +134,11 @@ class Prompt:
         said = [self.system, self.body, *self.clauses.values(), *self.levels.values()]
         return [text for text in (*said, *(t for turn in self.examples for t in turn)) if text]
 
+    def between(self) -> tuple[str, ...]:
+        """The same in pieces, between the places for values."""
+        parts = (_PLACE.sub(lambda m: f"{{{m[1]}}}" if m[1] else "\x00", text).split("\x00") for text in self.texts())
+        return tuple(part for some in parts for part in some if part.strip())
+
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """The template with each ``{name}`` replaced by the value of that name, and ``{{name}}`` by ``{name}``; what a value

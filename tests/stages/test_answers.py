@@ -221,7 +221,7 @@ def test_copied():
 
 def test_what_shows_how_it_was_asked():
     """Marks of a quotation and eight words in a row of what was told, whatever case and signs; not what the quotation says, nor
-    what may be said."""
+    what is no part of what may not be said."""
     told = "Let the extract suggest the setting, and never mention that there is one."
     document = "One two three four five six seven eight nine ten."
     messages = [
@@ -237,5 +237,6 @@ def test_what_shows_how_it_was_asked():
     assert answers.leaked(f"Let the extract suggest the setting. {document}", messages) == ""
     moon = "We see how the moon pulls at the sea twice each day."
     assert answers.leaked(moon, messages)
-    assert answers.leaked(moon, messages, may="how the moon pulls at the sea, twice each day") == ""
+    assert answers.leaked(moon, messages, [told]) == ""
+    assert answers.leaked(told, messages, [told]) and answers.leaked("As 0a1b2c says.", messages, [])
     assert answers.shown(messages) == document

@@ -123,6 +123,31 @@ def test_a_passage_neither_tells_its_prompt_nor_copies_its_seed():
     assert reason(f"{VALLEY} {' '.join(words[:40])}") == "copied"
 
 
+def test_what_a_prompt_says_beside_what_is_filled_in():
+    """On one line with the audience: the instructions are none of it. The topic's explanation and an outline are, however long."""
+    about = "how the moon and the sun pull at the sea, twice each day and night"
+    sections = [{"title": f"Part {n}: what the water of a long slow river does", "about": about} for n in range(3)]
+    lines = [f"{n}. {one['title']}" for n, one in enumerate(sections, 1)]
+    outline = batch(["# Tides\n\n" + "\n".join(lines)], ["outlines"])
+    meta = {"generated": "outline", "topic": "tides", "chapter": "sea", "title": "Tides", "sections": sections}
+    meta |= {"audience": "a child", "style": "as a story"}
+    told = pa.array([json.dumps(meta, sort_keys=True, separators=(",", ":"))])
+    outline = type(outline)(outline.rows.set_column(4, "meta", told))
+    for prompt, docs, order in (
+        ("prompts/textbook-extract", pages(4), "Correct what is wrong in the extract; do not mention it"),
+        ("prompts/textbook-section", outline, "Do not repeat what belongs to the other sections."),
+    ):
+        stage = GenerateTextbooks(passages=3, topics="topics/everyday", prompts=[prompt], min_chars=1)
+        request = asked(stage, [docs])[0]
+        assert order in request.messages[-1]["content"]
+        result = stage.accept(request, answer(f"{VALLEY} {order}"), ctx_of(stage))
+        assert isinstance(result, Rejected) and result.reason == "leaked"
+    shown = request.messages[-1]["content"]
+    assert about in shown and lines[2] in shown
+    result = stage.accept(request, answer(f"{VALLEY} It is told {about}. Next: {lines[2]}"), ctx_of(stage))
+    assert isinstance(result, Accepted)
+
+
 def test_seeds_alone():
     """A prompt without a place for a topic is asked about its seed; without documents that is an error that says so."""
     stage = GenerateTextbooks(passages=6, topics="topics/everyday", prompts=["prompts/textbook-extract"])
