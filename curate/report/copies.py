@@ -70,8 +70,10 @@ def copies_of(run: RunFolder, step: Step, row: Row, text: str | None, width: int
     stage, said = step.made, row.signals.get(step.id, {})
     if not isinstance(stage, CutsSpans) or not any(said.get(schema.COPIES) or ()):
         return []
-    spans = sorted(_spans(said), key=lambda span: span[0] - span[1])
-    return [_copy(run, step, stage, row, text, span, width) for span in spans[:MOST]]
+    spans = sorted(_spans(said), key=lambda span: span[0] - span[1])[:MOST]
+    # Each look for rows goes through the run's files: once for all spans, where that is enough.
+    known = run.rows({other for _, _, other, _, _ in spans})
+    return [_copy(run, step, stage, row, text, span, width, known) for span in spans]
 
 
 def _spans(said: Mapping[str, Any]) -> Iterator[tuple[int, int, bytes, _Place, _Place]]:
@@ -91,9 +93,10 @@ def _copy(
     text: str | None,
     span: tuple[int, int, bytes, _Place, _Place],
     width: int,
+    known: dict[bytes, Row],
 ) -> Copy:
     start, stop, other, here, there = span
-    kept, there, note = _followed(run, step, other, there)
+    kept, there, note = _followed(run, step, known, other, there)
     found = Copy(start, stop, kept.id.hex(), kept.source, kept.origin, note=note)
     if kept.id == row.id:
         found = replace(found, note=note or "this document has it before that, and keeps it there")
@@ -110,10 +113,15 @@ def _copy(
     return replace(found, rows=rows, note=found.note or said)
 
 
-def _followed(run: RunFolder, step: Step, other: bytes, place: _Place) -> tuple[Row, _Place, str]:
-    """The document that keeps what stands in a place of another one, which may have been cut there, too."""
+def _followed(
+    run: RunFolder, step: Step, known: dict[bytes, Row], other: bytes, place: _Place
+) -> tuple[Row, _Place, str]:
+    """The document that keeps what stands in a place of another one, which may have been cut there, too; rows that are looked
+    for are put into ``known``."""
     for _ in range(_FOLLOWED):
-        row = run.rows([other])[other]
+        if other not in known:
+            known |= run.rows([other])
+        row = known[other]
         said = row.signals.get(step.id, {})
         cut = [(here, there, whose) for _, _, whose, here, there in _spans(said)] if said.get(schema.COPIES) else []
         inside = [
