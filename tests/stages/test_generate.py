@@ -249,7 +249,7 @@ PASSAGE = (
 
 def passage(text, finish="stop", **settings):
     stage = GenerateTextbooks(**settings)
-    return stage.accept(flat(asked(stage))[0], answer(text, finish), context("books"))
+    return stage.accept(flat(asked(stage))[0], answer(text, finish), context("books", **prompts_of(stage)))
 
 
 def test_a_passage_becomes_a_document():
