@@ -32,7 +32,7 @@ ALLOCATOR: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 """Environment of a worker that uses its memory again: batches of megabytes come and go, always alike."""
-PATIENCE: Final = 120.0
+PATIENCE: Final = 30.0
 """Seconds after which a process compiles a kernel itself, though another is at it: that one was stopped, perhaps."""
 _TRIM, _MMAP, _ARENAS = -1, -3, -8
 """mallopt's numbers of the same, <malloc.h>."""
@@ -108,14 +108,14 @@ def compile_once() -> None:
     if getattr(compiled, "once", False):
         return
 
-    def compile(self: Any, sig: Any) -> Any:  # noqa: A001 - numba's name
+    def compiled_once(self: Any, sig: Any) -> Any:
         file = getattr(self._cache, "_cache_file", None)  # a kernel that isn't cached has none
         # numba's own lock first: threads of one process would wait for each other's files.
         with global_compiler_lock, _alone(file and file._index_path):  # noqa: SLF001 - it has no public name
             return compiled(self, sig)
 
-    compile.once = True  # type: ignore[attr-defined]
-    Dispatcher.compile = compile
+    compiled_once.once = True  # type: ignore[attr-defined]
+    Dispatcher.compile = compiled_once
 
 
 _held: set[str] = set()

@@ -129,7 +129,7 @@ def test_make_lists_its_targets(tmp_path: Path) -> None:
     out = make(tmp_path).stdout
     assert [line.split()[0] for line in out.splitlines()] == [
         *("help", "demo", "minis", "test", "check", "fix", "bench", "bigfile", "memory", "soak", "escapes"),
-        *("peers", "duplicates", "exports", "contamination", "scores", "encodings", "s3", "slurm"),
+        *("peers", "duplicates", "exports", "contamination", "scores", "encodings", "s3", "slurm", "clusters"),
         *("tokenizers", "quality", "torch", "pretrain", "ablate", "docs", "clean"),
     ]
 

@@ -70,6 +70,7 @@ class Watch:
         self._log = _Copy(store, log)
         self._logs = bool(log)
         self._stop = threading.Event()
+        self._woken = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -80,6 +81,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self._woken.set()
         self._beating.join()
         away = isinstance(error, StorageError) if self._store.remote else not self._store.root.is_dir()
         if not away and not self._lease.lost:
@@ -95,6 +97,7 @@ class Watch:
         versions = {"curate": curate.__version__, "python": facts["python"]}
         said = {"recipe": self._recipe, **who, **versions, "token": self._lease.token, "log": self._logs}
         self.status.begin(said)
+        self._woken.set()  # who asks from now on should hear of this run, not of the one before
         with suppress(OSError, CurateError):
             self._store.remove(SUBMITTED)
         self._events.event("begin", recipe=self._recipe, **who, versions=versions)
@@ -112,7 +115,9 @@ class Watch:
                 return
             self._tell()
             self._hear()
-            if self._stop.wait(self._seconds):
+            self._woken.wait(self._seconds)
+            self._woken.clear()
+            if self._stop.is_set():
                 return
 
     def _tell(self, *, last: bool = False) -> None:

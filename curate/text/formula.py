@@ -31,15 +31,20 @@ def formula(function: Callable[..., Any] | None = None, *, result: types.Type = 
     if function is None:
         return partial(formula, result=result)
     called = function
-    names = list(inspect.signature(called).parameters)
+    parameters = list(inspect.signature(called).parameters.values())
 
     def build(context, builder, signature, args):
         return _ir(called(*(_Value(builder, arg) for arg in args)))
 
+    def typed(typing, *args):
+        return kinds, build
+
     # numba counts the parameters of an intrinsic.
-    found: dict[str, Any] = {"kinds": result(*[types.uint64] * len(names)), "build": build}
-    exec(f"def {called.__name__}(typing, {', '.join(names)}): return kinds, build", found)  # noqa: S102
-    made = intrinsic(found[called.__name__])
+    kinds = result(*[types.uint64] * len(parameters))
+    first = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    typed.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
+    typed.__name__ = called.__name__
+    made = intrinsic(typed)
     made.python = called
     made.__doc__ = called.__doc__
     return made
