@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN202, ARG001 - numba passes intrinsics its typing context.
+# ruff: noqa: ANN001, ANN002, ANN202, ARG001 - numba passes intrinsics its typing context.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 """Short formulas of uint64 values in kernels, without a call.
 
