@@ -79,9 +79,10 @@ def files(store: Path) -> dict[str, int]:
 
 
 def without_attempts(names: dict[str, int]) -> Counter[str]:
-    """Names without the digits that tell one attempt from another; those of an index's folder stand for its files'."""
+    """Names without the digits that tell one attempt from another; those of an index's folder stand for its files'. What
+    happened is told of each attempt: events are left out."""
     attempts = r"-[0-9a-f]{12}(?=[./]|$)|(?<=out-)[0-9a-f]{16}(?=/(?:hashes-|index\.json))"
-    return Counter(re.sub(attempts, "", name) for name in names)
+    return Counter(re.sub(attempts, "", name) for name in names if not name.startswith("events/"))
 
 
 def reachable(store: Path) -> set[str]:
