@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -13,13 +12,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from curate.schema import ID_TYPE
 from curate.stages.base import AT, KEY, PART, ROW, Context, Phase, Read, Span
 from curate.stages.cuts_spans import CUTS, CutsSpans, Spans
 from curate.stages.edges import addresses
 from curate.stages.keep_order import KeepsFirst
 from curate.stages.registry import register
 from curate.stages.sorted_rows import changes, with_heads
+from curate.stages.substring_rows import (
+    CONTENT,
+    CUT,
+    MANY,
+    OPEN,
+    RUN,
+    Last,
+    are_runs,
+    content_of,
+    first_ones,
+    grouped,
+    itself,
+    long,
+    narrow,
+    opened,
+    renamed,
+    repeats,
+)
 from curate.text.batch import Batch
 
 LEAST_BYTES: Final = 800
@@ -27,10 +43,6 @@ LEAST_BYTES: Final = 800
 SPREAD: float = 0.5
 """k-grams of a window, as a share of its symbols. With fewer, anchors are more; with more, they are shorter, and more texts
 that have no window in common have an anchor in common (docs/decisions/0018)."""
-_RUN: Final = 0xFFFFFFFF
-"""Anchor of what has none: a single window; or a run within a document, less by how far before it stands what it repeats."""
-_RUNS: Final = _RUN - (1 << 21)
-"""Every run's is above this, no text's place is."""
 _MOST: Final = 1024
 """Texts around one anchor that are compared with each other; where there are more, hashes of all their windows meet."""
 _MOST_BYTES: Final = 32 << 20
@@ -41,9 +53,6 @@ _TEXTS_BYTES: Final = 8 << 20
 """Of texts around anchors, or rows of windows, that are made at once."""
 _WINDOW_BYTES: Final = 128
 """About what a window's row takes."""
-_CUT, _OPEN, _MANY = range(3)
-_CONTENT: Final = ("content", "content2", "before")
-"""What stands in all windows of an anchor, and where in it the anchor is."""
 
 
 @register("dedup.substring")
@@ -97,7 +106,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
     def phases(self) -> tuple[Phase, ...]:
         """Anchors that several windows have; which of them stand in the same text; of others the texts themselves."""
         place = (PART, ROW, "at", "start")
-        content = (*_CONTENT, *self.rank_names, "at", "start")
+        content = (*CONTENT, *self.rank_names, "at", "start")
         ranks = ("check", *self.rank_names, "at", "start")
         contents = Read(self._contents, at="anchors", row_bytes=_ROW_BYTES)
         texts = Read(self._texts, at="open", row_bytes=_ROW_BYTES + self._around)
@@ -135,36 +144,36 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         found = anchors(*self._symbols(docs), self.length, max(1, int(self.length * SPREAD)))
         runs = found.runs
         row = pa.array(np.concatenate([found.rows, runs[:, 0]]))
-        alone = _RUN - runs[:, 3]
+        alone = RUN - runs[:, 3]
         keys = np.concatenate([found.keys, spread(addresses(docs))[runs[:, 0]]])
         return pa.table(
             {
                 KEY: pa.array(keys),
                 PART: docs.column(PART).take(row),
                 ROW: docs.column(ROW).take(row),
-                "at": _narrow(found.at, alone),
-                "start": _narrow(found.starts, runs[:, 1]),
-                "stop": _narrow(found.stops, runs[:, 2]),
+                "at": narrow(found.at, alone),
+                "start": narrow(found.starts, runs[:, 1]),
+                "stop": narrow(found.stops, runs[:, 2]),
             }
         )
 
     def _shared(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         """Anchors that are not the only ones with their hash, and all runs."""
-        for rows, known in with_heads(tables, lambda some: some.filter(pa.array(~_runs(some))).slice(0, 2)):
-            run = _runs(rows)
+        for rows, known in with_heads(tables, lambda some: some.filter(pa.array(~are_runs(some))).slice(0, 2)):
+            run = are_runs(rows)
             bucket = np.cumsum(changes(rows, KEY)) - 1
             several = (np.bincount(bucket, ~run)[bucket] > 1) & ~run
             # Of those that were seen before one alone was not given, if now it has company.
             several[:known] &= known == 1
             run[:known] = False
-            yield _renamed(rows.filter(pa.array(run | several)), KEY, "anchor")
+            yield renamed(rows.filter(pa.array(run | several)), KEY, "anchor")
 
     def _contents(self, docs: Batch, named: pa.Table, ctx: Context) -> pa.Table:
         """What stands in all windows of an anchor, as a hash."""
         from curate.text.winnow import contents
 
         offsets, symbols = self._symbols(docs)
-        row, start, stop = (_long(named, name) for name in (AT, "start", "stop"))
+        row, start, stop = (long(named, name) for name in (AT, "start", "stop"))
         begin = offsets[row]
         hashes = contents(symbols.view(np.uint8), self.unit * (begin + start), self.unit * (begin + stop))
         before = pc.subtract(named.column("at"), named.column("start"))
@@ -185,11 +194,11 @@ class DedupSubstring(CutsSpans, KeepsFirst):
 
         Those of a KEY that may go on are held, until they are too many to be compared as texts.
         """
-        last: _Last | None = None
+        last: Last | None = None
         for rows in tables:
-            run = _runs(rows)
+            run = are_runs(rows)
             if run.any():
-                yield _itself(rows.filter(pa.array(run)))
+                yield itself(rows.filter(pa.array(run)))
             if run.all():
                 continue
             anchors = rows.filter(pa.array(~run)).combine_chunks()
@@ -202,14 +211,12 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         if last is not None:
             yield last.ended()
 
-    def _same(self, rows: pa.Table, before: _Last | None) -> tuple[pa.Table, pa.Table, _Last]:
+    def _same(self, rows: pa.Table, before: Last | None) -> tuple[pa.Table, pa.Table, Last]:
         """What equals a first text, first texts that others are held against, and what is held of the last KEY."""
-        bucket, begins = np.cumsum(changes(rows, KEY)) - 1, changes(rows, KEY, *_CONTENT)
-        firsts = rows.select(["id", "start"])
+        bucket, begins = np.cumsum(changes(rows, KEY)) - 1, changes(rows, KEY, *CONTENT)
         if before is not None:
-            begins[0] = before.content != _content(rows, 0)
-            firsts = pa.concat_tables([before.first, firsts])
-        at = np.maximum.accumulate(np.where(begins, np.arange(len(begins)) + firsts.num_rows - len(begins), 0))
+            begins[0] = before.content != content_of(rows, 0)
+        firsts = first_ones(rows, begins, before and before.first)
         groups = np.bincount(bucket, begins).astype(np.int64)
         held, of = rows.filter(pa.array(begins)), bucket[begins]
         if before is not None:
@@ -219,25 +226,25 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         waits = (of == bucket[-1]) & (groups[-1] <= self._most)
         # A copy: a slice would keep all rows.
         left = held.take(pa.array(np.flatnonzero(waits)))
-        last = _Last(_content(rows, -1), firsts.take(pa.array(at[-1:])), int(groups[-1]), left)
+        last = Last(content_of(rows, -1), firsts.take(pa.array([len(begins) - 1])), int(groups[-1]), left)
         goes, many = ~waits & (groups[of] > 1), groups[of] > self._most
-        different = _open(held, np.where(many, _MANY, _OPEN)).filter(pa.array(goes))
-        same = _named(rows, firsts.take(pa.array(at)), np.full(len(at), _CUT))
+        different = opened(held, np.where(many, MANY, OPEN)).filter(pa.array(goes))
+        same = grouped(rows, firsts, np.full(len(begins), CUT))
         return same.filter(pa.array(~begins)), different, last
 
     def _opened(self, rows: Batch, ctx: Context) -> pa.Table:
         table = pa.Table.from_batches([rows.rows]).drop_columns(["kept", "kept_start"])
-        return _renamed(table.filter(pc.greater(table.column("state"), _CUT)), "anchor", KEY)
+        return renamed(table.filter(pc.greater(table.column("state"), CUT)), "anchor", KEY)
 
     def _as_they_are(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
         for rows in tables:
-            yield _renamed(rows, KEY, "anchor")
+            yield renamed(rows, KEY, "anchor")
 
     def _texts(self, docs: Batch, named: pa.Table, ctx: Context) -> Iterator[pa.Table]:
         """The text around each anchor; where there are too many, a hash of each of its windows."""
         order = pa.table(self.ranks(docs))
-        size = _long(named, "stop") - _long(named, "start")
-        many = named.column("state").to_numpy() == _MANY
+        size = long(named, "stop") - long(named, "start")
+        many = named.column("state").to_numpy() == MANY
         cost = np.cumsum(np.where(many, _WINDOW_BYTES * (size - self.length + 1), self.unit * size))
         ends = np.flatnonzero(np.diff(cost // _TEXTS_BYTES, append=-1)) + 1
         for begin, end in itertools.pairwise([0, *ends.tolist()]):
@@ -249,15 +256,15 @@ class DedupSubstring(CutsSpans, KeepsFirst):
 
         offsets, symbols = self._symbols(docs)
         raw = symbols.view(np.uint8)
-        many = pc.equal(named.column("state"), _MANY)
+        many = pc.equal(named.column("state"), MANY)
         few = named.filter(pc.invert(many))
-        row, start, stop = (_long(few, name) for name in (AT, "start", "stop"))
+        row, start, stop = (long(few, name) for name in (AT, "start", "stop"))
         ends, around = pieces(self.unit * offsets, raw, row, self.unit * start, self.unit * stop)
         lots = named.filter(many)
-        size = _long(lots, "stop") - _long(lots, "start") - self.length + 1
+        size = long(lots, "stop") - long(lots, "start") - self.length + 1
         which = np.repeat(np.arange(lots.num_rows), size)
-        since = _long(lots, "start")[which] + np.arange(len(which)) - np.repeat(np.cumsum(size) - size, size)
-        begin = (offsets[_long(lots, AT)[which]] + since) * self.unit
+        since = long(lots, "start")[which] + np.arange(len(which)) - np.repeat(np.cumsum(size) - size, size)
+        begin = (offsets[long(lots, AT)[which]] + since) * self.unit
         hashes = contents(raw, begin, begin + self.unit * self.length)
         every = pa.concat_tables([few, lots.take(pa.array(which))])
         order = order.take(every.column(AT))
@@ -271,9 +278,9 @@ class DedupSubstring(CutsSpans, KeepsFirst):
                 "check": pa.array(np.concatenate([np.zeros(few.num_rows, np.uint64), hashes[:, 1]])),
                 PART: every.column(PART),
                 ROW: every.column(ROW),
-                "at": _narrow(_long(few, "at"), np.full(len(which), _RUN)),
-                "start": _narrow(start, since),
-                "stop": _narrow(stop, since + self.length),
+                "at": narrow(long(few, "at"), np.full(len(which), RUN)),
+                "start": narrow(start, since),
+                "stop": narrow(stop, since + self.length),
                 "around": texts,
                 **{name: order.column(name) for name in order.column_names},
             }
@@ -284,9 +291,9 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         texts: pa.Table | None = None
         first: tuple[tuple[int, int], pa.Table] | None = None
         for rows in tables:
-            single = rows.column("at").to_numpy() == _RUN
+            single = rows.column("at").to_numpy() == RUN
             if single.any():
-                found, first = _repeats(rows.filter(pa.array(single)).combine_chunks(), first)
+                found, first = repeats(rows.filter(pa.array(single)).combine_chunks(), first)
                 yield found
             if single.all():
                 continue
@@ -306,7 +313,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         from curate.text.winnow import matches
 
         anchors = anchors.combine_chunks()
-        at, start, stop = (_long(anchors, name) for name in ("at", "start", "stop"))
+        at, start, stop = (long(anchors, name) for name in ("at", "start", "stop"))
         offsets, raw = buffers(anchors.column("around"))
         keys = anchors.column(KEY).to_numpy()
         found, before, after, earlier = matches(keys, offsets, raw, at - start, stop - at, self.length, self.unit).T
@@ -315,11 +322,11 @@ class DedupSubstring(CutsSpans, KeepsFirst):
             {
                 PART: anchors.column(PART).take(which),
                 ROW: anchors.column(ROW).take(which),
-                "start": _narrow(at[found] - after),
-                "stop": _narrow(at[found] - before + self.length),
-                "state": pa.array(np.full(len(found), _CUT, np.uint8)),
+                "start": narrow(at[found] - after),
+                "stop": narrow(at[found] - before + self.length),
+                "state": pa.array(np.full(len(found), CUT, np.uint8)),
                 "kept": anchors.column("id").take(pa.array(earlier)),
-                "kept_start": _narrow(at[earlier] - after),
+                "kept_start": narrow(at[earlier] - after),
             }
         )
 
@@ -327,7 +334,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         from curate.text.pairs import spread
 
         table = pa.Table.from_batches([rows.rows])
-        table = table.filter(pc.equal(table.column("state"), _CUT))
+        table = table.filter(pc.equal(table.column("state"), CUT))
         table = table.select([PART, ROW, "start", "stop", "kept", "kept_start"])
         return table.append_column(KEY, pa.array(spread(addresses(table))))
 
@@ -362,97 +369,3 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         if self.least_tokens:
             return self.bytes_of(docs, found)
         return Spans(found.owner, *whole_words(docs.text, *found))
-
-
-@dataclass(frozen=True)
-class _Last:
-    """The KEY that a table of anchors ends with.
-
-    Attributes:
-        content: it, and what stands around the last row's anchor.
-        first: id and start of the first row around whose anchor that stands.
-        groups: how many different texts stand around its anchors so far.
-        held: the first row of each of them, unless they have been given.
-    """
-
-    content: tuple[int, ...]
-    first: pa.Table
-    groups: int
-    held: pa.Table
-
-    def ended(self) -> pa.Table:
-        """What is to be compared, now that there are no more rows."""
-        rows = self.held.slice(0, self.held.num_rows if self.groups > 1 else 0)
-        return _open(rows, np.full(rows.num_rows, _OPEN))
-
-
-def _content(rows: pa.Table, at: int) -> tuple[int, ...]:
-    return tuple(rows.column(name)[at].as_py() for name in (KEY, *_CONTENT))
-
-
-def _runs(rows: pa.Table) -> npt.NDArray[np.bool_]:
-    return rows.column("at").to_numpy() > _RUNS
-
-
-def _named(rows: pa.Table, kept: pa.Table, state: npt.NDArray[np.int64]) -> pa.Table:
-    """Rows of phase ``groups``; ``kept`` has the id and the start of what equals each of them."""
-    return pa.table(
-        {
-            **{name: rows.column(name) for name in (PART, ROW, "at", "start", "stop")},
-            "anchor": rows.column(KEY),
-            "state": pa.array(state.astype(np.uint8)),
-            "kept": kept.column("id"),
-            "kept_start": kept.column("start"),
-        }
-    )
-
-
-def _open(rows: pa.Table, state: npt.NDArray[np.int64]) -> pa.Table:
-    """Rows of phase ``groups`` that nothing is known to equal."""
-    count = rows.num_rows
-    return _named(rows, pa.table({"id": pa.nulls(count, ID_TYPE), "start": pa.nulls(count, pa.uint32())}), state)
-
-
-def _itself(runs: pa.Table) -> pa.Table:
-    """Rows of phase ``groups`` from runs, which repeat what stands before them in their document."""
-    start = _long(runs, "start") - (_RUN - _long(runs, "at"))
-    kept = pa.table({"id": runs.column("id"), "start": _narrow(start)})
-    return _named(runs, kept, np.full(runs.num_rows, _CUT))
-
-
-def _repeats(
-    rows: pa.Table, before: tuple[tuple[int, int], pa.Table] | None
-) -> tuple[pa.Table, tuple[tuple[int, int], pa.Table]]:
-    """Single windows that equal an earlier one; ``before`` and what is given beside them: the last one's hash, and the first
-    row that has it."""
-    begins, firsts = changes(rows, KEY, "check"), rows.select(["id", "start"])
-    if before is not None:
-        begins[0] = before[0] != _hash(rows, 0)
-        firsts = pa.concat_tables([before[1], firsts])
-    at = np.maximum.accumulate(np.where(begins, np.arange(len(begins)) + firsts.num_rows - len(begins), 0))
-    kept = firsts.take(pa.array(at))
-    found = pa.table(
-        {
-            **{name: rows.column(name) for name in (PART, ROW, "start", "stop")},
-            "state": pa.array(np.full(len(at), _CUT, np.uint8)),
-            "kept": kept.column("id"),
-            "kept_start": kept.column("start"),
-        }
-    )
-    return found.filter(pa.array(~begins)), (_hash(rows, -1), kept.slice(len(at) - 1).combine_chunks())
-
-
-def _hash(rows: pa.Table, at: int) -> tuple[int, int]:
-    return rows.column(KEY)[at].as_py(), rows.column("check")[at].as_py()
-
-
-def _narrow(*values: npt.NDArray[np.int64]) -> pa.Array:
-    return pa.array(np.concatenate(values).astype(np.uint32))
-
-
-def _long(rows: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    return rows.column(name).to_numpy().astype(np.int64)
-
-
-def _renamed(rows: pa.Table, name: str, to: str) -> pa.Table:
-    return rows.rename_columns([to if column == name else column for column in rows.column_names])
