@@ -8,6 +8,7 @@ Failure kinds, and what the asker does:
 - ``no_content``: a reply whose content is null, with nothing that says why: the same
 - ``bad_vector``: a reply to a request for an embedding without one usable vector: final, and stays charged
 - ``expired``: its batch came to its end without an answer to it, which costs nothing: try again
+- ``unsent``: the run was told to stop before it left: the next run asks it
 - ``server_error`` (other 5xx, 408, 409): try again
 - ``refused_request`` (400, 413, 422 and other 4xx): the request itself is wrong: its failure is final
 - ``auth`` (401, 403), ``not_found`` (404), ``quota`` (402, a 429 that says so): no request will do better: stop
@@ -21,9 +22,10 @@ from typing import Final
 
 from curate.llm.pace import Quota
 
-__all__ = ["BAD_VECTOR", "ENDPOINT", "FREE", "THROTTLES", "Failure", "Reply"]
+__all__ = ["BAD_VECTOR", "ENDPOINT", "FREE", "THROTTLES", "UNSENT", "Failure", "Reply"]
 
 BAD_VECTOR: Final = "bad_vector"
+UNSENT: Final = "unsent"
 THROTTLES: Final = frozenset({"rate_limited", "unavailable"})
 ENDPOINT: Final = frozenset({"auth", "not_found", "quota"})
 FREE: Final = THROTTLES | ENDPOINT | {"connect", "server_error", "refused_request", "expired"}

@@ -20,13 +20,14 @@ from curate.llm.endpoint import Endpoint
 from curate.llm.journal import Journal, Reserve, Stored, Totals
 from curate.llm.lane import Lane
 from curate.llm.model import Budget
-from curate.llm.outcome import FREE, THROTTLES, Failure, Reply
+from curate.llm.outcome import FREE, THROTTLES, UNSENT, Failure, Reply
 from curate.llm.rounds import Closed, Job, OpenRound, Round, Rounds
 
 __all__ = ["Sender"]
 
 _DRAIN_SECONDS: Final = 10.0
-"""How long answers in flight may still arrive once it is clear that no more requests leave: they are paid for."""
+"""How long answers in flight may still arrive once it is clear that no more requests leave: they are paid for. Whoever
+tells it to leave has a clock of his own."""
 
 _LOOK_SECONDS: Final = 0.25
 """How often it is asked whether to leave, when nothing else happens."""
@@ -50,7 +51,8 @@ class Sender:
     Args:
         give: called with each closed round, in order.
         waiting: requests of closed rounds that nobody has taken yet.
-        leave: once it says so nothing is sent any more; answers in flight are waited for, as they are paid.
+        leave: once it says so nothing is sent any more; answers in flight are waited for, as they are paid, those of
+            batches, which the next run finds again, not for long.
 
     Attributes:
         stopped: whether the budget ended it.
@@ -81,6 +83,7 @@ class Sender:
         self._wake = asyncio.Event()
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._end_by: float | None = None
+        self._leaving = False
         self._error: EndpointError | None = None
         self.stopped = False
         self.bought = self.completion_tokens = 0
@@ -117,6 +120,7 @@ class Sender:
             while True:
                 self._wake.clear()
                 if self._leave():
+                    self._leaving = True
                     self.end()
                 self._saved()
                 try:
@@ -150,7 +154,11 @@ class Sender:
         """Whether nothing more will happen."""
         if self._end_by is None or self._sync is not None:
             return False
-        return not (self._tasks or self._outcomes) or time.monotonic() > self._end_by
+        if not (self._tasks or self._outcomes):
+            return True
+        if self._leaving and any(not self.lanes[job.model].model.batch for job in self._tasks.values()):
+            return False
+        return time.monotonic() > self._end_by
 
     async def _give_up(self) -> None:
         for task in self._tasks:
@@ -308,10 +316,20 @@ class Sender:
         now = time.monotonic()
         for job in turn.sent:
             assert job.endpoint is not None
+            if self._end_by is not None and not self.lanes[job.model].model.batch:
+                self._unsend(job)
+                continue
             self.first_sent = self.first_sent or now
             task = asyncio.create_task(job.endpoint.transport.send(job.request, job.max_tokens, job.key))
             self._tasks[task] = job
             task.add_done_callback(self._came)
+
+    def _unsend(self, job: Job) -> None:
+        """It came to an end while the disk was flushed: what was noted as sent stays here."""
+        assert job.endpoint is not None
+        self._book.fail(job.attempt, UNSENT, "", job.reserve, free=True)
+        self.lanes[job.model].in_flight -= 1
+        job.endpoint.limiter.failed()
 
     # -- coming back -------------------------------------------------------------------------------------------------
 

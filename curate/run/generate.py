@@ -12,7 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curate.fingerprint import fingerprint
 from curate.llm.ask import Asker, Progress, Round
@@ -268,8 +268,9 @@ class _Asking:
         return f"{self._files}{number:06d}.json"
 
     def _close(self, asked: Asked, answers: list[Answer | None]) -> None:
-        self._rounds.closed(self._published, asked, answers)
+        number = self._published
         self._published += 1
+        self._rounds.closed(number, asked, answers)
         self._requests += len(answers)
         self._sizes.append((sum(len(a.text) for a in answers if a is not None), len(answers)))
         self.digests.append(fingerprint(_plain(answers)))
@@ -293,7 +294,8 @@ class _Asking:
                 local_log=engine.store.state("local-model.log"),
                 leave=lambda: engine.runner.stop.asked,
             ) as asker:
-                self._ask_rounds(asker, journal)
+                with engine.runner.stop.finishing(lambda: self._publish_rest(asker)):
+                    self._ask_rounds(asker, journal)
         self.stopped = asker.stopped
         _state_rate(engine, self._step, asker, models)
         if engine.runner.stop.asked and self._next is not None and not self.stopped:
@@ -302,7 +304,8 @@ class _Asking:
     def _ask_rounds(self, asker: Asker, journal: JournalCopies) -> None:
         """Put rounds while there are any and few enough wait; publish and judge each as it closes.
 
-        When the run is to stop, what closes is still published, but no more is judged: the next run does that.
+        When the run is to stop, what closes is still published, but no more is judged (the runner leaves instead): the
+        next run does that.
         """
         under_way: list[Asked] = []
         asked, self._next = self._next, None
@@ -318,8 +321,6 @@ class _Asking:
                 return
             answers = self._publish(closed.answers)
             journal.closed()
-            if self._engine.runner.stop.asked:
-                self._leave(asker)
             self._tell(under_way[0], answers)
             self._close(under_way.pop(0), answers)
             asked = asked or self._rounds.next()
@@ -339,13 +340,11 @@ class _Asking:
             dollars=sum(answer.dollars or 0.0 for answer in there),
         )
 
-    def _leave(self, asker: Asker) -> NoReturn:
-        """Publish what still closes, and go."""
-        self._published += 1
+    def _publish_rest(self, asker: Asker) -> None:
+        """Publish what still closes."""
         while (closed := asker.take()) is not None:
             self._publish(closed.answers)
             self._published += 1
-        self._engine.runner.stop.leave()
 
     def _publish(self, answers: list[Answer | None]) -> list[Answer | None]:
         crash_point("round.before-publish")

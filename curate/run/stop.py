@@ -6,8 +6,9 @@ is worth finishing in between; what is not, is not worth beginning.
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -35,6 +36,7 @@ class Stop:
         self._grace, self._note = grace, note
         self._number = 0
         self._committed = 0
+        self._finish: Callable[[], None] | None = None
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
@@ -58,8 +60,20 @@ class Stop:
         """So many more tasks were committed."""
         self._committed += tasks
 
+    @contextlib.contextmanager
+    def finishing(self, finish: Callable[[], None]) -> Iterator[None]:
+        """Something is under way in this block that whoever leaves out of it waits for, and brings in, by calling that."""
+        self._finish = finish
+        try:
+            yield
+        finally:
+            self._finish = None
+
     def leave(self) -> NoReturn:
-        """Everything that was begun is finished: go."""
+        """No task is running: bring in what else was begun, and go."""
+        if (finish := self._finish) is not None:
+            self._finish = None
+            finish()
         self._go("everything that was begun is finished")
 
     def _told(self, number: int, _frame: FrameType | None) -> None:

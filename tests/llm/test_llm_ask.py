@@ -12,8 +12,9 @@ from dataclasses import replace
 import pytest
 
 from curate.errors import EndpointError, RecipeError
+from curate.llm import sender
 from curate.llm.ask import Asker, Progress, Round
-from curate.llm.journal import request_key, reserve_of
+from curate.llm.journal import Journal, request_key, reserve_of
 from curate.llm.model import Budget, Model
 from curate.llm.teacher import Call, Say, Teacher
 
@@ -248,6 +249,55 @@ def test_told_to_leave(tmp_path, request_of):
     assert 4 <= received < 10
     assert len(closed) == received // 2
     assert (asker.accounts["answered"], asker.accounts["lost"], asker.stopped) == (received, 0, "")
+
+
+def test_told_to_leave_who_answers_late(tmp_path, request_of, monkeypatch):
+    """Who tells it to leave has the clock: an answer under way is waited for, however long ago that was."""
+    monkeypatch.setattr(sender, "_DRAIN_SECONDS", 0.05)
+    with Teacher(lambda _: Say("late", latency=0.6)) as teacher:
+        model = Model(model="m", base_url=teacher.base_url, concurrency=2)
+        settings = {"journal": tmp_path / "j", "local_log": tmp_path / "log"}
+        leave = lambda: teacher.received.total() >= 2  # noqa: E731
+        with Asker({"m": model}, budget=Budget(), leave=leave, **settings) as asker:
+            asker.put(Round("m", tuple(request_of(f"r{i}") for i in range(2))))
+            closed = list(iter(asker.take, None))
+    assert [len(one.answers) for one in closed] == [2]
+    assert (asker.accounts["answered"], asker.accounts["lost"]) == (2, 0)
+
+
+def test_told_to_leave_while_the_disk_is_slow(tmp_path, request_of, monkeypatch):
+    """Requests that are noted, but wait for the flush, do not leave any more: they cost nothing, and are asked once."""
+    flushes = 0
+    flush = Journal.sync
+
+    def slow_flush(book: Journal) -> None:
+        nonlocal flushes
+        flushes += 1
+        time.sleep(0.3)
+        flush(book)
+
+    monkeypatch.setattr(Journal, "sync", slow_flush)
+    round_ = Round("m", tuple(request_of(f"r{i}") for i in range(6)))
+    settings = {"budget": Budget(), "journal": tmp_path / "j", "local_log": tmp_path / "log"}
+    with Teacher() as teacher:
+        models = {"m": Model(model="m", base_url=teacher.base_url, concurrency=3)}
+        # The first flush is for three requests, the second for the next ones with the answers to the first.
+        with Asker(models, leave=lambda: flushes >= 2, **settings) as asker:
+            asker.put(round_)
+            assert asker.take() is None
+        received = teacher.received.total()
+        unsent = asker.accounts["errors"]["unsent"]
+        assert 1 <= received <= 3
+        assert 1 <= unsent <= 3
+        assert asker.accounts["answered"] == received
+        assert asker.accounts["sent"] == received + unsent
+        assert asker.accounts["prompt_tokens"] < 100, "what did not leave is not charged"
+        monkeypatch.setattr(Journal, "sync", flush)
+        with Asker(models, **settings) as asker:
+            asker.put(round_)
+            assert None not in asker.take().answers
+        assert set(teacher.received.values()) == {1}
+        assert asker.accounts["lost"] == 0
 
 
 def test_equal_requests_of_open_rounds_are_asked_once(tmp_path, request_of):

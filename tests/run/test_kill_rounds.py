@@ -11,12 +11,20 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Curate, descendants, gone, manifest, results
 from recipes import step, write
 
 from curate.llm.teacher import Call, Say, Teacher, default_script
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
+from curate.run.cluster import Runner
+from curate.run.engine import Engine
+from curate.run.progress import Silent
+from curate.run.stop import Stop
+from curate.store.files import Store
 
 IN_FLIGHT = 3
 
@@ -131,3 +139,32 @@ def test_told_to_stop_while_asking(curate: Curate, teacher: Teacher, whole: dict
     curate.run(path, store).ok()
     assert set(teacher.received.values()) == {1}
     assert results(store) == whole
+
+
+class Terminating(Silent):
+    """Sends SIGTERM between the publication of a round and its judgement."""
+
+    def event(self, what: str, /, **facts: Any) -> None:
+        if what == "round":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_told_to_stop_before_a_round_is_judged(curate: Curate, whole: dict[str, str], tmp_path: Path) -> None:
+    """The runner begins no judgement any more; what is on its way is waited for all the same."""
+
+    def late(call: Call) -> Say:
+        time.sleep(0.3)
+        return default_script(call)
+
+    with Teacher(late) as teacher:
+        path, store = recipe(tmp_path, teacher), tmp_path / "run"
+        plan = make_plan(load_recipe(path))
+        with pytest.raises(SystemExit) as left, Stop() as stop, Runner(0, stop=stop) as runner:
+            Engine(plan, Store(store), runner, Terminating()).run()
+        assert left.value.code == 143
+        asked = sum(teacher.received.values())
+        assert 4 < asked < 20
+        assert asked == sum(teacher.answered.values())
+        curate.run(path, store).ok()
+        assert set(teacher.received.values()) == {1}
+        assert results(store) == whole

@@ -27,6 +27,19 @@ def test_a_signal_is_only_noted():
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_what_is_under_way_is_brought_in():
+    """Whoever leaves out of a block waits for what the block has under way, once."""
+    said, brought = [], []
+    with pytest.raises(SystemExit), Stop(60, said.append) as stop:
+        with stop.finishing(lambda: brought.append(1)):
+            pass
+        with stop.finishing(lambda: brought.append(2)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            stop.leave()
+    assert brought == [2]
+    assert "everything that was begun is finished" in said[-1]
+
+
 @pytest.mark.parametrize("grace", [0.0, 0.2])
 def test_work_that_takes_too_long(grace):
     """After the grace the main thread is left wherever it is."""
