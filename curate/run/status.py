@@ -266,6 +266,8 @@ def _has_begun(job: Submitted, value: Mapping[str, Any]) -> bool:
     """Whether the newest run is that one: it may have been faster than the note of where it was sent."""
     if job.kind == "process":
         return (str(value.get("pid")), value.get("host")) == (job.id, job.host)
+    if job.kind == "kubernetes":
+        return str(value.get("host")).startswith(f"{job.id}-")  # a pod's host is called as the pod, after its Job
     return job.kind == "slurm" and value.get("job") == f"{_JOBS['SLURM_JOB_ID']} {job.id}"
 
 

@@ -308,6 +308,11 @@ def test_who_was_sent_away_and_has_begun(tmp_path: Path) -> None:
     store.replace("status.json", b'{"outcome": "finished", "pid": 4711, "host": "far"}')
     assert submitted(store) is None
     assert look(store)["state"] == "finished"
+    pod = Submitted("kubernetes", "mine-x7k2p")
+    store.replace_json(SUBMITTED, pod.dump())
+    for host, waits in (("mine-x7k2q-9z8y7", pod), ("mine-x7k2p-9z8y7", None)):
+        store.replace_json("status.json", {"outcome": "running", "pid": 1, "host": host})
+        assert submitted(store) == waits
     for wrong in ({"id": "--me"}, {"id": 7}, {"kind": "shell"}, {"namespace": "--all-namespaces"}, {"more": "1"}):
         store.replace_json(SUBMITTED, {**Submitted("slurm", "12").dump(), **wrong})
         assert submitted(store) is None, wrong
