@@ -112,7 +112,9 @@ def _cells(vectors, signs, tables, hashes):
             for lane in range(rows):
                 out[begin + lane, table] = np.uint64(table + 1)
             for rotation in range(table * hashes, (table + 1) * hashes):
-                x[:] = unit
+                for i in range(len(x)):  # not x[:] = unit: numba's check of both shapes takes 3 s to compile
+                    for lane in range(LANES):
+                        x[i, lane] = unit[i, lane]
                 for flip in signs[rotation]:
                     for i in range(len(x)):
                         sign = flip[i]
