@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from array import array
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, BinaryIO, ClassVar, Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,11 +25,15 @@ from curate.stages.base import Context
 from curate.stages.generator import Accepted, Rejected
 from curate.stages.material import quoted, whole
 from curate.stages.prompted import Prompted, turns
+from curate.stages.prompts import Prompt
+from curate.stages.queries import rows_of
 from curate.stages.registry import register
 from curate.stages.screened import CONTAMINATED, HOLDS_ITEM
 from curate.stages.stated import terms_of
 from curate.stages.topics import draws
 from curate.stages.written import Written
+from curate.store.disk import storage_errors
+from curate.store.scratch import scratch
 from curate.text.batch import Batch
 
 GIVES: Final = ("extract",)
@@ -43,6 +51,10 @@ _SOLUTION: Final = re.compile(
 )
 
 
+_SCREENED_AT_ONCE: Final = 2_000
+"""Documents that are looked up in the benchmarks together: so many texts are in memory."""
+
+
 @dataclass(frozen=True)
 class _Chunk:
     """A piece of a document that is said again: the document's hex id, number of the piece, text, terms."""
@@ -52,9 +64,67 @@ class _Chunk:
     text: str
     terms: str
 
-    @property
-    def name(self) -> str:
-        return f"{self.document}/{self.number}"
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A document that is chosen: its place among all that are, its id, text and terms."""
+
+    place: int
+    id: bytes
+    text: str
+    terms: str
+
+
+class _Chunks:
+    """The chunks of the chosen documents, in the order of these. Their texts are in a file: in memory each takes 50 bytes.
+
+    Args:
+        file: where; new, open to write and read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = 0
+        self._ids = bytearray()
+        self._facts = {name: array("q") for name in ("place", "number", "terms", "begin", "end")}
+        self._terms: dict[str, int] = {}
+        self._order: list[int] | npt.NDArray[np.int64] = []
+
+    def add(self, drawn: _Drawn, texts: Sequence[str]) -> None:
+        """The chunks of a document."""
+        for number, text in enumerate(texts):
+            data = text.encode()
+            with storage_errors(self._file.name):
+                self._file.write(data)
+            terms = self._terms.setdefault(drawn.terms, len(self._terms))
+            facts = (drawn.place, number, terms, self._size, self._size + len(data))
+            for values, value in zip(self._facts.values(), facts, strict=True):
+                values.append(value)
+            self._ids += drawn.id
+            self._size += len(data)
+
+    def close(self) -> None:
+        """All are there: bring them in order."""
+        with storage_errors(self._file.name):
+            self._file.flush()
+        place, number = (np.asarray(self._facts[name], np.int64) for name in ("place", "number"))
+        self._order = np.lexsort((number, place))
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def name(self, n: int) -> str:
+        """What tells the n-th from others."""
+        at = int(self._order[n])
+        return f"{self._ids[16 * at : 16 * at + 16].hex()}/{self._facts['number'][at]}"
+
+    def __getitem__(self, n: int) -> _Chunk:
+        at = int(self._order[n])
+        begin, end = self._facts["begin"][at], self._facts["end"][at]
+        self._file.seek(begin)
+        text = self._file.read(end - begin).decode()
+        document = self._ids[16 * at : 16 * at + 16].hex()
+        return _Chunk(document, self._facts["number"][at], text, list(self._terms)[self._facts["terms"][at]])
 
 
 @register("generate.rephrase")
@@ -125,54 +195,73 @@ class GenerateRephrase(Prompted):
         """One request a chunk and form; families take turns."""
         passed: Counter[str] = Counter()
         families = self.families(ctx, GIVES)
-        asked: list[list[_Chunk]] = [[] for _ in families]
-        key, mark = ctx.key(ctx.step, "form"), ctx.key(ctx.step, "mark")
-        for chunk in self._chunks(docs, ctx, passed):
-            salted = [f"{chunk.name}\x1f{prompt.name}" for prompt in families]
-            for at, _ in draws(salted, self.forms, key):
-                asked[at].append(chunk)
-        if not any(asked):
-            raise InputError(
-                f"step '{ctx.step}': no documents to rephrase",
-                cure="look at what the steps before it drop, and least_chars",
-            )
-
-        def request(family: int, n: int) -> Request:
-            chunk = asked[family][n]
-            values = {"extract": quoted(chunk.text, chunk.document, mark)}
-            facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text)}
-            return self.ask(families[family], values, 0, facts, seeds={chunk.document: chunk.terms})
-
-        counts = [len(chunks) for chunks in asked]
-        for family, some in turns(counts, self.round):
-            yield [request(family, n) for n in some]
+        with scratch() as folder, (folder / "chunks").open("w+b") as file:
+            chunks = _Chunks(file)
+            for drawn in self._drawn(docs, ctx, passed):
+                chunks.add(drawn, cut(drawn.text, self.min_chars, self.max_chars)[: self.chunks])
+            chunks.close()
+            asked, key = [array("q") for _ in families], ctx.key(ctx.step, "form")
+            for n in range(len(chunks)):
+                for at, _ in draws([f"{chunks.name(n)}\x1f{prompt.name}" for prompt in families], self.forms, key):
+                    asked[at].append(n)
+            if not any(asked):
+                raise InputError(
+                    f"step '{ctx.step}': no documents to rephrase",
+                    cure="look at what the steps before it drop, and least_chars",
+                )
+            mark = ctx.key(ctx.step, "mark")
+            for family, some in turns([len(numbers) for numbers in asked], self.round):
+                yield [self._request(families[family], chunks[asked[family][n]], mark) for n in some]
         return passed
 
-    def _chunks(self, docs: Iterable[Batch], ctx: Context, passed: Counter[str]) -> Iterator[_Chunk]:
-        """Chunks of the chosen documents, those without an item of a benchmark; counts the others."""
+    def _request(self, family: Prompt, chunk: _Chunk, mark: int) -> Request:
+        values = {"extract": quoted(chunk.text, chunk.document, mark)}
+        facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text)}
+        return self.ask(family, values, 0, facts, seeds={chunk.document: chunk.terms})
+
+    def _drawn(self, docs: Iterable[Batch], ctx: Context, passed: Counter[str]) -> Iterator[_Drawn]:
+        """The chosen documents without an item of a benchmark, as they come; counts the others. The documents are gone
+        through once to choose, and once for the texts."""
+        rows = self._chosen(docs, ctx, passed)
+        places = np.argsort(rows)
+        waiting: list[_Drawn] = []
+        for some, span in rows_of(docs, rows[places]):
+            texts = pc.utf8_slice_codeunits(some.column("text"), 0, self.max_chars * self.chunks)
+            columns = (some.column("id"), texts, some.column("meta"))
+            values = zip(*(column.to_pylist() for column in columns), strict=True)
+            for place, (one, text, meta) in zip(places[span].tolist(), values, strict=True):
+                waiting.append(_Drawn(place, one, text, terms_of(orjson.loads(meta))))
+            if len(waiting) >= _SCREENED_AT_ONCE:
+                yield from self._clean(waiting, ctx, passed)
+                waiting = []
+        yield from self._clean(waiting, ctx, passed)
+
+    def _chosen(self, docs: Iterable[Batch], ctx: Context, passed: Counter[str]) -> npt.NDArray[np.int64]:
+        """Numbers of the rows that are drawn, in the order of a keyed hash of their ids."""
         from curate.text.hashing import keyed_hash
 
         key = ctx.key(ctx.step, "documents")
-        sample = Smallest(rows=self.documents)
+        sample, first = Smallest(rows=self.documents), 0
         for batch in docs:
-            rows = pa.table({name: batch.column(name) for name in ("id", "meta")})
-            text = pc.utf8_slice_codeunits(batch.text, 0, self.max_chars * self.chunks)
-            rows = rows.append_column("text", text)
-            rows = rows.filter(pc.greater_equal(pc.utf8_length(text), self.least_chars))
+            chars = pc.utf8_length(pc.utf8_slice_codeunits(batch.text, 0, self.max_chars * self.chunks))
+            long = pc.fill_null(pc.greater_equal(chars, self.least_chars), fill_value=False)
+            rows = pa.table({"id": batch.column("id"), "row": pa.array(np.arange(first, first + len(batch)))}).filter(
+                long
+            )
+            first += len(batch)
             passed[_TOO_SHORT] += len(batch) - rows.num_rows
             passed[_NOT_DRAWN] += rows.num_rows
             if rows.num_rows:
                 sample.add(rows, keyed_hash(rows.column("id").combine_chunks(), key))
         found = sample.rows()
-        drawn = found.to_pylist() if found is not None else []
-        kept = self.unknown([row["text"] for row in drawn], ctx, place=None) if drawn else []
-        passed[_NOT_DRAWN] -= len(drawn)
+        chosen = np.zeros(0, np.int64) if found is None else found.column("row").to_numpy()
+        passed[_NOT_DRAWN] -= len(chosen)
+        return chosen
+
+    def _clean(self, drawn: list[_Drawn], ctx: Context, passed: Counter[str]) -> Iterator[_Drawn]:
+        kept = self.unknown([one.text for one in drawn], ctx, place=None) if drawn else []
         passed[HOLDS_ITEM] += len(kept) - sum(kept)
-        for row, keep in zip(drawn, kept, strict=True):
-            terms = terms_of(orjson.loads(row["meta"])) if keep else ""
-            pieces = cut(row["text"], self.min_chars, self.max_chars)[: self.chunks] if keep else []
-            for number, piece in enumerate(pieces):
-                yield _Chunk(row["id"].hex(), number, piece, terms)
+        yield from itertools.compress(drawn, kept)
 
     # -- answers -----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from curate.stages.answered import ASSISTANT, MESSAGES, SUBMIX, SYSTEM, USER, qu
 from curate.stages.reading import meta_object
 from curate.text.batch import Batch
 
-__all__ = ["ASKED_ALIKE", "NO_QUERY", "TOO_LONG", "Query", "asked", "in_order"]
+__all__ = ["ASKED_ALIKE", "NO_QUERY", "TOO_LONG", "Query", "asked", "in_order", "rows_of"]
 
 I64 = npt.NDArray[np.int64]
 _AT_ONCE: Final = 128 << 20
@@ -157,26 +157,29 @@ def _order(docs: Iterable[Batch], key: int, longest: int, passed: Counter[str]) 
 def _taken(docs: Iterable[Batch], rows: I64, columns: Sequence[str]) -> Iterator[Query]:
     """The queries in some rows, in the order in which these are named."""
     by_row = np.argsort(rows, kind="stable")
-    wanted = rows[by_row]
     found: dict[int, Query] = {}
+    names = ["id", "text", "meta", "source", *columns]
+    for some, span in rows_of(docs, rows[by_row]):
+        values = zip(*(some.column(name).to_pylist() for name in names), strict=True)
+        for place, (one, text, meta, source, *more) in zip(by_row[span].tolist(), values, strict=True):
+            told = meta_object(meta)
+            messages = asked(text or "", told)
+            assert messages is not None
+            told = {SUBMIX: source, **told}
+            found[place] = Query(one.hex(), query_id(messages), messages, told, dict(zip(columns, more, strict=True)))
+    for place in range(len(rows)):
+        yield found.pop(place)
+
+
+def rows_of(docs: Iterable[Batch], wanted: I64) -> Iterator[tuple[pa.RecordBatch, slice]]:
+    """Some rows of documents, by their ascending numbers among all: those of each batch that has any, and which they are of
+    the wanted ones."""
     first = 0
     for batch in docs:
         low, high = np.searchsorted(wanted, (first, first + len(batch)))
         if low < high:
-            some = batch.rows.take(pa.array(wanted[low:high] - first))
-            names = ["id", "text", "meta", "source", *columns]
-            values = zip(*(some.column(name).to_pylist() for name in names), strict=True)
-            for place, (one, text, meta, source, *more) in zip(by_row[low:high].tolist(), values, strict=True):
-                told = meta_object(meta)
-                messages = asked(text or "", told)
-                assert messages is not None
-                told = {SUBMIX: source, **told}
-                found[place] = Query(
-                    one.hex(), query_id(messages), messages, told, dict(zip(columns, more, strict=True))
-                )
+            yield batch.rows.take(pa.array(wanted[low:high] - first)), slice(low, high)
         first += len(batch)
-    for place in range(len(rows)):
-        yield found.pop(place)
 
 
 def _pairs(batch: Batch) -> Iterator[tuple[str | None, str | None]]:

@@ -12,6 +12,7 @@ from learning_cases import batch, context, split
 from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer
+from curate.stages import generate_rephrase
 from curate.stages.family import Family, seen_of
 from curate.stages.generate_exercises import GenerateExercises
 from curate.stages.generate_outlines import GenerateOutlines, read_outline
@@ -21,6 +22,7 @@ from curate.stages.generate_topics import GenerateTopics, read_topics
 from curate.stages.generator import LEDGER, Accepted, Rejected
 from curate.stages.material import extract, quoted
 from curate.stages.topic_tree import TopicTree, folded
+from curate.store import scratch
 
 VALLEY = (
     "A valley is made by water. It falls as rain, gathers in a stream, and the stream carries sand and stones along. They grind "
@@ -301,6 +303,21 @@ def test_chunks_are_the_document(paragraphs, least):
     chunks = cut(text, least, 2 * least)
     assert "".join("".join(chunks).split()) == "".join(text.split())
     assert all(0 < len(chunk) <= 2 * least for chunk in chunks)
+
+
+def test_chunks_wait_in_a_file(monkeypatch):
+    """Whatever is read and looked up together: the same requests, and nothing is left behind."""
+    stage = GenerateRephrase(documents=9, min_chars=300, max_chars=700, chunks=3)
+    docs = pages(14)
+    before = asked(stage, [docs])
+    monkeypatch.setattr(generate_rephrase, "_SCREENED_AT_ONCE", 2)
+    assert asked(stage, split(docs, 5)) == before
+    texts = dict(zip((one.hex() for one in docs.column("id").to_pylist()), docs.text.to_pylist(), strict=True))
+    for request in before:
+        (document,) = request.subject["made_from"]
+        chunk = cut(texts[document], 300, 700)[request.subject["chunk"]]
+        assert chunk in request.messages[-1]["content"]
+    assert not [*scratch.root().glob("work-*/*/chunks")]
 
 
 def test_documents_are_shown_in_chunks():
