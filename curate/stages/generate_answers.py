@@ -88,7 +88,7 @@ class GenerateAnswers(Recorded):
     stay: what repeats is what is asked.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,

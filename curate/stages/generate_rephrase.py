@@ -141,7 +141,7 @@ class GenerateRephrase(Prompted):
     ``prompts/rephrase-wikipedia``, the good one with questions, distillates, knowledge and lists.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,
@@ -214,6 +214,11 @@ class GenerateRephrase(Prompted):
                 yield [self._request(families[family], chunks[asked[family][n]], mark) for n in some]
         return passed
 
+    @property
+    def _looked_at(self) -> int:
+        """Characters of a document: one chunk more than is shown, so that the last one ends where a chunk does."""
+        return self.max_chars * (self.chunks + 1)
+
     def _request(self, family: Prompt, chunk: _Chunk, mark: int) -> Request:
         values = {"extract": quoted(chunk.text, chunk.document, mark)}
         facts = {"chunk": chunk.number, "chunk_chars": len(chunk.text)}
@@ -226,7 +231,7 @@ class GenerateRephrase(Prompted):
         places = np.argsort(rows)
         waiting: list[_Drawn] = []
         for some, span in rows_of(docs, rows[places]):
-            texts = pc.utf8_slice_codeunits(some.column("text"), 0, self.max_chars * self.chunks)
+            texts = pc.utf8_slice_codeunits(some.column("text"), 0, self._looked_at)
             columns = (some.column("id"), texts, some.column("meta"))
             values = zip(*(column.to_pylist() for column in columns), strict=True)
             for place, (one, text, meta) in zip(places[span].tolist(), values, strict=True):
@@ -243,7 +248,7 @@ class GenerateRephrase(Prompted):
         key = ctx.key(ctx.step, "documents")
         sample, first = Smallest(rows=self.documents), 0
         for batch in docs:
-            chars = pc.utf8_length(pc.utf8_slice_codeunits(batch.text, 0, self.max_chars * self.chunks))
+            chars = pc.utf8_length(pc.utf8_slice_codeunits(batch.text, 0, self._looked_at))
             long = pc.fill_null(pc.greater_equal(chars, self.least_chars), fill_value=False)
             rows = pa.table({"id": batch.column("id"), "row": pa.array(np.arange(first, first + len(batch)))}).filter(
                 long

@@ -23,9 +23,17 @@ from curate.stages.prompted import pick
 __all__ = ["SystemMessage", "SystemMessages", "offers_choices", "read_system_messages"]
 
 _EXAMPLE: Final = "see data/system-messages/orca.yaml"
-_MARKED: Final = re.compile(r"(?<!\S)\(?([A-Za-z]|[1-9])[).:][ \t]+\S")
-_HEAD: Final = re.compile(r"\b(?:options|choices|possible answers)[ \t]*:", re.IGNORECASE)
-_ITEM: Final = re.compile(r"\n[ \t]*[-*•][ \t]*\S")
+_MARKED: Final = re.compile(r"(?<!\S)[(\[]?([A-Za-z]|[1-9]|[ivx]{2,4}|[IVX]{2,4})(?:[)\]][.:]?|[.:])[ \t]+\S")
+_HEAD: Final = re.compile(
+    r"\b(?:(?:options|choices|possible answers|opt)(?: are)?[ \t]*:"
+    r"|(?:choose|pick|select)(?: your answer)? from(?: the following[.:]|[ \t]*:))",
+    re.IGNORECASE,
+)
+_BULLET: Final = r"(?:\[[-+]\]|--|[-+*•])"
+_ITEM: Final = re.compile(rf"\n[ \t]*{_BULLET}[ \t]*\S")
+_INLINE: Final = re.compile(rf"[ \t]+({_BULLET})[ \t]*(?=\S)")
+"""Items that follow their head in its line."""
+_ORDERS: Final = (["a", "b"], ["1", "2"], ["i", "ii"])
 
 
 class SystemMessage(BaseModel):
@@ -120,13 +128,27 @@ class SystemMessages(BaseModel):
 def offers_choices(query: str) -> bool:
     """Whether a query is multiple choice, by how it is written.
 
-    Under a head (``Options:``, ``Choices:``) it has two items with dashes, or marked in their order, beginning with the first
-    (``(A) ... (B) ...``, ``a) b)``, ``1. 2.``); or without a head, beside a question mark, such that are marked with letters.
+    Under a head (``Options:``, ``Pick your answer from:``) it has two items with dashes, stars or pluses, or two marked in their
+    order, beginning with the first (``(A) ... (B) ...``, ``a).``, ``[1].``, ``i.``); or without a head, beside a question mark,
+    such that are marked with letters. That is how FLAN v2 (google-research/FLAN, ``format_options_non_deterministic``) writes
+    them, but for dashes and numbers without a head, which lists of any kind have.
     """
-    if head := _HEAD.search(query):
-        marks = _marks(query, head.end())
-        return len(_ITEM.findall(query, head.end())) >= 2 or _begins(marks, ["a", "b"]) or _begins(marks, ["1", "2"])
-    return "?" in query and _begins(_marks(query, 0), ["a", "b"])
+    if (head := _HEAD.search(query)) is None:
+        return "?" in query and _begins(_marks(query, 0), _ORDERS[0])
+    if len(_ITEM.findall(query, head.end())) >= 2 or _inline(query):
+        return True
+    marks = _marks(query, head.end())
+    return any(_begins(marks, order) for order in _ORDERS)
+
+
+def _inline(query: str) -> bool:
+    """Whether a head is followed by two items with the same bullet in its line."""
+    for head in _HEAD.finditer(query):
+        if first := _INLINE.match(query, head.end()):
+            line = query[first.end() : query.find("\n", first.end()) % (len(query) + 1)]
+            if re.search(rf"[ \t]{re.escape(first[1])}[ \t]*\S", line):
+                return True
+    return False
 
 
 def _marks(query: str, start: int) -> list[str]:

@@ -19,6 +19,8 @@ from curate.errors import RecipeError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
 from curate.run.terms import check_teachers, terms_of
+from curate.stages.stated import stated_terms
+from curate.stages.stated import terms_of as stated_of
 
 PLANTED = [
     *[{"license": "MIT"}] * 3,
@@ -94,17 +96,35 @@ def test_mistakes_in_a_use(tmp_path: Path, more: dict[str, Any], told: str) -> N
         load_recipe(recipe(tmp_path, **more))
 
 
+@pytest.mark.parametrize(
+    ("meta", "stated"),
+    [
+        ({"terms": "MIT", "license": "OpenAI terms"}, "MIT AND OpenAI terms"),
+        ({"license": "mit", "licence": "CC-BY-NC-4.0"}, "CC-BY-NC-4.0"),
+        ({"terms": "CC-BY-NC-4.0 AND MIT", "license": "MIT"}, "CC-BY-NC-4.0 AND MIT"),
+        ({"terms": "MIT", "license": "see LICENSE"}, "MIT AND see LICENSE"),
+        ({"terms": "mit", "licence": "MIT"}, "mit"),
+        ({"terms": "", "licence": "my own"}, "my own"),
+        ({"x": "MIT"}, ""),
+    ],
+)
+def test_what_one_field_says_another_does_not_hide(meta: dict[str, str], stated: str) -> None:
+    """A row stands under all that its fields say."""
+    assert stated_of(meta) == stated
+    assert stated_terms(pa.array([json.dumps(meta), "{}"])).to_pylist() == [stated or None, None]
+
+
 VALUES = st.sampled_from(["MIT", "", None, 3, ["MIT"], "CC0-1.0 AND MIT", "ä\n"])
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["terms", "license", "licence", "x"]), VALUES), max_size=6))
 @settings(max_examples=40)
 def test_terms_are_counted_as_one_by_one(rows: list[dict[str, Any]]) -> None:
-    """By columns the same as row by row: the first of terms, license, licence that says something."""
+    """By columns the same as row by row: what terms, license and licence say together."""
     slow: Counter[str] = Counter()
     for row in rows:
         given = (row.get(name) for name in ("terms", "license", "licence"))
         said = [v if isinstance(v, str) else json.dumps(v) for v in given if v not in ("", None)]
-        slow[said[0] if said else "unstated"] += 1
+        slow[stated_of(dict(zip(("terms", "license", "licence"), said, strict=False))) or "unstated"] += 1
     metas = pa.array([json.dumps(row) for row in rows], pa.string())
     assert terms_of(pa.RecordBatch.from_pydict({"meta": metas})) == slow

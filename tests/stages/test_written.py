@@ -306,16 +306,18 @@ def test_chunks_are_the_document(paragraphs, least):
 
 
 def test_chunks_wait_in_a_file(monkeypatch):
-    """Whatever is read and looked up together: the same requests, and nothing is left behind."""
+    """Whatever is read and looked up together: the same requests, and nothing is left behind. Each is one of the whole
+    document's, the last that is shown, too."""
     stage = GenerateRephrase(documents=9, min_chars=300, max_chars=700, chunks=3)
     docs = pages(14)
     before = asked(stage, [docs])
     monkeypatch.setattr(generate_rephrase, "_SCREENED_AT_ONCE", 2)
     assert asked(stage, split(docs, 5)) == before
     texts = dict(zip((one.hex() for one in docs.column("id").to_pylist()), docs.text.to_pylist(), strict=True))
-    for request in before:
+    for request in [*before, *asked(GenerateRephrase(documents=9, min_chars=300, max_chars=700, chunks=1), [docs])]:
         (document,) = request.subject["made_from"]
         chunk = cut(texts[document], 300, 700)[request.subject["chunk"]]
+        assert chunk.rstrip().endswith(".")
         assert chunk in request.messages[-1]["content"]
     assert not [*scratch.root().glob("work-*/*/chunks")]
 
