@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from curate.run.exchange import even_bounds, group_sums, sort_rows, tables_of
 from curate.run.merge import between, merged
 from curate.run.pieces import Entries, Opened, Piece, Share, Sums, add_sums, read_pieces
+from curate.run.spill import spilled
 from curate.run.task import Task, at_step
 from curate.spent import each, spending
 from curate.stages.base import AGAIN, KEY, PART, ROW, WEIGHT, Context, Global, Span
@@ -28,6 +29,8 @@ from curate.store.tables import BATCH_BYTES, TableWriter, batches_by_bytes, new_
 LOT_BYTES: Final = 48 << 20
 """Bytes of rows that a reduce task holds at once. A partition aims at PARTITION_BYTES of input, so only one that is far
 larger than it should be is gone through in lots. Rows that share a key are never parted."""
+READS: Final = 2
+"""Times that a batch may be read, on average, for lots that overlap it: for more, rows are parted on a disk first."""
 _ROWS: Final = 1 << 16
 _KEYS_PER_BATCH: Final = 16
 
@@ -115,8 +118,10 @@ def lots(store: Store, pieces: list[Piece], size: int, budget: int = LOT_BYTES) 
             yield read_pieces(store, pieces)  # held by nobody here, once it is handed on
         return
     with Opened(store) as opened:
-        for lot in _ranges(opened, pieces, size, budget):
-            yield lot.read(opened)
+        found = list(_ranges(opened, pieces, size, budget))
+        with _reading(opened, pieces, found, [True] * len(found)) as read:
+            for number in range(len(found)):
+                yield read(number)
 
 
 def in_order(
@@ -130,11 +135,14 @@ def in_order(
             yield sort_rows(read_pieces(store, pieces), by)
         return
     with Opened(store) as opened:
-        for lot in _ranges(opened, pieces, size, budget):
-            if lot.bytes <= 2 * budget:
-                yield sort_rows(lot.read(opened), by)
-            else:
-                yield from merged(store, lot.pieces, by, keys=(lot.begin, lot.end))
+        found = list(_ranges(opened, pieces, size, budget))
+        at_once = [lot.bytes <= 2 * budget for lot in found]
+        with _reading(opened, pieces, found, at_once) as read:
+            for number, lot in enumerate(found):
+                if at_once[number]:
+                    yield sort_rows(read(number), by)
+                else:
+                    yield from merged(store, lot.pieces, by, keys=(lot.begin, lot.end))
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,22 @@ class _Lot:
     def read(self, opened: Opened) -> pa.Table:
         batches = [opened.batch(p.file, i) for p in self.pieces for i in range(p.first, p.first + p.count)]
         return pa.Table.from_batches([between(batch, self.begin, self.end) for batch in batches])
+
+
+@contextmanager
+def _reading(
+    opened: Opened, pieces: list[Piece], found: list[_Lot], at_once: list[bool]
+) -> Iterator[Callable[[int], pa.Table]]:
+    """What gives the rows of a lot by its number, of those that are read at once; from a file on this machine's disk where the
+    batches would be read again and again."""
+    numbers = ((piece.file, n) for piece in pieces for n in range(piece.first, piece.first + piece.count))
+    reads = sum(piece.count for lot, there in zip(found, at_once, strict=True) if there for piece in lot.pieces)
+    if reads <= READS * sum(piece.count for piece in pieces):
+        yield lambda number: found[number].read(opened)
+        return
+    batches = (opened.batch(file, n) for file, n in numbers)
+    with spilled(batches, [lot.begin for lot in found], at_once) as read:
+        yield read
 
 
 def _ranges(opened: Opened, pieces: list[Piece], size: int, budget: int) -> Iterator[_Lot]:

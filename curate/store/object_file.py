@@ -56,11 +56,15 @@ class Ranges(io.RawIOBase):
 
 
 class ObjectFile:
-    """An object of a store that is read by ranges: its end at once, then what is asked for with a little more."""
+    """An object of a store that is read by ranges: its end at once, then what is asked for, with more once it is read on.
+
+    Who wants some batches of a table, as a partition's of what a map wrote, gets no others.
+    """
 
     def __init__(self, objects: Objects, key: str) -> None:
         self._objects, self._key = objects, key
         self._window: tuple[int, bytes] = (0, b"")
+        self._read_to = -1
 
     def __str__(self) -> str:
         return self._objects.name(self._key)
@@ -89,8 +93,9 @@ class ObjectFile:
             return pa.py_buffer(self._end).slice(begin - tail, max(0, end - begin))
         start, data = self._window
         if not start <= begin <= end <= start + len(data):
-            ahead = min(max(end, begin + _READ_AHEAD), self.size)
+            ahead = min(max(end, begin + _READ_AHEAD), self.size) if begin == self._read_to else end
             start, data = self._window = (begin, self._objects.read_range(self._key, begin, ahead))
+        self._read_to = end
         return pa.py_buffer(data).slice(begin - start, end - begin)
 
     def open(self) -> pa.NativeFile:

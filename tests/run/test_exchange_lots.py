@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import resource
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pytest
@@ -17,11 +19,12 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 from recipes import step, write
 
-from curate.run import exchange, phases, reduce
+from curate.run import exchange, phases, reduce, spill
 from curate.run.exchange import group_sums, partition_bounds, sort_rows, write_partitions
-from curate.run.pieces import Entries, Partitions, Piece, Share, spans
+from curate.run.pieces import Entries, Opened, Partitions, Piece, Share, spans
 from curate.run.reduce import ReduceTask, lots
 from curate.stages.base import KEY, WEIGHT, Global, Phase, Span
+from curate.store import scratch
 from curate.store.files import Store
 from curate.store.tables import batches_by_bytes, table_writer
 
@@ -72,11 +75,19 @@ def share_all(store: Store, found: Partitions) -> dict[int, Share]:
     return found.published(store, "steps/x/y").__enter__()
 
 
-@given(ROWS, st.integers(1, 4), st.integers(1, 3), st.integers(40, 4000))
+@given(ROWS, st.integers(1, 4), st.integers(1, 3), st.integers(40, 4000), st.sampled_from([0, 2, 10**9]))
 @how(deadline=None, max_examples=60)
-def test_lots_are_ranges_of_the_key(tmp_path_factory: pytest.TempPathFactory, rows, maps, partitions, budget) -> None:
-    """Lots hold every row once, in ranges of the key that follow each other; rows that share a key are together."""
+def test_lots_are_ranges_of_the_key(
+    tmp_path_factory: pytest.TempPathFactory, rows, maps, partitions, budget, reads
+) -> None:
+    """Lots hold every row once, in ranges of the key that follow each other; rows that share a key are together. Whether they
+    are read from what the maps wrote, or parted on a disk first."""
     store = Store(tmp_path_factory.mktemp("store"))
+    with mock.patch.object(reduce, "READS", reads), mock.patch.object(spill, "HELD_BYTES", budget):
+        _lots_are_ranges(store, rows, maps, partitions, budget)
+
+
+def _lots_are_ranges(store: Store, rows: Any, maps: int, partitions: int, budget: int) -> None:
     random.Random(5).shuffle(rows)
     every = table(rows)
     parts = [
@@ -100,6 +111,31 @@ def test_lots_are_ranges_of_the_key(tmp_path_factory: pytest.TempPathFactory, ro
         assert here == count
         assert weight == sum(w for k, w, *_ in rows if (k * partitions) >> 64 == p)
     assert sorted(seen, key=repr) == sorted(rows, key=repr)
+
+
+def test_a_batch_is_read_twice_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 maps of which each has a batch with keys from everywhere, in 20 lots: to find the lots, and to part the rows. The same
+    lots as where each reads all of them."""
+    rng, store = random.Random(4), Store(tmp_path)
+    found = put(
+        store, [table([(rng.randrange(2**64), n, "a", 300) for n in range(50)]) for _ in range(40)], partition_bounds(1)
+    )
+    pieces, size = share_all(store, found)[0].pieces(store), found.bytes()[0]
+    read: Counter[tuple[str, int]] = Counter()
+    batch = Opened.batch
+
+    def counted(opened: Opened, file: str, number: int) -> pa.RecordBatch:
+        read[file, number] += 1
+        return batch(opened, file, number)
+
+    monkeypatch.setattr(Opened, "batch", counted)
+    parted = list(lots(store, pieces, size, size // 20))
+    assert len(parted) > 15 and set(read.values()) == {2}
+    monkeypatch.setattr(reduce, "READS", 100)
+    again = list(lots(store, pieces, size, size // 20))
+    assert max(read.values()) > 15
+    assert [rows.to_pydict() for rows in parted] == [rows.to_pydict() for rows in again]
+    assert not [*scratch.root().glob("work-*/*/lots.arrow")]
 
 
 def test_more_maps_than_files_may_be_open(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from curate.errors import DamagedError, StorageError
 from curate.store import scratch as scratch_files
 from curate.store.files import Store, store_at
 from curate.store.latest import latest, set_latest
-from curate.store.tables import new_table, open_data, read_batches, read_table
+from curate.store.objects import Objects
+from curate.store.tables import new_table, open_data, open_table, read_batches, read_table
 
 
 @pytest.fixture(autouse=True)
@@ -388,3 +389,26 @@ def test_no_credentials_in_a_store(s3: Proxy) -> None:
     assert b"testing" not in sent
     assert settings("")["AWS_ACCESS_KEY_ID"] == "testing"
     assert store.read_json("a.json") == {}
+
+
+def test_who_wants_a_batch_gets_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One batch of a table in an object store is its bytes and the end's; who reads on has more at once."""
+    store, schema = Store(f"memory://{uuid.uuid4().hex}"), pa.schema([("n", pa.int64())])
+    with new_table(store, "t.arrow", schema, dense=True) as out:
+        for number in range(100):
+            out.write(pa.record_batch([pa.array(range(number, number + 3000))], schema=schema))
+    asked: list[int] = []
+    read = Objects.read_range
+
+    def counted(objects: Objects, key: str, begin: int, end: int) -> bytes:
+        asked.append(end - begin)
+        return read(objects, key, begin, end)
+
+    monkeypatch.setattr(Objects, "read_range", counted)
+    with open_table(store.data("t.arrow"), mapped=False) as reader:
+        assert reader.get_batch(50).column(0)[0].as_py() == 50
+    whole = store.data("t.arrow").size
+    assert len(asked) == 2 and sum(asked) < min(whole, 65_536) + whole // 50
+    asked.clear()
+    assert [batch.column(0)[0].as_py() for batch in read_batches(store.data("t.arrow"))] == list(range(100))
+    assert len(asked) < 15
