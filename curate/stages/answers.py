@@ -31,6 +31,7 @@ __all__ = [
     "unique_words",
     "unwrap",
     "whole_sentences",
+    "without_thoughts",
 ]
 
 RUN: Final = 8
@@ -94,8 +95,13 @@ def plain(text: str) -> str:
     outer white space goes."""
     text = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return without_thoughts(text).strip()
+
+
+def without_thoughts(text: str) -> str:
+    """What a model said without what it thought aloud before it, ``<think>...</think>``; of thoughts without an end nothing is left."""
     thought = _THOUGHT.match(text)
-    return text[thought.end() if thought else 0 :].strip()
+    return text[thought.end() :].lstrip() if thought else text
 
 
 def refused(text: str, finish_reason: str) -> bool:

@@ -5,11 +5,15 @@ form       a record is
 ========== ====================================================================================================
 request    ``{request: {model, messages}, response: {choices, model}}``; ``body`` for ``request``, ``response.body`` as batch
            files have it; the fields of either beside each other; requests and responses of OpenAI's chat completions and
-           Responses and of Anthropic's Messages; a response may be its text, or what was streamed (chunks, or their lines)
+           Responses and of Anthropic's Messages; a response may be its text, or what was streamed (chunks, or their lines);
+           each may be JSON in a string
 messages   ``{messages: [{role, content}]}``, ShareGPT's ``{conversations: [{from, value}]}``, ``{conversation: [...]}``; with
            or without an answer beside it
 columns    ``instruction``, ``input`` and ``output``, or other names of what was asked and answered
 ========== ====================================================================================================
+
+A system message may stand beside messages and columns (``system``, ``system_prompt``), and so may why the answer ended
+(``finish_reason``, ``stop_reason``).
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from typing import Any, Final
 import orjson
 
 from curate.stages.answered import ASSISTANT, SYSTEM, USER
-from curate.stages.chat_messages import Message, NotRead, answer_of, answers_of, last, said
+from curate.stages.chat_messages import Message, NotRead, answer_of, content_of, last, said, stops
+from curate.stages.chat_responses import answers_of, opened, parsed
 
 __all__ = ["Exchange", "Fields", "at", "exchange"]
 
 _REQUESTS: Final = ("request", "body")
 _CHATS: Final = ("messages", "conversations", "conversation")
+_SYSTEMS: Final = (SYSTEM, "system_prompt")
 _RESPONSES: Final = ("response", "completion")
 _COLUMNS: Final = (
     ("instruction", "output"),
@@ -40,6 +46,8 @@ _COLUMNS: Final = (
 )
 """Names of what was asked and what was answered, in the order in which they are tried; the first names also stand alone."""
 
+_BEFORE: Final = "previous_response_id"
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -47,11 +55,12 @@ class Fields:
 
     Attributes:
         form: request, messages, columns, or auto.
-        messages, query, input, answer, model: names or dotted paths; see ``at``.
+        messages, system, query, input, answer, model: names or dotted paths; see ``at``.
     """
 
     form: str = "auto"
     messages: str | None = None
+    system: str | None = None
     query: str | None = None
     input: str | None = None
     answer: str | None = None
@@ -99,15 +108,19 @@ def exchange(record: dict[str, Any], fields: Fields, *, answered: bool) -> Excha
     Args:
         answered: whether answers are wanted; else what was asked is all up to the last message by the user.
     """
+    if record.get(_BEFORE):
+        raise _no_history()
     form = _form(record, fields)
-    if form == "columns":
-        return _columns(record, fields)
     if form == "request":
         return _request(record, fields)
+    stopped = next(iter(stops(record)), None)
+    told = _told(record, fields)
+    if form == "columns":
+        return _columns(record, fields, told, stopped)
     model = _string(_taken(record, fields.model or "model"))
-    messages = _chat(record, fields)
+    messages = [*told, *_chat(record, fields)]
     beside = [fields.answer] if fields.answer else [name for name in _RESPONSES if name in record]
-    response = next((value for name in beside if (value := _taken(record, name)) is not None), None)
+    response = opened(next((value for name in beside if (value := _taken(record, name)) is not None), None))
     if isinstance(record.get("choices"), list):
         response = {"choices": record.pop("choices")}
     if record.get("error"):
@@ -115,26 +128,64 @@ def exchange(record: dict[str, Any], fields: Fields, *, answered: bool) -> Excha
     inside = response is None and not beside
     end = last(messages, ASSISTANT if answered and inside else USER)
     if answered and inside and end >= 0:
-        return Exchange(said(messages[:end]), [answer_of(messages[end])], model)
+        return Exchange(said(messages[:end]), [answer_of(messages[end], stopped)], model)
     asked = said(messages[: end + 1] if inside and end >= 0 else messages)
-    return Exchange(asked, [] if response is None else answers_of(response), _string(_model(response)) or model)
+    answers = [] if response is None else answers_of(response, stopped)
+    return Exchange(asked, answers, _string(_model(response)) or model)
 
 
-def _form(record: Mapping[str, Any], fields: Fields) -> str:
+def _form(record: dict[str, Any], fields: Fields) -> str:
     if fields.form != "auto":
         return fields.form
     if fields.query is not None:
         return "columns"
     if fields.messages is not None:
         return "messages"
-    if any(isinstance(record.get(name), Mapping) for name in _REQUESTS):
+    if any(_is_request(record, name) for name in _REQUESTS):
         return "request"
     if any(name in record for name in _CHATS):
         return "messages"
     return "columns"
 
 
-def _columns(record: dict[str, Any], fields: Fields) -> Exchange:
+def _is_request(record: dict[str, Any], name: str) -> bool:
+    """Whether a field is a request; one that is JSON in a string is put into the record as an object."""
+    value = record.get(name)
+    if isinstance(value, str):
+        value = parsed(value)
+        if not isinstance(value, Mapping) or not (
+            isinstance(value.get("messages"), list)
+            or ("model" in value and (value.get("input") or value.get("prompt")))
+        ):
+            return False
+        record[name] = value
+    return isinstance(value, Mapping)
+
+
+def _told(record: dict[str, Any], fields: Fields) -> list[dict[str, Any]]:
+    """System messages beside what was said; what is no text, where nobody named it, is something else and stays."""
+    if fields.system:
+        named = _taken(record, fields.system)
+        return [{"role": SYSTEM, "content": named}] if named else []
+    there = [name for name in _SYSTEMS if name in record]
+    used = (fields.messages, fields.query, fields.input, fields.answer, fields.model) if there else ()
+    told = [name for name in there if name not in used and _is_text(record[name])]
+    return [{"role": SYSTEM, "content": record.pop(name)} for name in told]
+
+
+def _is_text(content: Any) -> bool:
+    try:
+        content_of({"content": content})
+    except NotRead:
+        return False
+    return True
+
+
+def _no_history() -> NotRead:
+    return NotRead("no_history", f"what was said before is not in the record, see its '{_BEFORE}' or 'conversation'")
+
+
+def _columns(record: dict[str, Any], fields: Fields, told: list[dict[str, Any]], stopped: Any) -> Exchange:
     query, answer = fields.query, fields.answer
     if query is None:
         pairs = (pair for pair in _COLUMNS if pair[0] in record and pair[1] in record)
@@ -148,24 +199,30 @@ def _columns(record: dict[str, Any], fields: Fields) -> Exchange:
     parts = [part for part in (asked, more) if isinstance(part, str) and part.strip()]
     if not isinstance(asked, str) or not parts:
         raise NotRead("no_query", f"field '{query}' is empty, missing or no text")
-    given = None if answer is None else _taken(record, answer)
-    answers = [] if given is None else answers_of(given)
+    given = None if answer is None else opened(_taken(record, answer))
+    answers = [] if given is None else answers_of(given, stopped)
     model = _string(_taken(record, fields.model or "model"))
-    return Exchange([{"role": USER, "content": "\n\n".join(parts)}], answers, model)
+    return Exchange(
+        said([*told, {"role": USER, "content": "\n\n".join(parts)}]), answers, _string(_model(given)) or model
+    )
 
 
 def _request(record: dict[str, Any], fields: Fields) -> Exchange:
-    request: Any = next((record.pop(name) for name in _REQUESTS if isinstance(record.get(name), Mapping)), None)
+    request: Any = next((record.pop(name) for name in _REQUESTS if _is_request(record, name)), None)
     if request is None:
         raise NotRead("no_chat", "no object in the field 'request' or 'body'")
-    response = next((record.pop(name) for name in _RESPONSES if name in record), None)
+    response = opened(next((record.pop(name) for name in _RESPONSES if name in record), None))
     failed = record.pop("error", None)
     status = None
     if isinstance(response, Mapping) and "body" in response:
-        status, response = response.get("status_code"), response["body"]
+        status, response = response.get("status_code"), opened(response["body"])
     request = dict(request)
-    messages = _of_request(request)
-    asked = said(messages)
+    if any(holder.get(_BEFORE) for holder in (request, response) if isinstance(holder, Mapping)) or _kept_there(
+        request
+    ):
+        raise _no_history()
+    told = _told(record, fields) if fields.system else []
+    asked = said([*told, *_of_request(request)])
     model = _string(at(record, fields.model)) if fields.model else None
     model = model or _string(_model(response)) or _string(request.get("model"))
     answers: list[str | NotRead]
@@ -173,12 +230,18 @@ def _request(record: dict[str, Any], fields: Fields) -> Exchange:
         what = f"status {status}" if isinstance(status, int) else "an error in place of an answer"
         answers = [NotRead("failed", what)]
     else:
-        answers = [] if response is None else answers_of(response)
+        answers = [] if response is None else answers_of(response, next(iter(stops(record)), None))
     for name, rest in (("request", request), ("response", _rest(response))):
         rest.pop("model", None)
         if rest:
             record[name] = rest
     return Exchange(asked, answers, model)
+
+
+def _kept_there(request: Mapping[str, Any]) -> bool:
+    """Whether a request goes on with a conversation that OpenAI's Responses keep."""
+    kept = request.get("conversation")
+    return bool(kept) and (isinstance(kept, str) or (isinstance(kept, Mapping) and "id" in kept))
 
 
 def _of_request(request: dict[str, Any]) -> list[Any]:
@@ -204,11 +267,7 @@ def _chat(record: dict[str, Any], fields: Fields) -> list[Any]:
     names = [fields.messages] if fields.messages else [name for name in _CHATS if name in record]
     for name in names:
         given = _taken(record, name)
-        if isinstance(given, str):  # a list written as JSON into a column
-            try:
-                given = orjson.loads(given)
-            except orjson.JSONDecodeError:
-                given = None
+        given = parsed(given)  # a list written as JSON into a column
         if isinstance(given, list) and given:
             return given
     raise NotRead("no_chat", f"field '{names[0] if names else _CHATS[0]}' has no messages")
@@ -224,5 +283,4 @@ def _string(value: Any) -> str | None:
 
 
 def _model(response: Any) -> Any:
-    first = response[0] if isinstance(response, list) and response else response
-    return first.get("model") if isinstance(first, Mapping) else None
+    return response.get("model") if isinstance(response, Mapping) else None

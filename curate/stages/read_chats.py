@@ -42,9 +42,10 @@ class ReadChats(JsonLines):
     """Read chats: logs of requests to models, conversations, and columns of what was asked and answered.
 
     A record is a line of JSON, in files as read.jsonl reads them, or a row of a Parquet file, in one of these forms: a request and its response
-    (`{request: {model, messages}, response: {choices}}`, files of batches, OpenAI's and Anthropic's, streamed ones of
-    OpenAI's chats, too); `{messages: [...]}`; ShareGPT's `{conversations: [{from, value}]}`; columns as `instruction`, `input`,
+    (`{request: {model, messages}, response: {choices}}`, files of batches, OpenAI's and Anthropic's, streamed
+    ones, too); `{messages: [...]}`; ShareGPT's `{conversations: [{from, value}]}`; columns as `instruction`, `input`,
     `output`. Fields may be named by dotted paths, which also lead into JSON in strings: `label.preference`.
+    A request or a response may be JSON in a string; an answer in JSON stays one.
 
     A document is an answered query: its text is what was said by user and assistant, `meta.messages` the chat, the
     last message the answer. Of several choices each is a document; of a chat of many turns the last answer is the
@@ -52,7 +53,7 @@ class ReadChats(JsonLines):
     where there is more of it. `meta.query` is equal for all answers to one query. Other fields stay in `meta`.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar = {
         **REASONS,
         **chat_messages.REASONS,
@@ -67,6 +68,10 @@ class ReadChats(JsonLines):
     )
     messages: str | None = Field(
         None, description="field with the messages; null: messages, conversations, conversation"
+    )
+    system: str | None = Field(
+        None,
+        description="field with the system message, text or blocks of text; null: system, system_prompt, and what a request has beside its messages",
     )
     query: str | None = Field(
         None,
@@ -155,7 +160,8 @@ class _Pending(Pending):
     def __init__(self, stage: ReadChats, documents: Documents) -> None:
         super().__init__(documents, stage.line_limit())
         self._stage = stage
-        self._fields = Fields(stage.format, stage.messages, stage.query, stage.input, stage.answer, stage.model)
+        named = {name: getattr(stage, name) for name in ("messages", "system", "query", "input", "answer", "model")}
+        self._fields = Fields(stage.format, **named)
         self._answered = stage.give == "answers"
 
     def line(self, line: bytes, position: int) -> Iterator[pa.RecordBatch | SetAside]:

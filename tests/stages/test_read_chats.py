@@ -17,6 +17,7 @@ from curate.errors import InputError
 from curate.stages import reading_json
 from curate.stages.answered import query_id
 from curate.stages.catalog import Catalog
+from curate.stages.queries import asked
 from curate.stages.read_chats import ReadChats
 
 USER = {"role": "user", "content": "What is 2+2?"}
@@ -52,6 +53,25 @@ def response(*contents, model="large-0613", **more):
 
 
 CHUNKS = [{"model": "large", "choices": [{"index": 0, "delta": {"content": part}}]} for part in ("It ", "is 4.")]
+END = {"model": "large", "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]}
+
+
+def events(*chunks, begin="", field="data: ", end="\n", done="data: [DONE]\n\n"):
+    """Chunks as the body of server-sent events in which they come."""
+    return begin + "".join(f"{field}{json.dumps(c, ensure_ascii=False)}{end}{end}" for c in chunks) + done
+
+
+BLOCKS = [
+    {"type": "message_start", "message": {"type": "message", "role": "assistant", "model": "large", "content": []}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+    {"type": "ping"},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "It is"}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": " 4."}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+]
+OUTPUT = {"model": "large", "output": [{"type": "message", "content": [{"type": "output_text", "text": "It is 4."}]}]}
 ONE_ANSWER = {
     "request and response": {"request": request(USER), "response": response("It is 4.")},
     "a batch": {"custom_id": "c", "body": request(USER), "response": {"status_code": 200, "body": response("It is 4.")}},
@@ -72,8 +92,29 @@ ONE_ANSWER = {
         "request": {"model": "large", "instructions": "Be brief.", "input": "What is 2+2?"},
         "response": {"output": [{"type": "reasoning"}, {"type": "message", "content": [{"type": "output_text", "text": "It is 4."}]}]},
     },
-    "streamed": {"request": request(USER), "response": CHUNKS},
-    "events": {"request": request(USER), "response": "".join(f"data: {json.dumps(c)}\n\n" for c in CHUNKS) + "data: [DONE]\n\n"},
+    "streamed": {"request": request(USER), "response": [*CHUNKS, END]},
+    "events": {"request": request(USER), "response": events(*CHUNKS)},
+    "events, comments": {"request": request(USER), "response": events(*CHUNKS, begin=": OPENROUTER PROCESSING\n\n" * 2)},
+    "events, no spaces": {"request": request(USER), "response": events(*CHUNKS, END, begin="id: 1\n", field="event:x\ndata:", end="\r\n", done="")},
+    "events, no blank lines": {"request": request(USER), "response": events(*CHUNKS, END).replace("\n\n", "\n")},
+    "events, Anthropic": {"request": request(USER), "response": events(*BLOCKS, field="event: x\ndata: ", done="")},
+    "events, Responses": {
+        "request": request(USER),
+        "response": events({"type": "response.created", "response": {"status": "in_progress", "output": []}}, {"type": "response.completed", "response": {"status": "completed", **OUTPUT}}),
+    },
+    "events, completions": {"request": {"model": "large", "prompt": "What is 2+2?"}, "response": events({"choices": [{"index": 0, "text": "It is 4."}]})},
+    "request and response as JSON": {"request": json.dumps(request(USER)), "response": json.dumps(response("It is 4."))},
+    "a batch as JSON": {"body": json.dumps(request(USER)), "response": json.dumps({"status_code": 200, "body": json.dumps(response("It is 4."))})},
+    "chunks as JSON": {"request": request(USER), "response": json.dumps([*CHUNKS, END])},
+    "Anthropic as JSON": {"request": request(USER), "response": json.dumps({"content": [{"type": "text", "text": "It is 4."}], "stop_reason": "end_turn"})},
+    "Responses as JSON": {"request": request(USER), "response": json.dumps(OUTPUT)},
+    "a message as JSON": {"request": request(USER), "response": json.dumps(ANSWER)},
+    "columns, JSON": {"prompt": "What is 2+2?", "response": json.dumps(response("It is 4."))},
+    "a thought": {"model": "large", "messages": [USER, {"role": "assistant", "content": "<think>\n2, 3, 4\n</think>\n\nIt is 4."}]},
+    "a thought, column": {"model": "large", "prompt": "What is 2+2?", "completion": "<think>hm</think>It is 4."},
+    "flat, Anthropic": {"model": "large", "system": [{"type": "text", "text": "Be brief."}], "messages": [USER], "response": OUTPUT},
+    "ShareGPT, system": {"model": "large", "system": "Be brief.", "conversations": [{"from": "human", "value": USER["content"]}, {"from": "gpt", "value": "It is 4."}]},
+    "OpenOrca": {"model": "large", "system_prompt": "Be brief.", "question": "What is 2+2?", "response": "It is 4."},
     "parts of text": {"request": request({"role": "user", "content": [{"type": "text", "text": "What is 2+2?"}]}), "response": response("It is 4.")},
 }  # fmt: skip
 
@@ -85,7 +126,8 @@ def test_every_form_gives_the_same_answered_query(tmp_path, form, name):
     (row,), asides = read(tmp_path, ONE_ANSWER[form], name=name)
     (meta,) = metas([row])
     assert not asides and row["text"] == "What is 2+2?\n\nIt is 4."
-    assert [m for m in meta["messages"] if m["role"] != "system"] == CHAT
+    told = [{"role": "system", "content": "Be brief."}] if "Be brief." in json.dumps(ONE_ANSWER[form]) else []
+    assert meta["messages"] == [*told, *CHAT] and not {"system", "system_prompt"} & set(meta)
     assert meta["query"] == ID and meta["model"].startswith("large")
 
 
@@ -119,6 +161,9 @@ def test_a_chat_of_many_turns_is_one_document(tmp_path):
     assert row["text"] == USER["content"] and metas([row])[0]["messages"] == chat["messages"]
     (row,), _ = read(tmp_path, {"messages": chat["messages"][:-1]}, give="queries")
     assert row["text"] == "And 3+3?" and metas([row])[0]["messages"] == [system, USER, ANSWER, more]
+    thought = {**ANSWER, "content": f"<think>hm</think>{ANSWER['content']}"}
+    (row,), _ = read(tmp_path, {"messages": [USER, thought, more, six]})
+    assert metas([row])[0]["messages"] == [USER, ANSWER, more, six]
 
 
 def test_each_choice_is_a_document(tmp_path):
@@ -150,20 +195,46 @@ BAD = {
         {"request": request(USER), "response": 3},
         {"request": request(USER), "response": {"choices": [3]}},
         {"request": request(USER), "response": [{"choices": 3}]},
+        {"request": request(USER), "response": ": OPENROUTER PROCESSING\n\n"},
+        {"prompt": "x", "completion": "<think>It may be"},
+    ],
+    "no_history": [
+        {"request": {"model": "m", "input": "And 3+3?", "previous_response_id": "r1"}, "response": OUTPUT},
+        {"request": {"model": "m", "input": "And 3+3?", "conversation": "c1"}, "response": OUTPUT},
+        {"request": request(USER), "response": {**OUTPUT, "previous_response_id": "r1"}},
+        {"messages": CHAT, "previous_response_id": "r1"},
     ],
     "cut_short": [
+        {"request": request(USER), "response": CHUNKS},
+        {"request": request(USER), "response": events(*CHUNKS, done="")},
+        {"request": request(USER), "response": events(*CHUNKS, done='data: {"choices": [{"del')},
+        {"request": request(USER), "response": events(*BLOCKS[:-1], done="")},
+        {"request": request(USER), "response": events({"type": "response.created", "response": {"status": "in_progress", **OUTPUT}})},
+        {"request": request(USER), "response": events({"type": "response.output_text.delta", "delta": "It"})},
+        *({"request": request(USER), "response": {**OUTPUT, "status": status}} for status in ("in_progress", "incomplete")),
+        {"request": request(USER), "response": json.dumps({"choices": [{"message": ANSWER, "finish_reason": "length"}]})},
+        {"prompt": USER["content"], "response": json.dumps({"choices": [{"message": ANSWER, "finish_reason": "length"}]})},
+        {"messages": CHAT, "finish_reason": "length"},
+        {"messages": [USER, {**ANSWER, "stop_reason": "max_tokens"}]},
+        {"prompt": USER["content"], "completion": "It", "finish_reason": "length"},
+        {"request": request(USER), "response": "It", "stop_reason": "MAX_TOKENS"},
         {"request": request(USER), "response": {"choices": [{"message": ANSWER, "finish_reason": "length"}]}},
         {"request": request(USER), "response": {"content": [{"type": "text", "text": "It"}], "stop_reason": "max_tokens"}},
     ],
     "refused": [
         {"request": request(USER), "response": {"choices": [{"message": {"role": "assistant", "content": None, "refusal": "no"}}]}},
         {"request": request(USER), "response": {"choices": [{"message": ANSWER, "finish_reason": "content_filter"}]}},
+        {"request": request(USER), "response": {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]}},
+        {"request": request(USER), "response": {**OUTPUT, "status": "incomplete", "incomplete_details": {"reason": "content_filter"}}},
     ],
     "failed": [
         {"request": request(USER), "response": None, "error": {"code": 500}},
         {"body": request(USER), "response": {"status_code": 429, "body": {"error": {}}}},
         {"request": request(USER), "response": {"error": "overloaded"}},
         {"messages": [USER, ANSWER, USER], "error": "overloaded"},
+        {"request": request(USER), "response": events(*CHUNKS, {"error": {"code": 502}})},
+        {"request": request(USER), "response": {**OUTPUT, "status": "failed"}},
+        {"request": request(USER), "response": json.dumps({"error": {"message": "overloaded", "type": "server_error"}})},
     ],
     "malformed": [[1], {"messages": CHAT, "m": json.loads("[" * 400 + "]" * 400)}],
 }  # fmt: skip
@@ -195,7 +266,7 @@ def test_a_value_of_another_type_sets_one_record_aside(tmp_path, odd):
     ]
     rows, asides = read(tmp_path, *records, {"messages": CHAT})
     assert rows[-1]["text"].endswith("It is 4.") and len(rows) + len(asides) == len(records) + 1
-    assert {a.reason for a in asides} <= {"bad_message", "not_text", "no_answer", "malformed"}
+    assert {a.reason for a in asides} <= {"bad_message", "not_text", "no_answer", "malformed", "cut_short"}
     rows, (aside,) = read(tmp_path, {"messages": CHAT, "consent": odd}, consent={"values": ["yes"]})
     assert not rows and aside.reason == "no_consent"
 
@@ -213,18 +284,66 @@ def test_many_choices_of_a_long_prompt_come_in_batches(tmp_path):
 
 
 def test_what_was_streamed_is_whole_or_no_answer(tmp_path):
-    """Line separators inside of a chunk are text; a chunk that is cut makes no answer with a hole; words that look like events are words."""
+    """Line separators inside of a chunk are text; words that look like events are words; each choice ends by itself."""
 
-    def events(*parts):
-        chunks = [json.dumps({"choices": [{"delta": {"content": part}}]}, ensure_ascii=False) for part in parts]
-        return "".join(f"data: {chunk}\n\n" for chunk in chunks)
+    def part(content, **more):
+        return {"choices": [{"delta": {"content": content}, **more}]}
 
-    said = [events("one\u2028", "two\x85"), events("one") + 'data: {"choices": [{"del', "data: 3, 4", "event: none"]
-    said.append('event: message_start\ndata: {"type": "message_start"}\n\n')  # Anthropic's, which are not put together
+    said = [events(part("one\u2028"), part("two\x85")), "data: 3, 4", "event: none", ": a\nnote", "data: []"]
+    lines = json.dumps(part("two lines"), indent=1).replace("\n", "\ndata: ")
+    said += [f"data: {lines}\n\ndata: [DONE]\n\n", events(part("one", index=0), part("two", index=1), END, done="")]
     rows, asides = read(tmp_path, *({"request": request(USER), "response": body} for body in said))
     answers = [meta["messages"][-1]["content"] for meta in metas(rows)]
-    assert answers == ["one\u2028two\x85", "data: 3, 4", "event: none"]
-    assert [a.reason for a in asides] == ["cut_short", "no_answer"]
+    assert answers == ["one\u2028two\x85", *said[1:5], "two lines", "one"]
+    assert [a.reason for a in asides] == ["cut_short"]
+
+
+def test_an_answer_in_json_is_an_answer(tmp_path):
+    """Strings are looked into where they have the shape of an endpoint's body, and nowhere else."""
+    said = [
+        {"choices": [{"label": "A", "text": "Four"}]}, {"content": "4"}, {"content": [{"type": "text", "text": "4"}]}, {"output": [4]}, {"choices": 3},
+        {"messages": CHAT}, {"error": "none"}, {"role": "assistant", "content": "4", "level": 3}, {"role": "user", "content": "4"}, [{"choices": []}], [1, "[DONE]"],
+        {"subject": "I", "object": "response"}, {"text": "4"}, [],
+    ]  # fmt: skip
+    said = [json.dumps(answer) for answer in said] + ['{"choices": [{"message": ']
+    forms = ({"request": request(USER)}, {"messages": [USER]}, {"prompt": USER["content"]})
+    rows, asides = read(tmp_path, *({**form, "response": answer} for form in forms for answer in said))
+    assert [meta["messages"][-1]["content"] for meta in metas(rows)] == said * 3 and not asides
+
+
+def test_a_chat_has_one_system_message(tmp_path):
+    """Several, wherever they stand, are joined, each said once; a field is named by a path; what is no text is no message."""
+    system, developer = ({"role": role, "content": f"Be {role}."} for role in ("system", "developer"))
+    chat = {"messages": [system, developer, USER, {"role": "system", "content": " "}, system, ANSWER]}
+    records = [
+        chat,
+        {**chat, "system": "Be short."},
+        {"messages": CHAT, "system": {"os": "x"}, "told": {"it": "Be it."}},
+        {"messages": CHAT, "system": ""},
+    ]
+    rows, asides = read(tmp_path, *records)
+    first, second, third, fourth = metas(rows)
+    joined = "Be system.\n\nBe developer."
+    assert first["messages"] == [{"role": "system", "content": joined}, *CHAT] and not asides
+    assert second["messages"] == [{"role": "system", "content": f"Be short.\n\n{joined}"}, *CHAT]
+    assert third["messages"] == CHAT and third["system"] == {"os": "x"} and fourth["messages"] == CHAT
+    queries = read(tmp_path, chat, give="queries")[0]
+    assert asked(queries[0]["text"], metas(queries)[0]) == ({"role": "system", "content": joined}, USER)
+    rows, asides = read(
+        tmp_path, *records, {"request": request(USER), "response": "4", "told": '{"it": "Be it."}'}, system="told.it"
+    )
+    assert [m["messages"][0]["content"] for m in metas(rows)] == [joined, joined, "Be it.", USER["content"], "Be it."]
+    rows, (aside,) = read(tmp_path, {"prompt": "x", "completion": "y", "told": 3}, system="told")
+    assert not rows and aside.reason == "bad_message"
+    rows, _ = read(tmp_path, {"messages": CHAT, "system": "large"}, model="system")
+    assert metas(rows)[0]["model"] == "large" and metas(rows)[0]["messages"] == CHAT
+    rows, _ = read(
+        tmp_path,
+        {"request": json.dumps({"messages": [USER]}), "response": json.dumps(response("4"))},
+        messages="request.messages",
+        answer="response",
+    )
+    assert metas(rows)[0]["messages"][-1]["content"] == "4" and metas(rows)[0]["model"] == "large-0613"
 
 
 def test_what_bears_on_answers_alone_leaves_queries(tmp_path):
@@ -337,8 +456,9 @@ def test_rows_of_collections(tmp_path):
         ("d.parquet#@5", "too_large"),
         ("d.parquet#@6", "too_large"),
     ]
-    asked = [f"{n}+{n}?" + "!" * 300_000 for n in range(12)]  # more than a row may have, as entries of one dictionary
-    columns = {"prompt": pa.array(asked * 2).dictionary_encode(), "completion": pa.array(["8"] * 24)}
+    # Together more than a row may have, as entries of one dictionary.
+    questions = [f"{n}+{n}?" + "!" * 300_000 for n in range(12)]
+    columns = {"prompt": pa.array(questions * 2).dictionary_encode(), "completion": pa.array(["8"] * 24)}
     pq.write_table(pa.table(columns), tmp_path / "e.parquet")
     rows, asides = everything(ReadChats(paths=["e.parquet"], max_document_bytes=400_000), tmp_path)
     assert len(rows) == 24 and not asides
