@@ -139,15 +139,30 @@ class ReadChats(JsonLines):
 
 
 def _written_out(row: pa.RecordBatch) -> pa.RecordBatch:
-    """One row by itself, without what columns of dictionaries and of views hold of other rows."""
+    """One row by itself, without what columns of dictionaries and of views, at any depth, hold of other rows."""
     columns = []
     for column in row.columns:
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
-            column = column.cast(pa.large_string() if pa.types.is_string_view(column.type) else pa.large_binary())
-        columns.append(column)
+        plain = _plain(column.type)
+        columns.append(column if plain == column.type else column.cast(plain))
     return pa.RecordBatch.from_arrays(columns, names=row.schema.names)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type with the values of dictionaries and of views in their places."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([one.with_type(_plain(one.type)) for one in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), kind.item_field.with_type(_plain(kind.item_type)))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_plain(kind.value_type)))
+    return kind
 
 
 def _is_parquet(name: str) -> bool:

@@ -458,10 +458,14 @@ def test_rows_of_collections(tmp_path):
     ]
     # Together more than a row may have, as entries of one dictionary.
     questions = [f"{n}+{n}?" + "!" * 300_000 for n in range(12)]
-    columns = {"prompt": pa.array(questions * 2).dictionary_encode(), "completion": pa.array(["8"] * 24)}
-    pq.write_table(pa.table(columns), tmp_path / "e.parquet")
-    rows, asides = everything(ReadChats(paths=["e.parquet"], max_document_bytes=400_000), tmp_path)
-    assert len(rows) == 24 and not asides
+    entries, roles = pa.array(questions * 2).dictionary_encode(), pa.array(["user"] * 24).dictionary_encode()
+    turns = pa.StructArray.from_arrays([roles, entries], ["role", "content"])
+    chats = pa.ListArray.from_arrays(pa.array(range(25), pa.int32()), turns)
+    for name, asks in (("prompt", entries), ("messages", chats)):
+        columns = {name: asks, "completion": pa.array(["8"] * 24)}
+        pq.write_table(pa.table(columns), tmp_path / "e.parquet")
+        rows, asides = everything(ReadChats(paths=["e.parquet"], max_document_bytes=400_000), tmp_path)
+        assert len(rows) == 24 and not asides and rows[-1]["text"] == f"{questions[-1]}\n\n8"
     (tmp_path / "c.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match="damaged Parquet file"):
         everything(ReadChats(paths=["c.parquet"]), tmp_path)
