@@ -6,7 +6,7 @@ import glob
 import os
 import stat
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -39,7 +39,8 @@ def find_files(paths: Sequence[str], base: Path, suffixes: Sequence[str]) -> lis
     """The files that paths, folders, globs and URLs name, each once, in the order of ``paths``, then by name.
 
     A folder gives all files below it with one of the suffixes; hidden files and folders are passed over. A file
-    named outright or matched by a glob must have one of the suffixes.
+    named outright or matched by a glob must have one of the suffixes. Neither folders nor ``**`` follow links to folders; ``*``
+    does, and what it finds by two names counts once.
 
     Raises InputError for what is missing, matches nothing, is empty, or shares its name with another file.
     """
@@ -48,7 +49,7 @@ def find_files(paths: Sequence[str], base: Path, suffixes: Sequence[str]) -> lis
     known: set[str] = set()
     for given in paths:
         files = expand(given, base, suffixes)
-        if len(paths) > 1 or files.links:
+        if len(paths) > 1 or files.links or any(c in given for c in WILD):
             files = files.chosen(_not_yet(real_paths(files), known))
         _check_files(files, suffixes)
         if len(paths) > 1:
@@ -104,8 +105,14 @@ def expand(given: str, base: Path, suffixes: Sequence[str]) -> Files:
     given = remote.plain(given)
     if remote.is_url(given):
         return expand_url(given, suffixes)
-    path = locate(given, base)
-    if path.is_dir():
+    try:
+        path = locate(given, base)
+        folder = path.is_dir()
+    except OSError as error:
+        raise InputError(
+            f"can't be looked at: {error.strerror}", place=given, cure="check paths, and the permissions of folders"
+        ) from None
+    if folder:
         found = walk(str(path.absolute()), suffixes)
         if not len(found):
             raise InputError(f"no file with {listing(suffixes)} in this folder", place=str(path), cure="check paths")
@@ -142,16 +149,42 @@ def _glob(given: str, base: Path) -> Files:
     root = locate(before, base) if before else base
     if not root.is_dir():
         raise InputError(f"no such folder, so nothing matches '{given}'", place=str(root), cure="check paths")
-    names = {
-        PurePosixPath(n).as_posix() if "//" in n or n.endswith("/") else n
-        for n in glob.iglob(  # noqa: PTH207 - Path.glob reads hidden files and can not stay below a root
-            str(Path(*parts[first:])), root_dir=root, recursive=True
-        )
-    }
+    matches = _matches(str(root), parts[first:])
+    names = {PurePosixPath(n).as_posix() if "//" in n or n.endswith("/") else n for n in matches}
     found = _listed(str(root.absolute()), names)
     if not len(found):
         raise InputError(f"nothing matches '{given}'", place=str(root), cure="check the pattern")
     return found
+
+
+def _matches(root: str, parts: Sequence[str]) -> Iterator[str]:
+    """What below a folder a pattern matches. Not by ``**`` of ``glob``, which follows links to folders, round and round."""
+    here = parts.index("**") if "**" in parts else len(parts)
+    before = str(Path(*parts[:here]))
+    # Path.glob reads hidden files and can not stay below a root.
+    found = glob.iglob(before, root_dir=root) if here else iter([""])  # noqa: PTH207
+    if here == len(parts):
+        yield from found
+        return
+    after = parts[here + 1 :] or ("*",)
+    for start in found:
+        for folder in _folders(root, start):
+            for name in _matches(join(root, folder) if folder else root, after):
+                yield f"{folder}/{name}" if folder else name
+
+
+def _folders(root: str, start: str) -> Iterator[str]:
+    """A folder and all below it, by their names below a root; none that is hidden, or a link."""
+    waiting = [start]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(join(root, folder) if folder else root) as entries:
+                below = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+        except OSError:  # no folder, or not ours to read: as glob has it, nothing matches there
+            continue
+        yield folder
+        waiting += [f"{folder}/{name}" if folder else name for name in below]
 
 
 def _listed(root: str, names: Iterable[str], *, outright: bool = False) -> Files:

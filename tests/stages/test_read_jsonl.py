@@ -194,6 +194,22 @@ def test_folders_globs_and_files_are_read_once_in_order(tmp_path):
     assert names == ["a/z.ndjson"]
 
 
+def test_a_file_by_two_names_is_read_once(tmp_path):
+    """Through a linked folder, in a circle of links, and whatever else is named beside it."""
+    (tmp_path / "in/2024-01").mkdir(parents=True)
+    (tmp_path / "in/2024-01/a.jsonl").write_bytes(lines({"text": "a"}))
+    for link, to in (("latest", "2024-01"), ("2024-01/up", ".."), ("2024-01/me", "."), ("me", ".")):
+        (tmp_path / "in" / link).symlink_to(to, target_is_directory=True)
+    (tmp_path / "b.jsonl").write_bytes(lines({"text": "b"}))
+    for paths in ("in", "in/*/a.jsonl", "in/**/*.jsonl", "in/**/2024-01/**/a.jsonl", "in/lat*/*.jsonl"):
+        assert texts(everything(ReadJsonl(paths=[paths]), tmp_path)[0]) == ["a"], paths
+        assert texts(everything(ReadJsonl(paths=[paths, "b.jsonl"]), tmp_path)[0]) == ["a", "b"], paths
+    (split,) = ReadJsonl(paths=["in/*/a.jsonl"]).splits(tmp_path, Catalog(), 1 << 20)
+    assert split.name == "2024-01/a.jsonl"
+    with pytest.raises(InputError, match="can't be looked at: File name too long"):
+        ReadJsonl(paths=["x" * 300]).splits(tmp_path, Catalog(), 1 << 20)
+
+
 def test_forms_of_one_file_give_the_same_rows(tmp_path):
     """Plain, gz, gz of many members, zst of one or many frames, with and without sizes: same texts, same positions."""
     content = lines(*({"text": f"row {n} " + "x" * (n % 50)} for n in range(300)))
