@@ -180,11 +180,13 @@ def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
     from curate.report.families import not_asked_lines
     from curate.report.kept import emptied_lines
     from curate.report.pairs import pair_lines
-    from curate.report.plain import one_line
+    from curate.report.plain import field_lines, one_line
     from curate.report.split import split_lines
 
     for each in found.steps:
         said = (each["report"],) if step in (None, each["step"]) else ()
+        for line in field_lines(each) if said else ():
+            out.print(one_line(f"{each['step']}: {line}", 400), soft_wrap=True)
         for line in (
             line
             for tell in (cluster_lines, split_lines, pair_lines, not_asked_lines)

@@ -24,7 +24,7 @@ from curate.report.judge import second_looks
 from curate.report.kept import emptied_lines
 from curate.report.mixture import mixture_lines
 from curate.report.pairs import pair_lines
-from curate.report.plain import edited_line, one_line, size
+from curate.report.plain import edited_line, field_lines, one_line, size
 from curate.report.split import split_lines
 from curate.run.progress import Stretch
 from curate.run.status import CpuByStep
@@ -331,6 +331,7 @@ def report_lines(step: dict[str, Any]) -> list[str]:
             "word on held-out documents"
         )
     said = (*cluster_lines(report), *split_lines(report), *pair_lines(report), *emptied_lines(step.get("kept_by", {})))
+    said += tuple(field_lines(step))
     lines += [f"{name}: {line}" for line in said]
     return lines
 

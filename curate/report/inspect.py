@@ -98,8 +98,8 @@ class Overview:
     """What ``inspect`` shows.
 
     Attributes:
-        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed, ``kept_by`` (see Counts), and
-            what a global step reports, what a generator says of its prompt families.
+        steps: by step: use, rows in and out, rows by reason, rows edited and bytes removed, ``kept_by`` and ``fields`` (see
+            Counts), and what a global step reports, what a generator says of its prompt families.
         matching: how many rows ``Wanted`` matches, of which some are shown.
         crowded: by step, how many columns it adds, where they are too many to be among ``distributions``.
     """
@@ -161,6 +161,7 @@ def _step(step: Step) -> dict[str, Any]:
         "edited": counts.edited,
         "removed": counts.removed,
         "kept_by": counts.kept_by,
+        "fields": counts.fields,
         "report": report if step.is_a(Global) else {name: report[name] for name in ("not_asked",) if name in report},
         "families": report.get("families", {}),
     }

@@ -83,6 +83,17 @@ def size(n: float) -> str:
     return f"{n:.0f} B"
 
 
+def field_lines(step: Mapping[str, Any]) -> list[str]:
+    """Of the fields of ``meta`` that an edit's settings name: in how many rows each was, and which were in none."""
+    fields: list[tuple[str, int]] = sorted(step.get("fields", {}).items())
+    lines = []
+    if found := [f"{name} {rows:,}" for name, rows in fields if rows]:
+        lines.append(f"fields of meta, by rows that have them: {', '.join(found)}")
+    if absent := [name for name, rows in fields if not rows]:
+        lines.append(f"in no row there is a field {', '.join(absent)}: what a mistyped name means is still there")
+    return lines
+
+
 def edited_line(counts: Mapping[str, Any]) -> list[str]:
     """What a step's edits did, from its counts; nothing when they did nothing."""
     edited, removed = counts.get("edited", 0), counts.get("removed", 0)

@@ -73,7 +73,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
     settings = planned.stage.model_dump(mode="json", exclude=exclude)
     # An asset may have been named by an absolute path: the manifest is the same wherever it lies.
     settings |= {name: _placeless(settings[name]) for name in planned.places}
-    counts = {k: v for k, v in vars(record.counts).items() if k != "measured"}
+    counts = {k: v for k, v in vars(record.counts).items() if k not in ("measured", "fields")}
     if not edits(planned.stage):
         del counts["edited"], counts["removed"]
     if not counts["kept_by"]:
@@ -94,6 +94,7 @@ def _step(engine: Engine, record: StepRecord) -> dict[str, Any]:
         **({"output": record.identity} if record.identity != record.fingerprint else {}),
         **counts,
         "reasons": dict(sorted(record.counts.reasons.items())),
+        **({"fields": dict(sorted(record.counts.fields.items()))} if record.counts.fields else {}),
         "report": record.report,
         "shards": record.shards,
     }

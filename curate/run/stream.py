@@ -264,6 +264,7 @@ class Stream:
         """The rows with the text and the meta that a step makes of theirs, and the text's bytes; ids stay, content hashes follow."""
         with spending("edit", step.id, size):
             after = edited(step, docs)
+        counts.add_fields(step.stage.fields_found(docs))
         other = pc.not_equal(after.text, docs.text)
         if step.stage.edits_meta():
             other = pc.or_(other, pc.not_equal(after.column("meta"), docs.column("meta")))

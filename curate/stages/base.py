@@ -242,6 +242,12 @@ class Filter(Stage):
         """
         raise NotImplementedError
 
+    def fields_found(self, docs: Batch) -> Mapping[str, int]:
+        """For each field of ``meta`` that the settings name for edits, how many rows have it; called with what ``edit`` is called
+        with. A run says which of them no row had: a name that was mistyped changes nothing, and nobody else would say so.
+        """
+        return {}
+
     def measure_fingerprint(self) -> str:
         """Identity of what ``measure`` computes: the settings without those that only ``rules`` reads.
 

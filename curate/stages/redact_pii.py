@@ -45,6 +45,7 @@ class _Seen(NamedTuple):
         metas: each row's meta as values; None where nothing of it changes.
         leaves: all strings of those, as one array; ``meta`` what was found in them.
         counts: int64[n], how many stand in each row's meta.
+        fields: of ``drop`` and ``hash`` each path, and how many rows have it.
     """
 
     text: Found
@@ -52,6 +53,7 @@ class _Seen(NamedTuple):
     leaves: pa.LargeStringArray
     meta: Found
     counts: np.ndarray
+    fields: dict[str, int]
 
 
 @register("redact.pii")
@@ -68,11 +70,12 @@ class RedactPii(Filter):
     Names, streets and birthdays are not found.
 
     What is nobody's stays unless `reserved`: example.com, 192.168.0.1, 555-0100, test numbers of cards. `drop` and
-    `hash` are for fields of `meta` that name somebody, as a user's id in a log. Texts from before this step are
-    shown by no report; how much was taken, by kind, are its signals.
+    `hash` are for fields of `meta` that name somebody, as a user's id in a log; a run counts the rows in which each
+    was, and says which were in none. Texts from before this step are shown by no report; how much was taken, by
+    kind, are its signals.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     # Pseudonyms depend on the seed.
     seeded: ClassVar[bool] = True
     hides: ClassVar[bool] = True
@@ -150,6 +153,10 @@ class RedactPii(Filter):
         metas = docs.column("meta")
         return pc.replace_with_mask(metas, pa.array(changed), strings(made)) if made else metas
 
+    def fields_found(self, docs: Batch) -> Mapping[str, int]:
+        """Of each path of ``drop`` and ``hash`` the rows that have it."""
+        return self._seen(docs).fields
+
     def _word(self, kind: str) -> str:
         return self.placeholder.replace("{kind}", _NAMES[kind])
 
@@ -177,8 +184,14 @@ class RedactPii(Filter):
         counts = np.bincount(owner[found.row], minlength=len(docs)).astype(np.int64)
         text = find(docs.text, self.kinds, reserved=self.reserved)
         told = np.bincount(text.row, minlength=len(docs)) > 0
+        named = {
+            path: [row for row, of in enumerate(metas) if of is not None and _holds(of, path)] for path in self._paths()
+        }
+        goes = np.zeros(len(docs), np.bool_)
+        for rows in named.values():
+            goes[rows] = True
         there = [
-            counts[row] > 0 or self._goes(fields) or (told[row] and fields is not None and QUERY in fields)
+            counts[row] > 0 or goes[row] or (told[row] and fields is not None and QUERY in fields)
             for row, fields in enumerate(metas)
         ]
         if not all(there):
@@ -187,11 +200,10 @@ class RedactPii(Filter):
                 array, found, np.array(there, np.bool_)[owner] if len(owner) else np.zeros(0, np.bool_)
             )
             metas = [fields if has else None for fields, has in zip(metas, there, strict=True)]
-        return _Seen(text, metas, array, found, counts)
+        return _Seen(text, metas, array, found, counts, {path: len(rows) for path, rows in named.items()})
 
-    def _goes(self, fields: dict[str, Any] | None) -> bool:
-        """Whether a field of a row is dropped or hashed."""
-        return fields is not None and any(_holds(fields, path) for path in (*self.drop, *self.hash))
+    def _paths(self) -> tuple[str, ...]:
+        return (*self.drop, *self.hash)
 
 
 def _only(leaves: pa.LargeStringArray, found: Found, keep: np.ndarray) -> tuple[pa.LargeStringArray, Found]:

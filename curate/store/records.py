@@ -62,6 +62,7 @@ class Counts:
         edited: rows that stayed with another text.
         removed: bytes of text that edits took from them.
         kept_by: what became of each source (or other stratum) and class of length, where the stage asks for it.
+        fields: of the fields of ``meta`` that an edit's settings name each, and the rows that have it.
     """
 
     rows_in: int = 0
@@ -73,6 +74,7 @@ class Counts:
     edited: int = 0
     removed: int = 0
     kept_by: KeptBy = field(default_factory=dict)
+    fields: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Counts) -> None:
         """Sum, in place."""
@@ -85,11 +87,17 @@ class Counts:
         self.removed += other.removed
         self.add_reasons(other.reasons)
         add_kept(self.kept_by, other.kept_by)
+        self.add_fields(other.fields)
 
     def add_reasons(self, rows: Mapping[str, int]) -> None:
         """Add rows by reason, in place."""
         for reason, count in rows.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + count
+
+    def add_fields(self, rows: Mapping[str, int]) -> None:
+        """Add rows by field, in place."""
+        for name, count in rows.items():
+            self.fields[name] = self.fields.get(name, 0) + count
 
     @staticmethod
     def load(value: Mapping[str, Any]) -> Counts:

@@ -111,24 +111,41 @@ def _account(data, at, countries):
 
 
 @njit(nogil=True, cache=True, _nrt=False)
-def _run(data, at, stop):
-    """The end of a run of digits with at most two of `` .-/()`` between them; its digits, and its dots. Digits with a letter
-    behind them begin another word, unless nothing stands before them."""
-    end = before = at
+def _sign(data, at, stop):
+    """The bytes of a sign that may stand between digits, one of `` .-/()`` or of ``personal_numbers._SIGNS``; 0: none is there."""
+    byte = data[at]
+    if byte in (32, 40, 41, 45, 46, 47):
+        return 1
+    if byte == 0xC2:
+        return 2 if at + 1 < stop and data[at + 1] == 0xA0 else 0
+    if byte == 0xE2 and at + 2 < stop and data[at + 1] == 0x80:
+        last = data[at + 2]
+        return 3 if last in (0x87, 0x89, 0xAF) or 0x90 <= last <= 0x93 else 0
+    return 0
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _run(data, at, stop, fresh):
+    """The end of a run of digits with at most two signs between them; its digits, and its dots. Digits with a letter
+    behind them begin another word, unless nothing stands before them; those that end a word (not ``fresh``) end at a space."""
+    end = before = place = at
     digits = dots = gap = fewer = 0
-    for place in range(at, stop):
+    while place < stop:
         byte = data[place]
+        size = 1
         if 48 <= byte <= 57:
             if gap:
                 before, fewer = end, digits
             digits += 1
             gap = 0
             end = place + 1
-        elif gap < 2 and (byte in (32, 40, 41, 45, 46, 47)):
+        else:
+            size = _sign(data, place, stop) if gap < 2 else 0
+            if size == 0 or (not fresh and (byte == 32 or byte >= 128)):
+                break
             gap += 1
             dots += byte == 46
-        else:
-            break
+        place += size
     # But for an extension: 415-867-5309x12.
     extended = end + 1 < stop and (data[end] == 120 or data[end] == 88) and 48 <= data[end + 1] <= 57
     if end < stop and before > at and _word(data[end]) and not extended:
@@ -198,7 +215,7 @@ def _places(offsets, data, first, countries, prefixes, sizes, runs, fewest):
             what, end = -1, at + 1
             fresh = at == start or not _word(data[at - 1])
             if may == 1:
-                end, digits, dots = _run(data, at, stop)
+                end, digits, dots = _run(data, at, stop, fresh)
                 if digits >= fewest or dots >= 3:
                     what = 1
                 if fresh and 50 <= byte <= 51 and at + 6 < stop and data[at + 4] == 58 and _hextet(data, at):

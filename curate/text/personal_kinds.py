@@ -35,9 +35,18 @@ WORDS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 
 # -- e-mail -------------------------------------------------------------------------------------------------
 
+_LETTER: Final = (
+    rb"(?:[A-Za-z0-9]|\xc3[\x80-\x96\x98-\xb6\xb8-\xbf]|[\xc4-\xc8\xce\xcf-\xd3][\x80-\xbf]|\xc9[\x80-\x8f]|\xcc[\x80-\xbf]|"
+    rb"\xcd[\x80-\xaf\xb0-\xbd\xbf]|\xd4[\x80-\xaf]|\xe1[\xb8-\xbf][\x80-\xbf])"
+)
+"""A letter or digit of ASCII; in UTF-8 one of Latin, Greek or Cyrillic, or an accent that stands apart. Chinese or Japanese, which has no
+spaces, stands before an address without being a part of it."""
+_BEHIND: Final = rb"(?![A-Za-z0-9_(]|-[A-Za-z0-9]|\.[A-Za-z0-9])"
 _LOCAL: Final = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9_%+'-]|\.(?!\.)){0,63}\Z")
-_DOMAIN: Final = re.compile(
-    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}([A-Za-z]{2,12})(?![A-Za-z0-9_(]|-[A-Za-z0-9]|\.[A-Za-z0-9])"
+_LOCAL_WIDE: Final = re.compile(_LETTER + rb"(?:" + _LETTER + rb"|[_%+'-]|\.(?!\.)){0,63}\Z")
+_DOMAIN: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}([A-Za-z]{2,12})" + _BEHIND)
+_DOMAIN_WIDE: Final = re.compile(
+    rb"(?:" + _LETTER + rb"(?:-{0,2}" + _LETTER + rb"){0,61}\.){1,6}([A-Za-z]{2,12}|\xd1\x80\xd1\x84)" + _BEHIND
 )
 _TOP: Final = frozenset(
     b"ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bw by bz ca cc cd cf cg "
@@ -52,7 +61,7 @@ _TOP: Final = frozenset(
     b"clinic dental law legal finance bank insurance money capital fund ventures energy green eco bio science education academy "
     b"school university institute training consulting engineering software codes games game fun ink wiki zone center space earth "
     b"one plus vip top win bid link click host global international foundation ngo ong church community social chat family "
-    b"london berlin paris wien amsterdam hamburg koeln nyc tokyo sydney melbourne quebec scot wales irish swiss".split()
+    b"london berlin paris wien amsterdam hamburg koeln nyc tokyo sydney melbourne quebec scot wales irish swiss \xd1\x80\xd1\x84".split()
 )
 """Country codes, and the names that most addresses have: `a @ b.shape`, `2x.png` and versions end otherwise."""
 _NOBODYS: Final = re.compile(
@@ -64,8 +73,8 @@ _NOBODYS: Final = re.compile(
 def email(data: bytes, at: int, reserved: bool) -> Span | None:
     """The address around an ``@``."""
     window = data[max(0, at - 64) : at]
-    local = _LOCAL.search(window)
-    domain = _DOMAIN.match(data, at + 1, at + 256)
+    local = (_LOCAL if window.isascii() else _LOCAL_WIDE).search(window)
+    domain = _DOMAIN.match(data, at + 1, at + 256) or _DOMAIN_WIDE.match(data, at + 1, at + 256)
     if local is None or domain is None or domain[1].lower() not in _TOP or local[0].endswith(b"."):
         return None
     begin, end = at - len(local[0]), domain.end()
@@ -75,8 +84,11 @@ def email(data: bytes, at: int, reserved: bool) -> Span | None:
 
 
 _PLACEHOLDERS: Final = re.compile(
-    rb"(?i)(?:[<{$%*\[(].*|x+|\.+|pass(?:word|wd)?|pwd|secret|changeme|token|your.*|my.*)\Z"
+    rb"(?:\{.*\}|\[.*\]|\(.*\)|[$#]\{.*\}|\$\(.*\)|\$[A-Z_]+|\$(?i:\w*(?:pass|pwd|secret|token)\w*)|%\w+%|%\(\w+\)s|%[sdv]|"
+    rb"(?i:\*+|x+|\.+|change[-_]?me|your[-_].*|"
+    rb"(?:my|your|the|some)?[-_]?(?:secret|db|user|super)?[-_]?(?:pass(?:word|wd)?|pwd|secret|token)))\Z"
 )
+"""A variable, a template's field, a mask, or the word for it."""
 _CREDENTIALS: Final = re.compile(rb"[A-Za-z0-9._%+~!$&*-]{0,64}:([^\s:@/\"'<>`]{1,128})@")
 
 
@@ -147,17 +159,27 @@ SECRET_RUNS: Final = {
 """Those of them whose secret goes on as far as letters, digits and these signs do, so that the same prefix may stand in it again: what
 the first of them is not, no later one is. To try each would be to read such a run as often as the prefix stands in it."""
 
+_AGAIN: Final = re.compile(rb"(?<![A-Za-z0-9_])(?:" + b"|".join(map(re.escape, SECRET_RUNS)) + rb")")
+
 
 def secret(data: bytes, at: int, reserved: bool) -> Span | None:
     """A key or token that begins with one of SECRET_PREFIXES."""
+    return _secret(data, at, len(data), reserved)
+
+
+def _secret(data: bytes, at: int, stop: int, reserved: bool) -> Span | None:
     for pattern in _SECRETS:
-        found = pattern.match(data, at)
+        found = pattern.match(data, at, stop)
         if found is None:
             continue
         where = found.span("value") if "value" in pattern.groupindex else found.span()
         value = data[where[0] : where[1]]
-        # A name in lower case and hyphens, as of a class of a style sheet, is no key; nor is a row of one letter, or AWS's own example.
-        if not reserved and (b"EXAMPLE" in value or len(set(value)) < 10):
+        if not reserved and (example := value.rfind(b"EXAMPLE")) >= 0:
+            # AWS's own, and what is named so. Of a run that goes on a key may stand behind it: no later place in the run is tried.
+            again = _AGAIN.search(data, where[0] + example, where[1])
+            return None if again is None else _secret(data, again.start(), where[1], reserved)
+        # A name in lower case and hyphens, as of a class of a style sheet, is no key; nor is a row of one letter.
+        if not reserved and len(set(value)) < 10:
             return None
         if value.startswith(b"sk-") and not any(48 <= byte <= 57 for byte in value):
             return None
@@ -207,17 +229,22 @@ _IBAN_EXAMPLES: Final = frozenset(
     {b"DE89370400440532013000", b"GB29NWBK60161331926819", b"FR1420041010050500013M02606"}
 )
 
+_SPACE: Final = re.compile(rb" |\xc2\xa0|\xe2\x80[\x87\x89\xaf]")
+
 
 def iban(data: bytes, at: int, reserved: bool) -> Span | None:
-    """An account's number that begins with a country and two digits; single spaces may stand in it."""
+    """An account's number that begins with a country and two digits; single spaces, also such as do not break, may stand in it."""
     size = IBAN_SIZES.get(data[at : at + 2].decode("ascii", "replace"), 0)
     found, place = bytearray(), at
     while place < len(data) and len(found) < size:
         byte = data[place]
         if 48 <= byte <= 57 or 65 <= byte <= 90:
             found.append(byte)
-        elif byte != 32 or len(found) % 4 or data[place - 1] == 32:
-            return None
+        else:
+            space = _SPACE.match(data, place)
+            if space is None or len(found) % 4 or data[place - 1] not in WORDS:
+                return None
+            place = space.end() - 1
         place += 1
     if not size or len(found) < size or (place < len(data) and data[place] in WORDS):
         return None

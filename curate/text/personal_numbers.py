@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
@@ -34,8 +35,11 @@ _RESOLVERS: Final = frozenset(
 )
 _OBJECTS: Final = (b"1.2.", b"1.3.", b"2.5.", b"2.16.")
 _VERSION: Final = re.compile(
-    rb"(?i)(?:\b(?:v|ver|version|versions|release|rev|build|section|sec|chapter|rfc)(?:[ .:\n]|\xc2\xa0){0,2}|\xc2\xa7 ?|[=<>~^]=? ?|[-_/])\Z"
+    rb"(?i)(?:\b(?:v|ver|rev|build|section|sec|chapter|rfc)(?:[ .:=\n(]|\xc2\xa0){0,3}|(?:versions?|release)(?:[ .:=\n\"'>(]|\xc2\xa0){0,4}|"
+    rb"\xc2\xa7 ?|[=<>~!]= ?|[~^] ?|[-_]|[A-Za-z0-9_.+)-]/)\Z"
 )
+"""A word for it, or a comparison, or it is a part of a name. A scheme's ``://``, an assignment and a tag are in front of addresses, too."""
+_VERSION_BYTES: Final = 16
 
 
 def ip6(data: bytes, at: int, reserved: bool) -> Span | None:
@@ -80,6 +84,13 @@ _PAIRS: Final = re.compile(rb"(?<![\d.-])0[1-9]([ .-])\d\d(?:\1\d\d){3}(?![\d-]|
 _MOBILE: Final = re.compile(
     rb"(?<![\d.-])(?:(?:\(07\d{3}\)|07\d{3})[ -]\d{3}[ -]?\d{3}|(?:\(01[567]\d{1,2}\)|01[567]\d{1,2})[ /-]\d{3,4}[ -]?\d{2,5})(?![\d-]|[ .]\d)"
 )
+_NO_HEX: Final = rb"(?:a[bd]|be|c[ae]|d[ae]|ed|fa|cafe|face)\b"
+_HEX: Final = rb"(?!" + _NO_HEX + rb")(?=[0-9]*[a-f])(?:[0-9a-f]{2}){1,2}\b"
+_DUMPED: Final = (
+    re.compile(rb"(?i)(?:(?:\b[0-9a-f]{2}[ -]{1,2}){2}|\b" + _HEX + rb"[ -]{1,2}|\b0{3}[0-9a-f]{4,5}:? {1,2})\Z"),
+    re.compile(rb"(?i)-[0-9a-f]{2}\b|(?:[ .-]{1,2}" + _NO_HEX + rb"){0,3}[ .-]{1,2}" + _HEX),
+)
+"""Before and behind digits that are bytes of a dump: bytes in hexadecimal (words that are such do not tell), its offset."""
 _ABROAD: Final = re.compile(rb"[1-9]\d{0,3}(?:[ .-]?\(0\)|[ .-]?\(\d{1,5}\)|[ ./-]?\d{1,12}){1,8}")
 _OPENED: Final = re.compile(
     rb"\(0\d{1,4}\)[ -]?\d{3,8}(?:[ -]\d{2,5})?(?![\d-]|[ .]\d)|(?<![\d.-])0[789]0-\d{4}-\d{4}(?![\d-])"
@@ -96,7 +107,11 @@ _CALLED: Final = re.compile(
     rb"call (?:me|us|him|her|them)|text me|reach (?:me|us|him|her|them)|ring me)|t\xc3\xa9l(?:\xc3\xa9phone)?)\b[^\n\d]{0,24}\Z"
 )
 _GLUED: Final = WORDS | frozenset(b")+")
-_DATE: Final = re.compile(rb"(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2\d{2,4})")
+_DATE: Final = re.compile(rb"(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2\d{2,4})(?![-./]?\d)")
+_DAY: Final = re.compile(rb"20\d\d([-./])(?:0?[1-9]|1[0-2])\1(?:[0-2]?\d|3[01])(?!\d)")
+"""Also with more behind it; 20 is Egypt, too."""
+_DECIMAL: Final = re.compile(rb"\d{1,3}\.(?:\d{4,}(?![-./]?\d)|\d+[ -]\d+\.\d+(?![.\d]))")
+"""One alone, or two."""
 _CODES: Final = (
     "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 "
     "86 90 91 92 93 94 95 98 211 212 213 216 218 220 221 222 223 224 225 226 227 228 229 230 231 232 233 234 235 236 "
@@ -115,8 +130,35 @@ _FICTION: Final = re.compile(
 )
 
 
+_SIGNS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x87\x89\x90-\x93\xaf]")
+"""Spaces that do not break or are thin, hyphens, the dashes of a figure and of en: what typesetting puts between digits."""
+_AROUND: Final = 64
+"""Bytes beside a run that checks may look at."""
+
+
 def number(data: bytes, at: int, end: int, reserved: bool) -> Iterator[Span]:
     """What stands in a run of digits with signs between them, from its first digit to behind its last one."""
+    if data[at:end].isascii():
+        yield from _number(data, at, end, reserved)
+        return
+    said, places = _in_ascii(data, max(0, at - _AROUND), end + _AROUND)
+    for kind, start, stop in _number(said, bisect_left(places, at), bisect_left(places, end), reserved):
+        yield kind, places[start], places[stop]
+
+
+def _in_ascii(data: bytes, begin: int, end: int) -> tuple[bytes, list[int]]:
+    """A part of a text with a space or a hyphen for each of _SIGNS; where each byte of it, and its end, stands in the text."""
+    said, places, last = bytearray(), list[int](), begin
+    for sign in _SIGNS.finditer(data, begin, end):
+        said += data[last : sign.start()]
+        said.append(45 if 0x90 <= data[sign.end() - 1] <= 0x93 else 32)
+        places += range(last, sign.start() + 1)
+        last = sign.end()
+    end = min(end, len(data))
+    return bytes(said + data[last:end]), [*places, *range(last, end + 1)]
+
+
+def _number(data: bytes, at: int, end: int, reserved: bool) -> Iterator[Span]:
     before = data[at - 1] if at > 0 else 32
     if before in WORDS or (before == 46 and at > 1 and data[at - 2] in WORDS):
         return
@@ -139,7 +181,9 @@ def _address(data: bytes, run: _Run, reserved: bool) -> Iterator[Span]:
             continue
         if (begin == 0 or data[begin - 1] == 10) and end + 1 < len(data) and data[end] == 46:
             continue
-        if _VERSION.search(data[max(0, begin - 12) : begin]) or (end + 1 < len(data) and data[end : end + 2] == b"-r"):
+        if _VERSION.search(data[max(0, begin - _VERSION_BYTES) : begin]) or (
+            end + 1 < len(data) and data[end : end + 2] == b"-r"
+        ):
             continue
         if _somebodys(found[0], reserved):
             yield "ip", begin, end
@@ -180,25 +224,33 @@ def _ssn(data: bytes, run: _Run, reserved: bool) -> Iterator[Span]:
 
 def _telephone(data: bytes, run: _Run, reserved: bool) -> Iterator[Span]:
     at, end = run
-    abroad = _abroad(data, at, end)
+    told = _CALLED.search(data[max(0, at - 48) : at]) is not None
+    abroad = _abroad(data, at, end, told)
     if abroad is None and at > 0 and data[at - 1] == 43:
         return
     if abroad is not None:
         if reserved or not _FICTION.match(_digits(data[abroad[0] : abroad[1]])):
             more = _EXTENSION.match(data, abroad[1])
             yield "phone", abroad[0], abroad[1] if more is None else more.end()
-        at = abroad[1]
-    told = abroad is None and _CALLED.search(data[max(0, at - 48) : at]) is not None
+        at, told = abroad[1], False
     for pattern in (_TOLD,) if told else (_NANP, _PAIRS, _MOBILE, _OPENED):
         for found in pattern.finditer(data, at, end):
-            if not _DATE.match(found[0].lstrip(b"(")) and (reserved or not _FICTION.match(_digits(found[0]))):
+            if _DATE.match(found[0].lstrip(b"(")) or (pattern is _PAIRS and _dumped(data, *found.span())):
+                continue
+            if reserved or not _FICTION.match(_digits(found[0])):
                 more = _EXTENSION.match(data, found.end())
                 yield "phone", found.start(), found.end() if more is None else more.end()
                 if told:
                     return
 
 
-def _abroad(data: bytes, at: int, end: int) -> _Run | None:
+def _dumped(data: bytes, begin: int, end: int) -> bool:
+    """Whether bytes in hexadecimal stand beside."""
+    before, behind = _DUMPED
+    return behind.match(data, end) is not None or before.search(data[max(0, begin - 12) : begin]) is not None
+
+
+def _abroad(data: bytes, at: int, end: int, told: bool) -> _Run | None:
     """Where a number with a country's code stands, if the run begins with one: behind a plus, or two zeros."""
     plus, opened = at - 1, data[at] == 40
     if plus >= 0 and data[plus] == 43 and not opened and (plus == 0 or data[plus - 1] not in _GLUED):
@@ -208,10 +260,17 @@ def _abroad(data: bytes, at: int, end: int) -> _Run | None:
     else:
         return None
     found = _ABROAD.match(data, first, end)
-    stop = found.end() if found is not None else first
-    while len(_digits(data[first:stop])) > _MOST_DIGITS:  # another number follows: its groups go, from behind
+    if found is None or _DATE.match(found[0]) or _DAY.match(found[0]) or (_DECIMAL.match(found[0]) and not told):
+        return None
+    stop = found.end()
+    while stop > first and not (_from_abroad(data[first:stop]) and (stop == found.end() or data[stop] not in b"-.")):
+        # Another number follows: its groups go, from behind.
         stop = max((i for i in range(first, stop) if data[i] < 48), default=first)
-    return (begin, stop) if _from_abroad(data[first:stop]) else None
+        while stop > first and data[stop - 1] < 48:
+            stop -= 1
+    if stop == first or (begin == at and _dumped(data, begin, stop)):
+        return None
+    return begin, stop
 
 
 def _digits(raw: bytes) -> bytes:
@@ -221,6 +280,8 @@ def _digits(raw: bytes) -> bytes:
 def _from_abroad(raw: bytes) -> bool:
     digits = _digits(raw).decode("ascii")
     if not 8 <= len(digits) <= _MOST_DIGITS or _LATITUDE.match(raw):
+        return False
+    if digits.startswith("20") and len(digits) < 10:  # a day, not Egypt
         return False
     if digits[0] in "17":  # these countries' numbers have one length
         return len(digits) == 11 and (digits[0] == "7" or (digits[1] > "1" and digits[4] > "1"))

@@ -35,7 +35,7 @@ def steps() -> Steps:
     """Redacted behind the source, told by queries, and whole again; `short` drops some rows within the first segment."""
     return [
         step("log", "read.chats", paths=["log.jsonl"]),
-        step("private", "redact.pii", hash=["request.user"]),
+        step("private", "redact.pii", hash=["request.user"], drop=["user.mial"]),
         step("asked", "chats.text"),
         step("short", "filter.length", word="Really? Really?"),
         step("unique", "dedup.exact"),
@@ -73,6 +73,7 @@ def test_nothing_of_it_stays(home: Path) -> None:
     assert 7 <= len(whole) < 20 and any("<EMAIL_ADDRESS>, call <PHONE_NUMBER>" in row["text"] for row in whole)
     assert all(MESSAGES not in row["meta"] and "it is" not in row["text"] for row in rows(home / "run", "queries"))
     counts = record(home / "run", "private")["counts"]
+    assert counts["fields"] == {"user.mial": 0, "request.user": 40}
     assert counts["edited"] == 40 and counts["removed"] != 0, "words may be longer than what they stand for"
     for path in (home / "run").rglob("*"):
         if path.is_file():
@@ -93,6 +94,8 @@ def test_reports_show_none_of_it(curate: Curate, home: Path) -> None:
             assert private["signals"]["email"] >= 1 and private["signals"]["in_meta"] >= 2
             assert private["removed"] is None and not private["diff"] and story["original"] is None
             assert "hides what it takes" in story["note"] and "<EMAIL_ADDRESS>" in story["text"]
+    assert "private: in no row there is a field user.mial" in shown
+    assert "private: fields of meta, by rows that have them: request.user 40" in shown
     assert "private" in shown and not any(secret in shown for secret in SECRETS)
 
 
@@ -106,7 +109,8 @@ def test_killed_and_other_settings(curate: Curate, home: Path, tmp_path: Path) -
     assert done.code == -signal.SIGKILL
     curate.run(tmp_path / "r.yaml", store, *SPLIT).ok()
     write(tmp_path / "r.yaml", steps())
-    curate.run(tmp_path / "r.yaml", store, *SPLIT).ok()
+    said = curate.run(tmp_path / "r.yaml", store, *SPLIT).ok().out
+    assert "private: in no row there is a field user.mial" in said and "request.user 40" in said
     assert results(store) == results(home / "run")
     counts = {s["id"]: record(store, s["id"])["counts"] for s in steps()}
     assert counts["asked"]["measured"] == counts["asked"]["rows_in"]
