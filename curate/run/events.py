@@ -31,7 +31,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -55,6 +55,8 @@ MOST_BYTES: Final = 64 << 20
 MOST_WAITING: Final = 50_000
 """Lines that wait to be written; a store that is away must not fill the memory."""
 _NAME: Final = re.compile(r"[a-z]+/(\d{8})\.[a-z]+")
+_OURS: Final = frozenset({"event", "outcome", "state", "token", "host", "job", "at", "since", "ended", "last_commit"})
+"""Facts that are our own words, by which programs tell what is what: never anybody's text."""
 
 Place = tuple[int, int]
 """In a trail: a file's number, and the bytes of it that were read."""
@@ -210,8 +212,20 @@ def _line(at: float, facts: dict[str, Any]) -> bytes:
 
 def plain_json(value: Any, indent: int | None = None) -> bytes:
     """JSON in ASCII with a line feed at its end: half characters, as names of files may have, are escapes in it, and keys that
-    were withheld are blotted out."""
-    return (redacted(json.dumps(value, default=str, indent=indent)) + "\n").encode().replace(b"\x7f", b"\\u007f")
+    were withheld are blotted out of its texts; never out of names, numbers and what is in ``_OURS``."""
+    return (json.dumps(_blotted(value), indent=indent) + "\n").encode().replace(b"\x7f", b"\\u007f")
+
+
+def _blotted(value: Any) -> Any:
+    # Before it is JSON: there a key with a quote in it is written otherwise, and a number may hold one that is digits.
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        kept = {name for name in _OURS & value.keys() if isinstance(value[name], str)}
+        return {name: each if name in kept else _blotted(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_blotted(each) for each in value]
+    return redacted(str(value))
 
 
 def when(at: float) -> str:

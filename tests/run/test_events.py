@@ -39,6 +39,20 @@ def test_hostile_text_is_a_line_of_plain_characters(store: Store, monkeypatch: p
     assert "sk-0123456789" not in str(second)
 
 
+def test_keys_go_out_of_texts_and_out_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a key is made of: names of fields, numbers, and the words by which programs tell events stay."""
+    keys = ("worker", "123456", "finished", 'quo"te\\d', "schlüssel")
+    monkeypatch.setattr("curate.environment._held", {f"PASSWORD_{n}": key for n, key in enumerate(keys)})
+    told = {"event": "workers", "workers": 1, "bytes": 1234567, "outcome": "finished", "share": 0.123456, "none": None}
+    said = {"text": " ".join(keys), "argv": ["--say", "=123456"], "by_model": {"worker": {"text": "a worker"}}}
+    value = json.loads(events.plain_json({**told, **said, "path": Path("/x/schlüssel")}))
+    assert {name: value[name] for name in told} == told
+    assert value["text"] == "*** *** *** *** ***"
+    assert value["argv"] == ["--say", "=***"]
+    assert value["by_model"] == {"worker": {"text": "a ***"}}
+    assert value["path"] == "/x/***"
+
+
 def test_files_are_many_small_ones_and_the_oldest_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded in all; a reader goes on where it was; the last lines are read from the end."""
     monkeypatch.setattr(events, "FILE_BYTES", 1000)
