@@ -13,6 +13,7 @@ CurateError                 stop the run                                     exi
 ├── WorkerError             workers died again and again on one task         exit 10
 └── BusyError               another command holds the store                  exit 11
 
+A run that ``curate cancel`` stopped ends with code 12 (``CANCELLED``); one that a signal stopped with 128 + its number.
 A row or a shard that is bad alone is no exception: it is set aside with a reason, counted in the manifest.
 """
 
@@ -20,8 +21,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 __all__ = [
+    "CANCELLED",
     "BudgetError",
     "BusyError",
     "CurateError",
@@ -36,6 +39,10 @@ __all__ = [
     "WorkerError",
     "did_you_mean",
 ]
+
+
+CANCELLED: Final = 12
+"""Of a run that somebody asked to stop: unlike one whose machine was preempted (143) it is not to be begun again."""
 
 
 class CurateError(Exception):

@@ -108,6 +108,8 @@ def _state(value: Mapping[str, Any]) -> str:
         return "interrupted; the same command goes on from what is committed"
     if state == "in use":
         return f"in use by {one_line(value['lease']['what'])}; the newest run of the recipe: {one_line(said)}"
+    if state == "running" and value.get("no_workers_since"):
+        return f"running; waits for workers since {_short(value['no_workers_since'])}"
     if state == "queued":
         return f"waits to begin ({one_line(value['submitted'])})"
     return str(state)

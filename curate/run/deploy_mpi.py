@@ -24,6 +24,7 @@ def mpi_command(cluster: Mpi, meeting: Path) -> list[str]:
     command = [*cluster.launcher, *(["-n", str(cluster.ranks)] if cluster.ranks else [])]
     command += [
         cluster.python or sys.executable,
+        "-P",  # no module of the folder that it is run in
         "-m",
         "dask_mpi.cli",
         "--scheduler-file",

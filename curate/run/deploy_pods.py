@@ -8,11 +8,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from curate.errors import EndpointError
+from curate.errors import CANCELLED, BudgetError, EndpointError, GuardError, InputError, RecipeError, VersionError
 from curate.run.cluster_file import Driver, Kubernetes, Memory, SecretKey
 from curate.run.deploy import CONFIG, LOOPBACK, Deployment, Note, nested, why
 
 _SIZES: Final = {"kB": "k", "MB": "M", "GB": "G", "TB": "T", "kiB": "Ki", "MiB": "Mi", "GiB": "Gi", "TiB": "Ti"}
+
+_TRIES: Final = 3
+_FINAL: Final = sorted(
+    {CANCELLED, *(kind.exit_code for kind in (RecipeError, InputError, BudgetError, GuardError, VersionError))}
+)
+"""Exit codes of a driver that is not run again: it was asked to stop, or another try would fail as it did."""
 
 
 def quantity(memory: Memory) -> str:
@@ -81,7 +87,8 @@ def group_specs(cluster: Kubernetes, name: str) -> dict[str, dict[str, Any]]:
 
 
 def job_manifest(cluster: Kubernetes, argv: list[str], name: str) -> dict[str, Any]:
-    """A Job in whose pod a command line runs. One that fails, or whose node goes, is run again, which goes on with it."""
+    """A Job in whose pod a command line runs. One that fails is run again, up to three times, which goes on with it, and one
+    whose node goes as often as that happens; not one that was asked to stop, or that no other try mends."""
     driver: Driver = cluster.driver
     size = {"cpu": str(driver.cores), "memory": quantity(driver.memory)}
     pod: dict[str, Any] = {
@@ -108,7 +115,19 @@ def job_manifest(cluster: Kubernetes, argv: list[str], name: str) -> dict[str, A
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata,
-        "spec": {"backoffLimit": 3, "template": {"metadata": {"labels": {"app": "curate"}}, "spec": pod}},
+        "spec": {
+            "backoffLimit": _TRIES,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {"containerName": "driver", "operator": "In", "values": _FINAL},
+                    },
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]
+            },
+            "template": {"metadata": {"labels": {"app": "curate"}}, "spec": pod},
+        },
     }
 
 

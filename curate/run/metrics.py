@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from curate.errors import EndpointError, RecipeError
+from curate.errors import RecipeError
 
 if TYPE_CHECKING:
     from curate.run.status import Status
@@ -36,7 +36,7 @@ def address_of(given: str) -> Address:
 def served(status: Status, where: Address | None, note: Callable[[str], None] = lambda _: None) -> Iterator[int]:
     """Answer as long as the block lasts, if anybody is to be answered; the port that was taken, for which 0 is any.
 
-    Raises EndpointError where the library is missing, or the port is taken.
+    Where the library is missing, or another program has the port, that is a note: no run ends, or is none, for who looks at it.
     """
     if where is None:
         yield 0
@@ -44,17 +44,18 @@ def served(status: Status, where: Address | None, note: Callable[[str], None] = 
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError:
-        raise EndpointError("--metrics needs prometheus_client", cure=_INSTALL) from None
+        note(f"no metrics are served: prometheus_client is missing; {_INSTALL}")
+        yield 0
+        return
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Sums(status))
     try:
         server, thread = start_http_server(where[1], where[0], registry)
     except OSError as error:
-        raise EndpointError(
-            f"metrics can't be served there ({error.strerror or error})",
-            place=f"{where[0]}:{where[1]}",
-            cure="choose another port; 0 takes any that is free",
-        ) from None
+        why = error.strerror or error
+        note(f"no metrics are served at {where[0]}:{where[1]} ({why}); choose another port, 0 takes any that is free")
+        yield 0
+        return
     note(f"metrics: http://{where[0]}:{server.server_port}/metrics")
     try:
         yield int(server.server_port)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from curate.environment import redacted
-from curate.errors import DamagedError, StorageError
+from curate.errors import CurateError, DamagedError, StorageError
 from curate.run.watch import Watch
 from curate.store.files import Store, encode_json
 
@@ -76,7 +76,8 @@ class Session:
         if kind in (KeyboardInterrupt, SystemExit):
             self._facts["outcome"] = "interrupted"
         elif error is not None and self._facts["outcome"] == "killed":
-            self._facts["outcome"] = f"failed: {redacted(f'{type(error).__name__}: {error}')}"
+            # Ours say all that there is to say; of others the class is half of it.
+            self.failed(str(error) if isinstance(error, CurateError) else f"{type(error).__name__}: {error}")
         self._facts["ended"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         if self._watch is not None:
             self._watch.end(self._facts)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from shlex import quote
 from typing import Any, Final
 
 from curate.environment import redacted
@@ -63,7 +64,7 @@ class Status(Stretch):
         self._facts: dict[str, Any] = {}
         self._outcome = RUNNING
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
-        self._commit_at = 0.0
+        self._commit_at = self._alone_since = 0.0
         self._beats = 0
         # What is told comes from the driver's main thread; what it comes to is asked for by others.
         self._lock = threading.RLock()
@@ -73,7 +74,9 @@ class Status(Stretch):
     def begin(self, facts: Mapping[str, Any]) -> None:
         """A command begins: its Session's facts, and its lease's token."""
         job = next((f"{said} {os.environ[name]}" for name, said in _JOBS.items() if os.environ.get(name)), "")
-        self._facts = {**facts, **({"job": job} if job else {})}
+        with self._lock:
+            self._facts = {**facts, **({"job": job} if job else {})}
+            self.changes += 1
 
     def end(self, outcome: str) -> None:
         """It ends."""
@@ -124,6 +127,7 @@ class Status(Stretch):
             self.changes += 1
             if what == "workers":
                 self.crew = {"workers": facts["workers"], "threads": facts["threads"]}
+                self._alone_since = 0.0 if facts["workers"] else self._alone_since or time.time()
             elif what == "retry":
                 self.retries += 1
             elif what == "round":
@@ -180,6 +184,7 @@ class Status(Stretch):
                 "steps": steps,
                 "models": {**self.spent, "by_model": {name: dict(sums) for name, sums in self.models.items()}},
                 **self.crew,
+                "no_workers_since": when(self._alone_since) if self._alone_since else None,
                 "tasks_committed": self.committed,
                 "last_commit": when(self._commit_at) if self._commit_at else None,
                 "retries": self.retries,
@@ -242,7 +247,9 @@ def look(store: Store, note: Callable[[str], None] = lambda _: None) -> dict[str
         value = {**value, "submitted": f"{job.kind} {job.id}{f' on {job.host}' if job.host else ''}"}
         state = "queued" if job.alive() is not False else "failed"
         if state == "failed":
-            value["outcome"] = f"failed: {value['submitted']} ended before it began the run; see curate logs"
+            value["outcome"] = (
+                f"failed: {value['submitted']} ended before it began the run; see curate logs {quote(str(store))}"
+            )
     return {
         **value,
         "store": str(store),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -10,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +25,8 @@ GRACE_SECONDS: Final = 60
 """A Slurm job's driver is told to stop so long before its limit: what runs is finished and committed."""
 
 
+ASK_SECONDS: Final = 10.0
+"""An answer of a scheduler holds so long: it has many to answer."""
 _IDS: Final = {"process": r"[1-9][0-9]{0,9}", "slurm": r"[0-9]{1,20}", "kubernetes": r"[a-z0-9][a-z0-9.-]{0,252}"}
 """What numbers and names of each kind look like."""
 
@@ -59,10 +63,17 @@ class Submitted:
             raise ValueError("no id")
         return found
 
-    def alive(self) -> bool | None:
-        """Whether it runs, or waits to; None where that can't be told from here."""
+    def alive(self, within: float = ASK_SECONDS) -> bool | None:
+        """Whether it runs, or waits to, as of so many seconds ago at most; None where that can't be told from here."""
         if self.kind == "process":
             return None if self.host != platform.node() else bool(self.began) and began(int(self.id)) == self.began
+        at, answer = _answers.get(self, (-math.inf, None))
+        if time.monotonic() - at >= within:
+            answer = self._asked()
+            _answers[self] = time.monotonic(), answer
+        return answer
+
+    def _asked(self) -> bool | None:
         if self.kind == "slurm":
             said = _ask(["squeue", "--noheader", "--me", "--format=%A %T"])
             if said is None:
@@ -89,11 +100,15 @@ class Submitted:
             command = ["scancel", "--state=PENDING", self.id]
             _ask(command)
             command = ["scancel", "--batch", "--signal=TERM", self.id]
-        if _ask(command) is None and self.alive() is not False:
+        if _ask(command) is None and self.alive(0) is not False:
             raise EndpointError(f"{shlex.join(command)} did not work", cure="try it by hand")
 
     def _there(self) -> list[str]:
         return ["--namespace", self.namespace] if self.namespace else []
+
+
+_answers: dict[Submitted, tuple[float, bool | None]] = {}
+"""What was said last, and when."""
 
 
 def submit(

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import curate
-from curate.errors import CurateError, StorageError
+from curate.errors import CANCELLED, CurateError, StorageError
 from curate.run.events import Events, Trail, plain_json
 from curate.run.lease import Lease
 from curate.run.progress import Reporter, Several
@@ -40,7 +40,8 @@ _BETWEEN_SIGNALS: Final = 0.5
 
 
 class Watch:
-    """Tells, as long as the block lasts, which lies inside of the lease's.
+    """Tells, as long as the block lasts, which lies inside of the lease's. Where a request stopped the run, the block is left
+    with the exit code CANCELLED.
 
     Args:
         steps: of the run, in order.
@@ -86,6 +87,10 @@ class Watch:
         away = isinstance(error, StorageError) if self._store.remote else not self._store.root.is_dir()
         if not away and not self._lease.lost:
             self._tell(last=True)
+        if self._asked and isinstance(error, SystemExit):
+            error.code = CANCELLED
+        elif self._asked and isinstance(error, CurateError):
+            error.exit_code = CANCELLED  # whatever it failed of then: it was not to go on
 
     def beside(self, view: Reporter) -> Reporter:
         """A reporter that tells the view, and us."""
@@ -126,19 +131,24 @@ class Watch:
         with suppress(Exception):
             self._log.copy()
         changes, self._beats = self.status.changes, self._beats + 1
-        if last or changes != self._written or self._beats % _IDLE_BEATS == 0:
+        if changes and (last or changes != self._written or self._beats % _IDLE_BEATS == 0):
             with suppress(Exception):
                 self._store.replace(NAME, plain_json(self.status.value(), indent=2))
                 self._written = changes
 
     def _hear(self) -> None:
-        """Do what a request asks for that is meant for us: signals to ourselves, once of each kind."""
+        """Do what a request asks for that is meant for us: signals to ourselves, once of each kind. It is taken away first: who
+        asked sees by that that it was heard."""
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            return  # not yet, or no more, in a block that leaves as it should
         try:
             asked = self._store.read_json(CANCEL)
         except (OSError, CurateError):
             return
         if not isinstance(asked, dict) or asked.get("token") != self._lease.token:
             return
+        with suppress(OSError, CurateError):
+            self._store.remove(CANCEL)
         now = asked.get("now") is True
         if now in self._asked:
             return
@@ -150,8 +160,6 @@ class Watch:
         if now:
             os.kill(os.getpid(), signal.SIGTERM)
         self._asked.add(now)
-        with suppress(OSError, CurateError):
-            self._store.remove(CANCEL)
 
 
 def ask_to_stop(store: Store, token: str, *, now: bool) -> None:

@@ -143,7 +143,7 @@ def test_ranks(tmp_path):
     assert isinstance(made, Mpi)
     command = mpi_command(made, Path("/shared/s.json"))
     assert command[:4] == ["srun", "--mpi=pmix", "-n", "4"]
-    assert command[5:9] == ["-m", "dask_mpi.cli", "--scheduler-file", "/shared/s.json"]
+    assert command[5:10] == ["-P", "-m", "dask_mpi.cli", "--scheduler-file", "/shared/s.json"]
     assert "--no-dashboard" in command
     assert "tls" not in command
     for name in "abc":
@@ -204,6 +204,13 @@ def test_the_drivers_pod(tmp_path):
     assert pod["containers"][0]["command"] == ["curate", "run", "r.yaml"]
     assert pod["containers"][0]["volumeMounts"] == [{"name": "scratch", "mountPath": "/scratch"}]
     assert job["metadata"]["namespace"] == "data"
+    # Kubernetes takes codes in order, each once, no 0, and only of pods that are never restarted in place.
+    assert pod["restartPolicy"] == "Never"
+    final, preempted = job["spec"]["podFailurePolicy"]["rules"]
+    assert (final["action"], final["onExitCodes"]["operator"]) == ("FailJob", "In")
+    assert final["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
+    assert final["onExitCodes"]["values"] == [2, 3, 5, 7, 8, 12]
+    assert preempted == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     assert [quantity(one) for one in ("500MB", "4GB", "1.5GiB", "4 GiB")] == ["500M", "4G", "1.5Gi", "4Gi"]
 
 

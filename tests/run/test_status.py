@@ -23,7 +23,7 @@ from object_store import Proxy, settings
 from prometheus_client.parser import text_string_to_metric_families
 from recipes import step, write
 
-from curate.errors import BusyError, DamagedError, RecipeError
+from curate.errors import CANCELLED, BusyError, DamagedError, EndpointError, RecipeError
 from curate.llm.teacher import Call, Say, Teacher, default_script
 from curate.run import lease
 from curate.run.events import lines_from, read_event
@@ -31,7 +31,7 @@ from curate.run.lease import FOLDER, Lease, Owner, holder
 from curate.run.metrics import address_of, served
 from curate.run.progress import Silent
 from curate.run.session import Session
-from curate.run.status import SUBMITTED, Status, lives, look, submitted
+from curate.run.status import SUBMITTED, Going, Status, lives, look, submitted
 from curate.run.stop import Stop
 from curate.run.submit import Submitted
 from curate.run.watch import CANCEL, Watch, ask_to_stop
@@ -318,10 +318,114 @@ def test_who_was_sent_away_and_has_begun(tmp_path: Path) -> None:
         assert submitted(store) is None, wrong
 
 
-def test_from_another_machine_the_command_leaves_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of this machine's driver the process is asked, if it is the one; of another's its store."""
+@pytest.mark.parametrize("now", [False, True])
+def test_who_asks_twice_asks_once(*, now: bool, tmp_path: Path) -> None:
+    """A driver of this machine is asked as any other; it ends with an exit code of its own, and its record says who asked."""
     from curate.cli.cancel import cancel
 
+    store, said = Store(tmp_path), list[str]()
+    with (
+        pytest.raises(SystemExit) as left,
+        Lease(store, "curate run") as mine,
+        Watch(store, mine, "tried", ["a"], 0.1) as watch,
+        Session(store, ["curate", "run"], watch=watch),
+        Stop(60, said.append) as stop,
+    ):
+        for _ in range(2):
+            cancel(str(tmp_path), now=False, wait=False)
+        assert stop.asked
+        if now:
+            cancel(str(tmp_path), now=True, wait=False)
+            time.sleep(30)
+        stop.leave()
+    assert left.value.code == CANCELLED
+    assert ("at once" in said[-1]) == now
+    asked = [event for event in told(tmp_path) if event["event"] == "cancel"]
+    assert [event["now"] for event in asked] == [False, True][: 1 + now]
+    assert asked[0]["by"].startswith(f"pid {os.getpid()} on ")
+    assert not store.exists(CANCEL)
+    assert look(store)["state"] == "interrupted"
+
+
+def test_what_fails_after_it_was_asked_to_stop(tmp_path: Path) -> None:
+    """It is not to be begun again either; a run that ends all the same has ended well, and a signal has its own code."""
+    store, codes = Store(tmp_path), list[int]()
+    for ask, end in ((True, EndpointError("went away")), (False, EndpointError("went away")), (True, None)):
+        try:
+            with (
+                Lease(store, "curate run") as mine,
+                Watch(store, mine, "tried", ["a"], 0.1),
+                Stop(60) as stop,
+            ):
+                if ask:
+                    ask_to_stop(store, mine.token, now=False)
+                    until(lambda stop=stop: stop.asked)
+                if end is not None:
+                    raise end
+            codes.append(0)
+        except EndpointError as error:
+            codes.append(error.exit_code)
+    assert codes == [CANCELLED, EndpointError.exit_code, 0]
+    with (
+        pytest.raises(SystemExit) as left,
+        Lease(store, "curate run") as mine,
+        Watch(store, mine, "tried", ["a"], 0.1),
+        Stop(60) as stop,
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop.leave()
+    assert left.value.code == 128 + signal.SIGTERM
+
+
+def test_why_it_failed_is_said_in_one_form(tmp_path: Path) -> None:
+    """Whoever says it: an error of ours as the screen has it, of others the class, too."""
+    said = []
+    for error in (EndpointError("went away", place="there", cure="start it"), ZeroDivisionError("by zero")):
+        with suppress(EndpointError, ZeroDivisionError), Session(Store(tmp_path), ["curate", "run"]):
+            raise error
+        said.append(json.loads((tmp_path / "run.json").read_text())["sessions"][-1]["outcome"])
+    assert said == ["failed: there: went away; start it", "failed: ZeroDivisionError: by zero"]
+
+
+def test_who_waits_for_workers_says_so() -> None:
+    """Until one comes; and a status of nothing yet is not one of a run."""
+    from curate.cli.status import _state
+
+    status = Status(["docs"])
+    assert status.changes == 0
+    status.begin({"recipe": "tried"})
+    assert status.changes == 1
+    assert _state({**status.value(), "state": "running"}) == "running"
+    for workers, waits in ((0, True), (2, False), (0, True)):
+        status.event("workers", workers=workers, threads=workers, joined=[], lost=[])
+        said = _state({**status.value(), "state": "running"})
+        assert said.startswith("running; waits for workers since 20") == waits
+    assert _state({**status.value(), "state": "finished"}) == "finished"
+
+
+def test_a_scheduler_is_not_asked_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows a job that waits asks squeue once in ten seconds."""
+    from curate.run import submit
+
+    asked: list[list[str]] = []
+    monkeypatch.setattr(submit, "_ask", lambda command: asked.append(command) or f"{4711 + len(asked)} PENDING\n")
+    monkeypatch.setattr(submit, "_answers", {})
+    store = Store(tmp_path)
+    store.replace_json(SUBMITTED, Submitted("slurm", "4712").dump())
+    going = Going(store)
+    assert [going() for _ in range(20)] == [True] * 20
+    assert look(store)["state"] == "queued"
+    assert len(asked) == 1
+    assert Submitted("slurm", "4712").alive(0) is False
+    assert going() is False
+    assert len(asked) == 2
+
+
+def test_from_another_machine_the_command_leaves_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver of this machine that does not hear gets a signal, if it is the one; of another's machine it is left in the store."""
+    from curate.cli.cancel import cancel
+
+    monkeypatch.setattr("curate.cli.cancel._HEARS_SECONDS", 0.3)
     store, held_by = Store(tmp_path), os.getpid()
     with Lease(store, "curate run") as mine:
         with Stop(60) as stop:
@@ -361,8 +465,12 @@ def test_what_metrics_say() -> None:
     with served(status, ("127.0.0.1", 0)) as port:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
-        with pytest.raises(Exception, match="can't be served"), served(status, ("127.0.0.1", port)):
-            pass
+        notes: list[str] = []
+        with served(status, ("127.0.0.1", port), notes.append) as other:
+            assert other == 0
+        assert notes == [
+            f"no metrics are served at 127.0.0.1:{port} (Address already in use); choose another port, 0 takes any that is free"
+        ]
     sums = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
     assert sums["curate_cpu_seconds_total", "docs", "read"] == 0.5
     assert sums["curate_cpu_seconds_total", "rules", "write"] == 0.125
