@@ -14,7 +14,7 @@ from curate.errors import EndpointError
 def download(requirement: str, folder: Path) -> Path:
     """The wheel of a requirement ``name==version``, alone in a folder; raises EndpointError with pip's own line."""
     # An environment made by uv has no pip of its own.
-    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "tool", "run", "pip"]
+    pip = [sys.executable, "-P", "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "tool", "run", "pip"]
     command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder), requirement]
     # TMPDIR: what is being downloaded can be seen to grow, and lands on the disk that was checked for space.

@@ -109,6 +109,8 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and its exit code, never a traceback."""
     # Before anything else: what reads text of strangers, and every child process, finds no key in the environment.
     environment.withhold()
+    # Nor does any Python that is started from here, a worker or a helper of its, load a module of the folder that it is run in.
+    os.environ["PYTHONSAFEPATH"] = "1"
     startup.prepare()
     sys.excepthook = _unexpected
     commands()

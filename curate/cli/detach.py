@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -51,9 +52,12 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool,
         log.replace(log.with_name(f"{log.name}.old"))
     begin = log.stat().st_size if log.is_file() else 0
     same = [word for word in sys.argv[1:] if word not in ("--detach", "--json")]  # its log is for people
-    argv = [sys.executable, "-m", "curate", *same, "--driver-log", f"{log}:{begin}"]
+    # -P: no module of the folder that it is run in.
+    argv = [sys.executable, "-P", "-m", "curate", *same, "--driver-log", f"{log}:{begin}"]
     if isinstance(cluster, Kubernetes):
-        argv = ["curate", *same]  # an image has another Python, and what it prints its pod's log has
+        # An image has another Python, and what it prints its pod's log has. A pod in place of one that was killed finds a lease
+        # that looks held for as long as it was to hold.
+        argv = ["curate", *same, *([] if wait else ["--wait"])]
     job = submit(cluster, argv, f"curate {recipe.name}", log, env=restored())
     store.replace_json(SUBMITTED, job.dump())
     if job.kind == "process":
@@ -114,7 +118,7 @@ def _ended(store: Store, pid: int, log: Path, begin: int) -> SystemExit:
 def _say(store: Store, job: Submitted) -> None:
     where = {"process": f"pid {job.id} on {job.host}", "slurm": f"Slurm job {job.id}"}
     name = shown(store)
-    short = name.removeprefix("runs/") if name.count("/") == 1 else name
+    short = shlex.quote(name.removeprefix("runs/") if name.count("/") == 1 else name)
     print(f"detached: {where.get(job.kind, f'Kubernetes job {job.id}')}; results: {name}")
     for said, command in (("Where it stands:", "status"), ("What it says:", "logs -f"), ("Stop it:", "cancel")):
         print(f"  {said:<17}curate {command} {short}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,7 +101,9 @@ def inspect(
     _reconciled(out, opened, step)
     _distributions(out, found.distributions, step, run)
     for name, columns in found.crowded.items():
-        out.print(f"\n{columns} signals of step {name}: curate inspect {run} --plain --step {name}", soft_wrap=True)
+        out.print(
+            f"\n{columns} signals of step {name}: curate inspect {quote(run)} --plain --step {name}", soft_wrap=True
+        )
     _rows(out, found, run)
 
 
@@ -201,7 +204,7 @@ def _kept(out: Console, found: Overview, step: str | None, run: str) -> None:
         for line in lines:
             out.print(one_line(f"{each['step']}: {line}", 400), style="yellow", soft_wrap=True)
         if lines:
-            out.print(f"  curate inspect --plain {run} --step {each['step']}", style="dim", soft_wrap=True)
+            out.print(f"  curate inspect --plain {quote(run)} --step {each['step']}", style="dim", soft_wrap=True)
 
 
 def _most_cut(out: Console, found: Overview, step: str | None, run: str) -> None:
@@ -216,7 +219,8 @@ def _most_cut(out: Console, found: Overview, step: str | None, run: str) -> None
         if each["step"] != step:
             if step is None:
                 out.print(
-                    f"what {each['step']} cut most: curate inspect {run} --plain --step {each['step']}", style="dim"
+                    f"what {each['step']} cut most: curate inspect {quote(run)} --plain --step {each['step']}",
+                    style="dim",
                 )
             continue
         right = ("documents", "cut", "size")
@@ -259,7 +263,7 @@ def _distributions(out: Console, found: list[Distribution], step: str | None, ru
     out.print()
     out.print(made)
     if step:
-        hint = f"One of them closely, with its thresholds: curate inspect {run} --signal {step}.{found[0].name}"
+        hint = f"One of them closely, with its thresholds: curate inspect {quote(run)} --signal {step}.{found[0].name}"
         out.print(f"\n{hint}", style="dim", soft_wrap=True)
 
 
@@ -283,7 +287,9 @@ def _rows(out: Console, found: Overview, run: str) -> None:
         text.truncate(min(out.width, 92), overflow="ellipsis")
         out.print(text)
     if found.rows:
-        out.print(f"\nOne row's whole story: curate explain {run} {found.rows[0].id[:8]}", style="dim", soft_wrap=True)
+        out.print(
+            f"\nOne row's whole story: curate explain {quote(run)} {found.rows[0].id[:8]}", style="dim", soft_wrap=True
+        )
 
 
 def _about(values: dict[str, Any]) -> str:

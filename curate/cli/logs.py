@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -49,7 +50,7 @@ def logs(
     for line in _record(store, lines, going, tasks=tasks, as_json=as_json) if record else _output(store, lines, going):
         print(escaped(line.rstrip("\n")), flush=follow)
     if going is not None and going.gone is not None:
-        said = f"curate: its driver ({going.gone}) gives no sign of life any more: see curate status"
+        said = f"curate: its driver ({going.gone}) gives no sign of life any more: see curate status {quote(run)}"
         print(escaped(said), file=sys.stderr)
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -287,8 +288,9 @@ def show_summary(
         path = f"{shown(store)}/{latest(store, step['id'])}"
         out.print(f"  data = datasets.load_from_disk({path!r})", soft_wrap=True)
         out.print(f"  data = datasets.load_dataset('arrow', data_files={path + '/*.arrow'!r})", soft_wrap=True)
-    out.print(f"\nLook at it:             curate inspect --plain {shown(store)}", soft_wrap=True)
-    out.print(f"Ask about one document: curate explain {shown(store)} ID", soft_wrap=True)
+    name = quote(shown(store))
+    out.print(f"\nLook at it:             curate inspect --plain {name}", soft_wrap=True)
+    out.print(f"Ask about one document: curate explain {name} ID", soft_wrap=True)
 
 
 def report_lines(step: dict[str, Any]) -> list[str]:

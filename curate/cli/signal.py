@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
@@ -35,7 +36,7 @@ def show(out: Console, found: Signal, run: str) -> None:
     else:
         place = found.marks[0].setting if found.marks else "0.95"
         out.print(
-            f"\ndocuments there: curate inspect {run} --signal {found.step}.{found.name} --at {place}",
+            f"\ndocuments there: curate inspect {quote(run)} --signal {found.step}.{found.name} --at {place}",
             style="dim",
             soft_wrap=True,
         )
@@ -131,7 +132,7 @@ def _examples(out: Console, found: Signal, run: str) -> None:
         out.print(text)
     if found.examples:
         out.print(
-            f"\nOne document's whole story: curate explain {run} {found.examples[0].id[:8]}",
+            f"\nOne document's whole story: curate explain {quote(run)} {found.examples[0].id[:8]}",
             style="dim",
             soft_wrap=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Final
 
 import numpy as np
@@ -91,7 +92,7 @@ def check_texts(dataset: Dataset, run: RunFolder, spots: Spots, checks: Checks, 
                     "text",
                     place,
                     f"the text of document {spot.document[:12]} can't be had: {why}",
-                    f"give the run of this dataset as --run, or see 'curate explain {run.store} {spot.document[:12]}'",
+                    f"give the run of this dataset as --run, or see 'curate explain {quote(str(run.store))} {spot.document[:12]}'",
                     spot.row,
                 )
                 continue

@@ -255,7 +255,7 @@ def _copy(source: IO[bytes], out: IO[bytes], package: Package) -> None:
 def package_index() -> str:
     """The address of the index that pip is set to use (environment, configuration, or its own default)."""
     # An environment made by uv has no pip of its own.
-    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "tool", "run", "pip"]
+    pip = [sys.executable, "-P", "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "tool", "run", "pip"]
     done = subprocess.run(
         [*pip, "download", "--help"], env=environment.client(), capture_output=True, text=True, check=False
     )

@@ -107,6 +107,24 @@ def test_mistakes_are_told_before(curate: Curate, held: tuple[threading.Event, T
     assert not (tmp_path / "run").exists()
 
 
+def test_no_module_of_the_folder_is_loaded(curate: Curate, tmp_path: Path) -> None:
+    """Not by a detached driver, which has the user's keys, nor by workers; and commands can be copied as they are printed."""
+    (tmp_path / "a.jsonl").write_text('{"text": "A few words of prose."}\n')
+    asked = write(
+        tmp_path / "r.yaml", [step("docs", "read.jsonl", paths=[str(tmp_path / "a.jsonl")]), step("out", "write.text")]
+    )
+    for name in ("yaml", "pickle", "numpy", "distributed"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name}.py of this folder was run')")
+    curate.run(asked, tmp_path / "with-workers", cwd=tmp_path, workers=1).ok()
+    root = tmp_path / "runs" / "a b'c"
+    said = curate.run(asked, root, "--detach", cwd=tmp_path).ok().out
+    assert "Stop it:         curate cancel 'a b'\"'\"'c'\n" in said
+    followed = curate("logs", root, "-f", "-n", 1000).ok().out
+    assert "of this folder was run" not in followed
+    assert "curate explain 'runs/a b'\"'\"'c' ID" in followed
+    assert json.loads(curate("status", root, "--json").ok().out)["state"] == "finished"
+
+
 def test_no_key_goes_into_a_batch_job(
     held: tuple[threading.Event, Teacher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +162,7 @@ def test_a_pod_has_its_own_python(
     (tmp_path / "k.yaml").write_text("kind: kubernetes\nimage: i\nworkers: 1\n")
     recipe = type("Recipe", (), {"name": "r", "models": {}})()
     detach(Store(tmp_path / "run"), read_cluster(str(tmp_path / "k.yaml")), recipe, wait=False, as_json=True)
-    assert ran == [["curate", "run", "r.yaml", "--cluster", "k.yaml"]]
+    assert ran == [["curate", "run", "r.yaml", "--cluster", "k.yaml", "--wait"]]
     said = json.loads(capsys.readouterr().out)
     assert (said["store"], said["detached"]["kind"], said["detached"]["id"]) == (
         str(tmp_path / "run"),
