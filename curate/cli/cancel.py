@@ -75,7 +75,9 @@ def _heard(store: Store, owner: Owner) -> bool:
 
     end = time.monotonic() + _HEARS_SECONDS * (3 if store.remote else 1)
     while time.monotonic() < end:
-        if not store.exists(CANCEL) or owner.dead():
+        if owner.dead():
+            store.remove(CANCEL)
+        if not store.exists(CANCEL):
             return True
         time.sleep(_POLL_SECONDS / 5 if not store.remote else 2 * _POLL_SECONDS)
     return False
