@@ -100,7 +100,7 @@ _EXTENSION: Final = re.compile(rb"(?: ?[xX]| ext\.? ?)\d{1,6}(?![A-Za-z0-9_])")
 _MOST_DIGITS: Final = 15
 """E.164."""
 _TOLD: Final = re.compile(
-    rb"(?<!\d)(?:\(\d{1,5}\))?[ ./-]?\d(?:[ .()/-]{0,2}\d){6,14}(?!\d)|\(\d{2,5}\)(?:[ ./-]{0,2}\d){4,11}(?!\d)"
+    rb"(?<!\d)(?:\(\d{1,5}\))?[ ./-]?\d(?:(?!\. )[ .()/-]{0,2}\d){6,14}(?!\d)|\(\d{2,5}\)(?:(?!\. )[ ./-]{0,2}\d){4,11}(?!\d)"
 )
 _CALLED: Final = re.compile(
     rb"(?i)(?:\b(?:tel|telephone|telefon|telefono|phone|phones|mobile|mobil|cell|cellphone|handy|fax|whatsapp|sms|hotline|"
@@ -174,6 +174,7 @@ _Run = tuple[int, int]
 
 
 def _address(data: bytes, run: _Run, reserved: bool) -> Iterator[Span]:
+    until = -1
     for found in _IP4.finditer(data, *run):
         begin, end = found.span()
         # Of one digit each: a version. Object identifiers. Networks. At a line's beginning, with a dot behind it: a section.
@@ -181,12 +182,13 @@ def _address(data: bytes, run: _Run, reserved: bool) -> Iterator[Span]:
             continue
         if (begin == 0 or data[begin - 1] == 10) and end + 1 < len(data) and data[end] == 46:
             continue
-        if _VERSION.search(data[max(0, begin - _VERSION_BYTES) : begin]) or (
-            end + 1 < len(data) and data[end : end + 2] == b"-r"
-        ):
+        ranged = begin == until + 1 and data[until] == 45
+        version = not ranged and _VERSION.search(data[max(0, begin - _VERSION_BYTES) : begin])
+        if version or (end + 1 < len(data) and data[end : end + 2] == b"-r"):
             continue
         if _somebodys(found[0], reserved):
             yield "ip", begin, end
+            until = end
 
 
 def _card(data: bytes, run: _Run, reserved: bool) -> Iterator[Span]:
