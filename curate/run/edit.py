@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from curate import schema
 from curate.run.apply import ApplyTask
 from curate.run.dropped import dropped_rows
 from curate.run.measured import HASH, REASON
-from curate.run.pieces import read_pieces
+from curate.run.pieces import Opened, Piece
 from curate.run.row_step import no_rows, text_bytes, with_text
 from curate.run.stream import SIDE_ROWS, Output
 from curate.run.tally import tally
@@ -69,10 +69,9 @@ class EditTask(ApplyTask):
 
     def work(self) -> dict[str, Any]:
         """Write the part, the dropped rows, and what was cut."""
-        spans = read_pieces(self.store, self.share.pieces(self.store), CUTS)
-        spans = spans.take(pc.sort_indices(spans, [(ROW, "ascending"), ("start", "ascending"), ("stop", "ascending")]))
         with ExitStack() as stack:
-            cutter = _Cutter(self, spans.combine_chunks(), stack)
+            spans = _Spans(stack.enter_context(Opened(self.store)), self.share.pieces(self.store))
+            cutter = _Cutter(self, spans, stack)
             for visible in read_part(self.store, self.part):
                 with at_step(self.ctx.step):
                     cutter.cut(visible)
@@ -80,13 +79,41 @@ class EditTask(ApplyTask):
         return cutter.receipt()
 
 
+class _Spans:
+    """The spans of a part, from pieces that are each sorted by ROW: of each piece a batch is held, not all of them."""
+
+    def __init__(self, opened: Opened, pieces: Sequence[Piece]) -> None:
+        self._left = [_batches(opened, piece) for piece in pieces]
+        self._held = [next(batches) for batches in self._left]
+
+    def before(self, row: int) -> pa.Table:
+        """Those of rows before this one that were not given yet, by ROW, start and stop."""
+        found = [CUTS.empty_table()]
+        for run, batches in enumerate(self._left):
+            while (held := self._held[run]).num_rows:
+                end = int(np.searchsorted(held.column(ROW).to_numpy(), row))
+                if end:
+                    found.append(pa.Table.from_batches([held.slice(0, end)]))
+                    self._held[run] = held.slice(end)
+                if end < held.num_rows:
+                    break
+                self._held[run] = next(batches, self._held[run])
+        spans = pa.concat_tables(found).combine_chunks()
+        order = pc.sort_indices(spans, [(ROW, "ascending"), ("start", "ascending"), ("stop", "ascending")])
+        return spans.take(order)
+
+
+def _batches(opened: Opened, piece: Piece) -> Iterator[pa.RecordBatch]:
+    for number in range(piece.first, piece.first + piece.count):
+        yield opened.batch(piece.file, number)
+
+
 class _Cutter:
     """Cuts spans out of the batches of one part; its files are closed with the stack."""
 
-    def __init__(self, task: EditTask, spans: pa.Table, stack: ExitStack) -> None:
+    def __init__(self, task: EditTask, spans: _Spans, stack: ExitStack) -> None:
         self.task, self.spans = task, spans
         self.counts, self.most = Counts(), Most()
-        self.rows = spans.column(ROW).to_numpy()
         self.spans_cut = 0
         self.part = Output(task.store, task.folder, "part", stack, texts=True)
         self.dropped = Output(task.store, task.folder, "dropped", stack, rows=SIDE_ROWS)
@@ -97,9 +124,8 @@ class _Cutter:
         from curate.text.cuts import without
 
         rows, counts = visible.rows, self.counts
-        begin, end = np.searchsorted(self.rows, [visible.start, visible.start + visible.size])
-        here = self.spans.slice(int(begin), int(end - begin))
-        owner = np.searchsorted(visible.position, self.rows[begin:end].astype(np.int64) - visible.start)
+        here = self.spans.before(visible.start + visible.size)
+        owner = np.searchsorted(visible.position, _long(here, ROW) - visible.start)
         text = rows.column("text")
         starts, stops = (here.column(name).to_numpy().astype(np.int64) for name in ("start", "stop"))
         spans = self.task.stage.spans(Batch(rows), Spans(owner, starts, stops), self.task.ctx)
@@ -143,11 +169,11 @@ class _Cutter:
 
         start, stop, there = (_long(here, name) for name in ("start", "stop", "kept_start"))
         found = self.task.stage.bytes_of(Batch(rows), Spans(owner, start, stop))
-        middle = (found.starts + found.stops) // 2
         of = np.repeat(np.arange(rows.num_rows), np.diff(cuts.rows))
-        at = np.searchsorted(of * _ROW + cuts.starts, owner * _ROW + middle, side="right") - 1
+        # Spans that overlap are one cut, so a span lies about in one; its ends may have been moved inwards.
+        at = np.searchsorted(of * _ROW + cuts.starts, owner * _ROW + found.stops) - 1
         good = (at >= 0) & here.column("kept").is_valid().to_numpy(zero_copy_only=False)
-        good[good] = (of[at[good]] == owner[good]) & (middle[good] < cuts.stops[at[good]])
+        good[good] = (of[at[good]] == owner[good]) & (found.starts[good] < cuts.stops[at[good]])
         # Windows that stand in one document as they follow each other here are one stretch.
         some = np.flatnonzero(good)
         ids = np.ascontiguousarray(fixed(here.column("kept").take(pa.array(some)).combine_chunks())).view(np.uint64)

@@ -35,6 +35,7 @@ from curate.stages.substring_rows import (
     opened,
     renamed,
     repeats,
+    stretches,
 )
 from curate.text.batch import Batch
 
@@ -339,7 +340,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         return table.append_column(KEY, pa.array(spread(addresses(table))))
 
     def _cuts(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
-        for rows in tables:
+        for rows in stretches(tables):
             yield pa.table(
                 {
                     field.name: rows.column(field.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from curate.schema import ID_TYPE
 from curate.stages.base import KEY, PART, ROW
-from curate.stages.sorted_rows import changes
+from curate.stages.sorted_rows import changes, id_changes
 
 RUN: Final = 0xFFFFFFFF
 """Anchor of what has none: a single window; or a run within a document, less by how far before it stands what it repeats."""
@@ -111,6 +112,35 @@ def first_ones(rows: pa.Table, begins: npt.NDArray[np.bool_], before: pa.Table |
         firsts = pa.concat_tables([before, firsts])
     at = np.maximum.accumulate(np.where(begins, np.arange(len(begins)) + firsts.num_rows - len(begins), 0))
     return firsts.take(pa.array(at))
+
+
+def stretches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Spans in the order of PART, ROW, start and stop; those that follow each other here and in one other document are one.
+
+    So what is written of a passage is not a row for each of its windows.
+    """
+    last: pa.Table | None = None
+    for some in tables:
+        rows = _joined((some if last is None else pa.concat_tables([last, some])).combine_chunks())
+        yield rows.slice(0, rows.num_rows - 1)
+        # A copy: a slice would keep all rows.
+        last = rows.take(pa.array([rows.num_rows - 1]))
+    if last is not None:
+        yield last
+
+
+def _joined(rows: pa.Table) -> pa.Table:
+    from curate.text.cuts import joined
+
+    start, stop = long(rows, "start"), long(rows, "stop")
+    shift = long(rows, "kept_start") - start
+    begins = changes(rows, PART, ROW) | id_changes(rows.column("kept"))
+    begins[1:] |= shift[1:] != shift[:-1]
+    group = np.cumsum(begins) - 1
+    which, since, until = joined(group, start, stop)
+    first = np.searchsorted(group * (1 << 32) + start, which * (1 << 32) + since)
+    found = rows.take(pa.array(first))
+    return found.set_column(found.column_names.index("stop"), "stop", narrow(until))
 
 
 def _hash(rows: pa.Table, at: int) -> tuple[int, int]:

@@ -248,3 +248,17 @@ def test_spans_that_touch():
     docs = Batch(documents(["one two three four five six"] * 2).combine_chunks().to_batches()[0])
     spans = Spans(np.array([0, 0, 1]), np.array([1, 9, 0]), np.array([10, 25, 16]))
     assert [s.tolist() for s in stage.spans(docs, spans, CONTEXT)] == [[0, 1], [3, 0], [23, 14]]
+
+
+def test_a_footer_is_a_few_rows_of_each_document(monkeypatch):
+    """Between other texts in more documents than are compared as texts: not a row for each of its windows."""
+    monkeypatch.setattr(dedup_substring, "_MOST", 16)
+    rng = random.Random(5)
+    footer = story(rng, 1200)
+    texts = [f"{story(rng, 90)} {footer} {story(rng, 90)}" for _ in range(40)]
+    stage, docs = DedupSubstring(), documents(texts)
+    batches = [Batch(b) for b in in_parts(docs, 1, rng)[0].combine_chunks().to_batches(max_chunksize=9)]
+    found = results(stage, batches, 3, rng)
+    assert found["texts"].num_rows > 100 * 39
+    assert 39 <= found["cuts"].num_rows < 5 * 39
+    assert left(stage, texts) == twin(texts, stage)
