@@ -18,7 +18,7 @@ from curate.stages.base import KEY, OUTSIDE, PART, ROW, WEIGHT, Context, Phase, 
 from curate.stages.edges import EARLIER, LATER, Settling, addresses
 from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import LAST, KeepsFirst
-from curate.stages.sorted_rows import with_heads
+from curate.stages.sorted_rows import whole_keys, with_heads
 from curate.stages.verified import PAIRS, Verifier, nodes
 from curate.text.batch import Batch
 
@@ -226,7 +226,7 @@ class Paired(Indexed, KeepsFirst):
         described = Read(self._described, row_bytes=_BUCKET_BYTES + self.buckets() * _KEY_BYTES)
         return (
             Phase(_KEPT, (described, Read(self._went, "verdicts")), self._number, ("gone",)),
-            Phase(_PLACES, (Read(self._placed, _KEPT), *taken), self._place, (AGE, *self.rank_names)),
+            Phase(_PLACES, (Read(self._placed, _KEPT), *taken), self._place, (AGE, *self.rank_names), streamed=True),
         )
 
     def _schema(self) -> pa.Schema:
@@ -305,7 +305,19 @@ class Paired(Indexed, KeepsFirst):
         there = np.zeros(len(rows), np.bool_)
         return self._bucket_rows(keys, bands, columns, 0, there, rows.column("places"))
 
-    def _place(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
+    def _place(self, tables: Iterable[pa.Table], span: Span, ctx: Context) -> Iterator[pa.Table]:
+        """The places of each bucket."""
+        from curate.text.buckets import taken
+
+        def first(rows: pa.Table) -> pa.Table:
+            *_, places = self._in_places(rows)
+            return rows.filter(pa.array(taken(rows.column(KEY).to_numpy(), places) < self.bound))
+
+        for rows in whole_keys(tables, first):
+            yield self._in_index(rows)
+
+    def _in_index(self, rows: pa.Table) -> pa.Table:
+        """What an index says of whole buckets."""
         from curate.text.buckets import placed
 
         found, places = placed(rows.column(KEY).to_numpy(), *self._in_places(rows), self.bound)

@@ -66,3 +66,23 @@ def with_heads(tables: Iterable[pa.Table], head: Callable[[pa.Table], pa.Table])
         # A copy: a slice would keep all rows.
         held = head(rows.slice(int(np.searchsorted(key, key[-1]))))
         held = held.take(pa.array(np.arange(held.num_rows)))
+
+
+def whole_keys(tables: Iterable[pa.Table], head: Callable[[pa.Table], pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables that part no KEY; of one that goes on from table to table just what ``head`` chooses is held.
+
+    Args:
+        head: of the rows of one KEY so far (those chosen before, then new ones) to those that bear on what comes of it.
+    """
+    last: pa.Table | None = None
+    for some in tables:
+        rows = (some if last is None else pa.concat_tables([last, some])).combine_chunks()
+        key = rows.column(KEY).to_numpy()
+        end = int(np.searchsorted(key, key[-1]))
+        if end:
+            yield rows.slice(0, end)
+        # A copy: a slice would keep all rows.
+        last = head(rows.slice(end))
+        last = last.take(pa.array(np.arange(last.num_rows)))
+    if last is not None:
+        yield last

@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["comparable", "placed", "with_places"]
+__all__ = ["comparable", "placed", "taken", "with_places"]
 
 Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-def _taken(keys: U64, places: I64) -> I64:
-    """How many places of its bucket are taken before each row."""
+def taken(keys: U64, places: I64) -> I64:
+    """How many places of its bucket are taken before each row, int64[n]. Args: as for ``comparable``."""
     before = np.cumsum(places) - places
     return before - before[np.searchsorted(keys, keys)]
 
@@ -25,7 +25,7 @@ def _taken(keys: U64, places: I64) -> I64:
 def with_places(keys: U64, old: Bools, places: I64, bound: int) -> Bools:
     """bool[n]: earlier documents, and those that have a place in their bucket; what comes later is compared with no others.
     Args: as for ``comparable``."""
-    return old | (_taken(keys, places) < bound)
+    return old | (taken(keys, places) < bound)
 
 
 def comparable(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> tuple[I64, I64]:
@@ -51,7 +51,7 @@ def placed(keys: U64, old: Bools, there: Bools, places: I64, bound: int) -> tupl
 
     Args: as for ``comparable``; ``there`` is false for a new document that was dropped.
     """
-    takes = np.flatnonzero(~old & (_taken(keys, places) < bound))
+    takes = np.flatnonzero(~old & (taken(keys, places) < bound))
     stays, gone = takes[there[takes]], takes[~there[takes]]
     _, first, many = np.unique(keys[gone], return_index=True, return_counts=True)
     rows = np.concatenate([stays, gone[first]])
