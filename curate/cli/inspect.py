@@ -296,7 +296,8 @@ def _about(values: dict[str, Any]) -> str:
     from curate.report.plain import number, one_line
 
     if "kept" in values:
-        return f"like {values['kept']}, {number(values['similarity'])}"
+        of = f" of index {values['index']}" if "index" in values else ""
+        return f"like {values['kept']}{of}, {number(values['similarity'])}"
     if "item" in values:
         (strength,) = (f"{name} {number(value)}" for name, value in values.items() if name != "item")
         return f"{one_line(values['item'], 40)}, {strength}"

@@ -34,6 +34,8 @@ _MOST_RUNS: Final = 12
 _SHOWN_DIFF: Final = 40
 _OTHERS: Final = frozenset({"kept", "chosen"})
 """In a row's detail: the document that was kept in its place, or chosen over it."""
+EARLIER: Final = ', "index": "'
+"""In the detail of one that went in favour of earlier data: an id there may be that of another document here."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +335,9 @@ def _stands_for(run: RunFolder, wanted: bytes) -> int:
             continue
         for key in step.record.dropped:
             for batch in run.batches(key, ["detail"]):
-                count += int(pc.sum(pc.match_substring(batch.column("detail"), needle)).as_py() or 0)
+                detail = batch.column("detail")
+                here = pc.and_not(pc.match_substring(detail, needle), pc.match_substring(detail, EARLIER))
+                count += int(pc.sum(here).as_py() or 0)
     return count
 
 

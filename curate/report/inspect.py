@@ -275,7 +275,8 @@ def _about(run: RunFolder, row: Row, gone: str | None) -> dict[str, Any]:
     if "chosen" in compared:
         about = {"detail": f"beside {compared['chosen'][:8]}, gap {number(compared['gap'])}, {compared['tier']}"}
     elif "kept" in compared:
-        about = {"kept": compared["kept"][:8], "similarity": compared.get("similarity", 1.0)}
+        of = {"index": compared["index"]} if "index" in compared else {}
+        about = {"kept": compared["kept"][:8], "similarity": compared.get("similarity", 1.0), **of}
     elif detail or isinstance(signals.get("detail"), str):
         about = {"detail": detail or signals["detail"]}
     elif not held:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import schema
-from curate.report.explain import json_object
+from curate.report.explain import EARLIER, json_object
 from curate.report.run_folder import RunFolder
 from curate.report.step import Step
 from curate.stages.base import Trainer
@@ -156,11 +156,12 @@ class _Search:
                     self._add(self.result.copies, other, f"kept in place of {shown}", "")
 
     def _duplicates(self) -> pa.Table:
-        """Rows that went as duplicates, and in whose favour, by columns: there may be as many as documents."""
+        """Rows that went as duplicates of others of this run, and in whose favour, by columns: there may be as many as documents."""
         names = ["id", "source", "origin", "reason", "kept"]
         tables = [pa.table([pa.array([], pa.string())] * len(names), names=names)]
         for key in self.run.dropped_tables():
             for rows in self.run.batches(key):
+                rows = rows.filter(pc.invert(pc.match_substring(rows.column("detail"), EARLIER)))
                 kept = pc.struct_field(pc.extract_regex(rows.column("detail"), _KEPT), "kept")
                 columns = [hex_ids(rows.column("id")), *(rows.column(name) for name in names[1:4]), kept]
                 tables.append(pa.table(columns, names=names).filter(pc.is_valid(kept)))
@@ -200,8 +201,9 @@ class _Search:
                 self.result.writers[step.id] = len(inside)
             for one in inside if step.is_a(Writer) else ():
                 where.setdefault(one, []).append(step.id)
-        for one, (step_id, reason, _) in fates.items():
-            self.known[one].fate = f"dropped by {step_id}: {reason}"
+        for one, (step_id, reason, said) in fates.items():
+            earlier = f" of a document in index {said['index']}" if {"index", "kept"} <= said.keys() else ""
+            self.known[one].fate = f"dropped by {step_id}: {reason}{earlier}"
         for one, writers in where.items():
             self.known[one].fate = f"in {', '.join(writers)}"
 

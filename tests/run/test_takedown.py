@@ -303,3 +303,37 @@ def test_a_list_that_is_missing_stops_the_run(curate: Curate, teacher: Teacher, 
     assert done.code == 3 and "bad.txt:2: 'elsewhere' is no entry" in done.line
     done = curate("takedown", mine / "run", mine / "list.txt", "--write", mine / "list.txt")
     assert done.code == 2 and "is there already" in done.line
+
+
+def test_a_document_of_an_index_is_none_of_this_run(curate: Curate, tmp_path: Path) -> None:
+    """Two snapshots of one name give different documents the same id: what went in favour of the earlier one is no copy of
+    the later one, and stands for nothing of it."""
+    one, two = (" ".join(f"{word}{i}" for i in range(120)) for word in ("river", "copper"))
+    for month, said in {"january": [one], "february": [two, one, one + " more", two[:-9]]}.items():
+        (tmp_path / month).mkdir()
+        lines = "".join(f"{json.dumps({'text': text})}\n" for text in said)
+        (tmp_path / month / "data.jsonl").write_text(lines)
+        before = [] if month == "january" else ["../january/run/"]
+        steps = [step("docs", "read.jsonl", paths=["data.jsonl"])]
+        for name in ("exact", "near"):
+            given = {"index": True, "keep": ["longest"], "against": [f"{run}{name}" for run in before]}
+            steps.append(step(name, f"dedup.{name}", **given))
+        recipe_ = write(tmp_path / month / "r.yaml", [*steps, step("out", "write.text")])
+        curate.run(recipe_, tmp_path / month / "run").ok()
+    run, (first,) = tmp_path / "february" / "run", dataset(tmp_path / "january" / "run")
+    (kept,) = dataset(run)
+    assert kept["id"] == first["id"] and kept["text"] == two
+    assert json.loads(curate("explain", run, kept["id"], "--json").ok().out)["stands_for"] == 1
+    (tmp_path / "list.txt").write_text(f"id:{kept['id']}\n")
+    found = json.loads(curate("takedown", run, tmp_path / "list.txt", "--json").out)
+    assert [hit["why"] for hit in found["copies"]] == [f"near_duplicate of {kept['id']}"]
+    how = ("inspect", run, "--reason", "exact_duplicate")
+    (gone,) = json.loads(curate(*how, "--json").ok().out)["rows"]
+    index = gone["about"]["index"]
+    assert f"like {kept['id'][:8]} of index {index}, 1" in curate(*how, "--plain").ok().out
+    (tmp_path / "list.txt").write_text(f"id:{gone['id']}\n")
+    found = json.loads(curate("takedown", run, tmp_path / "list.txt", "--json").out)
+    assert [hit["fate"] for hit in found["named"]] == [
+        f"dropped by exact: exact_duplicate of a document in index {index}"
+    ]
+    assert not found["copies"]
