@@ -64,7 +64,8 @@ class DedupNear(Paired):
     revision: ClassVar[int] = 5
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
-        "near_duplicate": "a document that stays is nearly the same; the detail names it and says how similar it is"
+        "near_duplicate": "a document that stays is nearly the same, or with `mode: components` a chain of nearly the same ones "
+        "leads to it; the detail names it and says how similar it is"
     }
     asset_settings: ClassVar[Mapping[str, assets.Kind]] = {**Paired.asset_settings, "tokenizer": "tokenizers"}
     reason: ClassVar[str] = "near_duplicate"
