@@ -84,11 +84,12 @@ def _nearest_axes(x, top, axes):
 
 
 @njit(nogil=True, cache=True)
-def _norm(row):
+def _square(row):
+    """Of a vector's length; of float32 neither it nor a product of two leaves float64."""
     total = 0.0
     for value in row:
         total += np.float64(value) * np.float64(value)
-    return np.sqrt(total)
+    return total
 
 
 @njit(nogil=True, cache=True)
@@ -103,7 +104,7 @@ def _cells(vectors, signs, tables, hashes):
         rows = min(LANES, count - begin)
         unit[:] = 0
         for lane in range(rows):
-            norm = _norm(vectors[begin + lane])
+            norm = np.sqrt(_square(vectors[begin + lane]))
             if norm > 0:
                 there[begin + lane] = True
                 for i in range(dim):
@@ -144,13 +145,14 @@ def cells(vectors: Matrix, tables: int, hashes: int, seed: int) -> tuple[npt.NDA
 
 @njit(nogil=True, cache=True)
 def _cosines(vectors, first, second):
-    norms = np.empty(len(vectors), np.float64)
+    squares = np.empty(len(vectors), np.float64)
     for row in range(len(vectors)):
-        norms[row] = _norm(vectors[row])
+        squares[row] = _square(vectors[row])
     out = np.zeros(len(first), np.float64)
     for pair in range(len(first)):
         one, two = vectors[first[pair]], vectors[second[pair]]
-        lengths = norms[first[pair]] * norms[second[pair]]
+        # One root of both: that of a square is exact, so a vector's cosine with itself, or twice itself, is 1.
+        lengths = np.sqrt(squares[first[pair]] * squares[second[pair]])
         if lengths > 0:
             total = 0.0
             for i in range(len(one)):

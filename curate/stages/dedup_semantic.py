@@ -40,7 +40,7 @@ class DedupSemantic(Paired):
     What embeddings find alike is not the same text: look at what goes (`curate explain`) before you trust a threshold.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "semantic_duplicate": "a document that stays says about the same; the detail names it, with the cosine of both vectors"

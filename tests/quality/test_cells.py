@@ -85,6 +85,18 @@ def test_cosines(seed):
     assert found[0] == 1.0
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-38, 1e38])
+def test_a_vector_is_like_itself(scale):
+    """The cosine of a vector with itself, and with itself doubled, is 1 to the last bit, however long it is."""
+    draw = np.random.default_rng(3)
+    for numbers in (1, 2, 7, 64):
+        vectors = (draw.uniform(-1, 1, (50, numbers)) * scale).astype(np.float32)
+        both = np.concatenate([vectors, 2 * vectors, -vectors])
+        first = np.arange(50)
+        assert set(cosines(both, first, first + 50)) == {1.0} == set(cosines(both, first, first))
+        assert set(cosines(both, first, first + 100)) == {-1.0}
+
+
 @pytest.mark.parametrize(("cosine", "least"), [(0.98, 0.99), (0.95, 0.95), (0.9, 0.75)])
 def test_pairs_of_a_known_angle_are_found(cosine, least):
     """Of 400 planted pairs so many share a cell of 14 tables of 2; of as many unlike ones hardly any."""
