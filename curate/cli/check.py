@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -77,7 +78,7 @@ def _recipe(what: str, *, as_json: bool) -> None:
         print(json.dumps({"recipe": plan.recipe.name, "steps": list(plan.steps), "ok": True}))
         return
     print(
-        f"{what}: OK, {len(plan.steps)} steps. What is done and to do, and whether inputs are there: curate plan {what}"
+        f"{what}: OK, {len(plan.steps)} steps. What is done and to do, and whether inputs are there: curate plan {quote(what)}"
     )
 
 

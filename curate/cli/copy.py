@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -40,12 +41,13 @@ def copy(
         shutil.copytree(source, target)
     else:
         shutil.copyfile(source, target)
+    word = quote(str(target))
     if kind == "pipelines":
-        then = f"run 'curate plan {target}'"
+        then = f"run: curate plan {word}"
     elif (source / "settings.json").is_file():
-        then = f"run 'curate train {target} FILE...'"
+        then = f"run: curate train {word} FILE..."
     elif (source / "train.yaml").is_file():
-        then = f"run 'curate train {target}'"
+        then = f"run: curate train {word}"
     else:
         then = f"name it in your recipe, by its path from there: {target}"
     print(f"{target}: a copy of {name}; edit it, then {then}")

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -170,4 +171,6 @@ def _show(output: Path, report: dict[str, Any]) -> None:
         made = table(*names, right=names, title="\non held-out documents")
         made.add_row(*(number(held[n]) for n in names))
         out.print(made)
-    out.print(f"\n{output}: the model, and card.md with what it confuses. Use it: curate score {output} FILE")
+    out.print(
+        f"\n{output}: the model, and card.md with what it confuses. Use it: curate score {quote(str(output))} FILE"
+    )

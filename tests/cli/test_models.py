@@ -73,14 +73,14 @@ def test_train_says_what_it_needs(curate: Curate, folder: Path, tmp_path: Path) 
 def test_a_copy_is_what_its_name_says_first(curate: Curate, tmp_path: Path) -> None:
     """A recipe before a classifier of the same name, which has its folder before it; files of data; each says what is next."""
     for name, target, then in (
-        ("router", "my.yaml", "run 'curate plan my.yaml'"),
-        ("classifiers/router", "mine", "run 'curate train mine'"),
-        ("textbook-value", "value", "run 'curate train value FILE...'"),
+        ("router", "my own.yaml", "run: curate plan 'my own.yaml'"),
+        ("classifiers/router", "mine", "run: curate train mine"),
+        ("textbook-value", "value", "run: curate train value FILE..."),
         ("answer-quality", "rubric", "name it in your recipe, by its path from there: rubric"),
         ("system-messages/orca", "m.yaml", "name it in your recipe, by its path from there: m.yaml"),
     ):
         assert then in curate("copy", name, target, cwd=tmp_path).ok().out
-    assert (tmp_path / "my.yaml").read_text() == find_recipe("router").read_text()
+    assert (tmp_path / "my own.yaml").read_text() == find_recipe("router").read_text()
     assert (tmp_path / "mine/train.yaml").is_file() and (tmp_path / "rubric/rubric.md").is_file()
     assert curate("copy", "routr", "x", cwd=tmp_path).line.endswith("did you mean 'router'?")
 
