@@ -34,13 +34,13 @@ _BITS: Final = 2
 class DedupNear(Paired):
     """Keep one of the documents that are mostly the same.
 
-    A document is the set of its shingles: runs of ``n`` words (or characters, or a tokenizer's tokens) of its text in lower case.
-    Documents that share one of ``bands`` hashes of ``rows`` minima of such sets (MinHash, ``curate.text.minhash``) are candidates:
-    with 14 bands of 8, at a Jaccard similarity of 0.7 a pair is one with probability 0.56, at 0.8 0.92, at 0.9 0.999. Those
-    whose similarity is at least ``similarity`` are duplicates. With ``verify: true`` that is the true similarity of
-    their sets, so no pair is taken wrongly for one; with ``estimate`` it is estimated from the minima (standard error 0.026
-    at 0.7 with 14 bands of 8), for which less is sent around. A document shorter than a shingle is like those with the same text,
-    in lower case and with white space collapsed.
+    A document is the set of its shingles: runs of ``n`` words (or characters, or a tokenizer's tokens) of its text in NFC and
+    lower case. Documents that share one of ``bands`` hashes of ``rows`` minima of such sets (MinHash, ``curate.text.minhash``) are
+    candidates: with 14 bands of 8, at a Jaccard similarity of 0.7 a pair is one with probability 0.56, at 0.8 0.92, at 0.9 0.999.
+    Those whose similarity is at least ``similarity`` are duplicates. With ``verify: true`` that is the true similarity of their
+    sets, so no pair is taken wrongly for one; with ``estimate`` it is estimated from the minima (standard error 0.026 at 0.7 with
+    14 bands of 8), for which less is sent around. A document shorter than a shingle is like those with the same text, in NFC and
+    lower case and with white space collapsed.
 
     With ``mode: greedy`` documents are gone through in the order that ``keep`` says, and one is dropped only if one that
     *stays* is similar to it, so chains of small changes (A like B, B like C) never remove what resembles nothing that is kept. The
@@ -61,7 +61,7 @@ class DedupNear(Paired):
     so that ``a[i] + b`` and ``a(i) - b`` differ.
     """
 
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "near_duplicate": "a document that stays is nearly the same, or with `mode: components` a chain of nearly the same ones "
@@ -122,6 +122,8 @@ class DedupNear(Paired):
         """Shingles, bands, and what is written down of a document."""
         bands, rows = self.banding()
         said = {"units": self.units, "n": self.n, "profile": self.profile, "bands": bands, "rows": rows}
+        if self.units == "words":
+            said["form"] = "NFC"  # older ones are of words in whatever form they were written
         return {**said, "seed": _SEED, "verify": self.verify, "bits": _BITS, "bound": self.bound}
 
     def settled(self) -> tuple[Phase, ...]:
@@ -162,8 +164,8 @@ class DedupNear(Paired):
         if self.units == "characters":
             return ngrams(characters(docs.text), self.n)
         if self.units == "tokens":
-            return ngrams(_tokens(docs, ctx), self.n)
-        return ngrams(docs.words("folded" if self.profile == "prose" else "symbols"), self.n)
+            return ngrams(_tokens(docs.composed, ctx), self.n)
+        return ngrams(docs.composed.words("folded" if self.profile == "prose" else "symbols"), self.n)
 
     def bucketed(self, docs: Batch, ctx: Context) -> Bucketed:
         """One for every band of a document; for one shorter than a shingle one that is keyed by its text."""

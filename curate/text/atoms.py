@@ -9,6 +9,7 @@ once and looked up in the committed Unicode tables. Bytes that are no valid UTF-
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -28,14 +29,16 @@ __all__ = [
     "RAW",
     "SIGN",
     "SPACE",
+    "UNSTABLE",
     "WORD",
     "Atoms",
     "atoms",
+    "rows_with",
     "within",
 ]
 
 Atoms = npt.NDArray[np.uint64]
-"""uint64[7, blocks]: a row for each of the masks below; blocks = ceil(bytes / 64) + 1, bits behind the end are 0."""
+"""uint64[8, blocks]: a row for each of the masks below; blocks = ceil(bytes / 64) + 1, bits behind the end are 0."""
 
 WORD: Final = 0
 """Every byte of a letter, mark or number."""
@@ -51,12 +54,16 @@ HIGH: Final = 5
 """Bytes from 128 on."""
 BREAK: Final = 6
 """Where a word begins although the byte before belongs to a word: a character that is a word by itself, what follows it."""
+UNSTABLE: Final = 7
+"""The first byte of a character that NFC may change: a row without one is in NFC."""
 _ASCII: Final = 6
 
 _WORD_KIND: Final = unicode.WORD
 _ALONE_KIND: Final = unicode.ALONE
 _SPACE_KIND: Final = unicode.SPACE
 _MARK_KIND: Final = unicode.MARK
+_UNSTABLE_KIND: Final = unicode.DIGIT
+"""In ``_kinds`` alone: nothing here asks for digits."""
 
 
 def _word(block: Block) -> Any:
@@ -143,6 +150,8 @@ def _above_ascii(offsets, data, kinds, masks):
                 point, width = decode(data, base + at, base + stop)
                 until = at + width
                 kind = kinds[point] if point >= 0 else 0
+                if kind & _UNSTABLE_KIND:
+                    _set(masks, UNSTABLE, at, 1)
                 if kind & _WORD_KIND:
                     _set(masks, WORD, at, width)
                     begins = bool(kind & _ALONE_KIND) and not kind & _MARK_KIND
@@ -161,8 +170,25 @@ def _above_ascii(offsets, data, kinds, masks):
 def atoms(offsets: Offsets, data: Bytes) -> Atoms:
     """The masks of a batch's bytes ``data[offsets[0]:offsets[n]]``."""
     first, stop = int(offsets[0]), int(offsets[-1])
-    masks = np.zeros((7, (stop - first + 63) // 64 + 1), np.uint64)
+    masks = np.zeros((8, (stop - first + 63) // 64 + 1), np.uint64)
     _ascii(data, first, stop, masks)
     if masks[HIGH].any():
-        _above_ascii(offsets, data, unicode.kinds(), masks)
+        _above_ascii(offsets, data, _kinds(), masks)
     return masks
+
+
+@cache
+def _kinds() -> npt.NDArray[np.uint8]:
+    """``unicode.kinds()`` with _UNSTABLE_KIND."""
+    kept = unicode.kinds() & np.uint8(0xFF ^ _UNSTABLE_KIND)
+    return kept | unicode.unstable() * np.uint8(_UNSTABLE_KIND)
+
+
+def rows_with(offsets: Offsets, masks: Atoms, kind: int) -> npt.NDArray[np.int64]:
+    """Rows of a batch that have a bit of a kind, or bytes in one block with such a row: int64[k], ascending."""
+    first = 64 * np.flatnonzero(masks[kind])
+    ends = offsets - offsets[0]
+    found = np.zeros(len(offsets), np.int64)
+    np.add.at(found, np.searchsorted(ends[1:], first, side="right"), 1)
+    np.add.at(found, np.searchsorted(ends[:-1], first + 64, side="left"), -1)
+    return np.flatnonzero(np.cumsum(found[:-1]))

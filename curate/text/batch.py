@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +88,30 @@ class Batch:
         from curate.text.atoms import atoms
 
         return self.view("atoms", lambda: atoms(*self.utf8))
+
+    @property
+    def composed(self) -> Batch:
+        """The same rows with their texts in NFC, found once; this batch itself where all are in it already."""
+        made = self.view("composed", self._composed)
+        return self if made is None else made
+
+    def _composed(self) -> Batch | None:
+        # None, and not itself: a batch that held itself would outlive its last use.
+        from curate.text.atoms import UNSTABLE, rows_with
+        from curate.text.normal import composed
+
+        # Words want the atoms anyway: text that is in NFC costs no pass of its own.
+        which = rows_with(self.utf8[0], self.atoms, UNSTABLE)
+        if not len(which):
+            return None
+        some = self.text.take(pa.array(which))
+        normal = composed(some)
+        if normal.equals(some):
+            return None
+        changes = np.zeros(len(self), np.bool_)
+        changes[which] = True
+        text = pc.replace_with_mask(self.text, pa.array(changes), normal)
+        return Batch(self.rows.set_column(self.rows.schema.get_field_index("text"), "text", text))
 
     def words(self, policy: Policy) -> Words:
         """The text's words under a named policy (see ``curate.text.words``), computed once; each consumer names its own."""

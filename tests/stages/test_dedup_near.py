@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from snapshots import in_memory, joined
 
+from curate.errors import RecipeError
 from curate.stages.base import Context
 from curate.stages.dedup_near import DedupNear
 from curate.stages.train_tokenizer import TrainTokenizer
@@ -119,6 +121,51 @@ def test_short_documents_are_compared_whole():
     assert len(gone & {0, 1}) == 1
     assert len(gone & {5, 6}) == 1
     assert len(gone) == 2
+
+
+MIXED = ["forêt ", "Ångström ", "한국어 ", "ề", "क़", "\u212b", "a < b\u0338 ", "x"]
+
+
+@given(st.lists(st.lists(st.sampled_from(MIXED) | st.text(max_size=9), max_size=12), max_size=8), st.data())
+@settings(max_examples=60)
+def test_normal_forms_of_a_text_are_one_text(rows, data):
+    """What a text is compared by does not depend on the normal form that each row happens to be written in."""
+    texts = ["".join(row) for row in rows]
+    written = [
+        unicodedata.normalize(data.draw(st.sampled_from(["NFC", "NFD"])), t) if data.draw(st.booleans()) else t for t in texts
+    ]
+    ctx = Context("near", None)
+    for stage in (DedupNear(n=2), DedupNear(n=2, profile="code", verify="estimate"), DedupNear(n=4, units="characters")):
+        one, other = (Batch.of(pa.array(some, pa.large_string())) for some in (texts, written))
+        for a, b in zip(*(vars(stage.bucketed(docs, ctx)).values() for docs in (one, other)), strict=True):
+            assert np.array_equal(a, b)
+        assert stage.verifier().describe(one, ctx) == stage.verifier().describe(other, ctx)
+
+
+@pytest.mark.parametrize("how", [{}, {"profile": "code"}, {"verify": "estimate"}], ids=["prose", "code", "estimate"])
+def test_a_copy_in_another_normal_form_goes(how):
+    """Accents and syllables written in parts, and a word more."""
+    rng = random.Random(5)
+    texts = [" ".join("".join(chr(rng.randrange(0xAC00, 0xD7A4)) for _ in range(3)) for _ in range(80))]
+    texts.append(" ".join(f"forêt{rng.randrange(99)} élève naïf" for _ in range(40)))
+    copies = [unicodedata.normalize("NFD", t) + " fin" for t in texts]
+    gone = dropped(DedupNear(**how), documents([*texts, "another text that has seven words", *copies]))
+    assert len(gone & {0, 3}) == len(gone & {1, 4}) == 1
+    assert len(gone) == 2
+
+
+class Older(DedupNear):
+    """Of words in the normal form that they were written in."""
+
+    def index_settings(self):
+        return {name: value for name, value in super().index_settings().items() if name != "form"}
+
+
+def test_an_index_of_words_as_they_were_written_is_refused(tmp_path):
+    """Its signatures are not those of today."""
+    in_memory(tmp_path, Older, [documents(["one two three four five six"])])
+    with pytest.raises(RecipeError, match=r"made with other settings: form None \(here NFC\)"):
+        DedupNear(against=[str(tmp_path / "0")]).earlier_indexes()
 
 
 def test_code_profile_sees_signs():

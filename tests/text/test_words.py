@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import unicodedata
 
@@ -113,7 +114,12 @@ def test_atoms(rows):
             assert bits[atoms.RAW, 0] == (point in (0, 9, 10, 11, 12, 13, 32))
             assert bits[atoms.NEWLINE, 0] == (point == 10)
             assert bits[atoms.HIGH].all() == (point < 0 or point > 127)
+            assert bits[atoms.UNSTABLE].sum() == bits[atoms.UNSTABLE, 0] == (point >= 0 and unicode.unstable()[point])
         at += len(row)
+    ends = offsets - offsets[0]
+    blocks = [range(start // 64, (stop + 63) // 64) for start, stop in itertools.pairwise(ends.tolist())]
+    near = [row for row, own in enumerate(blocks) if len(rows[row]) and masks[atoms.UNSTABLE, own.start : own.stop].any()]
+    assert atoms.rows_with(offsets, masks, atoms.UNSTABLE).tolist() == near
 
 
 @KERNELS
@@ -213,7 +219,7 @@ def test_one_huge_word_and_one_row_of_many_words():
 def test_a_row_of_2_gib_is_refused():
     """Kernels count in 32 bits with a sign: a larger row is an error, not a wrong answer."""
     with pytest.raises(ValueError, match="2 GiB"):
-        words(np.array([0, 1 << 31], np.int64), np.zeros(1, np.uint8), "folded", np.zeros((7, 1), np.uint64))
+        words(np.array([0, 1 << 31], np.int64), np.zeros(1, np.uint8), "folded", np.zeros((8, 1), np.uint64))
 
 
 @KERNELS
