@@ -33,7 +33,10 @@ def matrix(column: pa.Array | pa.ChunkedArray, name: str = "vectors") -> tuple[M
     kind: Any = column.type
     fixed = pa.types.is_fixed_size_list(kind)
     if not (fixed or pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not _number(kind.value_type):
-        raise InputError(f"column '{name}' holds {kind}, no vectors", cure="name a column that an embed.* step added")
+        raise InputError(
+            f"column '{name}' holds {kind}, no vectors",
+            cure="name a column that an embed.* step added, or `vector:` of a read.* step",
+        )
     column = column.drop_null()
     lengths = np.unique(np.asarray(column.value_lengths()))
     if len(lengths) > 1 or not lengths[0]:

@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate import schema
 from curate.stages.removals import Removals
 from curate.stages.source import SetAside, Source, Split
 from curate.text.hashing import keyed_hash
 
 SAMPLE_KEY: Final = 0x73616D706C65
 """The key under which --sample hashes ids: one for all recipes, so that a smaller sample lies in a larger one."""
-_NOTHING: Final = pa.RecordBatch.from_pylist([], schema=schema.DOCUMENT)
 _NO_ENTRIES: Final = pa.nulls(0, pa.string())
 
 
@@ -48,7 +46,8 @@ def documents(
         limit: at most so many of them. What was set aside behind the last one was not read, however the input is cut.
     """
     left = limit
-    nobody = _NOTHING, _NO_ENTRIES
+    nothing = pa.RecordBatch.from_pylist([], schema=source.documents_schema(step))
+    nobody = nothing, _NO_ENTRIES
     aside: list[SetAside] = []
     for item in source.read(split, step):
         if isinstance(item, SetAside):
@@ -73,7 +72,7 @@ def documents(
         aside = []
         if left == 0:
             return
-    yield Documents(_NOTHING, aside, *nobody)
+    yield Documents(nothing, aside, *nobody)
 
 
 def _sampled(rows: pa.RecordBatch, share: float) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:

@@ -125,8 +125,9 @@ class Stream:
         """Take all rows through the steps."""
         task = self.task
         if task.part is None:
+            assert task.source is not None
             self._from_source()
-            before = schema.DOCUMENT
+            before = task.source.documents_schema(task.source_id)
         else:
             self._from_part(task.part)
             before = part_schema(task.store, task.part)

@@ -121,7 +121,7 @@ class DedupNear(Paired):
     def index_settings(self) -> Mapping[str, Any]:
         """Shingles, bands, and what is written down of a document."""
         bands, rows = self.banding()
-        said = {"units": self.units, "n": self.n, "profile": self.profile, "bands": bands, "rows": rows}
+        said: dict[str, Any] = {"units": self.units, "n": self.n, "profile": self.profile, "bands": bands, "rows": rows}
         if self.units == "words":
             said["form"] = "NFC"  # older ones are of words in whatever form they were written
         return {**said, "seed": _SEED, "verify": self.verify, "bits": _BITS, "bound": self.bound}

@@ -26,7 +26,7 @@ _SEED: Final = 0
 class DedupSemantic(Paired):
     """Keep one of the documents whose embeddings point the same way.
 
-    Vectors come from a column: `embed.static`, `embed.llm`, or the input's own. Documents that share one of ``cells`` cells of
+    Vectors come from a column: `embed.static`, `embed.llm`, or the input's own (`vector:` of the step that reads it). Documents that share one of ``cells`` cells of
     directions (``curate.quality.cells``) are candidates; those whose vectors have a cosine of at least ``similarity`` are
     duplicates, and one goes in favour of one that stays, in the order that ``keep`` says: as in ``dedup.near``, no chain of
     small changes removes what is like nothing that is kept, and the detail names the most similar one. A document without a
@@ -47,7 +47,10 @@ class DedupSemantic(Paired):
     }
     reason: ClassVar[str] = "semantic_duplicate"
 
-    column: str = Field(min_length=1, description="column of vectors, such as `embed.vector`")
+    column: str = Field(
+        min_length=1,
+        description="column of vectors, such as `embed.vector`, or `docs.vector` of step `docs` that reads them",
+    )
     similarity: float = Field(0.95, ge=0.5, le=1, description="cosine from which one goes")
     cells: int = Field(
         14, ge=1, le=128, description="cells in which a document lies: with more, more pairs are candidates"

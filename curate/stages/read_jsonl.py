@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
 from curate.stages.reading import REASONS, Documents, TextSource, meta_json
 from curate.stages.reading_json import JsonLines, Pending, json_type, own_id
 from curate.stages.reading_lines import lines_of
+from curate.stages.reading_vectors import gathered_vectors, numbers_of
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 from curate.text.json_lines import cut, plain
@@ -54,7 +57,7 @@ class _Pending(Pending):
     def __init__(self, stage: ReadJsonl, documents: Documents) -> None:
         super().__init__(documents, stage.line_limit())
         self._text, self._id, self._keep = stage.text, stage.id, stage.keep
-        self._own_source = stage.source is None
+        self._own_source, self._vector = stage.source is None, stage.vector
 
     def one_by_one(self, lines: list[bytes], position: int) -> Iterator[pa.RecordBatch | SetAside]:
         """Take in lines, and hand on what is complete."""
@@ -108,6 +111,7 @@ class _Pending(Pending):
         keep = self._keep
         kept = None if keep is None else {k: row[k] for k in keep if k in row and k != self._text}
         text = row.pop(self._text, None)
+        vector = None if self._vector is None else numbers_of(row.pop(self._vector, None))
         own = own_id(row, self._id)
         source = row.get("source") if self._own_source else None
         if type(source) is str:
@@ -117,10 +121,22 @@ class _Pending(Pending):
         if type(text) is not str:
             self.aside(position, "no_text", f"field '{self._text}' is {json_type(text)} or missing", own)
             return False
+        if isinstance(vector, str):
+            self.aside(position, "malformed", f"field '{self._vector}' {vector}", own)
+            return False
         try:
             meta = meta_json(row if kept is None else kept)
         except ValueError as error:
             self.aside(position, "malformed", f"its fields can't be written as JSON: {error}", own)
             return False
         self.take(meta, position, own, source, size)
+        if self._vector is not None:
+            self._vectors.append(vector)
         return True
+
+    def vectors(self) -> pa.ListArray | None:
+        return gathered_vectors(self._vectors) if self._vector is not None else None
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._vectors: list[npt.NDArray[np.float32] | None] = []

@@ -36,6 +36,7 @@ from curate.stages import remote
 from curate.stages.catalog import Catalog, Files, InputFile, Range
 from curate.stages.reading_files import absent, find_files
 from curate.stages.reading_packs import SHARE, gathered, pack, packs
+from curate.stages.reading_vectors import COLUMN, KIND, one_length
 from curate.stages.source import SetAside, Source, Split
 from curate.stages.stated import TERMS_FIELDS
 from curate.store.service import AT_ONCE
@@ -111,13 +112,24 @@ class RecordSource(Source):
             max_bytes=self.max_document_bytes,
             unit=unit,
             terms=self.license,
+            schema=self.documents_schema(step),
         )
 
 
 class TextSource(RecordSource):
-    """Settings of a source whose records have their text in one field."""
+    """Settings of a source whose records have their text in one field, and perhaps an embedding in another one."""
 
     text: str = Field("text", min_length=1, description="field that holds the text")
+    vector: str | None = Field(
+        None,
+        min_length=1,
+        description="field that holds an embedding of the record, a list of numbers of one length: becomes the column "
+        "`<step>.vector` (float32), null where a record has none",
+    )
+
+    def adds(self) -> Mapping[str, pa.DataType]:
+        """The vector, where the records have one."""
+        return {} if self.vector is None else {COLUMN: KIND}
 
 
 class FileSource(RecordSource):
@@ -228,6 +240,7 @@ class Rows:
         position: int64.
         source: string with nulls, or None when no record names its source.
         meta: string, JSON objects.
+        vector: list<float32> with nulls, or None where none is read.
     """
 
     text: pa.LargeStringArray
@@ -235,16 +248,26 @@ class Rows:
     position: pa.Int64Array
     source: pa.StringArray | None
     meta: pa.StringArray
+    vector: pa.ListArray | None = None
 
 
 class Documents:
-    """Makes the documents of one split, batch by batch."""
+    """Makes the documents of one split, batch by batch, in a schema."""
 
     def __init__(
-        self, name: str, step: str, *, source: str | None, max_bytes: int, unit: str, terms: str | None = None
+        self,
+        name: str,
+        step: str,
+        *,
+        source: str | None,
+        max_bytes: int,
+        unit: str,
+        terms: str | None = None,
+        schema: pa.Schema = DOCUMENT,
     ) -> None:
         self._name, self._step, self._source, self._max_bytes, self._unit = name, step, source, max_bytes, unit
-        self._terms = terms
+        self._terms, self._schema = terms, schema
+        self._numbers: int | None = None
 
     def aside(self, position: int, reason: str, detail: str, own: str | None = None) -> tuple[int, SetAside]:
         """A record set aside, with the position by which ``batches`` sorts it in."""
@@ -287,7 +310,11 @@ class Documents:
             rows.meta if self._terms is None else _licensed(rows.meta, self._terms),
             content_hash(rows.text),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT), rows.position.to_numpy()
+        if rows.vector is not None:
+            place = f"step '{self._step}': {self._name}, {self._unit}"
+            self._numbers = one_length(rows.vector, self._numbers, lambda row: f"{place} {rows.position[row]}")
+            columns.append(rows.vector)
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema), rows.position.to_numpy()
 
     def _sources(self, rows: Rows) -> pa.StringArray:
         if self._source is None and rows.source is not None:
@@ -312,8 +339,9 @@ def take(rows: Rows, mask: pa.BooleanArray) -> Rows:
     if pc.all(mask).as_py() is not False:
         return rows
     source = None if rows.source is None else rows.source.filter(mask)
+    vector = None if rows.vector is None else rows.vector.filter(mask)
     text, own, position, meta = (c.filter(mask) for c in (rows.text, rows.own, rows.position, rows.meta))
-    return Rows(text, own, position, source, meta)
+    return Rows(text, own, position, source, meta, vector)
 
 
 def _join(before: str, array: pa.Array, separator: str) -> pa.LargeStringArray:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from curate import schema as documents_schema
 from curate.errors import InputError, did_you_mean
 from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, Rows, TextSource, meta_json, strings, take
+from curate.stages.reading_vectors import is_vectors, vectors_of
 from curate.stages.source import SetAside
 from curate.stages.stated import TERMS, is_terms, terms_of
 from curate.stages.terms import UNSTATED, strictest
@@ -45,13 +46,16 @@ class Columns:
     source: str | None
     meta: tuple[str, ...]
     written: bool = False
+    vector: str | None = None
 
     @classmethod
     def of(cls, stage: TextSource, schema: pa.Schema, place: str) -> Columns:
         """The columns a stage reads; raises InputError when one that its settings name is missing or no text."""
         names = list(schema.names)
         own_named = [stage.id] if "id" in stage.model_fields_set and stage.id is not None else []
-        for setting, wanted in (("text", [stage.text]), ("id", own_named), ("keep", stage.keep or [])):
+        vector = [stage.vector] if stage.vector is not None else []
+        settings = (("text", [stage.text]), ("vector", vector), ("id", own_named), ("keep", stage.keep or []))
+        for setting, wanted in settings:
             for name in wanted:
                 if names.count(name) != 1:
                     what = f"no column '{name}'" if name not in names else f"two columns '{name}'"
@@ -64,23 +68,32 @@ class Columns:
                 place=place,
                 cure=f"columns of text: {', '.join(texts) or 'none'}",
             )
+        for name in vector:
+            if not is_vectors(schema.field(name).type):
+                lists = [f.name for f in schema if is_vectors(f.type)]
+                raise InputError(
+                    f"column '{name}' holds {schema.field(name).type}, no vectors",
+                    place=place,
+                    cure=f"columns of lists of numbers: {', '.join(lists) or 'none'}",
+                )
         own = stage.id if names.count(stage.id) == 1 else None
         if own is not None and not (is_text(schema.field(own).type) or pa.types.is_integer(schema.field(own).type)):
             own = None
         source = None
         if stage.source is None and names.count("source") == 1 and is_text(schema.field("source").type):
             source = "source"
-        used = {stage.text} if stage.keep is not None else {stage.text, own, source}
+        used = {stage.text} if stage.keep is not None else {stage.text, own, source, stage.vector}
         # A name that two columns share can't be asked for: such columns are left out.
         meta = [n for n in (names if stage.keep is None else stage.keep) if n not in used and names.count(n) == 1]
         written = set(documents_schema.DOCUMENT.names) <= set(names) and "meta" in meta and own == "id"
         if written:
             meta = [n for n in meta if n not in ("origin", "content_hash")]
-        return cls(stage.text, own, source, tuple(dict.fromkeys(meta)), written)
+        return cls(stage.text, own, source, tuple(dict.fromkeys(meta)), written, stage.vector)
 
     def names(self) -> list[str]:
         """Columns to read, each once."""
-        return list(dict.fromkeys(n for n in (self.text, self.own, self.source, *self.meta) if n is not None))
+        named = (self.text, self.own, self.source, self.vector, *self.meta)
+        return list(dict.fromkeys(n for n in named if n is not None))
 
     def documents(
         self, batch: pa.RecordBatch, position: int, documents: Documents
@@ -108,6 +121,11 @@ class Columns:
                 aside(row, "invalid_utf8", f"column '{name}' holds bytes that are not UTF-8")
         for row in pc.indices_nonzero(text.is_null()).to_pylist():
             aside(row, "no_text", f"column '{self.text}' is null")
+        vector = None
+        if self.vector is not None:
+            vector, wrong = vectors_of(batch.column(self.vector))
+            for row, why in wrong.items():
+                aside(row, "malformed", f"column '{self.vector}' {why}")
         metas: list[bytes] = []
         for row, meta in enumerate(self._metas(batch)):
             if isinstance(meta, str):
@@ -117,7 +135,7 @@ class Columns:
         nulls = pa.nulls(count, pa.string())
         own = nulls if own is None else pc.if_else(pc.equal(own, ""), pa.scalar(None, pa.string()), own)
         positions = pa.array(np.arange(position, position + count, dtype=np.int64))
-        rows = Rows(text.cast(pa.large_string()), own, positions, source, strings(metas))
+        rows = Rows(text.cast(pa.large_string()), own, positions, source, strings(metas), vector)
         rows = take(rows, pa.array(good))
         yield from documents.batches(rows, asides)
 

@@ -136,6 +136,10 @@ class Pending:
         self._sources.append(source)
         self._size += size
 
+    def vectors(self) -> pa.ListArray | None:
+        """Of the documents that are pending, where records have any."""
+        return None
+
     def flush(self) -> Iterator[pa.RecordBatch | SetAside]:
         """What is pending as documents and rows set aside."""
         rows = None
@@ -146,6 +150,7 @@ class Pending:
                 pa.array(self._positions, pa.int64()),
                 pa.array(self._sources, pa.string()),
                 strings(self._metas),
+                self.vectors(),
             )
         asides = self._asides
         self._clear()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Self
 import pyarrow as pa
 
 from curate.fingerprint import fingerprint
+from curate.schema import DOCUMENT
 from curate.stages.base import Stage
 from curate.stages.catalog import STAMP_BYTES, Catalog, InputFile, Range, join
 from curate.stages.remote import is_url
@@ -128,6 +129,10 @@ class Source(Stage):
             self.name, self.revision, self.model_dump(mode="python", exclude={"paths", "path", "on_damage"})
         )
 
+    def documents_schema(self, step: str) -> pa.Schema:
+        """Columns of the rows that it reads as a step of this id: schema.DOCUMENT's, then those that it adds."""
+        return pa.schema([*DOCUMENT, *(pa.field(f"{step}.{name}", kind) for name, kind in self.adds().items())])
+
     def absent(self, base: Path) -> list[str]:
         """Places, as the settings name them, where there is nothing; known without listing or reading any file."""
         return []
@@ -153,5 +158,8 @@ class Source(Stage):
         raise NotImplementedError
 
     def read(self, split: Split, source: str) -> Iterator[pa.RecordBatch | SetAside]:
-        """The split's rows in order, as batches in schema.DOCUMENT, and the rows set aside, in between."""
+        """The split's rows in order, as batches of ``documents_schema(source)``, and the rows set aside, in between.
+
+        ``source``: the step's id.
+        """
         raise NotImplementedError

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curate.schema import DOCUMENT
 from curate.stages.catalog import Catalog
 from curate.stages.source import SetAside, Source, Split
 
@@ -24,7 +23,7 @@ def everything(stage: Source, base: Path, split_bytes: int = 1 << 20, step: str 
                     assert found.reason in stage.reasons and "\n" not in found.detail
                     asides.append(found)
                 else:
-                    assert found.schema == DOCUMENT and 0 < found.num_rows <= 4096
+                    assert found.schema == stage.documents_schema(step) and 0 < found.num_rows <= 4096
                     found.validate(full=True)
                     rows += found.to_pylist()
     return rows, asides

@@ -132,10 +132,15 @@ def test_normal_forms_of_a_text_are_one_text(rows, data):
     """What a text is compared by does not depend on the normal form that each row happens to be written in."""
     texts = ["".join(row) for row in rows]
     written = [
-        unicodedata.normalize(data.draw(st.sampled_from(["NFC", "NFD"])), t) if data.draw(st.booleans()) else t for t in texts
+        unicodedata.normalize(data.draw(st.sampled_from(["NFC", "NFD"])), t) if data.draw(st.booleans()) else t
+        for t in texts
     ]
     ctx = Context("near", None)
-    for stage in (DedupNear(n=2), DedupNear(n=2, profile="code", verify="estimate"), DedupNear(n=4, units="characters")):
+    for stage in (
+        DedupNear(n=2),
+        DedupNear(n=2, profile="code", verify="estimate"),
+        DedupNear(n=4, units="characters"),
+    ):
         one, other = (Batch.of(pa.array(some, pa.large_string())) for some in (texts, written))
         for a, b in zip(*(vars(stage.bucketed(docs, ctx)).values() for docs in (one, other)), strict=True):
             assert np.array_equal(a, b)
