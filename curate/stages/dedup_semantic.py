@@ -26,11 +26,11 @@ _SEED: Final = 0
 class DedupSemantic(Paired):
     """Keep one of the documents whose embeddings point the same way.
 
-    Vectors come from a column: `embed.static`, `embed.llm`, or the input's own (`vector:` of the step that reads it). Documents that share one of ``cells`` cells of
-    directions (``curate.quality.cells``) are candidates; those whose vectors have a cosine of at least ``similarity`` are
-    duplicates, and one goes in favour of one that stays, in the order that ``keep`` says: as in ``dedup.near``, no chain of
-    small changes removes what is like nothing that is kept, and the detail names the most similar one. A document without a
-    vector stays.
+    Vectors come from a column: `embed.static`, `embed.llm`, or the input's own (`vector:` of the step that reads it).
+    Documents that share one of ``cells`` cells of directions (``curate.quality.cells``) are candidates; those whose vectors
+    have a cosine of at least ``similarity`` are duplicates, and one goes in favour of one that stays, in the order that
+    ``keep`` says: as in ``dedup.near``, no chain of small changes removes what is like nothing that is kept, and the detail
+    names the most similar one. A document without a vector stays.
 
     With 14 cells of 2 hashes, of pages' vectors 99.9 % of the pairs with a cosine of 0.95 or more are candidates, 98 % of those with
     0.9. For lower thresholds take more cells; for tens of millions of documents 3 hashes, whose cells are smaller, and 28 cells.
