@@ -55,7 +55,7 @@ class PairAnswers(Global):
     Documents are answers as ``meta.query``, ``meta.messages`` and ``meta.model`` say. Which of two is better is told by
     ``score`` (a column as ``judge.score``, or ``meta.FIELD``: the higher one), by ``strength`` (models, the strongest first), or
     by both: then the stronger model's answer must have the higher score, too. The gap of a pair is the difference of its
-    scores; without scores that of the models' places in ``strength``. Equal scores, equal texts, and answers of one model
+    scores, to nine digits behind the point; without scores that of the models' places in ``strength``. Equal scores, equal texts, and answers of one model
     (unless ``same_model``) never pair.
 
     An answer is chosen in one pair at most, and rejected in one at most; it may be either in different pairs, and with ``tiers``
@@ -76,7 +76,7 @@ class PairAnswers(Global):
     ``rejected_chars``. The report says how well length, the opening words, lists and refusals alone tell chosen from rejected.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "no_answer": "its `meta` names no query, or its messages do not end with something that the assistant said",
@@ -168,13 +168,13 @@ class PairAnswers(Global):
     # -- who is chosen over whom ------------------------------------------------------------------------------
 
     def _ranked(self, docs: Batch, ctx: Context) -> pa.Table:
-        """ANSWERS, a hash of the words of each, and how many characters it has."""
+        """ANSWERS, a hash of what each says (white space around it says nothing), and how many characters it has."""
         from curate.text.hashing import content_hash
 
         said = last_answers(docs.column("meta"))
         chars = pc.fill_null(pc.utf8_length(said), _NO_ANSWER).cast(pa.int64())
         found = answers_of(docs, self.score or SCORED, self.by).append_column("chars", chars)
-        return found.append_column("answer", content_hash(pc.fill_null(said, "")))
+        return found.append_column("answer", content_hash(pc.utf8_trim_whitespace(pc.fill_null(said, ""))))
 
     def _choose(self, rows: pa.Table, span: Span, ctx: Context) -> pa.Table:
         """What becomes of each answer; of a chosen one what is known of its pair, and where its opponent is."""
@@ -260,13 +260,16 @@ class PairAnswers(Global):
         tier: npt.NDArray[np.int64],
     ) -> pa.Table:
         from curate.text.hashing import hex_ids
+        from curate.text.opponents import gap_of
 
         names = pa.array(self.tiers.names, pa.string())
         ids, score, where = rows.column("id").combine_chunks(), rows.column("score").combine_chunks(), addresses(rows)
         other = pa.array(opponent, mask=opponent < 0)
         has_gap = (reason == "rejected") & (kept >= 0)
         by = np.where(kept >= 0, kept, 0)
-        gap = np.where(opponent >= 0, value - value[opponent], np.where(has_gap, value[by] - value, np.nan))
+        gap = np.where(
+            opponent >= 0, gap_of(value, value[opponent]), np.where(has_gap, gap_of(value[by], value), np.nan)
+        )
         said_tier = np.where(has_gap, tier[by], tier)
         tiers = names.take(pa.array(said_tier, mask=said_tier < 0))
         gaps = pa.array(np.round(gap, 6), from_pandas=True)

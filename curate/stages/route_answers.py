@@ -72,14 +72,15 @@ class RouteAnswers(Global):
 
     Labels are those of Hybrid LLM (arXiv 2404.14618), 1 where it says 0: there a query is easy.
 
-    - ``label`` (hard): 1 where the large model's mean score is better by more than ``relax``.
+    - ``label`` (hard): 1 where the large model's mean score is better by more than ``relax``; gaps are
+      rounded to nine digits behind the point.
     - ``soft``: the share of pairs of draws, one of each model, in which it is. With one draw each it is the label; with a
       ``width`` each pair counts 1 / (1 + exp(-(gap - relax) / width)) instead, the chance that a Bradley-Terry model gives.
     - relaxed: either of them with ``relax`` above 0: the small model's answer may be worse by so much. Hybrid LLM takes the
       value at which labels differ most; for hard labels that is the median gap (``curate inspect --signal`` shows it).
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "no_query": "`meta.query` does not say what was answered",
@@ -175,6 +176,8 @@ class RouteAnswers(Global):
 
     def _labels(self, rows: pa.Table, counted: I64, group: I64, side: I64) -> dict[str, npt.NDArray[Any]]:
         """Means over draws and labels of each query that both answered, in order; rows of ``counted`` stand query by query."""
+        from curate.text.opponents import gap_of
+
         at = np.cumsum(_changed(group[counted])) - 1
         queries = int(at[-1]) + 1 if len(at) else 0
         cell = at * 2 + side[counted]
@@ -190,10 +193,10 @@ class RouteAnswers(Global):
             return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
         score, tokens, dollars = means("score"), means("tokens"), means("dollars")
-        gap = score[:, 1] - score[:, 0]
+        gap = gap_of(score[:, 1], score[:, 0])
         return {
             "small_score": score[:, 0], "large_score": score[:, 1], "gap": gap,
-            "label": (gap > self.relax).astype(np.int8),
+            "label": (gap > gap_of(self.relax, 0.0)).astype(np.int8),
             "soft": self._soft(rows.column("score").to_numpy()[counted], draws, queries),
             "small_tokens": tokens[:, 0], "large_tokens": tokens[:, 1],
             "small_dollars": dollars[:, 0], "large_dollars": dollars[:, 1],
@@ -202,13 +205,15 @@ class RouteAnswers(Global):
     def _soft(self, scores: npt.NDArray[np.float64], draws: I64, queries: int) -> npt.NDArray[np.float64]:
         """float64[queries]: the share of pairs in which the large model is needed. Scores stand as small ones of a query,
         then its large ones."""
+        from curate.text.opponents import gap_of
+
         first = np.concatenate(([0], np.cumsum(draws.sum(axis=1))[:-1])) if queries else np.zeros(0, np.int64)
         pairs = draws[:, 0] * draws[:, 1]
         query = np.repeat(np.arange(queries), pairs)
         number = np.arange(len(query)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
         large = draws[query, 1]
-        beyond = scores[first[query] + draws[query, 0] + number % large] - scores[first[query] + number // large]
-        beyond -= self.relax
+        high, low = first[query] + draws[query, 0] + number % large, first[query] + number // large
+        beyond = gap_of(gap_of(scores[high], scores[low]), self.relax)
         counts = (beyond > 0).astype(np.float64)
         if self.width:
             counts = 1 / (1 + np.exp(np.minimum(-beyond / self.width, 700)))

@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN202 - numba infers the types of kernels; docstrings state them.
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of kernels; docstrings state them.
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 """Which answers to one query make pairs: the better one and its opponent, by a rule that says which comes first."""
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["MOST_ANSWERS", "Opponents", "Pairing", "Rule", "opponents"]
+__all__ = ["MOST_ANSWERS", "Opponents", "Pairing", "Rule", "gap_of", "opponents"]
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -20,6 +20,8 @@ Rule = Literal["widest", "adjacent", "tiers"]
 _RULES: Final = {"widest": 0, "adjacent": 1, "tiers": 2}
 MOST_ANSWERS: Final = 64
 """Answers to one query that are looked at: the best half and the worst half of so many."""
+_PARTS: Final = 1e9
+"""Of one, that gaps are rounded to: .4 - .3 and .3 - .2 are the same gap, and as wide as a bound of .1. Scores say less."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class Pairing:
             second best; ``tiers``: one of each tier in turn, of the best answer that is left, with the widest gap there; there an
             answer may be rejected several times.
         most: pairs of a query.
-        min_gap: least gap.
+        min_gap: least gap; rounded as gaps are, see ``gap_of``.
         max_ratio: how many times as long one side may be; infinite: any.
         same: whether two answers of one model may be a pair.
-        bounds: float64[r], of each rule of a tier the least gap.
+        bounds: float64[r], of each rule of a tier the least gap, rounded alike.
         tiers: int64[r], the tier that each rule is of.
         better, worse: bool[r, m], which models each rule lets be chosen and rejected.
     """
@@ -64,6 +66,12 @@ class Opponents(NamedTuple):
     tier: I64
     by: I64
     could: npt.NDArray[np.uint8]
+
+
+@njit(nogil=True, cache=True)
+def gap_of(high, low):
+    """How far one score is above another, to nine digits behind the point; of numbers, or of arrays of them."""
+    return np.rint((high - low) * _PARTS) / _PARTS
 
 
 @njit(nogil=True, cache=True)
@@ -100,7 +108,7 @@ def _opponents(
             for j in range(i + 1, size):
                 b = rows[j]
                 tier[i, j] = -1
-                gap = value[a] - value[b]
+                gap = gap_of(value[a], value[b])
                 if gap <= 0 or gap < min_gap or (strength[a] >= 0 and strength[a] >= strength[b]):
                     continue
                 if model[a] == model[b] and not same and model[a] != nobody:
@@ -126,7 +134,7 @@ def _opponents(
                 for j in range(i + 1, size):
                     if tier[i, j] < 0 or (by[rows[j]] >= 0 if rule != 2 else tier[i, j] != turn):
                         continue
-                    gap = value[rows[i]] - value[rows[j]]
+                    gap = gap_of(value[rows[i]], value[rows[j]])
                     if best_i < 0 or (rule == 1 and gap < best_gap) or (rule != 1 and gap > best_gap):
                         best_i, best_j, best_gap = i, j, gap
             if best_i < 0:
@@ -149,7 +157,7 @@ def opponents(starts: I64, value: F64, strength: I64, model: I64, nobody: int, c
 
     Args:
         starts: int64[q + 1]; query ``k`` has the rows ``starts[k]:starts[k + 1]``, best first.
-        value: float64[n], the difference of two is their gap; falls within a query.
+        value: float64[n], ``gap_of`` two is their gap; falls within a query.
         strength: int64[n], place of the model among those that are ordered by strength, 0 for the strongest; -1: none are.
             A pair leads from a stronger to a weaker one.
         model: int64[n], whose answer it is, as a column of ``better`` and ``worse``.
@@ -166,10 +174,10 @@ def opponents(starts: I64, value: F64, strength: I64, model: I64, nobody: int, c
         chars,
         _RULES[how.rule],
         how.most,
-        how.min_gap,
+        gap_of(how.min_gap, 0.0),
         how.max_ratio,
         how.same,
-        how.bounds,
+        gap_of(how.bounds, 0.0),
         how.tiers,
         how.better,
         how.worse,

@@ -144,6 +144,27 @@ def test_answers_are_compared_by_what_the_assistant_said() -> None:
     assert sorted(found, key=str) == [None, "rejected"]
 
 
+@pytest.mark.parametrize(("better", "worse"), [(0.3, 0.2), (0.4, 0.3), (1.1, 1.0), (9.4, 9.3)])
+def test_a_gap_at_a_bound_is_no_matter_of_binary_fractions(better: float, worse: float) -> None:
+    """Scores that lie apart by a bound reach it, whichever they are; the gap is written as one would."""
+    metas = [answer("q", "a", "m", better), answer("q", "b", "n", worse)]
+    for how in ({"min_gap": 0.1}, {"tiers": {"easy": 0.2, "medium": 0.1, "hard": 0}}):
+        chosen, gone = said(PairAnswers(score="meta.score", **how), metas)
+        assert (chosen["reason"], chosen["gap"], gone["reason"]) == (None, 0.1, "rejected")
+    assert chosen["tier"] == "medium"
+    assert said(PairAnswers(score="meta.score", min_gap=0.100001), metas)[0]["reason"] == "no_gap"
+    noise = [answer("q", "a", "m", 0.1 + 0.2), answer("q", "b", "n", 0.3)]
+    assert [row["reason"] for row in said(PairAnswers(score="meta.score"), noise)] == ["no_gap", "no_gap"]
+
+
+def test_white_space_around_an_answer_makes_no_other_one() -> None:
+    """Nobody learns from an answer that is preferred over itself; white space inside of it counts."""
+    metas = [answer("q", "an answer", "m", 2), answer("q", " an answer\n", "n", 1), answer("q", "an  answer", "o", 0)]
+    rows = said(PairAnswers(score="meta.score"), metas)
+    assert [row["reason"] for row in rows] == [None, "same_answer", "rejected"]
+    assert rows[0]["rejected"] == "an  answer"
+
+
 def test_lengths_that_differ_too_much_make_no_pair() -> None:
     """With ``max_length_ratio`` another opponent is looked for, and what has none says why."""
     metas = [answer("q", "x" * 40, "a", 3), answer("q", "y" * 10, "b", 1), answer("q", "z" * 30, "c", 2)]
@@ -174,7 +195,7 @@ ANSWERS = st.lists(
         st.sampled_from(["q1", "q2"]),
         st.sampled_from(["a", "bb", "ccc", "dddd", "eeeee"]),
         st.sampled_from(["big", "mid", "small", None]),
-        st.sampled_from([1, 2, 3.5, None]),
+        st.sampled_from([1, 2, 3.5, None, 0.2, 0.3, 0.4, 0.6, 0.9]),
     ),
     max_size=14,
 )
@@ -184,10 +205,12 @@ HOW = st.fixed_dictionaries(
         "strength": st.sampled_from([[], ["big", "mid", "small"], ["big", "s*"]]),
         "opponent": st.sampled_from(["widest", "adjacent", "tiers"]),
         "pairs": st.integers(1, 4),
-        "min_gap": st.sampled_from([0, 1, 1.5]),
+        "min_gap": st.sampled_from([0, 0.1, 0.3, 1, 1.5]),
         "same_model": st.booleans(),
         "max_length_ratio": st.sampled_from([None, 2.0]),
-        "tiers": st.sampled_from([{"easy": 2, "hard": 0}, {"far": ["big > s*"], "near": 1}]),
+        "tiers": st.sampled_from(
+            [{"easy": 2, "hard": 0}, {"far": ["big > s*"], "near": 1}, {"easy": 0.3, "hard": 0.1}]
+        ),
     }
 )
 
@@ -232,12 +255,12 @@ def obvious(stage: PairAnswers, answers: list[tuple]) -> dict[int, int]:
             pairs = [pair.split(" > ") for pair in one.models]
             if any(fnmatchcase(a[3] or "(none)", s) and fnmatchcase(b[3] or "(none)", w) for s, w in pairs):
                 return n
-            if one.gap is not None and a[4] - b[4] >= one.gap:
+            if one.gap is not None and round(a[4] - b[4], 9) >= one.gap:
                 return n
         return None
 
     def good(a: tuple, b: tuple) -> bool:
-        gap, ratio = a[4] - b[4], stage.max_length_ratio or float("inf")
+        gap, ratio = round(a[4] - b[4], 9), stage.max_length_ratio or float("inf")
         stronger = not stage.strength or a[5] < b[5]
         other = stage.same_model or a[3] is None or a[3] != b[3]
         long, short = max(len(a[2]), len(b[2])), min(len(a[2]), len(b[2]))
@@ -257,7 +280,7 @@ def obvious(stage: PairAnswers, answers: list[tuple]) -> dict[int, int]:
         missed = 0
 
         def first(pair: tuple[int, int]) -> tuple:
-            gap = distinct[pair[0]][4] - distinct[pair[1]][4]
+            gap = round(distinct[pair[0]][4] - distinct[pair[1]][4], 9)
             return {"widest": (-gap, *pair), "adjacent": (pair[0], gap, pair[1])}.get(
                 stage.opponent, (pair[0], -gap, pair[1])
             )

@@ -96,6 +96,18 @@ def test_relaxed_labels_let_the_small_model_be_a_little_worse():
     assert {row["gap"] for row in found} == {1.0}
 
 
+@pytest.mark.parametrize(("small", "large"), [(0.2, 0.3), (0.3, 0.4), (1.0, 1.1), (9.3, 9.4)])
+def test_a_gap_of_relax_is_no_matter_of_binary_fractions(small, large):
+    """Scores that lie apart by `relax` are good enough, whichever they are, by hard label and by pairs of draws."""
+    docs = answers(("q", "mini", small), ("q", "maxi", large))
+    (row,), _ = routed(RouteAnswers(small="mini", large="maxi", relax=0.1), docs)
+    assert (row["gap"], row["label"], row["soft"]) == (0.1, 0, 0)
+    (row,), _ = routed(RouteAnswers(small="mini", large="maxi", relax=0.09), docs)
+    assert (row["label"], row["soft"]) == (1, 1)
+    (row,), _ = routed(RouteAnswers(small="mini", large="maxi", relax=0.1, width=1), docs)
+    assert row["soft"] == 0.5
+
+
 def test_models_by_step_by_pattern_and_by_truth():
     """Where both models have one name, the step tells them apart; scores may be true and false; tokens are those counted."""
     docs = answers(("q", "m", "true"), ("q", "m", "false"), completion_tokens=7)
