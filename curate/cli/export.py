@@ -20,8 +20,9 @@ from curate.cli.app import JSON, app, examples
         "curate export runs/phi-1/dataset --to mds out            packed sequences for MosaicML streaming",
         "curate export runs/phi-1/dataset --to parquet out --columns input_ids,loss_mask",
         "curate export runs/contrast/dataset --to dpo out         prompt, chosen, rejected, from pair.answers",
-        after="Formats: parquet, jsonl, chat, dpo, dpo-strings, megatron, nanotron, litdata, mds. With chat, dpo and dpo-strings "
-        "--columns names what stands beside theirs. Megatron and nanotron pack by themselves: they "
+        after="Formats: parquet, jsonl, chat, chat-last, dpo, dpo-strings, megatron, nanotron, litdata, mds. With those of "
+        "chats and pairs --columns names what stands beside theirs. chat-last has the last answer apart: what is trained "
+        "on where a teacher answered a chat that a log began. Megatron and nanotron pack by themselves: they "
         "take what write.encoded wrote. The folder is there as a whole or not at all; its export.json has the SHA-256 of "
         "every file.",
     ),
@@ -32,7 +33,9 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            "--to", metavar="FORMAT", help="parquet, jsonl, chat, dpo, dpo-strings, megatron, nanotron, litdata, mds."
+            "--to",
+            metavar="FORMAT",
+            help="parquet, jsonl, chat, chat-last, dpo, dpo-strings, megatron, nanotron, litdata, mds.",
         ),
     ],
     columns: Annotated[

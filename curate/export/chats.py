@@ -1,7 +1,10 @@
 """Chats and pairs of answers as JSON lines, in the columns that trainers of chats expect.
 
 =============== =======================================================================================================
-``chat``        ``messages``: a list of {role, content}, as trl's SFTTrainer, axolotl and others read it
+``chat``        ``messages``: a list of {role, content}, as trl's SFTTrainer, axolotl and others read it; what trains on the
+                assistant's words trains on all of its turns, as ``encode.tokens`` does by itself
+``chat-last``   ``prompt``, ``completion``: lists of messages, the last answer alone in the second one; SFTTrainer trains on
+                that alone, as ``encode.tokens`` does with ``turns: last``
 ``dpo``         ``prompt``, ``chosen``, ``rejected``: lists of messages, as trl's DPOTrainer reads them; SLiC and others the same
 ``dpo-strings`` the same as strings, for trainers without chat templates: a prompt is what the user said, behind a system message
 =============== =======================================================================================================
@@ -73,6 +76,25 @@ class Chats(Lines):
         roles, contents = found.role.to_pylist(), found.content.to_pylist()
         flat = [{"role": role, "content": said} for role, said in zip(roles, contents, strict=True)]
         return [flat[start:stop] for start, stop in itertools.pairwise(found.rows.tolist())]
+
+
+class LastAnswers(Chats):
+    """Chats, one a line, the last answer apart from what stands before it."""
+
+    name = "chat-last"
+    about = "trl's SFTTrainer, loss on the last answer alone: datasets: load_dataset('json', data_files='OUT/*.jsonl')"
+
+    def made(self, rows: pa.RecordBatch) -> list[dict[str, Any]]:
+        """Prompt, completion."""
+        chats = self.messages(rows)
+        answered = np.array([chat[-1]["role"] == ASSISTANT for chat in chats], np.bool_)
+        if not answered.all():
+            row = self.files[-1].rows + int(np.argmin(answered))
+            raise self.refuse(
+                f"row {row:,} of {self.files[-1].name} would have no completion: its last message is not the assistant's",
+                "leave chats out that nobody answered before they are written, or export to chat",
+            )
+        return [{"prompt": chat[:-1], "completion": chat[-1:]} for chat in chats]
 
 
 class Pairs(Chats):

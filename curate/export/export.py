@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from curate.errors import DamagedError, RecipeError, did_you_mean
-from curate.export.chats import Chats, Pairs, PairStrings
+from curate.export.chats import Chats, LastAnswers, Pairs, PairStrings
 from curate.export.format import Format
 from curate.export.jsonl import JsonLines
 from curate.export.litdata import LitData
@@ -29,7 +29,8 @@ from curate.store.provenance import PROVENANCE
 __all__ = ["EXPORT", "FORMATS", "Exported", "export"]
 
 FORMATS: Final[dict[str, type[Format]]] = {
-    each.name: each for each in (Parquet, JsonLines, Chats, Pairs, PairStrings, Megatron, Nanotron, LitData, Mds)
+    each.name: each
+    for each in (Parquet, JsonLines, Chats, LastAnswers, Pairs, PairStrings, Megatron, Nanotron, LitData, Mds)
 }
 EXPORT: Final = "export.json"
 """File of an export that says what it is and has the SHA-256 of every other."""

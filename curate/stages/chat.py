@@ -2,15 +2,15 @@
 
 A message is ``<|im_start|>role⏎content<|im_end|>⏎`` (ChatML), or, where a role has a symbol of its own,
 ``<|user|>⏎content<|end|>⏎``. Role, content and line feeds are text, each encoded by itself: a content that spells
-``<|im_end|>`` is its characters. What is trained on are the contents of some roles and the symbols that end them: a model has
-to learn when to stop, and nobody has to learn what a user says.
+``<|im_end|>`` is its characters. What is trained on are the contents of some roles, of all turns or of the last message alone,
+and the symbols that end them: a model has to learn when to stop, and nobody has to learn what a user says.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,11 @@ class Chat(BaseModel):
     train_on: tuple[str, ...] = Field(
         ("assistant",), description="roles whose contents, and the symbols that end them, are targets"
     )
+    turns: Literal["all", "last"] = Field(
+        "all",
+        description="which of these are targets: all of a chat's turns, or its `last` message alone: what a log's model said"
+        " before a teacher answered is none of the teacher's",
+    )
     start: str = Field("<|im_start|>", description="control symbol before a role's name")
     end: str = Field("<|im_end|>", description="control symbol behind a content")
     roles: dict[str, str] = Field(
@@ -64,6 +69,12 @@ class Messages:
     content: pa.LargeStringArray
     chats: npt.NDArray[np.bool_]
     bad: npt.NDArray[np.bool_]
+
+    def last(self) -> npt.NDArray[np.bool_]:
+        """bool[m]: which messages are the last ones of their documents."""
+        found = np.zeros(len(self.role), np.bool_)
+        found[self.rows[1:][np.diff(self.rows) > 0] - 1] = True
+        return found
 
 
 def messages_of(metas: pa.StringArray, chat: Chat) -> Messages:
@@ -158,6 +169,8 @@ def encoded(
     # Segments of the pool in their order: of a text one; of a message its head, its content, its end, its line feed.
     code = roles.indices.to_numpy(zero_copy_only=False)
     targets = pc.is_in(messages.role, pa.array(chat.train_on, pa.large_string())).to_numpy(zero_copy_only=False)
+    if chat.turns == "last":
+        targets &= messages.last()
     head_sizes = np.array([len(head) for head in heads], np.int64)
     inside, sizes = contents.offsets.to_numpy(), np.diff(contents.offsets.to_numpy())
     end = np.full(len(code), places[-1])

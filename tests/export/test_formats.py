@@ -285,4 +285,15 @@ def test_numbers_of_tokens_are_shown_as_datatrove_shows_them() -> None:
     shown = {0: "0.00 T", 7: "7.00 T", 999: "999 T", 1000: "1.00 kT", 12_345: "12.3 kT", 999_999: "1.00 MT"}
     shown |= {1_234_567_890: "1.23 GT", 50_000_000_000: "50.0 GT"}
     assert {n: metric(n) for n in shown} == shown
-    assert set(FORMATS) == {"parquet", "jsonl", "chat", "dpo", "dpo-strings", "megatron", "nanotron", "litdata", "mds"}
+    assert set(FORMATS) == {
+        "parquet",
+        "jsonl",
+        "chat",
+        "chat-last",
+        "dpo",
+        "dpo-strings",
+        "megatron",
+        "nanotron",
+        "litdata",
+        "mds",
+    }

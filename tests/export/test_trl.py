@@ -87,7 +87,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     text = written(WriteText(), pairs.append_column("pair.rejected", rejected), folder / "text", SEED)
     for name, data in text.files.items():
         (folder / "text" / name).write_bytes(data)
-    for to in ("chat", "dpo"):
+    for to in ("chat", "chat-last", "dpo"):
         export(open_dataset(Store(folder / "text")), to, folder / to)
     (folder / "hf").mkdir()
     for name, data in transformers_files(tokenizer).items():
@@ -184,6 +184,19 @@ def test_masks_and_templates_line_up(place: dict[str, Any], opened: Any, tmp_pat
     trainer.train()
     logged = trainer.state.log_history[0]
     assert math.isfinite(logged["loss"]) and float(logged["grad_norm"]) > 0
+
+
+def test_the_last_answer_alone_is_trained_on(place: dict[str, Any], opened: Any, tmp_path: Path) -> None:
+    """Of the export for it trl takes the loss on the last answer, its end and the line feed behind: earlier turns are read."""
+    from trl import SFTConfig, SFTTrainer
+
+    chats = rows_of(place["folder"] / "chat-last")
+    args = SFTConfig(**settings(tmp_path), max_length=None)
+    trainer = SFTTrainer(model_of(opened), args=args, train_dataset=chats, processing_class=opened)
+    for row, made in zip(chats, trainer.train_dataset, strict=True):
+        assert [one["role"] for one in row["prompt"]].count("assistant") == 1
+        learnt = [label for label in made["labels"] if label != -100]
+        assert opened.decode(learnt) == f"{row['completion'][0]['content']}<|im_end|>\n"
 
 
 def test_pairs_are_what_dpo_takes(place: dict[str, Any], opened: Any, tmp_path: Path) -> None:

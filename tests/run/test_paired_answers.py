@@ -17,7 +17,7 @@ from recipes import step, write
 
 from curate.assets import find
 from curate.errors import RecipeError
-from curate.export.chats import Pairs
+from curate.export.chats import LastAnswers, Pairs
 from curate.llm.teacher import Call, Say, Teacher
 from curate.stages.answered import query_id
 
@@ -125,6 +125,8 @@ def test_pairs_are_written_from_easy_to_hard_and_exported(curate: Curate, place:
     for pair, row in zip(pairs, rows, strict=True):
         assert pair["prompt"] + pair["chosen"] == json.loads(row["meta"])["messages"] and len(pair["chosen"]) == 1
         assert pair["rejected"] == [{"role": "assistant", "content": row["pair.rejected"]}]
+    curate("export", dataset, tmp_path / "last", "--to", "chat-last").ok()
+    assert lines(tmp_path / "last") == [{"prompt": p["prompt"], "completion": p["chosen"]} for p in pairs]
     curate("export", dataset, tmp_path / "strings", "--to", "dpo-strings").ok()
     one = lines(tmp_path / "strings")[0]
     assert one == {
@@ -163,6 +165,9 @@ def test_a_row_without_a_rejected_answer_is_no_pair(tmp_path: Path) -> None:
         out = Pairs(tmp_path, SimpleNamespace(folder=tmp_path), rows.schema, 1 << 20)
         with pytest.raises(RecipeError, match=r"row 1 of data-00000\.jsonl would be no pair"):
             out.add(rows)
+    last = LastAnswers(tmp_path, SimpleNamespace(folder=tmp_path), rows.schema, 1 << 20)
+    with pytest.raises(RecipeError, match=r"row 1 of data-00000\.jsonl would have no completion"):
+        last.add(rows)
 
 
 def answered_or_judged(call: Call) -> Say:

@@ -60,8 +60,8 @@ def twin(
     if messages is None:
         return ids(text), None
     tokens: list[tuple[int, bool]] = []
-    for one in messages:
-        hit = one["role"] in chat.train_on
+    for place, one in enumerate(messages, 1):
+        hit = one["role"] in chat.train_on and (chat.turns == "all" or place == len(messages))
         if one["role"] in chat.roles:
             head = [tokenizer.control(chat.roles[one["role"]]), *ids("\n")]
         else:
@@ -79,10 +79,14 @@ def twin(
 
 
 @settings(max_examples=20)
-@given(st.lists(ROW, min_size=1, max_size=5), st.sampled_from([("assistant",), (), ("user", "assistant")]))
-def test_chats_are_those_of_the_twin(folder: Path, rows: list[Any], train_on: tuple[str, ...]) -> None:
+@given(
+    st.lists(ROW, min_size=1, max_size=5),
+    st.sampled_from([("assistant",), (), ("user", "assistant")]),
+    st.sampled_from(["all", "last"]),
+)
+def test_chats_are_those_of_the_twin(folder: Path, rows: list[Any], train_on: tuple[str, ...], turns: Any) -> None:
     """With texts between them, whatever contents spell."""
-    chat, tokenizer = Chat(train_on=train_on), tk.load(folder)
+    chat, tokenizer = Chat(train_on=train_on, turns=turns), tk.load(folder)
     metas = [{"n": i} if m is None else {"messages": m} for i, (_, m) in enumerate(rows)]
     ids, runs, reasons = measured(folder, docs([t for t, _ in rows], metas), chat)
     expected = [twin(tokenizer, t, m, chat) for t, m in rows]
@@ -111,6 +115,26 @@ def test_what_is_trained_on(folder: Path) -> None:
     (ids,), _, _ = measured(folder, docs([""], [{"messages": messages}]), named)
     assert ids[0] == tokenizer.control("<tool>")
     assert tokenizer.decode(ids) == f"\nsay {END}\n\nyes\n"
+
+
+def test_of_a_log_the_teachers_words_alone_are_trained_on(folder: Path) -> None:
+    """With `turns: last` the mask has the last answer and its end; what another model said before is read, not learnt."""
+    tokenizer = tk.load(folder)
+    before = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "PRODUCTION"}]
+    asked = [*before, {"role": "user", "content": "go on"}]
+    taught = [*asked, {"role": "assistant", "content": "teacher"}]
+
+    def learnt(chat: Chat, messages: list[dict[str, str]]) -> list[str]:
+        (ids,), (runs,), _ = measured(folder, docs([""], [{"messages": messages}]), chat)
+        ends = np.cumsum([0, *runs]).tolist()
+        found = [ids[start:stop] for start, stop in zip(ends[1::2], ends[2::2], strict=False)]
+        assert all(row[-1] == tokenizer.control(END) for row in found)
+        return [tokenizer.decode(row[:-1]) for row in found]
+
+    assert learnt(Chat(), taught) == ["PRODUCTION", "teacher"]
+    assert learnt(Chat(turns="last"), taught) == ["teacher"]
+    assert learnt(Chat(turns="last"), asked) == []  # nobody answered: nothing of it is a teacher's
+    assert learnt(Chat(turns="last", train_on=("user", "assistant")), asked) == ["go on"]
 
 
 BAD: list[Any] = [
