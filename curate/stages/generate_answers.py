@@ -17,7 +17,19 @@ from curate import assets
 from curate.errors import InputError
 from curate.llm.request import Answer, Request
 from curate.stages import answers
-from curate.stages.answered import ASSISTANT, MADE_FROM, MESSAGES, QUERY, SUBMIX, SYSTEM, TASK, query_id, text_of
+from curate.stages.answered import (
+    ASSISTANT,
+    MADE_FROM,
+    MESSAGES,
+    QUERY,
+    STRATEGY,
+    SUBMIX,
+    SYSTEM,
+    TASK,
+    query_id,
+    text_of,
+    without_drawn,
+)
 from curate.stages.base import Context
 from curate.stages.family import Limits
 from curate.stages.generator import Accepted, Rejected
@@ -36,7 +48,7 @@ PLAIN: Final = "plain"
 """The family of queries for which no system message is drawn."""
 _GATE: Final = "gate"
 """Field of ``meta``: a router's score of the query."""
-_OWN: Final = frozenset({MESSAGES, QUERY, MADE_FROM, SYSTEM, _GATE, "strategy", "erased"}) | RECORDED
+_OWN: Final = frozenset({MESSAGES, QUERY, MADE_FROM, SYSTEM, _GATE, STRATEGY, "erased"}) | RECORDED
 """Fields of an answer's ``meta`` that are its own."""
 _TOLD: Final = (QUERY, TASK, "erased", "family", SUBMIX)
 """Fields of an answer's ``meta`` that the report counts."""
@@ -77,7 +89,8 @@ class GenerateAnswers(Recorded):
     ``systems`` is a file of system messages, with rules that say which may be drawn for which submix and task, and for multiple
     choice (after Orca, arXiv 2306.02707). Where it says what is shown instead of what was used, the teacher sees the one and
     the record's chat begins with the other (prompt erasing, Orca 2, arXiv 2311.11045): ``meta.system`` is what was used,
-    ``meta.strategy`` its name, ``meta.erased`` whether it was another. A chat that has a system message of its own keeps it.
+    ``meta.strategy`` its name, ``meta.erased`` whether it was another. A chat that has a system message of its own keeps it, and is
+    another query than one without; one that was drawn for an answer to it is none of its own, and drawn anew.
 
     With a ``gate`` simple queries stay with ``model`` and harder ones go to the gate's, by a router's score of the query; one
     without a score counts as hard. ``meta.gate`` is the score. ``then`` asks another model, or the same one, for what ``model``
@@ -88,7 +101,7 @@ class GenerateAnswers(Recorded):
     stay: what repeats is what is asked.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reasons: ClassVar[Mapping[str, str]] = {
         **Written.reasons,
         "refused": answers.REFUSED,
@@ -255,7 +268,7 @@ class GenerateAnswers(Recorded):
         if told is not None and systems is not None:
             shown = systems.shows(told)
             erased = shown != told.text
-            subject |= {"strategy": told.name, "erased": erased, **({"shown": shown} if erased else {})}
+            subject |= {STRATEGY: told.name, "erased": erased, **({"shown": shown} if erased else {})}
         return subject
 
     # -- answers -----------------------------------------------------------------------------------------------
@@ -283,8 +296,10 @@ class GenerateAnswers(Recorded):
         shown = str(request.subject.get("shown", used))
         chat = [*asked, {"role": ASSISTANT, "content": text}]
         system = [{"role": SYSTEM, "content": shown}] if shown else []
-        meta = self.record(request, answer, ["answered"], **{MESSAGES: [*system, *chat], QUERY: query_id(chat)})
-        return Accepted(text_of(chat), {**meta, **({SYSTEM: used} if used and "strategy" in meta else {})})
+        chat = [*system, *chat]
+        asked_for = query_id(without_drawn(chat, request.subject))
+        meta = self.record(request, answer, ["answered"], **{MESSAGES: chat, QUERY: asked_for})
+        return Accepted(text_of(chat), {**meta, **({SYSTEM: used} if used and STRATEGY in meta else {})})
 
     def told(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """A few short fields of ``meta``: chats by the million are no matter of one table."""

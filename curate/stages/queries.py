@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.stages.answered import ASSISTANT, MESSAGES, SUBMIX, SYSTEM, USER, query_id
+from curate.stages.answered import ASSISTANT, MESSAGES, SUBMIX, SYSTEM, USER, query_id, without_drawn
 from curate.stages.reading import meta_object
 from curate.text.batch import Batch
 
@@ -163,7 +163,7 @@ def _taken(docs: Iterable[Batch], rows: I64, columns: Sequence[str]) -> Iterator
         values = zip(*(some.column(name).to_pylist() for name in names), strict=True)
         for place, (one, text, meta, source, *more) in zip(by_row[span].tolist(), values, strict=True):
             told = meta_object(meta)
-            messages = asked(text or "", told)
+            messages = _query(text or "", told)
             assert messages is not None
             told = {SUBMIX: source, **told}
             found[place] = Query(one.hex(), query_id(messages), messages, told, dict(zip(columns, more, strict=True)))
@@ -187,7 +187,13 @@ def _pairs(batch: Batch) -> Iterator[tuple[str | None, str | None]]:
 
 
 def _found(text: str | None, meta: str | None) -> tuple[Mapping[str, str], ...] | None:
-    return asked(text or "", meta_object(meta))
+    return _query(text or "", meta_object(meta))
+
+
+def _query(text: str, meta: Mapping[str, Any]) -> tuple[Mapping[str, str], ...] | None:
+    """What a document asks, without a system message that was drawn for an answer that it has, or had."""
+    messages = asked(text, meta)
+    return None if messages is None else tuple(without_drawn(messages, meta))
 
 
 def _chars(messages: Iterable[Mapping[str, str]]) -> int:

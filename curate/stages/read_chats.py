@@ -53,7 +53,7 @@ class ReadChats(JsonLines):
     where there is more of it. `meta.query` is equal for all answers to one query. Other fields stay in `meta`.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     reasons: ClassVar = {
         **REASONS,
         **chat_messages.REASONS,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from curate.errors import did_you_mean
-from curate.stages.answered import MESSAGES, QUERY, USER, query_id
+from curate.stages.answered import MESSAGES, QUERY, USER, query_id, without_drawn
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.reading import meta_json, meta_object, strings
 from curate.stages.registry import register
@@ -75,7 +75,7 @@ class RedactPii(Filter):
     kind, are its signals.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     # Pseudonyms depend on the seed.
     seeded: ClassVar[bool] = True
     hides: ClassVar[bool] = True
@@ -261,7 +261,7 @@ def _asked(fields: dict[str, Any], text: str) -> str:
     if messages is None:
         return query_id([{"role": USER, "content": text}])
     try:
-        return query_id(messages)
+        return query_id(without_drawn(messages, fields))
     except (TypeError, KeyError, AttributeError):
         return str(fields[QUERY])
 

@@ -224,9 +224,44 @@ def test_no_system_message_of_ours():
     assert request.messages[0]["content"] == "Be brief." and request.family == PLAIN
     meta = stage_of().accept(request, answer("So."), context()).meta
     assert meta["messages"][0] == {"role": "system", "content": "Be brief."} and "system" not in meta
-    assert meta["query"] == query_id([{"role": "user", "content": "Why?"}])
+    assert meta["query"] == query_id(meta["messages"]) != query_id(meta["messages"][1:])
     (request,) = requests(stage_of(), [docs(["Why?"])])
     assert request.family == PLAIN and len(request.messages) == 1 and "strategy" not in request.subject
+
+
+def test_what_a_log_says_of_its_model_is_part_of_the_query():
+    """Under two system messages of a log a query is two, each asked and answered; empty ones say nothing."""
+    user = {"role": "user", "content": "Where is the station?"}
+    told = [{"role": "system", "content": f"Translate to {tongue}."} for tongue in ("German", "French")]
+    empty = {"role": "system", "content": " "}
+    given = docs(["?"] * 4, [{"messages": [*some, user]} for some in ([told[0]], [told[1]], [empty], [])])
+    passed = Counter()
+    found = list(in_order([given], 7, longest=1000, passed=passed))
+    assert len({one.id for one in found}) == 3 and passed["asks what another one asks"] == 1
+    stage = stage_of(systems="system-messages/orca")
+    answered = [stage.accept(r, answer("There."), ctx_of(stage)).meta for r in requests(stage, [given])]
+    own = {meta["query"]: meta["messages"][0] for meta in answered if "strategy" not in meta}
+    assert own == {query_id([one, user]): one for one in told}
+
+
+def test_what_was_drawn_for_an_answer_is_none_of_the_query():
+    """Answers to one query under several drawn messages are answers to one query; asked anew, it is asked as it was."""
+    queries = docs(["Why?", "How?"], [{"task": "why"}, {"task": "how"}])
+    rows = []
+    for name in ("orca", "orca-2"):
+        for salt in "ab":
+            stage = stage_of(systems=f"system-messages/{name}", salt=salt)
+            rows += [
+                stage.accept(request, answer("So it is."), ctx_of(stage)) for request in requests(stage, [queries])
+            ]
+    metas = [made.meta for made in rows]
+    assert len({json.dumps(meta["messages"]) for meta in metas}) > len({meta["query"] for meta in metas}) == 2
+    assert {meta["query"] for meta in metas} == {query_id([{"role": "user", "content": c}]) for c in ("Why?", "How?")}
+    again = docs([made.text for made in rows], metas)
+    stage = stage_of(systems="system-messages/orca-2", salt="a")
+    first, anew = requests(stage, [queries]), requests(stage, [again])
+    assert [r.messages for r in anew] == [r.messages for r in first]
+    assert all(len(r.messages) == 1 for r in requests(stage_of(), [again]))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +349,9 @@ def test_a_record():
     assert found.text == "Why is the sky blue?\n\nAir scatters blue light most."
     assert [m["role"] for m in meta["messages"]] == ["system", "user", "assistant"]
     assert meta["messages"][-1]["content"] == "Air scatters blue light most."
-    assert meta["query"] == query_id(meta["messages"]) and meta["made_from"] == [given.column("id")[0].as_py().hex()]
+    assert meta["query"] == query_id(meta["messages"][1:]) and meta["made_from"] == [
+        given.column("id")[0].as_py().hex()
+    ]
     assert (meta["model"], meta["terms"], meta["task"], meta["reference"]) == (
         "teacher-1",
         "CC-BY-SA-4.0",

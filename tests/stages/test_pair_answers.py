@@ -165,6 +165,21 @@ def test_white_space_around_an_answer_makes_no_other_one() -> None:
     assert rows[0]["rejected"] == "an  answer"
 
 
+def test_answers_under_other_system_messages_are_to_other_queries() -> None:
+    """ "Translate to German." and "Translate to French." make two queries of one question, and no pair."""
+    metas = []
+    for tongue, there, score in (("German", "Dort.", 5), ("French", "Là.", 2), ("German", "Da.", 1)):
+        asked = [{"role": "system", "content": f"Translate to {tongue}."}, {"role": "user", "content": "There."}]
+        messages = [*asked, {"role": "assistant", "content": there}]
+        metas.append({**answer("", "", there, score), "messages": messages, "query": query_id(messages)})
+    rows = said(PairAnswers(score="meta.score"), metas)
+    assert [(row["reason"], row["rejected"]) for row in rows] == [
+        (None, "Da."),
+        ("unpaired", None),
+        ("rejected", None),
+    ]
+
+
 def test_lengths_that_differ_too_much_make_no_pair() -> None:
     """With ``max_length_ratio`` another opponent is looked for, and what has none says why."""
     metas = [answer("q", "x" * 40, "a", 3), answer("q", "y" * 10, "b", 1), answer("q", "z" * 30, "c", 2)]

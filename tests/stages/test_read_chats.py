@@ -24,6 +24,7 @@ USER = {"role": "user", "content": "What is 2+2?"}
 ANSWER = {"role": "assistant", "content": "It is 4."}
 CHAT = [USER, ANSWER]
 ID = query_id(CHAT)
+BRIEF = {"role": "system", "content": "Be brief."}
 
 
 def read(folder: Path, *records: object, name: str = "a.jsonl", split_bytes: int = 1 << 20, **settings):
@@ -119,6 +120,11 @@ ONE_ANSWER = {
 }  # fmt: skip
 
 
+def id_of(form: str) -> str:
+    """Of the query in a form: what the system says is part of it."""
+    return query_id([BRIEF, *CHAT]) if BRIEF["content"] in json.dumps(ONE_ANSWER[form]) else ID
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 @pytest.mark.parametrize("form", ONE_ANSWER)
 def test_every_form_gives_the_same_answered_query(tmp_path, form, name):
@@ -126,16 +132,16 @@ def test_every_form_gives_the_same_answered_query(tmp_path, form, name):
     (row,), asides = read(tmp_path, ONE_ANSWER[form], name=name)
     (meta,) = metas([row])
     assert not asides and row["text"] == "What is 2+2?\n\nIt is 4."
-    told = [{"role": "system", "content": "Be brief."}] if "Be brief." in json.dumps(ONE_ANSWER[form]) else []
+    told = [BRIEF] if BRIEF["content"] in json.dumps(ONE_ANSWER[form]) else []
     assert meta["messages"] == [*told, *CHAT] and not {"system", "system_prompt"} & set(meta)
-    assert meta["query"] == ID and meta["model"].startswith("large")
+    assert meta["query"] == query_id(meta["messages"]) and meta["model"].startswith("large")
 
 
 @pytest.mark.parametrize("form", ONE_ANSWER)
 def test_queries_are_what_was_asked(tmp_path, form):
     """With give: queries the text is the user's; the answer is in no field."""
     (row,), asides = read(tmp_path, ONE_ANSWER[form], give="queries")
-    assert not asides and row["text"] == "What is 2+2?" and metas([row])[0]["query"] == ID
+    assert not asides and row["text"] == "What is 2+2?" and metas([row])[0]["query"] == id_of(form)
     assert "It is 4." not in row["meta"]
 
 
@@ -156,7 +162,7 @@ def test_a_chat_of_many_turns_is_one_document(tmp_path):
     (row,), _ = read(tmp_path, chat)
     meta = metas([row])[0]
     assert row["text"] == "What is 2+2?\n\nIt is 4.\n\nAnd 3+3?\n\n6" and meta["messages"] == chat["messages"][:-1]
-    assert meta["query"] == query_id([USER, ANSWER, more])
+    assert meta["query"] == query_id([system, USER, ANSWER, more]) != query_id([USER, ANSWER, more])
     (row,), _ = read(tmp_path, chat, give="queries")
     assert row["text"] == USER["content"] and metas([row])[0]["messages"] == chat["messages"]
     (row,), _ = read(tmp_path, {"messages": chat["messages"][:-1]}, give="queries")

@@ -192,12 +192,16 @@ def test_what_stands_for_a_query_tells_nothing_of_it():
     """A hash of words that went would tell them to who tries all: it is of what is left; else it stays."""
     chat = [{"role": "user", "content": "I am x@web.de. Hi?"}, {"role": "assistant", "content": "Hi."}]
     left = [{"role": "user", "content": "I am <EMAIL_ADDRESS>. Hi?"}]
+    brief = {"role": "system", "content": "Be brief."}
     rows = [
         (text_of(chat), {"query": query_id(chat), "messages": chat}),
         ("I am x@web.de. Hi?", {"query": query_id(chat)}),
         ("Hi?", {"query": "as it was"}),
+        (text_of(chat), {"query": "?", "messages": [brief, *chat]}),
+        (text_of(chat), {"query": "?", "messages": [brief, *chat], "strategy": "brief", "made_from": ["ab"]}),
     ]
-    assert [m["query"] for m in edited(rows)[1]] == [query_id(left), query_id(left), "as it was"]
+    expected = [query_id(left), query_id(left), "as it was", query_id([brief, *left]), query_id(left)]
+    assert [m["query"] for m in edited(rows)[1]] == expected
 
 
 def test_real_code_and_pages_lose_little():
