@@ -130,7 +130,7 @@ def _name(receipt: Mapping[str, Any]) -> str:
 
 def _facts(stage: Indexed, ctx: Context, found: Mapping[str, list[dict[str, Any]]], makers: Sequence[str]) -> Index:
     against = tuple(index.content for index in stage.indexes(ctx))
-    settings = {**stage.index_settings(), **({MADE_BY: list(makers)} if makers else {})}
+    settings = {**stage.all_index_settings(), **({MADE_BY: list(makers)} if makers else {})}
     for receipt in (r for receipts in found.values() for r in receipts):
         _add_found(settings, receipt.get("found", {}))
     sums = {table: _sum(r["content"] for r in receipts) for table, receipts in found.items()}

@@ -29,6 +29,9 @@ class ChatsText(Filter):
     what looks at queries, then `show: chat`. What was asked is the last message by the user; the whole chat is what
     user and assistant said, as read.chats gives it. Documents without messages keep their text: a query that was
     read as one. With `drop_answer` documents become such queries: the answer leaves `meta.messages`, too.
+
+    The same last message in another chat is another query: `before: true` adds a column that tells what stands before it,
+    system messages included, for `within` of what looks for duplicates.
     """
 
     reasons: ClassVar = {
@@ -41,6 +44,7 @@ class ChatsText(Filter):
         "bad": pa.bool_(),
         "asked": pa.bool_(),
         "answered": pa.bool_(),
+        "before": pa.string(),
     }
     decide_settings: ClassVar = frozenset({"show", "drop_answer"})
 
@@ -49,11 +53,21 @@ class ChatsText(Filter):
         False, description="take the last answer out of `meta.messages` as well; a query that is left alone needs none"
     )
 
+    before: bool = Field(
+        False,
+        description="add a column `before`, a hash of all that stands before the query but for white space; null: nothing does",
+    )
+
     @model_validator(mode="after")
     def _queries(self) -> Self:
-        if self.drop_answer and self.show != "query":
-            raise ValueError("drop_answer leaves queries: show: query goes with it")
+        for name in ("drop_answer", "before"):
+            if getattr(self, name) and self.show != "query":
+                raise ValueError(f"{name} is for queries: show: query goes with it")
         return self
+
+    def adds(self) -> Mapping[str, pa.DataType]:
+        """What stands before the query."""
+        return {"before": self.signals["before"]} if self.before else {}
 
     def measure(self, docs: Batch, ctx: Context) -> Signals:
         """How many messages there are, and by whom."""
@@ -63,6 +77,7 @@ class ChatsText(Filter):
             "bad": pa.array(found.bad),
             "asked": pa.array(_last(found, USER) >= 0),
             "answered": pa.array(_answered(found)),
+            "before": _before(found) if self.before else pa.nulls(len(docs), pa.string()),
         }
 
     def rules(self, signals: Signals) -> Sequence[tuple[str, pa.Array]]:
@@ -120,6 +135,26 @@ def _answered(found: Messages) -> npt.NDArray[np.bool_]:
     """bool[n]: which chats end with an answer."""
     last = _last(found, ASSISTANT)
     return (last >= 0) & (last == found.rows[1:] - 1)
+
+
+def _before(found: Messages) -> pa.StringArray:
+    """32 hex digits for what stands before each chat's last message by the user: who said what, but for white space; null where
+    nothing does. An empty system message says nothing."""
+    from curate.text.hashing import hash128, hex_ids
+    from curate.text.normal import prose_profile
+
+    chat = np.repeat(np.arange(len(found.chats)), np.diff(found.rows))
+    empty = pc.and_(pc.equal(found.role, SYSTEM), pc.equal(pc.utf8_trim_whitespace(found.content), ""))
+    stands = (np.arange(len(chat)) < _last(found, USER)[chat]) & ~empty.to_numpy(zero_copy_only=False)
+    ends = np.concatenate(([0], np.cumsum(np.bincount(chat[stands], minlength=len(found.chats)))))
+    keep = pa.array(stands)
+    role, content = (v.filter(keep) for v in (found.role, prose_profile(found.content)))
+    # Each with its length in front, so that no content is taken for two messages. Joined they are about what meta was, of 32 bits.
+    parts = (role, pc.binary_length(content), content)
+    said = pc.binary_join_element_wise(*(part.cast(pa.string()) for part in parts), "\n")
+    whole = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), said), "\n")
+    ids = hex_ids(hash128(whole))
+    return pc.if_else(pa.array(np.diff(ends) > 0), ids, pa.scalar(None, pa.string()))
 
 
 def _joined(found: Messages) -> pa.LargeStringArray:

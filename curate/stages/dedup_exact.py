@@ -17,6 +17,7 @@ from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import KeepsFirst, details
 from curate.stages.registry import register
 from curate.stages.sorted_rows import id_changes, with_heads
+from curate.stages.strata import strata
 from curate.text.batch import Batch
 
 _HASHES: Final = "hashes"
@@ -72,12 +73,13 @@ class DedupExact(Indexed, KeepsFirst):
         )
 
     def _map(self, docs: Batch, ctx: Context) -> pa.Table:
-        from curate.text.hashing import hash128
+        from curate.text.hashing import hash128, hash128_pair
         from curate.text.maths import maths_profile
         from curate.text.normal import code_profile, prose_profile
 
         normal = {"prose": prose_profile, "code": code_profile, "maths": maths_profile}[self.profile]
-        hashes = hash128(normal(docs.text))
+        text = normal(docs.text)
+        hashes = hash128_pair(strata(docs, self.within), text) if self.within else hash128(text)
         columns = {"hash": hashes, **self.ranks(docs), PART: docs.column(PART), ROW: docs.column(ROW)}
         return _keyed(columns, np.full(len(docs), len(self.against), np.uint32))
 

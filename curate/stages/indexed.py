@@ -16,6 +16,7 @@ from curate import assets
 from curate.errors import RecipeError
 from curate.schema import ID_BYTES, ID_TYPE
 from curate.stages.base import OUTSIDE, Context, Global
+from curate.stages.strata import columns_of
 from curate.store.files import Store
 from curate.store.index import Index, check_whole, index_at, open_index
 from curate.store.object_file import ObjectFile
@@ -63,6 +64,9 @@ class Indexed(Global):
         description="indexes of earlier data (<run>/<step>, folders or addresses), oldest first: what is in them is a "
         "duplicate here",
     )
+    within: str | None = Field(
+        None, description="a column, or `meta.FIELD`: only documents that have the same in it are compared"
+    )
 
     @field_validator("against")
     @classmethod
@@ -71,9 +75,17 @@ class Indexed(Global):
             raise ValueError("an index is named twice")
         return paths
 
+    def reads(self) -> frozenset[str]:
+        """The column of ``within``, too."""
+        return super().reads() | columns_of(self.within)
+
     def index_settings(self) -> Mapping[str, Any]:
-        """What decides which documents meet and how alike they are: an index must have been made with the same."""
+        """What decides which documents meet and how alike they are."""
         raise NotImplementedError
+
+    def all_index_settings(self) -> Mapping[str, Any]:
+        """``index_settings`` and ``within``, where it is set: an index must have been made with the same."""
+        return {**self.index_settings(), **({"within": self.within} if self.within else {})}
 
     def compared_by(self) -> tuple[str, ...]:
         """Columns that it compares documents by: those of an index must have been made as its own are."""
@@ -129,7 +141,7 @@ class Indexed(Global):
 
     def _check(self, indexes: Sequence[Index]) -> None:
         """Raise RecipeError for one that was made by another stage or with other settings, or without one that it builds on."""
-        wanted = dict(self.index_settings())
+        wanted = dict(self.all_index_settings())
         before: dict[str, str] = {}
         for index in indexes:
             if index.stage != self.name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from curate.stages.edges import EARLIER, LATER, Settling, addresses
 from curate.stages.indexed import AGE, Indexed, Left, unranked
 from curate.stages.keep_order import LAST, KeepsFirst
 from curate.stages.sorted_rows import whole_keys, with_heads
+from curate.stages.strata import strata
 from curate.stages.verified import PAIRS, Verifier, nodes
 from curate.text.batch import Batch
 
@@ -90,6 +91,17 @@ class Paired(Indexed, KeepsFirst):
         """The buckets of some documents."""
         raise NotImplementedError
 
+    def _apart(self, docs: Batch, ctx: Context) -> Bucketed:
+        """``bucketed``; with ``within`` documents that differ in it have no bucket in common."""
+        from curate.text.arrow import fixed
+        from curate.text.hashing import hash128
+
+        found = self.bucketed(docs, ctx)
+        if self.within is None:
+            return found
+        group = np.ascontiguousarray(fixed(hash128(strata(docs, self.within)))).view(np.uint64)[:, 0]
+        return replace(found, keys=found.keys ^ group[found.at])
+
     def verifier(self) -> Verifier:
         """How candidates are compared."""
         raise NotImplementedError
@@ -115,7 +127,7 @@ class Paired(Indexed, KeepsFirst):
 
     def _meet(self, docs: Batch, ctx: Context) -> pa.Table:
         """A row for every bucket of a document."""
-        found = self.bucketed(docs, ctx)
+        found = self._apart(docs, ctx)
         at = pa.array(found.at)
         columns = {**self.ranks(docs), PART: docs.column(PART), ROW: docs.column(ROW), "size": pa.array(found.sizes)}
         columns = {name: column.take(at) for name, column in columns.items()}
@@ -239,7 +251,7 @@ class Paired(Indexed, KeepsFirst):
     def _described(self, docs: Batch, ctx: Context) -> pa.Table:
         from curate.text.pairs import spread
 
-        found = self.bucketed(docs, ctx)
+        found = self._apart(docs, ctx)
         order = np.argsort(found.at, kind="stable")
         ends = pa.array(np.cumsum([0, *np.bincount(found.at, minlength=len(docs))]), pa.int64())
         described, whole = self.verifier().describe(docs, ctx)

@@ -130,7 +130,8 @@ def log() -> list[dict[str, Any]]:
         found.append(record(rng, task, asked, large, LARGE))
     for number in range(PLANTED["said again in other words"]):
         task, asked, large, _ = ASKED[number * 3 + 1]
-        found.append(record(rng, task, f"{asked} Thanks a lot in advance!", f"{large} Anything else?", LARGE))
+        again = f"{asked} Thanks a lot in advance!" if number % 2 else asked.lower().rstrip("?.")
+        found.append(record(rng, task, again, f"{large} Anything else?", LARGE))
     for number in range(PLANTED["without consent"]):
         task, asked, large, _ = ASKED[number + 5]
         made = record(rng, task, f"{asked} (private)", large, LARGE)

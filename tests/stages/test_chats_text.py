@@ -77,10 +77,37 @@ def test_queries_forget_their_answers():
     assert alone == ['{"task":"t"}', '{"x": 1}']
 
 
-def test_drop_answer_needs_queries():
-    """An answer that is shown can't be dropped."""
+@pytest.mark.parametrize("setting", ["drop_answer", "before"])
+def test_some_settings_are_for_queries(setting):
+    """An answer that is shown can't be dropped, and nothing stands before a chat."""
     with pytest.raises(ValueError, match="show: query"):
-        ChatsText(show="chat", drop_answer=True)
+        ChatsText(show="chat", **{setting: True})
+
+
+def test_what_stands_before_a_query():
+    """Equal where the same was said by the same before, but for white space and empty system messages; null where nothing was."""
+    said_twice = {"messages": [{"role": "user", "content": "q\nassistant\n1\na"}, {"role": "user", "content": "r"}]}
+    rows = [
+        *(turns("r", "b", system=s) for s in ("", " ", "Be brief.", "Be  brief.\n", "Be long.")),
+        *(turns("q", a, "r", b) for a, b in (("a", "b"), ("a", "c"), ("x", "b"))),
+        turns("q", "a", "r"),
+        turns("q", "a", "r", "b", system="Be brief."),
+        turns("q a", "r", "r"),
+        {"task": "t"},
+        {"messages": "no"},
+        said_twice,
+    ]
+    stage = ChatsText(before=True)
+    found = stage.measure(batch(*rows), CTX)["before"].to_pylist()
+    assert stage.adds() == {"before": pa.string()} and not ChatsText().adds()
+    assert [f is None for f in found] == [True, True] + [False] * 9 + [True, True, False]
+    alike = [[2, 3], [4], [5, 6, 8], [7], [9], [10], [13]]
+    assert len({found[n] for same in alike for n in same}) == len(alike)
+    assert all(len({found[n] for n in same}) == 1 and len(found[same[0]]) == 32 for same in alike)
+    assert all(
+        stage.measure(batch(row), CTX)["before"].to_pylist() == [one] for row, one in zip(rows, found, strict=True)
+    )
+    assert ChatsText().measure(batch(*rows), CTX)["before"].null_count == len(rows)
 
 
 @given(st.lists(st.lists(message, min_size=1, max_size=5), min_size=1, max_size=6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -74,17 +75,33 @@ def test_keep_order_is_value_then_source_then_content_then_id():
     st.lists(st.lists(st.sampled_from(["a b", "a  b", "c", "d e", "g", ""]), max_size=9), min_size=3, max_size=4),
     st.integers(1, 4),
     st.integers(0, 9),
+    st.sampled_from([None, "chat.before"]),
 )
 @settings(max_examples=20)
-def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, partitions, seed):
+def test_snapshots_in_a_row_are_all_at_once(tmp_path_factory, texts, partitions, seed, within):
     """Each against the indexes of those before it: the same documents go as from all together, the earlier ones preferred."""
     snapshots = [
-        documents(some, source=[f"s{n}"] * len(some)).set_column(0, "id", ids(n, len(some)))
+        documents(some, {"chat.before": pa.array(["x", None, "y"] * 3)[: len(some)]}, [f"s{n}"] * len(some)).set_column(
+            0, "id", ids(n, len(some))
+        )
         for n, some in enumerate(texts)
     ]
     how = {"partitions": partitions, "batch_rows": 3, "seed": seed}
-    each, every = in_memory(tmp_path_factory.mktemp("index"), DedupExact, snapshots, **how)
+    make = partial(DedupExact, within=within)
+    each, every = in_memory(tmp_path_factory.mktemp("index"), make, snapshots, **how)
     assert joined(each) == every
+
+
+def test_within_a_column_alone():
+    """With `within` the same text under another value is another document; an index was made with the same."""
+    before = pa.array(["a", "a", "b", None, None, "b"])
+    docs = documents(["go on", "go  on", "go on", "go on", "go on", "a go on"], {"chat.before": before})
+    stage = DedupExact(within="chat.before")
+    assert stage.reads() == {"chat.before"}
+    gone = dropped(stage, docs)
+    assert len(gone) == 2 and len(gone & {0, 1}) == len(gone & {3, 4}) == 1
+    assert len(dropped(DedupExact(), docs)) == 4
+    assert "within" not in DedupExact().all_index_settings() and stage.all_index_settings()["within"] == "chat.before"
 
 
 def test_detail_names_the_document_that_stays():

@@ -173,6 +173,17 @@ def test_an_index_of_words_as_they_were_written_is_refused(tmp_path):
         DedupNear(against=[str(tmp_path / "0")]).earlier_indexes()
 
 
+@pytest.mark.parametrize("mode", ["greedy", "components"])
+def test_within_a_column_alone(mode):
+    """With `within` copies under another value stay, short ones too."""
+    long = " ".join(f"word{i}" for i in range(60))
+    before = pa.array(["a", "b", "a", None, "a", "b", "b"])
+    docs = documents([long, long, f"{long} more", long, "Yes", "yes", "YES"], {"chat.before": before})
+    gone = dropped(DedupNear(mode=mode, within="chat.before"), docs)
+    assert len(gone) == 2 and len(gone & {0, 2}) == len(gone & {5, 6}) == 1
+    assert len(dropped(DedupNear(mode=mode), docs)) == 5
+
+
 def test_code_profile_sees_signs():
     """With signs as words, programs that differ in their operators alone are not the same."""
     a = "\n".join(f"x{i} = a[{i}] + b[{i}]" for i in range(40))
