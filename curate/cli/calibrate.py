@@ -68,7 +68,7 @@ def calibrate(
     ] = None,
     bytes_per_token: Annotated[
         float | None,
-        typer.Option(help="To estimate tokens. Default: what the run's tokenizer measured, else 4.", min=0.1),
+        typer.Option(help="To estimate tokens. Default: what the run's tokenizer measured, else 4.", min=0.1, max=1e9),
     ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="The run's step whose bytes per token to use.")] = None,
     tokens_column: Annotated[

@@ -112,7 +112,8 @@ def _manifest(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except ValueError:
         value = None
-    if not isinstance(value, dict) or not {"manifest", "steps", "inputs"} <= value.keys():
+    whole = isinstance(value, dict) and {"manifest", "steps", "inputs"} <= value.keys()
+    if not whole or not isinstance(value["steps"], list) or not all(isinstance(step, dict) for step in value["steps"]):
         raise RecipeError(
             "is no manifest", place=str(path), cure="give a run's manifest.json or a dataset's provenance.json"
         )

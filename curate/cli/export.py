@@ -43,7 +43,9 @@ def export(
     ] = None,
     shard_mb: Annotated[
         float | None,
-        typer.Option(help="MB of a file, before compression. Default: what readers of the format expect.", min=0.001),
+        typer.Option(
+            help="MB of a file, before compression. Default: what readers of the format expect.", min=0.001, max=1e9
+        ),
     ] = None,
     as_json: JSON = False,
 ) -> None:

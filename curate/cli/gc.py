@@ -30,7 +30,8 @@ def gc(
     newest: Annotated[
         bool,
         typer.Option(
-            "--newest", help="Also results of other settings and inputs, and what only helps to make such again."
+            "--newest",
+            help="Also results of other settings and inputs, what only helps to make such again, and --damaged.",
         ),
     ] = False,
     damaged: Annotated[bool, typer.Option("--damaged", help="Also files that were set aside as damaged.")] = False,

@@ -42,7 +42,7 @@ def options(sample: float, limit: int | None) -> Options:
 
 def _memory(value: str) -> str:
     """An amount of memory as Dask reads it; raises RecipeError for anything else."""
-    if value != "auto" and not re.fullmatch(r"\d+(\.\d+)? ?([kMGT]B|[KMGT]iB)", value):
+    if value != "auto" and not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})? ?([kMGT]B|[KMGT]iB)", value):
         raise RecipeError(f"--worker-memory {value} is no amount of memory", cure="write it as 2GB, 512MB or 1.5GiB")
     return value
 
@@ -77,9 +77,11 @@ def run(
         float, typer.Option(help="Share of documents to read, by hash of id; samples are nested.", min=0, max=1)
     ] = 1.0,
     limit: Annotated[int | None, typer.Option(help="Read at most this many documents of each source.", min=1)] = None,
-    split_mb: Annotated[float, typer.Option(help="MB of input per task. Results never depend on it.", min=0.001)] = 64,
+    split_mb: Annotated[
+        float, typer.Option(help="MB of input per task. Results never depend on it.", min=0.001, max=1e9)
+    ] = 64,
     partitions: Annotated[
-        int | None, typer.Option(help="Partitions per exchange. Results never depend on it.", min=1)
+        int | None, typer.Option(help="Partitions per exchange. Results never depend on it.", min=1, max=1_000_000)
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="First read every committed file whole; what is damaged is made anew.")

@@ -49,7 +49,7 @@ def located(name: str) -> Store:
 def status(
     run: RUN,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until the run ends.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2)] = 2.0,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2, max=86_400)] = 2.0,
     as_json: JSON = False,
 ) -> None:
     """Say where a run stands: its state, what it does now and how fast, what it kept, spent, and said last."""

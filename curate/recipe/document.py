@@ -21,6 +21,8 @@ from curate.errors import RecipeError
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 50
 """Levels of nesting: a recipe needs about six, and the time to parse grows with their square."""
+_INTEGERS: Final = range(-(1 << 63), 1 << 63)
+"""What Arrow's kernels take."""
 
 M = TypeVar("M", bound=BaseModel)
 _OPENS: Final = (
@@ -103,6 +105,8 @@ def _values(node: yaml.Node, where: tuple[str | int, ...], lines: dict[tuple[str
             if not isinstance(key_node, yaml.ScalarNode):
                 raise RecipeError("a key must be a plain word", place=f"{path}:{line}")
             key = str(key_node.value)
+            if problem := _no_value(key):
+                raise RecipeError(f"a key is no plain word: {problem}", place=f"{path}:{line}")
             if key in result:
                 raise RecipeError(f"'{key}' stands here twice", place=f"{path}:{line}", cure="remove one")
             lines[(*where, key)] = line
@@ -113,7 +117,7 @@ def _values(node: yaml.Node, where: tuple[str | int, ...], lines: dict[tuple[str
     loader = yaml.SafeLoader("")
     try:
         value = loader.construct_object(node, deep=True)
-        problem = f"{node.value} is not finite" if isinstance(value, float) and not math.isfinite(value) else ""
+        problem = _no_value(value, node.value)
     except (yaml.YAMLError, ValueError) as error:
         problem = getattr(error, "problem", None) or str(error)
     if problem:
@@ -121,12 +125,41 @@ def _values(node: yaml.Node, where: tuple[str | int, ...], lines: dict[tuple[str
     return value
 
 
+def _no_value(value: Any, written: str = "") -> str:
+    """Why a value has no form that every part of a run can take; empty where it has one."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{written or value} is not finite"
+    if isinstance(value, int) and value not in _INTEGERS:
+        return "an integer of more than 64 bits"
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return f"character {error.start + 1} is half a character (U+{ord(value[error.start]):04X})"
+    return ""
+
+
+def check_numbers(model: BaseModel, source: Source, where: tuple[str | int, ...], what: str) -> None:
+    """Raise RecipeError for a setting that is no number a run can take: pydantic reads texts ("inf") as numbers, too."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), model.model_dump(exclude_unset=True, by_alias=True))]
+    while waiting:
+        at, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [((*at, key), each) for key, each in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [((*at, number), each) for number, each in enumerate(value)]
+        elif problem := _no_value(value):
+            raise RecipeError(f"{what} '{'.'.join(map(str, at))}': {problem}", place=source.place((*where, *at)))
+
+
 def validated(model: type[M], values: Any, source: Source, where: tuple[str | int, ...], what: str) -> M:
     """A pydantic model from plain values; its first error as one RecipeError with line and nearest name."""
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values)
     except ValidationError as error:
         raise explained(error, model, source, where, what) from None
+    check_numbers(found, source, where, what)
+    return found
 
 
 def explained(

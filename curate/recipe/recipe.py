@@ -13,18 +13,22 @@ from curate import assets
 from curate.environment import withhold
 from curate.errors import RecipeError
 from curate.llm.model import Budget, Model
-from curate.recipe.document import Source, explained, read_yaml, validated
+from curate.recipe.document import Source, check_numbers, explained, read_yaml, validated
 from curate.recipe.prices import Priced, priced, tables_of
 from curate.stages.base import Filter, Global, Stage
 from curate.stages.generator import Generator
 from curate.stages.plugins import Plugin, load_plugin, plugin_of
 from curate.stages.registry import stage_class
 from curate.stages.terms import USES
+from curate.store.files import ASIDE
+from curate.store.kept import FOLDER as KEPT
+from curate.store.latest import LATEST
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _RECIPE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
-RESERVED: Final = ("pieces", "signals", "steps")
-"""Folders of a store: what a step gives is published beside them, under the step's id."""
+RESERVED: Final = ("events", "lease", "logs", "pieces", "signals", "steps", ASIDE, KEPT, LATEST)
+"""Folders of a store: what a step gives is published beside them, under the step's id. Files of a store have a dot in their names,
+which ids have not."""
 
 
 class Guard(BaseModel):
@@ -230,7 +234,9 @@ def _step(values: Any, source: Source, index: int, earlier: list[str]) -> Step:
     from pydantic import ValidationError
 
     try:
-        stage = kind.model_validate(raw.with_).concrete()
+        given = kind.model_validate(raw.with_)
+        check_numbers(given, source, (*where, "with"), raw.use)
+        stage = given.concrete()
     except ValidationError as error:
         raise explained(error, kind, source, (*where, "with"), raw.use) from None
     if raw.guard is not None and not isinstance(stage, Filter | Global):

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from curate.errors import DamagedError, InputError
 from curate.report.plain import lines, one_line
-from curate.report.run_folder import is_run
+from curate.report.run_folder import check_begun, is_run
 from curate.store.dataset import Dataset, open_dataset
 from curate.store.files import Entry, Store, store_at
 from curate.store.latest import latest
@@ -63,9 +63,11 @@ def locate_dataset(name: str) -> Store | None:
 
 
 def the_dataset(name: str) -> Dataset:
-    """A written dataset by its path or address, or as RUN/STEP; raises InputError where there is none."""
+    """A written dataset by its path or address, or as RUN/STEP; raises InputError where there is none, and RecipeError for a run
+    of which nothing is done."""
     found = locate_dataset(name)
     if found is None:
+        check_begun(store_at(name))
         cure = "name one of its steps that write, as RUN/STEP" if is_run(store_at(name)) else "give a writer's folder"
         raise InputError("is no dataset", place=name, cure=cure)
     return open_dataset(found)

@@ -19,6 +19,7 @@ from curate.stages.base import Filter, Global
 from curate.stages.generator import Generator
 from curate.stages.source import Source
 from curate.stages.writer import Writer
+from curate.store import known_files, known_ranges
 from curate.store.files import Store, store_at
 from curate.store.parts import HIDDEN, read_part
 from curate.store.records import Counts, Part, StepRecord
@@ -272,9 +273,20 @@ def _begin_with(ids: pa.Array, prefix: str) -> list[bytes]:
 # -- opening -------------------------------------------------------------------------------------------------
 
 
+_DONE: Final = ("steps.json", "manifest.json", "steps")
+_BEGUN: Final = ("run.json", known_files.KEY, known_ranges.KEY)
+"""What a run that failed before its first step, or a plan, leaves."""
+
+
 def is_run(store: Store) -> bool:
-    """Whether a folder, or what lies below an address, looks like a run's."""
-    return any(store.exists(key) for key in ("steps.json", "manifest.json", "steps"))
+    """Whether a folder, or what lies below an address, looks like a run's, be it one of which nothing is done."""
+    return any(store.exists(key) for key in (*_DONE, *_BEGUN))
+
+
+def check_begun(store: Store) -> None:
+    """Raise RecipeError for a run of which nothing is done."""
+    if is_run(store) and not any(store.exists(key) for key in _DONE):
+        raise RecipeError("nothing of this run is done yet", place=str(store), cure="run its recipe first")
 
 
 def locate_run(name: str) -> Store:
@@ -299,6 +311,7 @@ def open_run(name: str) -> RunFolder:
     that run.json names. Raises RecipeError when the folder is no run, or nothing in it is done.
     """
     store = locate_run(name)
+    check_begun(store)
     manifest = store.read_view("manifest.json") or {}
     newest = _newest_session(store)
     failed = str(newest.get("outcome", "finished"))
@@ -326,6 +339,7 @@ def open_run(name: str) -> RunFolder:
 
 def finished_run(store: Store) -> RunFolder:
     """The run that manifest.json describes, whatever run.json says; raises RecipeError when there is none."""
+    check_begun(store)
     manifest = store.read_view("manifest.json")
     if not manifest:
         raise RecipeError("the run has not come to its end", place=str(store), cure="run its recipe again to go on")
@@ -333,8 +347,8 @@ def finished_run(store: Store) -> RunFolder:
 
 
 def _newest_session(store: Store) -> dict[str, Any]:
-    sessions = (store.read_view("run.json") or {}).get("sessions", [])
-    return dict(sessions[-1]) if sessions else {}
+    sessions = (store.read_view("run.json") or {}).get("sessions")
+    return dict(sessions[-1]) if isinstance(sessions, list) and sessions and isinstance(sessions[-1], dict) else {}
 
 
 def recipe_path(store: Store) -> Path | None:

@@ -43,7 +43,9 @@ def foresee(plan: Plan, store: Store, engine: Engine | None = None) -> list[Fore
     """
     if engine is None:
         with Runner(0) as runner:
-            return foresee(plan, store, Engine(plan, store, runner, Silent()))
+            looking = Engine(plan, store, runner, Silent())
+            looking.digests.only_looks = True
+            return foresee(plan, store, looking)
     found: dict[str, Foreseen] = {}
     missing = missing_inputs(plan.recipe)
     for segment in plan.segments:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curate.errors import DamagedError, RecipeError
-from curate.store.files import Store
+from curate.store.files import ASIDE, Store
 from curate.store.kept import FOLDER as KEPT
 from curate.store.latest import LATEST, latest
 from curate.store.records import named_files
@@ -84,7 +84,7 @@ def find_garbage(store: Store, *, newest: bool = False, damaged: bool = False) -
     Args:
         newest: keep only what the records of the newest run name (and what was paid for): results of other settings and
             inputs go, with all that would only help to make others (pieces, exchanged rows, measurements). A run of the
-            same recipe still redoes nothing.
+            same recipe still redoes nothing. What was set aside as damaged is older than it, and goes.
         damaged: what was set aside as damaged goes, too.
 
     Raises RecipeError for ``newest`` where the newest run has not come to its end: what it will need is not known.
@@ -115,7 +115,7 @@ def find_garbage(store: Store, *, newest: bool = False, damaged: bool = False) -
             found.kept, found.kept_bytes = found.kept + 1, found.kept_bytes + there[key]
             continue
         found.files.setdefault(_kind(key, names, store, newest=newest), []).append((key, there[key]))
-    _beside(store, found, named, damaged=damaged)
+    _beside(store, found, named, damaged=damaged or newest)
     return found
 
 
@@ -205,7 +205,7 @@ def _kind(key: str, names: _Names, store: Store, *, newest: bool) -> str:
 
 def _beside(store: Store, found: Garbage, named: set[str], *, damaged: bool) -> None:
     """Temporary files and links in the run's folder itself, and what lies in ``damaged/``."""
-    if damaged and (aside := sorted(_listing(store, "damaged"))):
+    if damaged and (aside := sorted(_listing(store, ASIDE))):
         found.files[DAMAGED] = aside
     # Who waited and was killed has left a sign; who waits now will not miss it.
     half = [
@@ -243,7 +243,7 @@ def _prune(store: Store) -> None:
     """Remove folders that nothing is left in; on an object store there are none."""
     if store.remote:
         return
-    for name in (*_FOLDERS, "damaged"):
+    for name in (*_FOLDERS, ASIDE):
         within = store.path(name)
         if within.is_symlink():
             continue

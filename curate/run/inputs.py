@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, overload
@@ -12,6 +12,7 @@ from typing import Any, Final, overload
 import numpy as np
 import zstandard
 
+from curate.errors import StorageError
 from curate.fingerprint import content_digest, fingerprint
 from curate.run.damaged_inputs import DamagedInputs
 from curate.run.task import Task
@@ -35,6 +36,7 @@ class Digests(Catalog):
     Attributes:
         listed: what was asked for since it was emptied last, and what was answered: what a source reads.
         later: the same, where digests are found when somebody looks at a file (``one_by_one``).
+        only_looks: whether a store that can't be written to stops nobody: what was learnt is lost then.
     """
 
     def __init__(self, store: Store) -> None:
@@ -45,6 +47,7 @@ class Digests(Catalog):
         self.listed: list[tuple[Files, Sequence[str]]] = []
         self.later: list[_Later] = []
         self.one_by_one = False
+        self.only_looks = False
 
     def digests(
         self, files: Files, checks: str = "", check: Callable[[InputFile], object] = lambda _: None
@@ -100,9 +103,10 @@ class Digests(Catalog):
 
     def save(self) -> None:
         """Keep what was learnt."""
-        self._ranges.save()
-        if self._known is not None:
-            self._known.save()
+        with suppress(OSError, StorageError) if self.only_looks else nullcontext():
+            self._ranges.save()
+            if self._known is not None:
+                self._known.save()
 
 
 class _Later(Sequence[str]):

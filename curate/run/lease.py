@@ -21,12 +21,12 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from curate.errors import BusyError, CurateError, StorageError
+from curate.errors import BusyError, CurateError, DamagedError, StorageError
 from curate.store.files import Store
 
 FOLDER: Final = "lease"
@@ -44,7 +44,7 @@ class Owner:
     Attributes:
         token: unlike that of any other holding.
         what: the command, in a word or two.
-        host, pid: for people, and on the same machine for us.
+        host, pid: for people, and on the same machine for us; no pid where that is not known.
         machine: which kernel, since which boot, and which pids it means by its pid; empty where that can't be told.
         began: when the process started, in clock ticks since boot: a pid alone may be another process by now.
         since, renewed: seconds since the epoch, by the owner's clock.
@@ -77,7 +77,17 @@ class Owner:
         """Whether it was renewed in time, as far as the clocks agree: then nothing needs to be watched."""
         return 0 <= time.time() - self.renewed <= self.seconds
 
+    @classmethod
+    def load(cls, value: Any) -> Owner:
+        """What a lease's file says, what another version adds left out; raises DamagedError for what says too little."""
+        try:
+            return cls(**{one.name: value[one.name] for one in fields(cls) if one.name in value})
+        except TypeError:
+            raise DamagedError("is no lease") from None
+
     def __str__(self) -> str:
+        if not self.pid:
+            return self.what
         age = max(0, round(time.time() - self.renewed))
         since = dt.datetime.fromtimestamp(self.since, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return f"{self.what}, pid {self.pid} on {self.host}, since {since}, renewed {age} s ago"
@@ -246,8 +256,8 @@ def waiters(store: Store) -> list[Owner]:
     found = []
     for entry in store.list(FOLDER):
         if re.fullmatch(rf"{FOLDER}/waits-[0-9a-f]{{32}}\.json", entry.key):
-            with suppress(CurateError, TypeError):
-                if (value := store.read_json(entry.key)) is not None and not (owner := Owner(**value)).dead():
+            with suppress(CurateError):
+                if (value := store.read_json(entry.key)) is not None and not (owner := Owner.load(value)).dead():
                     found.append(owner)
     return sorted(found, key=lambda owner: owner.since)
 
@@ -255,9 +265,16 @@ def waiters(store: Store) -> list[Owner]:
 def holder(store: Store) -> tuple[int, Owner] | None:
     """The lease that counts, with its number."""
     while numbers := _numbers(store):
-        value: dict[str, Any] | None = store.read_json(_key(numbers[-1]))
-        if value is not None:
-            return numbers[-1], Owner(**value)
+        key = _key(numbers[-1])
+        try:
+            value: Any = store.read_json(key)
+            owner = Owner.load(value) if value is not None else None
+        except DamagedError:
+            # Whoever holds it renews it, and it is whole again; otherwise it ends as that of a machine that died.
+            what = f"{store.name(key)} is damaged, so it can't be told by whom"
+            owner = Owner(f"damaged {numbers[-1]}", what, "", 0, "", -1, 0, 0, 0, EXPIRE_SECONDS)
+        if owner is not None:
+            return numbers[-1], owner
     return None
 
 

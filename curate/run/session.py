@@ -93,5 +93,6 @@ class Session:
             earlier = self._store.read_view("run.json") or {}
         except DamagedError:
             earlier = {}
-        sessions = [*earlier.get("sessions", []), self._facts][-KEEP:]
+        known = earlier.get("sessions")
+        sessions = [*(known if isinstance(known, list) else ()), self._facts][-KEEP:]
         self._store.replace("run.json", encode_json({"sessions": sessions}))

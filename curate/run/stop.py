@@ -14,6 +14,8 @@ from typing import Any, Final, NoReturn, Self
 
 GRACE_SECONDS: Final = 25.0
 """How long running tasks and requests may take to end: Kubernetes and Slurm wait 30 s by default before they kill."""
+_LONGEST: Final = 1e9
+"""Seconds (30 years) from which on no timer is set: not all systems have longer ones."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -21,7 +23,7 @@ class Stop:
     """Catches signals in a context; the work inside asks now and then, between two tasks, whether to go on.
 
     Args:
-        grace: seconds for what runs; after them SystemExit is raised wherever the main thread is.
+        grace: seconds for what runs; after them SystemExit is raised wherever the main thread is. May be infinite.
         note: is told, at the first signal, what happens now, and before it is left, what was committed. It is called
             between two instructions of the main thread.
 
@@ -81,8 +83,11 @@ class Stop:
             self._go("at once")
         self._number = number
         name = signal.Signals(number).name
-        self._note(f"{name}: finishing what runs, for {self._grace:g} s at most; once more stops at once")
-        signal.setitimer(signal.ITIMER_REAL, max(self._grace, 1e-3))
+        bounded = self._grace < _LONGEST
+        most = f"for {self._grace:g} s at most" if bounded else "however long it takes"
+        self._note(f"{name}: finishing what runs, {most}; once more stops at once")
+        if bounded:
+            signal.setitimer(signal.ITIMER_REAL, max(self._grace, 1e-3))
 
     def _late(self, _number: int, _frame: FrameType | None) -> None:
         self._go(f"not all of what was begun could be finished in {self._grace:g} s")

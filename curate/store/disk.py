@@ -15,6 +15,16 @@ from curate.errors import StorageError
 from curate.store.crash_points import crash_point
 from curate.store.syncing import sync_file, sync_folder
 
+_NO_FAULTS: Final = (
+    BlockingIOError,
+    ChildProcessError,
+    ConnectionError,
+    FileExistsError,
+    FileNotFoundError,
+    InterruptedError,
+    ProcessLookupError,
+    TimeoutError,
+)
 _FEW: Final = 8
 """So many files of a folder are looked for one by one."""
 
@@ -35,11 +45,15 @@ class Entry(NamedTuple):
 
 @contextmanager
 def storage_errors(place: str) -> Iterator[None]:
-    """Turn a full disk, a missing permission or a broken device into StorageError with a cure."""
+    """Turn a full disk, a missing permission or a broken device into StorageError with a cure.
+
+    What may be tried again, and what says that a file is there or not, stays what it is; so do errors of libraries, whose
+    numbers are their own.
+    """
     try:
         yield
     except OSError as error:
-        if isinstance(error, BlockingIOError | ConnectionError | TimeoutError):
+        if isinstance(error, _NO_FAULTS) or not error.errno or type(error).__module__ != "builtins":
             raise
         cures = {
             errno.ENOSPC: "free some space and run again: what is committed is kept",
@@ -47,12 +61,10 @@ def storage_errors(place: str) -> Iterator[None]:
             errno.EACCES: "check the folder's permissions",
             errno.ENOTDIR: "a file lies where a folder should be: choose another folder with --store",
             errno.EROFS: "choose a folder that can be written with --store",
+            errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose another disk with --store, and run again",
         }
-        if error.errno in (*cures, errno.EIO):
-            raise StorageError(
-                os.strerror(error.errno or 0).lower(), place=place, cure=cures.get(error.errno or 0, "run again")
-            ) from error
-        raise
+        cure = cures.get(error.errno, "run again")
+        raise StorageError(os.strerror(error.errno).lower(), place=place, cure=cure) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -61,7 +73,10 @@ def make_folder(folder: Path) -> None:
         return
     if not folder.parent.is_dir():
         make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
     sync_folder(folder.parent)
 
 

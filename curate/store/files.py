@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from curate.environment import redacted
 from curate.errors import DamagedError, StorageError
@@ -36,6 +36,9 @@ __all__ = [
     "sync_file",
     "sync_folder",
 ]
+
+ASIDE: Final = "damaged"
+"""Folder of damaged files, under their keys: whatever a file held, its copy there may still hold."""
 
 
 class Store:
@@ -124,9 +127,9 @@ class Store:
         """A sealed JSON file's value, or None if there is none; raises DamagedError if it is not what was written."""
         return self._parsed(key, self.files.read(key))
 
-    def read_view(self, key: str) -> Any | None:
-        """The same of a view for people (``manifest.json``, ``run.json``), which has no checksum."""
-        return self._parsed(key, self.files.read(key), lambda _, raw: json.loads(raw))
+    def read_view(self, key: str) -> dict[str, Any] | None:
+        """The same of a view for people (``manifest.json``, ``run.json``), an object, which has no checksum."""
+        return self._parsed(key, self.files.read(key), _object)
 
     def _parsed(self, key: str, raw: bytes | None, opened: Callable[[str, bytes], Any] = open_json) -> Any | None:
         if raw is None:
@@ -218,7 +221,7 @@ class Store:
     def set_aside(self, key: str) -> str | None:
         """Move a damaged file or folder to ``damaged/``, under its key; the new key, or None where it is gone."""
         for number in range(1 << 20):
-            moved = f"damaged/{key}" + (f".{number}" if number else "")
+            moved = f"{ASIDE}/{key}" + (f".{number}" if number else "")
             if not self.exists(moved):
                 return moved if self.files.move(key, moved) else None
         return None
@@ -259,12 +262,21 @@ class Store:
 def store_at(where: str) -> Store:
     """The store that a user names: a folder, ``file://`` one, or an object store's address.
 
-    Raises StorageError for an address that can't be a store, and one without a bucket.
+    Raises StorageError for an address that can't be a store, one without a bucket, and a folder whose name is no UTF-8.
     """
     scheme, separator, rest = where.partition("://")
     kind = SCHEMES.get(scheme)
     if not separator or kind == "file":
-        return Store(Path(rest if separator else where).absolute())
+        folder = Path(rest if separator else where).absolute()
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:
+            raise StorageError(
+                "the folder's name is no UTF-8, and Arrow opens no other",
+                place=str(folder),
+                cure="give it another name",
+            ) from None
+        return Store(folder)
     if kind not in PROTOCOLS:
         why = "it has no way to put a file only if there is none" if kind == "hf" else "no store is known there"
         raise StorageError(f"{scheme}:// can't be a store: {why}", place=where, cure="use a folder, s3:// or gs://")
@@ -277,6 +289,12 @@ def store_at(where: str) -> Store:
             cure="credentials come from the environment, or from the provider's own files",
         )
     return Store(where)
+
+
+def _object(_key: str, raw: bytes) -> dict[str, Any]:
+    if not isinstance(value := json.loads(raw), dict):
+        raise ValueError("no object")  # noqa: TRY004 - as for what is no JSON
+    return value
 
 
 def _compact(value: Any) -> bytes:

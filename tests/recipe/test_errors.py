@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 from command import Curate
 
+from curate.recipe.recipe import RESERVED
+from curate.run.events import FOLDER as EVENTS
+from curate.run.lease import FOLDER
+from curate.run.watch import LOGS
+from curate.store.files import Store
+from curate.store.kept import Kept
+from curate.store.latest import LATEST
+
 HEAD = """recipe: my
 seed: 1
 """
@@ -189,6 +197,29 @@ MISTAKES: dict[str, tuple[str | bytes, int | None, tuple[str, ...]]] = {
     "a folder of the store": (HEAD + GOOD.replace("id: rules", "id: steps"), 7, ("'steps' is a folder", "rename")),
     "not a number": (HEAD + GOOD.replace("min_alpha_words: 0", "min_alpha_words: .nan"), 12, (".nan is not finite",)),
     "no bound": (HEAD + GOOD.replace("min_alpha_words: 0", "min_alpha_words: -.inf"), 12, ("-.inf is not finite",)),
+    "a folder of damaged files": (
+        HEAD + GOOD.replace("id: out", "id: damaged"),
+        14,
+        ("'damaged' is a folder", "rename"),
+    ),
+    "a folder of leases": (HEAD + GOOD.replace("id: out", "id: lease"), 14, ("'lease' is a folder",)),
+    "no bound, in words": (
+        HEAD + GOOD.replace("min_words: 1", "max_symbol_ratio: 'inf'"),
+        10,
+        ("'max_symbol_ratio': inf is not finite",),
+    ),
+    "more than 64 bits": (HEAD + GOOD.replace("min_words: 1", f"min_words: {10**23}"), 10, ("more than 64 bits",)),
+    "more than 64 bits, in words": (
+        HEAD + GOOD.replace("[docs.jsonl]", f"[docs.jsonl], max_document_bytes: '{2**63}'"),
+        6,
+        ("'max_document_bytes': an integer of more than 64 bits",),
+    ),
+    "half a character": (
+        HEAD + GOOD.replace("[docs.jsonl]", r'[docs.jsonl], source: "\0\uD800"'),
+        6,
+        ("character 2 is half a character (U+D800)",),
+    ),
+    "half a character in a key": (HEAD + 'models: {"a\\uDFFF": {}}\n' + GOOD, 3, ("half a character (U+DFFF)",)),
     "budget": (HEAD + "budget: {dollar: 3}\n" + GOOD, 3, ("'dollar'", "did you mean 'dollars'?")),
     "the same key twice": (HEAD + GOOD + "seed: 3\n", 16, ("'seed' stands here twice",)),
     "the same setting twice": (
@@ -296,6 +327,11 @@ def test_plan_says_the_same(curate: Curate, home: Path) -> None:
         ("--split-mb", "x"),
         ("--wrkers", "1"),
         ("--partitions", "0"),
+        ("--split-mb", "inf"),
+        ("--sample", "nan"),
+        ("--grace", "nan"),
+        ("--worker-memory", "infGB"),
+        ("--worker-memory", f"{10**400}GB"),
     ],
     ids=" ".join,
 )
@@ -307,3 +343,21 @@ def test_arguments(curate: Curate, home: Path, argv: tuple[str, str]) -> None:
     assert argv[0] in done.err or argv[0].strip("-") in done.err
     assert "Traceback" not in done.err
     assert not (home / "runs").exists()
+
+
+def test_folders_of_a_store_are_no_names_of_steps(curate: Curate, home: Path) -> None:
+    """Whatever folders a run, one that goes on without its terminal, and what becomes of a damaged file leave in a store's root:
+    each is reserved, and so is all that a disk has no need of."""
+    (home / "r.yaml").write_text(HEAD + GOOD)
+    curate("run", "r.yaml", "--workers", 0, "--store", "run", cwd=home).ok()
+    curate("run", "r.yaml", "--workers", 0, "--store", "run", "--detach", cwd=home).ok()
+    store = Store(home / "run")
+    curate("logs", "run", "-f", cwd=home).ok()
+    part = next(p for p in (home / "run" / "steps" / "rules").rglob("*.json"))
+    assert store.set_aside(part.relative_to(store.root).as_posix())
+    Kept(store).put("verdicts", "", {bytes(16): "passed"})
+    there = {p.name for p in store.root.iterdir() if p.is_dir() and not p.is_symlink()}
+    assert {FOLDER, EVENTS, "steps", "damaged", "kept"} <= there
+    assert there | {LOGS, LATEST} <= set(RESERVED)
+    # An id has no dot, so it can't be any other name that is there.
+    assert all("." in p.name for p in store.root.iterdir() if p.is_file())

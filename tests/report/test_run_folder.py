@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command import Curate
+from recipes import step, write
 from small_run import documents
 
 from curate.errors import DamagedError, RecipeError
 from curate.report.explain import Story, explain
 from curate.report.inspect import Wanted, inspect
 from curate.report.run_folder import RunFolder, open_run
+from curate.run.session import Session
+from curate.store.files import Store
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +63,14 @@ def test_planted_documents_went_for_the_right_reason(run: RunFolder, ids: dict[s
 
 def test_duplicates_name_the_document_that_was_kept(run: RunFolder, ids: dict[str, str]) -> None:
     """One of each planted pair went in favour of the other, and says how similar it is and what differs."""
-    for one, other, step, reason in (
+    for one, other, where, reason in (
         ("p0", "same", "unique", "exact_duplicate"),
         ("p1", "alike", "near", "near_duplicate"),
     ):
         stories = {name: told(run, ids, name) for name in (one, other)}
         gone = next(n for n, s in stories.items() if s.twin is not None)
         kept = other if gone == one else one
-        assert why(stories[gone]) == (step, reason)
+        assert why(stories[gone]) == (where, reason)
         twin = stories[gone].twin
         assert twin is not None and twin.id == ids[kept] and twin.fate == "in the result"
         assert twin.similarity is not None and 0.7 <= twin.similarity <= 1
@@ -166,6 +170,46 @@ def test_what_is_no_run_is_said(tmp_path: Path) -> None:
         open_run(str(tmp_path / "nothing"))
     with pytest.raises(RecipeError, match="is no run"):
         open_run(str(tmp_path))
+
+
+@pytest.mark.parametrize("how", ["plan", "run"])
+def test_a_run_of_which_nothing_is_done(curate: Curate, tmp_path: Path, how: str) -> None:
+    """A plan, and a run that failed at its first input, leave no dataset and no damage: one line, exit 2."""
+    (tmp_path / "good.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "bad.jsonl.gz").write_bytes(b"no gzip")
+    paths = ["good.jsonl", "bad.jsonl.gz"][: 2 if how == "run" else 1]
+    recipe = write(tmp_path / "r.yaml", [step("docs", "read.jsonl", paths=paths), step("out", "write.text")])
+    store = tmp_path / "run"
+    if how == "run":
+        assert curate.run(recipe, store).code == 3
+        assert not (store / "steps").exists()
+    else:
+        curate("plan", recipe, "--store", store).ok()
+    assert (store / "inputs.arrow").exists()
+    for argv in (("check",), ("inspect", "--plain"), ("verify",), ("diff", store), ("explain", "abcd")):
+        name, *more = argv
+        done = curate(name, *(more if name != "explain" else ()), store, *(more if name == "explain" else ()))
+        assert (done.code, done.line) == (2, f"{store}: nothing of this run is done yet; run its recipe first"), argv
+
+
+def test_what_says_nothing_of_a_run(curate: Curate, small_run: Path, tmp_path: Path) -> None:
+    """run.json and manifest.json that hold JSON of another kind are one line; a session is written down again."""
+    broken = tmp_path / "run"
+    shutil.copytree(small_run, broken, symlinks=True)
+    for value in ({"sessions": 3}, {"sessions": [1]}):
+        (broken / "run.json").write_text(json.dumps(value))
+        curate("inspect", "--plain", broken).ok()
+    (broken / "run.json").write_text("[]")
+    with Session(Store(broken), ["curate", "run"]):
+        pass
+    assert len(json.loads((broken / "run.json").read_bytes())["sessions"]) == 1
+    kept = json.loads((broken / "manifest.json").read_bytes())
+    (tmp_path / "kept.json").write_text(json.dumps({**kept, "steps": ["a"]}))
+    assert "is no manifest" in curate("diff", tmp_path / "kept.json", small_run).line
+    (broken / "manifest.json").write_text("[1]")
+    for argv in (("inspect", "--plain", broken), ("diff", broken, small_run), ("gc", broken, "--newest")):
+        done = curate(*argv)
+        assert (done.code, "manifest.json: is not what was written" in done.line) == (9, True)
 
 
 def test_a_table_that_is_gone_is_damage(small_run: Path, tmp_path: Path) -> None:

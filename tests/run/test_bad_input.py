@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -15,6 +16,16 @@ from command import Curate, dataset, manifest, results
 from corpus import lines, one_frame, prose, rows
 from full_disk import small_disk
 from recipes import Steps, step, write
+
+from curate.errors import StorageError
+from curate.recipe.plan import make_plan
+from curate.recipe.recipe import load_recipe
+from curate.run.cluster import Runner
+from curate.run.engine import Engine
+from curate.run.foresight import foresee
+from curate.run.progress import Silent
+from curate.store.disk import Disk
+from curate.store.files import Store, storage_errors
 
 
 def steps(*paths: str) -> Steps:
@@ -123,10 +134,31 @@ def test_store_that_can_not_be_written(curate: Curate, home: Path) -> None:
             done = curate.run(home / "r.yaml", disk.path / "run")
             assert done.code == 6
             assert "read-only" in done.line
+            # To look is no more than to read, and what would have been kept is only time.
+            planned = curate("plan", home / "r.yaml", "--store", disk.path / "run").ok()
+            assert planned.out == curate("plan", home / "r.yaml", "--store", home / "other").ok().out
     (home / "file").write_text("")
     done = curate.run(home / "r.yaml", home / "file" / "run")
     assert done.code == 6, done.err
     assert str(home / "file") in done.line
+    done = curate.run(home / "r.yaml", home / "file")
+    assert (done.code, "a file lies where a folder should be" in done.line) == (6, True)
+
+
+def test_a_plan_in_a_store_that_is_not_ours(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the permission to write a plan says the same; a run says that it has none."""
+
+    def refused(self: Disk, key: str, data: bytes) -> None:
+        with storage_errors(key):
+            raise PermissionError(errno.EACCES, "not ours")
+
+    made = make_plan(load_recipe(home / "r.yaml"))
+    expected = foresee(made, Store(home / "other"))
+    monkeypatch.setattr(Disk, "replace", refused)
+    assert foresee(made, Store(home / "run")) == expected
+    assert not (home / "run").exists()
+    with pytest.raises(StorageError, match="permission denied"), Runner(0) as runner:
+        Engine(made, Store(home / "run"), runner, Silent()).run()
 
 
 def committed(store: Path, name: str) -> Path:

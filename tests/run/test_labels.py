@@ -180,7 +180,7 @@ def test_the_shipped_recipe_labels_trains_and_selects(curate: Curate, tmp_path: 
     assert steps["judge"]["rows_out"] == 60
     assert steps["judge"]["report"]["label"]["rows"] > 20
     assert len({row["source"] for row in rows_of(tmp_path / "run", "judge")}) > 20
-    assert steps["kept"]["rows_out"] < steps["scored"]["rows_out"] / 2
+    assert steps["best"]["rows_out"] < steps["scored"]["rows_out"] / 2
     for words in ("judge: asked again, gives", "judge: moves its score by", "value: on "):
         assert words in done.out + done.err
     shown = curate("calibrate", f"{tmp_path / 'run'}:scored").ok()

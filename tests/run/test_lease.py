@@ -19,6 +19,7 @@ from recipes import step, write
 from curate.errors import BusyError
 from curate.recipe.plan import make_plan
 from curate.recipe.recipe import load_recipe
+from curate.run import lease
 from curate.run.cluster import Runner
 from curate.run.engine import Engine
 from curate.run.lease import FOLDER, Lease, Owner
@@ -132,6 +133,38 @@ def test_an_owner_on_a_machine_that_died(renewed, tmp_path):
         assert time.monotonic() - began >= 1
     assert len(notes) == 1
     assert "far-away" in notes[0]
+
+
+def test_a_lease_that_is_damaged(curate: Curate, recipe, tmp_path, monkeypatch):
+    """It is that of a machine that died: watched as long as one holds, then taken. One whose owner lives is whole again with its
+    next renewal, and a command that only looks is not stopped by it."""
+    store = tmp_path / "run"
+    curate.run(recipe, store).ok()
+    (path,) = (store / FOLDER).glob("*.json")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:10])
+    curate("plan", recipe, "--store", store).ok()
+    monkeypatch.setattr(lease, "EXPIRE_SECONDS", 1)
+    notes: list[str] = []
+    with Lease(Store(store), "curate run", note=notes.append) as taken:
+        assert [str(path) in note and "is damaged" in note and "None" not in note for note in notes] == [True]
+        (mine,) = (store / FOLDER).glob("*.json")
+        good = mine.read_bytes()
+        mine.write_bytes(b"{}")
+        taken.check()
+        mine.write_bytes(good)
+    assert owner_of(store).released
+
+
+def test_a_lease_of_another_version(curate: Curate, recipe, tmp_path):
+    """What it says besides is nothing to us; one that says too little is damaged."""
+    owner = elsewhere(60, renewed=0)
+    Store(tmp_path).replace_json(f"{FOLDER}/00000001.json", {**asdict(owner), "colour": "red"})
+    assert lease.holder(Store(tmp_path)) == (1, owner)
+    assert "far-away" in curate.run(recipe, tmp_path).line
+    Store(tmp_path).replace_json(f"{FOLDER}/00000002.json", {"token": "t"})
+    found = lease.holder(Store(tmp_path))
+    assert found is not None and found[0] == 2 and "is damaged" in str(found[1])
 
 
 def test_an_owner_elsewhere_that_lives(tmp_path):

@@ -51,6 +51,17 @@ def test_work_that_takes_too_long(grace):
     assert f"could be finished in {grace:g} s" in said[-1]
 
 
+@pytest.mark.parametrize("grace", [float("inf"), 1e18])
+def test_a_grace_without_an_end(grace):
+    """No timer is set that no system has: it drains, and a second signal still ends it."""
+    said: list[str] = []
+    with pytest.raises(SystemExit) as left, Stop(grace, said.append) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop.leave()
+    assert left.value.code == 143
+    assert "however long it takes" in said[0]
+
+
 def test_twice():
     """The second signal, of either kind, ends at once, with the code of the first."""
     said: list[str] = []

@@ -18,6 +18,7 @@ from small_run import prose
 
 from curate.llm.teacher import Call, Say, Teacher
 from curate.store import known_files
+from curate.store.files import ASIDE
 from curate.store.tables import read_batches
 
 JUDGED = 30
@@ -114,7 +115,9 @@ def texts(store: Path) -> str:
     for path in (p for p in store.rglob("*") if p.is_file() and not p.is_symlink()):
         if "rounds" in path.parts or path.name.startswith(("journal", "local-model")):
             continue
-        if path.name == known_files.KEY:
+        if path.relative_to(store).parts[0] == ASIDE:  # no table any more, but texts on a disk are not compressed
+            found.append(path.read_bytes().decode("utf-8", "replace"))
+        elif path.name == known_files.KEY:
             with pa.ipc.open_file(path.read_bytes()[:-8]) as reader:  # behind it stands its checksum
                 found.append(str(reader.read_all().to_pydict()))
         elif path.suffix == ".arrow" and not any(part.startswith("out-") for part in path.parts):
@@ -171,6 +174,15 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
     reading = [step("first", "read.dataset", path="run/out"), step("again", "write.text")]
     second = write(mine / "second.yaml", reading, name="second")
     curate.run(second, mine / "second").ok()
+    # A part with their texts was damaged once, and lies aside.
+    part = store / record(store, "rules")["parts"][0]["data"]
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    curate.run(mine / "r.yaml", store, "--verify").ok()
+    assert [
+        m for m in (mark(name) for name in GONE) if m.encode() in (store / ASIDE / part.relative_to(store)).read_bytes()
+    ]
     assert [row["text"] for row in dataset(mine / "second", "again") if mark("p11") in row["text"]]
     names = origins(store)
     assert report(curate, mine, "--write", mine / "gone.txt")[0] == 1
@@ -217,6 +229,7 @@ def test_what_is_taken_down_is_nowhere(curate: Curate, teacher: Teacher, mine: P
     assert [m for m in marks if m in texts(store)]
     paid = sorted(store.glob("steps/judge/*/rounds/*.json"))
     curate("gc", store, "--newest", "--yes").ok()
+    assert not (store / ASIDE).exists()
     assert sorted(store.glob("steps/judge/*/rounds/*.json")) == paid and len(paid) > 8
     assert not [m for m in marks if m in texts(store)]
     done = json.loads((store / "manifest.json").read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from command import Curate
 from hypothesis import given, settings
@@ -13,9 +14,14 @@ from recipes import step, write
 from small_run import prose
 
 from curate.errors import RecipeError
+from curate.fingerprint import fingerprint
 from curate.recipe.document import read_yaml
+from curate.recipe.recipe import load_recipe
 
 YAML = st.text(alphabet="ab1 :-[]{}&*!|>?,#'\"%@`~\n\t.\\<=", max_size=60)
+NUMBERS = st.one_of(st.integers(), st.integers(-(1 << 90), 1 << 90), st.floats())
+QUOTED = st.text(st.characters(exclude_characters="'\n", exclude_categories=()), max_size=6)
+"""Half characters, too: YAML has an escape for them."""
 
 
 @settings(max_examples=100)
@@ -32,6 +38,31 @@ def test_whatever_stands_in_a_recipe_is_one_line_or_a_recipe(
         assert str(error).startswith(str(path)) and "\n" not in error.cause
     else:
         json.dumps(found, default=lambda value: value.isoformat() if hasattr(value, "isoformat") else list(value))
+
+
+@settings(max_examples=100)
+@given(st.one_of(NUMBERS, QUOTED), st.booleans())
+def test_whatever_value_a_setting_has_all_parts_of_a_run_can_take_it(
+    tmp_path_factory: pytest.TempPathFactory, value: float | str, in_words: bool
+) -> None:
+    """Any number, as such and as a text, and any text: a recipe whose stages have a fingerprint, and whose numbers Arrow takes; or
+    a RecipeError with file and line."""
+    path = tmp_path_factory.getbasetemp() / "value.yaml"
+    said = json.dumps(value) if isinstance(value, str) or not in_words else json.dumps(str(value))
+    said = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}.get(said, said)
+    path.write_text(
+        f"recipe: my\nsteps:\n- id: docs\n  use: read.jsonl\n  with:\n    paths: [x]\n    source: {said}\n"
+        f"    max_document_bytes: {said if not isinstance(value, str) else 9}\n"
+        f"- id: rules\n  use: filter.massivetext\n  with: {{max_symbol_ratio: {said if not isinstance(value, str) else 1}}}\n"
+    )
+    try:
+        made = load_recipe(path)
+    except RecipeError as error:
+        assert str(error).startswith(str(path)) and "\n" not in error.cause
+    else:
+        for each in made.steps:
+            fingerprint(each.stage)
+            pa.array([v for v in each.stage.model_dump().values() if type(v) is int], pa.int64())
 
 
 @pytest.mark.parametrize(

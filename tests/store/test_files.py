@@ -6,6 +6,8 @@ import errno
 import multiprocessing
 import os
 import pickle
+import socket
+import ssl
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import CurateError, DamagedError, StorageError
-from curate.store.files import CRASH_POINTS, Store, crash_point, storage_errors
+from curate.store.files import CRASH_POINTS, Store, crash_point, storage_errors, store_at
 from curate.store.parts import HIDDEN, part_schema, read_part, scatter
 from curate.store.records import Counts, Part, StepRecord, named_files, total
 from curate.store.tables import BYTES, canonical_batch, one_batch, open_table, read_batches, read_table, table_writer
@@ -108,6 +110,12 @@ def test_damaged_json(store: Store) -> None:
         (errno.EROFS, StorageError),
         (errno.EIO, StorageError),
         (errno.ENOTDIR, StorageError),
+        (errno.EFBIG, StorageError),
+        (errno.ESTALE, StorageError),
+        (errno.ENXIO, StorageError),
+        (errno.EPERM, StorageError),
+        (errno.EEXIST, FileExistsError),
+        (errno.EAGAIN, BlockingIOError),
         (errno.ENOENT, FileNotFoundError),
         (errno.ECONNRESET, ConnectionError),
     ],
@@ -121,6 +129,41 @@ def test_storage_errors(code: int, kind: type[Exception]) -> None:
         assert str(copy) == str(raised.value)
         assert str(copy).startswith("place: ")
         assert copy.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    "error", [ssl.SSLError(1, "handshake"), socket.gaierror(-2, "no such name"), OSError("no number")]
+)
+def test_what_is_no_fault_of_a_disk(error: OSError) -> None:
+    """Libraries have numbers of their own, and no disk has a part in them."""
+    with pytest.raises(type(error)) as raised, storage_errors("place"):
+        raise error
+    assert raised.value is error
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    """Said as what it is, wherever on the way the file lies."""
+    (tmp_path / "file").touch()
+    for folder in ("file", "file/below/it"):
+        with pytest.raises(StorageError, match=r"not a directory; a file lies where a folder should be"):
+            Store(tmp_path / folder).replace_json("a.json", {})
+
+
+def test_a_folder_that_arrow_can_not_open() -> None:
+    """A name of bytes that are no UTF-8 is refused before anything is done."""
+    for name in (os.fsdecode(b"x\xff"), "file://" + os.fsdecode(b"/tmp/x\xff/y")):
+        with pytest.raises(StorageError, match="no UTF-8"):
+            store_at(name)
+
+
+def test_a_view_is_an_object(store: Store) -> None:
+    """What is valid JSON and none is damaged."""
+    store.replace("run.json", b'{"a": 1}')
+    assert store.read_view("run.json") == {"a": 1}
+    for value in (b"[1]", b"3", b"null", b"{"):
+        store.replace("run.json", value)
+        with pytest.raises(DamagedError, match=r"run\.json: is not what was written"):
+            store.read_view("run.json")
 
 
 def test_crash_point_without_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
