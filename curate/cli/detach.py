@@ -40,6 +40,7 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool,
     from curate.run.status import SUBMITTED
     from curate.run.submit import submit
     from curate.run.watch import LOG
+    from curate.store.disk import make_folder, storage_errors
 
     if store.remote and str(store).startswith("memory://"):
         raise RecipeError("a store in memory is one process's alone", place=str(store), cure="leave --detach out")
@@ -47,7 +48,8 @@ def detach(store: Store, cluster: Cluster | None, recipe: Recipe, *, wait: bool,
         check_free(store)
     _check_keys(cluster, recipe)
     log = store.state(LOG)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(str(log)):
+        make_folder(log.parent)
     if log.is_file() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.old"))
     begin = log.stat().st_size if log.is_file() else 0

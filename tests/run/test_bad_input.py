@@ -141,8 +141,9 @@ def test_store_that_can_not_be_written(curate: Curate, home: Path) -> None:
     done = curate.run(home / "r.yaml", home / "file" / "run")
     assert done.code == 6, done.err
     assert str(home / "file") in done.line
-    done = curate.run(home / "r.yaml", home / "file")
-    assert (done.code, "a file lies where a folder should be" in done.line) == (6, True)
+    for how in ((), ("--detach",)):
+        done = curate.run(home / "r.yaml", home / "file", *how)
+        assert (done.code, "a file lies where a folder should be" in done.line) == (6, True)
 
 
 def test_a_plan_in_a_store_that_is_not_ours(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
