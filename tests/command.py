@@ -126,8 +126,9 @@ class Curate:
         return written.decode()
 
     def run(self, recipe: Path, store: Path | str, *argv: str | Path | float, workers: int = 0, **how: Any) -> Done:
-        """``curate run``."""
-        return self("run", recipe, "--store", store, "--workers", workers, *argv, **how)
+        """``curate run``; ``workers`` of this machine, where no cluster is named."""
+        size = () if "--cluster" in argv else ("--workers", workers)
+        return self("run", recipe, "--store", store, *size, *argv, **how)
 
 
 def fresh(*argv: str | Path | float, env: dict[str, str] | None = None) -> Done:

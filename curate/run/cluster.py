@@ -154,7 +154,12 @@ class Runner:
                     self.stop.leave()
                 self._fill(flights, waiting, crew.threads)
                 crew.look_after(flights)
-                done = list(self._judged(flights, waiting))
+                done: list[Landed] = []
+                try:
+                    done.extend(self._judged(flights, waiting))  # keeps what came before one that raises
+                except Exception:
+                    yield from done  # they are committed, whatever became of another one
+                    raise
                 self._fill(flights, waiting, crew.threads)  # before those who asked have a look at what is done
                 for landed in done:
                     yield landed

@@ -16,7 +16,6 @@ from curate.run.leaving import LEFT
 from curate.run.needs import Needs, lacking
 from curate.run.progress import Reporter
 from curate.run.stop import Stop
-from curate.run.task import Task
 from curate.run.worker import execute_on_worker, execute_there
 from curate.spent import Work
 from curate.stages.plugins import Plugin, load_same
@@ -28,6 +27,8 @@ _MUSTER_SECONDS: Final = 30.0
 """How often it is asked who they are, where there are as many workers as before."""
 _NO_WORKERS_SECONDS: Final = 300.0
 """How long a cluster may be without a worker: longer than any machine takes to start one anew."""
+_FIRST_SECONDS: Final = 5.0
+"""After so long without a first worker a user is told, and the status says, what the run waits for."""
 _TELL_SECONDS: Final = 60.0
 """After so long without a worker a user is told that jobs are waited for, then after four times as long, and so on."""
 _LEFT_MOST: Final = 5
@@ -46,14 +47,14 @@ class Crew:
         client: Dask's.
         threads: of all workers, as of the last look, or as many as may come.
         offered: kinds of workers that there are: tasks that are for one of them are kept for it.
-        execute: what a worker calls with a task.
+        execute: what a worker calls with a pickled task.
     """
 
     def __init__(self, deployment: Deployment, where: str, note: Note, reporter: Reporter) -> None:
         self.client = deployment.client
         self.threads = 1
         self.offered: frozenset[str] = frozenset()
-        self.execute: Callable[[Task], tuple[Any, list[Work]]] = execute_on_worker
+        self.execute: Callable[[bytes], tuple[Any, list[Work]]] = execute_on_worker
         self._deployment, self._where, self._note, self._reporter = deployment, where, note, reporter
         self._store: Store | None = None
         self._there: set[str] = set()
@@ -87,12 +88,16 @@ class Crew:
 
     def _wait(self, stop: Stop) -> None:
         """Until one is there: jobs may wait in a queue for hours."""
-        begun = time.monotonic()
+        begun, told = time.monotonic(), False
         while not self._count():
             if stop.asked:
                 stop.leave()
             self._deployment.mend()
-            self._bear(time.monotonic() - begun)
+            waited = time.monotonic() - begun
+            if waited > _FIRST_SECONDS and not told:
+                self._note(f"{self._deployment.where}: waiting for the first worker")
+                told = True
+            self._bear(waited)
             time.sleep(0.2)
 
     def _check(self, client: Any, store: Store, needs: Needs) -> None:
@@ -102,7 +107,7 @@ class Crew:
         worker.put_token(store, token, ours, needs)
         worker.check_sight(store, _asked(client, worker.beside, worker.sees, store, token))
         worker.check_needs(_asked(client, worker.beside, lacking, needs))
-        self.execute = partial(execute_there, token)
+        self.execute = partial(execute_there, token, store)
 
     def _kinds(self, needs: Needs) -> frozenset[str]:
         """Kinds of workers that there are; a user is told of those that steps are for and nobody offers."""
@@ -205,8 +210,8 @@ class Crew:
 
 
 def _offers(workers: Mapping[str, Any]) -> frozenset[str]:
-    """Kinds of some workers, as a scheduler tells of them."""
-    return frozenset(kind for each in workers.values() for kind in each.get("resources", {}))
+    """Kinds of some workers, as a scheduler tells of them; of less than one no task could be begun."""
+    return frozenset(kind for each in workers.values() for kind, much in each.get("resources", {}).items() if much >= 1)
 
 
 def _asked(client: Any, question: Callable[..., Any], *what: Any) -> dict[str, Any]:

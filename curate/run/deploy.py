@@ -40,8 +40,6 @@ CONFIG: Final = {
 }
 LOOPBACK: Final = "127.0.0.1:0"
 """Where dashboards listen. Where nothing is said, or that there be none, Dask listens on every interface."""
-REACH_SECONDS: Final = 60.0
-"""How long a scheduler that is there may be without a worker at the start."""
 CONNECT: Final = (OSError, TimeoutError, ValueError, TypeError, RuntimeError)
 """What Dask's client raises where nobody answers, or not as he should."""
 
@@ -112,8 +110,9 @@ def deploy(cluster: Cluster | None, workers: int, memory: str, note: Note) -> De
     return OnMpi(cluster, note)
 
 
-def security(tls: Tls | None) -> Any:
-    """Dask's security by these files: both sides show a certificate that the same authority signed; None without."""
+def security(tls: Tls | None, kind: type | None = None) -> Any:
+    """Dask's security by these files: both sides show a certificate that the same authority signed; None without. ``kind``: a
+    Security of another kind."""
     if tls is None:
         return None
     from distributed.security import Security
@@ -123,7 +122,7 @@ def security(tls: Tls | None) -> Any:
         for role in ("client", "scheduler", "worker")
         for what, path in (("cert", tls.cert), ("key", tls.key))
     }
-    return Security(require_encryption=True, tls_ca_file=tls.ca, **roles)
+    return (kind or Security)(require_encryption=True, tls_ca_file=tls.ca, **roles)
 
 
 def connect(address: str, tls: Tls | None, where: str, cure: str) -> Any:
@@ -212,13 +211,6 @@ class _Reached(Deployment):
         super().__init__(client)
         if said := warning([address]):
             note(said)
-        try:
-            client.wait_for_workers(1, timeout=REACH_SECONDS)
-        except CONNECT as error:
-            client.close(timeout=5)
-            raise EndpointError(
-                f"no Dask scheduler with workers answers ({error})", place=self.where, cure=cure
-            ) from None
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,14 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from curate.errors import EndpointError
 from curate.run.cluster_file import Mpi, warning
-from curate.run.deploy import CONFIG, CONNECT, LOOPBACK, REACH_SECONDS, Deployment, Note, connect, nested, why
+from curate.run.deploy import CONFIG, LOOPBACK, Deployment, Note, connect, nested
+
+_MEET_SECONDS: Final = 60.0
+"""How long the ranks may take until their scheduler is there."""
 
 
 def mpi_command(cluster: Mpi, meeting: Path) -> list[str]:
@@ -69,27 +72,18 @@ class OnMpi(Deployment):
             super().__init__(connect(address, tls, self.where, "see docs/clusters.md"))
             if said := warning([address]):
                 note(said)
-            self._wait()
         except BaseException:
             self._end()
             raise
 
     def _meet(self) -> str:
-        end = time.monotonic() + REACH_SECONDS
+        end = time.monotonic() + _MEET_SECONDS
         while time.monotonic() < end:
             with suppress(OSError, ValueError, KeyError):
                 return str(json.loads(self._meeting.read_bytes())["address"])
             self.mend()
             time.sleep(0.1)
-        raise EndpointError(f"no scheduler after {REACH_SECONDS:g} s", place=self.where, cure="see 'interface'")
-
-    def _wait(self) -> None:
-        try:
-            self.client.wait_for_workers(1, timeout=REACH_SECONDS)
-        except CONNECT as error:
-            self.client.close(timeout=5)
-            self.mend()  # its last words say more
-            raise EndpointError(f"no rank came as a worker ({why(error)})", place=self.where) from None
+        raise EndpointError(f"no scheduler after {_MEET_SECONDS:g} s", place=self.where, cure="see 'interface'")
 
     def mend(self) -> None:
         """Ranks that ended are not started again: MPI ends all of them together."""

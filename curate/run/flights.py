@@ -150,12 +150,27 @@ class Flight:
     works: list[Work] = field(default_factory=list)
 
 
+class _Called:
+    """Unpickled, it is what the call gives.
+
+    A worker takes a message apart before it begins any task of it, and one that fails at that closes: where there is no curate,
+    or another one, it would die of each task that it is sent. So what Dask sees is its own function, which all workers have, and
+    bytes: what is wrong with them is the task's error, and comes back. (It is faster, too: the scheduler has no use for more.)
+    """
+
+    def __init__(self, execute: Callable[[bytes], Any], task: bytes) -> None:
+        self._call = execute, (task,)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return self._call
+
+
 class Flights:
     """All tasks on their way.
 
     Args:
         client: Dask's.
-        execute: what a worker calls with a task.
+        execute: what a worker calls with a pickled task.
         label: step and phase: Dask's dashboard groups tasks by what their keys begin with.
         kinds: of workers that there are: a task that is for one of them goes to such a worker alone.
 
@@ -166,7 +181,7 @@ class Flights:
     def __init__(
         self,
         client: Any,
-        execute: Callable[[Task], Any],
+        execute: Callable[[bytes], Any],
         label: str,
         kinds: frozenset[str] = frozenset(),
     ) -> None:
@@ -225,9 +240,11 @@ class Flights:
             for number, flight in enumerate(flights, 1)
         ]
         self._sent += len(flights)
+        from distributed.protocol.pickle import dumps, loads
+
         futures = self._client.map(
-            self._execute,
-            [flight.sent for flight in flights],
+            loads,
+            [dumps(_Called(self._execute, dumps(flight.sent))) for flight in flights],
             key=names,
             pure=False,
             retries=0,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command import Curate, alive
@@ -112,6 +113,80 @@ def test_a_receipt_that_its_worker_took_along():
             Runner(1)._received(Outcome(error=away, lost=True))
     with pytest.raises(ConnectionError):  # that is what the task itself raised
         Runner(1)._received(Outcome(error=ConnectionError("closed")))
+
+
+def test_what_was_judged_before_one_fails(tmp_path, monkeypatch):
+    """Of tasks that land together those are told of that are committed, though another one ends the run."""
+    from curate.errors import InputError
+    from curate.run import cluster
+    from curate.run.flights import Flight, Outcome
+    from curate.run.task import Task
+    from curate.store.files import Store
+
+    first, second, third = (Task(Store(tmp_path), "steps/a", key) for key in "abc")
+
+    class Landed:
+        """Flights of which three are over at once."""
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def landed(self, _: float) -> list[tuple[Flight, Outcome]]:
+            ended = [Outcome(({"n": n}, []), ended=True) for n in (1, 3)]
+            return list(
+                zip(
+                    (Flight(first, first), Flight(second, second), Flight(third, third)),
+                    (ended[0], Outcome(error=InputError("bad luck")), ended[1]),
+                    strict=True,
+                )
+            )
+
+        def room(self, most: int) -> int:
+            return most
+
+        def begin(self, tasks: object) -> None:
+            pass
+
+        def clear(self) -> None:
+            pass
+
+    monkeypatch.setattr(cluster, "Flights", Landed)
+    runner, seen = cluster.Runner(1), []
+    crew = SimpleNamespace(client=None, execute=None, offered=(), threads=1, begin=lambda: 0, look_after=lambda _: 0)
+    monkeypatch.setattr(runner, "_connect", lambda _: crew)
+    with pytest.raises(InputError, match="bad luck"):
+        seen.extend(runner.run([first, second, third]))
+    assert [(landed.task, landed.receipt) for landed in seen] == [(first, {"n": 1})]
+
+
+def test_one_that_waits_for_its_first_worker(curate: Curate, tmp_path):
+    """A scheduler without workers: a line and the status say so, and who tells it to stop is not waited with."""
+    (tmp_path / "docs.jsonl").write_text('{"text": "a document"}\n')
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    meeting, store = tmp_path / "scheduler.json", tmp_path / "run"
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    running = subprocess.Popen([*scheduler, "--no-dashboard", "--scheduler-file", str(meeting)], **quiet)
+    told = 0.0
+
+    def stop(pid: int) -> None:
+        nonlocal told
+        status = store / "status.json"
+        while alive(pid) and not (status.exists() and "waiting for the first worker" in status.read_text()):
+            time.sleep(0.1)
+        told = time.monotonic()
+        os.kill(pid, signal.SIGTERM)
+
+    try:
+        while not (meeting.exists() and meeting.read_text().strip()):
+            time.sleep(0.1)
+        done = curate("run", tmp_path / "r.yaml", "--store", store, "--cluster", meeting, meanwhile=stop)
+        assert done.code == 143, done.err
+        assert time.monotonic() - told < 15
+        assert "everything that was begun is finished; 0 tasks were committed" in done.err
+    finally:
+        running.terminate()
+        running.wait(20)
 
 
 def test_interrupted(curate: Curate, tmp_path):

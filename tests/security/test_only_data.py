@@ -16,6 +16,11 @@ ALLOWED = {
         "import torch",
     ): "tensors are made of arrays; nothing of torch's own files is loaded (torch.load is found)",
     ("load/torch.py", "import torch.utils.data"): "the same",
+    (
+        "run/flights.py",
+        "import distributed.protocol.pickle",
+    ): "tasks, to workers over Dask's own connection, as Dask sends them",
+    ("run/worker.py", "import distributed.protocol.pickle"): "the same, where they come",
     ("sandbox/harness.py", "exec"): "hostile programs, behind the walls",
     ("sandbox/harness.py", "compile"): "the same",
     ("sandbox/zygote.py", "importlib.import_module"): "a closed list of the standard library",
@@ -56,7 +61,7 @@ def ways_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
                     yield f"import {name.name}", node.lineno
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            if module.partition(".")[0] in MODULES:
+            if module.partition(".")[0] in MODULES or module.rpartition(".")[2] == "pickle":
                 yield f"import {module}", node.lineno
             # A function that is imported by its name alone would not be seen where it is called.
             for name in node.names:
@@ -101,6 +106,7 @@ PLANTED = [
     "f = eval",
     "import pickle",
     "from pickle import loads",
+    "from distributed.protocol.pickle import loads",
     "import torch.nn",
     "import yaml\nyaml.load(x, Loader=y)",
     "from yaml import unsafe_load",
