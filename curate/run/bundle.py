@@ -56,10 +56,10 @@ class Bundle(Task):
                 if known is None:
                     with syncing_later() as files, storage_errors(str(task.store)):
                         value = task.work()
-                    lap(task.key)
                     done.append(pool.submit(task.commit, value, files))
                 else:
                     done.append(known)
+                lap(task.key)  # also of one that is committed already: it is counted where its receipt comes back
         return [each.result() if isinstance(each, Future) else each for each in done]
 
 
