@@ -129,7 +129,12 @@ def run(
     from curate.run.stop import Stop
     from curate.run.watch import Watch
 
-    there = read_cluster(cluster) if cluster else None
+    there = read_cluster(cluster) if cluster is not None else None
+    if there is not None and (workers is not None or worker_memory != "auto"):
+        raise RecipeError(
+            f"{'--workers' if workers is not None else '--worker-memory'} is for processes of this machine, not of --cluster",
+            cure="leave it out: workers are as they were started, or as the cluster file says",
+        )
     loaded = load_recipe(find_recipe(recipe))
     check_ready(loaded)  # before anything is written, and before hours are spent on the other inputs
     plan = make_plan(loaded, options(sample, limit))

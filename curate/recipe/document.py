@@ -114,6 +114,8 @@ def _values(node: yaml.Node, where: tuple[str | int, ...], lines: dict[tuple[str
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_values(child, (*where, i), lines, path) for i, child in enumerate(node.value)]
+    if ":" in node.value and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+        return str(node.value)  # 12:00:00 was a number to base 60 in YAML 1.1; whoever writes it means a time
     loader = yaml.SafeLoader("")
     try:
         value = loader.construct_object(node, deep=True)
@@ -167,7 +169,12 @@ def explained(
 ) -> RecipeError:
     """The first of pydantic's complaints in a user's words."""
     first = error.errors(include_url=False)[0]
-    location = tuple(x for x in first["loc"] if isinstance(x, str | int))
+    location: tuple[str | int, ...] = ()
+    for number, part in enumerate(first["loc"], 1):
+        # Pydantic names, too, which type of several a value was tried as, and that it was a key: nobody wrote that.
+        written = (*where, *location, part) in source.lines
+        if written or (number == len(first["loc"]) and first["type"] == "missing"):
+            location = (*location, part)
     field = str(location[-1]) if location else ""
     dotted = ".".join(map(str, location))
     place = source.place((*where, *location))

@@ -21,13 +21,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
 from curate.errors import EndpointError, RecipeError, did_you_mean
 from curate.recipe.document import Source, read_yaml, validated
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_KIND: Final = r"[a-z][a-z0-9_-]{0,31}"
+_NAME: Final = r"[a-z][a-z0-9_-]{0,31}"
+_KUBERNETES_NAME: Final = r"[a-z]([a-z0-9-]*[a-z0-9])?"
 _TAKEN: Final = frozenset({"worker", "default"})
 """Names of groups: what jobs, and on Kubernetes the operator's group, of the other workers are called."""
 
@@ -51,20 +61,55 @@ def seconds_of(text: str) -> float:
     raise ValueError("a time is written as 90s, 30m, 2h, or hh:mm:ss")
 
 
-def _time(text: str) -> str:
-    seconds_of(text)
-    return text
+def _time(given: Any) -> Any:
+    if isinstance(given, int | float):
+        raise ValueError("a time is written as 90s, 30m, 2h, or in quotes as Slurm does")  # noqa: TRY004 - pydantic's
+    if isinstance(given, str):
+        seconds_of(given)
+    return given
 
 
-def _memory(text: str) -> str:
-    if not re.fullmatch(r"\d+(\.\d+)?\s?([kMGT]i?B)", text):
-        raise ValueError("memory is written as 500MB, 4GB or 4GiB")
-    return text
+def _memory(given: Any) -> Any:
+    if not isinstance(given, str) or not re.fullmatch(r"\d+(\.\d+)?\s?([kMGT]i?B)", given):
+        raise ValueError("memory is written with its unit, as 500MB, 4GB or 4GiB")
+    return given
 
 
-Time = Annotated[str, AfterValidator(_time)]
-Memory = Annotated[str, AfterValidator(_memory)]
-Resources = dict[Annotated[str, Field(pattern=_KIND)], Annotated[float, Field(gt=0)]]
+def _amount(given: Any) -> Any:
+    return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
+def _value(given: Any) -> Any:
+    if isinstance(given, bool | float):
+        raise ValueError("write it in quotes")  # noqa: TRY004 - as _time; true or True, 1.10 or 1.1?
+    return _amount(given)
+
+
+def _name(given: str) -> str:
+    if not re.fullmatch(_NAME, given):
+        raise ValueError("a name is of small letters, digits, '-' and '_', at most 32, and begins with a letter")
+    return given
+
+
+def _files_or(*words: str) -> BeforeValidator:
+    def known(given: Any) -> Any:
+        if isinstance(given, dict | Tls) or given in words:
+            return given
+        raise ValueError(f"is {' or '.join(words)}, or names files: {{ca: ..., cert: ..., key: ...}}")
+
+    return BeforeValidator(known)
+
+
+Time = Annotated[str, BeforeValidator(_time)]
+Memory = Annotated[str, BeforeValidator(_memory)]
+Name = Annotated[str, AfterValidator(_name)]
+Amount = Annotated[str, BeforeValidator(_amount)]
+Value = Annotated[str, BeforeValidator(_value)]
+Interface = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@-]+$")]
+Resources = dict[Name, Annotated[float, Field(ge=1)]]
+"""Less than one of a kind is none: a task takes one."""
+_DIRECTIVES: Final = AliasChoices("directives", "job_extra_directives")
+"""Ours, and what dask-jobqueue calls them: both everywhere."""
 
 
 class _Part(BaseModel):
@@ -100,7 +145,9 @@ class Group(_Part):
     cores: int | None = Field(None, ge=1, description="see the cluster's")
     memory: Memory | None = Field(None, description="see the cluster's")
     partition: str | None = Field(None, description="see the cluster's")
-    directives: list[str] = Field(default_factory=list, description="added to the cluster's")
+    directives: list[str] = Field(
+        default_factory=list, validation_alias=_DIRECTIVES, description="added to the cluster's"
+    )
 
 
 class Driver(_Part):
@@ -110,7 +157,7 @@ class Driver(_Part):
     memory: Memory = "4GB"
     walltime: Time | None = None
     partition: str | None = None
-    directives: list[str] = Field(default_factory=list)
+    directives: list[str] = Field(default_factory=list, validation_alias=_DIRECTIVES)
 
 
 class _Cluster(_Part):
@@ -190,7 +237,7 @@ class _Started(_Cluster):
 
     workers: int | None = Field(None, ge=1, description="worker processes, over all jobs")
     adaptive: Adaptive | None = None
-    groups: dict[Annotated[str, Field(pattern=_KIND)], Group] = Field(default_factory=dict)
+    groups: dict[Name, Group] = Field(default_factory=dict)
     driver: Driver = Driver()
 
     @model_validator(mode="after")
@@ -215,16 +262,16 @@ class Slurm(_Started):
     walltime: Time = Field("01:00:00", description="of a job: others come in place of those that it ended")
     partition: str | None = Field(None, description="as sbatch -p")
     account: str | None = Field(None, description="as sbatch -A")
-    interface: str | None = Field(None, description="network interface of scheduler and workers, as ib0")
+    interface: Interface | None = Field(None, description="network interface of scheduler and workers, as ib0")
     host: str | None = Field(None, description="address of this machine that workers reach")
     local_directory: str | None = Field(None, description="node-local scratch of the workers")
     directives: list[str] = Field(
-        default_factory=list, alias="job_extra_directives", description="more lines after #SBATCH"
+        default_factory=list, validation_alias=_DIRECTIVES, description="more lines after #SBATCH"
     )
     prologue: list[str] = Field(default_factory=list, description="shell lines before the worker: modules, environment")
     python: str | None = Field(None, description="Python of the workers; default: this one's path")
     log_directory: str = Field("slurm-logs", description="jobs' output, and the certificates of tls: temporary")
-    tls: Tls | Literal["temporary", "plain"] = Field(
+    tls: Annotated[Tls | Literal["temporary", "plain"], _files_or("temporary", "plain")] = Field(
         "temporary", description="made for this run, files, or plain: whoever reaches the scheduler can run code as you"
     )
     drain: Time = Field("2m", description="a worker begins no task so long before its job's limit")
@@ -257,14 +304,20 @@ class Kubernetes(_Started):
     kind: Literal["kubernetes"]
     image: str = Field(description="with curate, the same version, and what the recipe's stages need")
     namespace: str | None = Field(None, description="default: that of the context")
-    resources: dict[Literal["limits", "requests"], dict[str, str]] = Field(
+    resources: dict[Literal["limits", "requests"], dict[str, Amount]] = Field(
         default_factory=dict, description="of each worker's pod"
     )
-    env: dict[str, str | SecretKey] = Field(default_factory=dict, description="values, or {secret: NAME, key: KEY}")
+    env: dict[str, Value | SecretKey] = Field(default_factory=dict, description="values, or {secret: NAME, key: KEY}")
     volumes: list[dict[str, Any]] = Field(default_factory=list, description="of scheduler and workers, as in a pod")
     mounts: list[dict[str, Any]] = Field(default_factory=list, description="volumeMounts of their containers")
     service_account: str | None = Field(None, description="of the driver's pod: it makes DaskClusters")
     reach: Literal["inside", "forward"] = Field("inside", description="forward: from a laptop, through a port-forward")
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if wrong := next((name for name in self.groups if not re.fullmatch(_KUBERNETES_NAME, name)), None):
+            raise ValueError(f"Kubernetes takes no group '{wrong}': no '_', and no '-' at its end")
+        return self
 
 
 class Mpi(_Cluster):
@@ -278,11 +331,11 @@ class Mpi(_Cluster):
         None, ge=2, description="the scheduler's and the workers'; None: what the launcher chooses"
     )
     launcher: list[str] = Field(default=["mpirun"], min_length=1, description="as [srun] or [mpirun, --bind-to, none]")
-    interface: str | None = Field(None, description="network interface, as ib0")
+    interface: Interface | None = Field(None, description="network interface, as ib0")
     memory: Memory | None = Field(None, description="of each worker")
     local_directory: str | None = Field(None, description="node-local scratch of the workers")
     python: str | None = Field(None, description="Python of the ranks; default: this one's path")
-    tls: Tls | Literal["plain"] = Field("plain", description="files that all ranks see")
+    tls: Annotated[Tls | Literal["plain"], _files_or("plain")] = Field("plain", description="files that all ranks see")
     driver: Driver = Driver()
 
 
@@ -301,9 +354,13 @@ def read_cluster(given: str) -> Cluster:
     Args:
         given: ``tcp://host:port``, ``tls://host:port``, a file that ends in .yaml, or a scheduler file.
     """
+    if not given.strip():
+        raise RecipeError("--cluster is empty", cure="is a variable not set? Without --cluster it runs on this machine")
     if "://" in given:
         return Scheduler.model_construct(address=given).given(given)
     if not given.endswith((".yaml", ".yml")):
+        if re.fullmatch(r"\[?[\w.:-]+\]?:\d+", given) and not Path(given).exists():
+            raise RecipeError("there is no such scheduler file", place=given, cure=f"an address is tcp://{given}")
         return Scheduler(scheduler_file=str(Path(given).absolute())).given(given)
     source = read_yaml(Path(given), "cluster file")
     if not isinstance(source.values, dict) or "kind" not in source.values:
@@ -311,7 +368,7 @@ def read_cluster(given: str) -> Cluster:
             "a cluster file is a mapping with 'kind:'", place=source.place(), cure=f"one of {', '.join(KINDS)}"
         )
     kind = source.values["kind"]
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise RecipeError(
             f"there is no kind of cluster '{kind}'", place=source.place(("kind",)), cure=did_you_mean(str(kind), KINDS)
         )

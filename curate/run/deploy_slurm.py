@@ -8,11 +8,12 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,32 @@ _PASSES: Final = re.compile(
 """In what Slurm says when it can't be reached, or can't take jobs, for now (slurm_errno.c)."""
 
 
+def _word(text: str) -> str:
+    """One word of a job's shell line; the node's variables in it, as $TMPDIR, stand for their values."""
+    if "$" not in text:
+        return shlex.quote(text)
+    return '"' + re.sub(r'["`\\]|\$(?![A-Za-z_{])', r"\\\g<0>", text) + '"'
+
+
+def _directives(cluster: Slurm, name: str, more: Sequence[str] = ()) -> list[str]:
+    """Where a job's words go, which dask-jobqueue would not quote, and what is asked for beside."""
+    log = f"{cluster.file(cluster.log_directory)}/{name}-".replace("%", "%%")  # Slurm's patterns
+    words = [f"-{kind} {shlex.quote(f'{log}%J.{end}')}" for kind, end in (("e", "err"), ("o", "out"))]
+    return [*words, *cluster.directives, *more]
+
+
+def _shell_security(tls: Tls | None) -> Any:
+    """Dask's security by these files. Of workers it is asked by dask-jobqueue alone, for a shell line."""
+    from distributed.security import Security
+
+    class Quoted(Security):
+        def get_tls_config_for_role(self, role: str) -> dict[str, Any]:
+            said: dict[str, Any] = super().get_tls_config_for_role(role)
+            return {name: shlex.quote(value) for name, value in said.items() if value} if role == "worker" else said
+
+    return security(tls, Quoted)
+
+
 def job_options(cluster: Slurm, tls: Tls | None) -> dict[str, Any]:
     """What dask_jobqueue.SLURMCluster is given for a job, without what a group changes."""
     from dask.config import serialize
@@ -49,12 +76,11 @@ def job_options(cluster: Slurm, tls: Tls | None) -> dict[str, Any]:
         "walltime": slurm_time(seconds_of(cluster.walltime)),
         "queue": cluster.partition,
         "account": cluster.account,
-        "local_directory": cluster.local_directory,
-        "python": cluster.python or sys.executable,
+        "local_directory": _word(cluster.local_directory) if cluster.local_directory else None,
+        "python": _word(cluster.python) if cluster.python else shlex.quote(sys.executable),
         "job_name": "curate-worker",
-        "log_directory": str(cluster.file(cluster.log_directory)),
         "death_timeout": 60,
-        "job_extra_directives": list(cluster.directives),
+        "job_extra_directives": _directives(cluster, "curate-worker"),
         "job_script_prologue": [
             *cluster.prologue,
             # All processes of one job go together; jobs at different times.
@@ -62,7 +88,7 @@ def job_options(cluster: Slurm, tls: Tls | None) -> dict[str, Any]:
             f"export DASK_INTERNAL_INHERIT_CONFIG={serialize(settings)}",
         ],
         "worker_extra_args": ["--no-dashboard", "--dashboard-address", LOOPBACK],
-        "security": security(tls),
+        "security": _shell_security(tls),
         "protocol": "tls://" if tls else "tcp://",
         "interface": cluster.interface,
     }
@@ -75,25 +101,35 @@ def slurm_time(seconds: float) -> str:
 
 
 def jobs(cluster: Slurm) -> dict[str, dict[str, Any]]:
-    """Jobs by name, each with what is different from job_options: ``processes`` of it are workers."""
+    """Jobs by name, each with what is different from job_options: ``processes`` of it are workers. Where those that are asked for
+    do not fill whole jobs, the last one is smaller."""
+    from dask.utils import parse_bytes
+
     found: dict[str, dict[str, Any]] = {}
     kinds: list[tuple[str, int, dict[str, Any]]] = [("worker", cluster.workers or 0, {})]
     for name, group in cluster.groups.items():
-        other: dict[str, Any] = {"job_name": f"curate-{name}"}
+        job = f"curate-{name}"
+        other: dict[str, Any] = {
+            "job_name": job,
+            "job_extra_directives": _directives(cluster, job, group.directives),
+        }
         if group.cores:
             other |= {"cores": group.cores, "processes": group.cores}
         other |= {"memory": group.memory} if group.memory else {}
         other |= {"queue": group.partition} if group.partition else {}
-        if group.directives:
-            other["job_extra_directives"] = [*cluster.directives, *group.directives]
         if group.resources:
             offered = ",".join(f"{kind}={amount:g}" for kind, amount in sorted(group.resources.items()))
             other["worker_extra_args"] = ["--no-dashboard", "--dashboard-address", LOOPBACK, "--resources", offered]
         kinds.append((name, group.workers, other))
     for name, workers, other in kinds:
         each = other.get("processes", cluster.processes or cluster.cores)
-        for number in range(math.ceil(workers / each)):
+        whole, rest = divmod(workers, each)
+        for number in range(whole):
             found[f"{name}-{number}"] = {"processes": each, **other}
+        if rest:
+            cores = other.get("cores", cluster.cores) // each * rest
+            memory = -(-parse_bytes(other.get("memory", cluster.memory)) * rest // each)
+            found[f"{name}-{whole}"] = {**other, "processes": rest, "cores": cores, "memory": f"{memory}B"}
     return found
 
 

@@ -162,7 +162,7 @@ def _script(
     lines = [
         "#!/usr/bin/env bash",
         f"#SBATCH -J {re.sub(r'[^A-Za-z0-9_.-]', '-', name)}",
-        f"#SBATCH -o {shlex.quote(str(log))}",
+        f"#SBATCH -o {shlex.quote(str(log).replace('%', '%%'))}",
         "#SBATCH --open-mode=append",
         f"#SBATCH --cpus-per-task={driver.cores}",
         f"#SBATCH --mem={_megabytes(driver.memory)}M",

@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import resource
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ def cluster(folder: Path, text: str):
 
 
 SLURM = "kind: slurm\nmemory: 4GB\n"
+K8S = "kind: kubernetes\nimage: a\n"
 
 
 @pytest.mark.parametrize(
@@ -52,11 +55,33 @@ SLURM = "kind: slurm\nmemory: 4GB\n"
         (SLURM + "workers: 2\nwalltime: soon\n", 4, "a time is written as 90s, 30m, 2h, or hh:mm:ss (given: 'soon')"),
         (SLURM + "workers: 2\nwalltime: 2m\n", 1, "walltime must be longer than drain and stagger together"),
         (SLURM + "workers: 2\ncores: 3\nprocesses: 2\n", 1, "processes must divide cores"),
-        ("kind: slurm\nmemory: much\nworkers: 2\n", 2, "memory is written as 500MB, 4GB or 4GiB (given: 'much')"),
+        (
+            "kind: slurm\nmemory: much\nworkers: 2\n",
+            2,
+            "memory is written with its unit, as 500MB, 4GB or 4GiB (given: 'much')",
+        ),
         ("kind: scheduler\n", 1, "it needs address or scheduler_file, one of them"),
         ("kind: scheduler\naddress: tls://a:1\ntls: {ca: no.pem, cert: b, key: c}\n", 3, "can't be read (No such file"),
         ("kind: mpi\nranks: 1\n", 2, "greater than or equal to 2"),
         ("kind: kubernetes\nworkers: 2\n", 1, "needs 'image'; add it"),
+        ("kind: [slurm]\n", 1, "there is no kind of cluster '['slurm']'"),
+        ("kind: {a: 1}\n", 1, "there is no kind of cluster '{'a': 1}'"),
+        (SLURM + "workers: 2\nwalltime: 30\n", 4, "'walltime': a time is written as 90s, 30m, 2h, or in quotes as"),
+        (SLURM + "workers: 2\ndriver: {walltime: 1.5}\n", 4, "'driver.walltime': a time is written as 90s"),
+        ("kind: slurm\nmemory: 4000\nworkers: 2\n", 2, "memory is written with its unit, as 500MB, 4GB or 4GiB (given"),
+        (SLURM + "workers: 2\ntls: temporay\n", 4, "'tls': is temporary or plain, or names files"),
+        (SLURM + "workers: 2\ntls: {ca: a, key: b}\n", 4, "needs 'tls.cert'; add it"),
+        (SLURM + "workers: 2\ninterface: ib0; reboot\n", 4, "'interface': String should match pattern"),
+        (
+            SLURM + "groups:\n  a:\n    {workers: 1, resources: {sandbox: 0.5}}\n",
+            5,
+            "'groups.a.resources.sandbox': Input sh",
+        ),
+        (SLURM + "groups: {My Sand; touch x: {workers: 1}}\n", 3, "a name is of small letters, digits, '-' and '_'"),
+        (SLURM + "groups: {a: {workers: 1, resources: {a b;c: 1}}}\n", 3, "'groups.a.resources.a b;c': a name is of"),
+        (SLURM + "groups: {a: {workers: 1, resources: {Sandbox: 1}}}\n", 3, "a name is of small letters"),
+        (K8S + "workers: 1\nenv: {A: true}\n", 4, "'env.A': write it in quotes (given: True)"),
+        (K8S + "groups: {sand_box: {workers: 1}}\n", 1, "Kubernetes takes no group 'sand_box'"),
     ],
 )
 def test_mistakes(tmp_path, text, line, said):
@@ -73,6 +98,36 @@ def test_times():
     said = {"90s": 90, "30m": 1800, "2h": 7200, "1d": 86400, "30": 1800, "10:30": 630, "01:00:30": 3630, "1-12": 129600}
     assert {text: seconds_of(text) for text in said} == said
     assert slurm_time(3630.5) == "01:00:31"
+
+
+def test_what_yaml_takes_for_numbers(tmp_path):
+    """Times to base 60 are times; numbers are words where Kubernetes wants words."""
+    made = cluster(tmp_path, SLURM + "workers: 1\nwalltime: 12:00:00\ndriver: {walltime: 1:30:00}\n")
+    assert (made.walltime, made.driver.walltime) == ("12:00:00", "1:30:00")
+    made = cluster(
+        tmp_path, K8S + "workers: 1\nresources: {limits: {cpu: 1}, requests: {cpu: 0.5}}\nenv: {A: 1, B: 8:30}\n"
+    )
+    assert made.resources == {"limits": {"cpu": "1"}, "requests": {"cpu": "0.5"}}
+    assert made.env == {"A": "1", "B": "8:30"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "--cluster is empty; is a variable"),
+        ("127.0.0.1:8786", "127.0.0.1:8786: there is no such scheduler file; an address is tcp://127.0.0.1:8786"),
+    ],
+)
+def test_no_cluster(curate, tmp_path, given, said):
+    """A variable that is not set, and an address without its protocol: one line, and nothing runs on this machine instead."""
+    done = curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", given)
+    assert done.code == 2
+    assert done.line.startswith(said)
+    for word, size in (("--workers", "7"), ("--worker-memory", "3GB")):
+        done = curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", "tcp://127.0.0.1:9", word, size)
+        assert done.code == 2
+        assert done.line.startswith(f"{word} is for processes of this machine, not of --cluster; leave it out")
+    assert not (tmp_path / "run").exists()
 
 
 def test_open_schedulers_are_told_of():
@@ -109,8 +164,13 @@ def test_jobs_of_slurm(tmp_path):
     assert isinstance(made, Slurm)
     options = job_options(made, None)
     found = jobs(made)
-    assert list(found) == ["worker-0", "worker-1", "sand-0"]  # two jobs of four processes each, and one
-    options.pop("log_directory")
+    # One of four processes, one of the two that are left, and one of another kind.
+    assert {name: (job["processes"], job.get("memory")) for name, job in found.items()} == {
+        "worker-0": (4, None),
+        "worker-1": (2, "2000000000B"),
+        "sand-0": (1, "2GB"),
+    }
+    assert found["worker-1"]["cores"] == 2
     script = jobqueue.slurm.SLURMJob("tcp://a:1", name="n", **options).job_script()
     for line in ("-p cpu", "-A lab", "--qos=low", "-t 02:00:00", "--cpus-per-task=4"):
         assert f"#SBATCH {line}\n" in script
@@ -123,6 +183,44 @@ def test_jobs_of_slurm(tmp_path):
     assert "--nworkers" not in sand
     assert "#SBATCH --exclusive\n" in sand
     assert "#SBATCH --qos=low\n" in sand
+    assert f"#SBATCH -e {tmp_path}/slurm-logs/curate-sand-%J.err\n" in sand
+
+
+def test_paths_with_spaces(tmp_path):
+    """Each is one word of the shell that runs a job, and of sbatch; a node's variables stand for their values."""
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    folder = tmp_path / "my 100% proj"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).touch()
+    made = cluster(
+        folder,
+        SLURM + "workers: 1\ntls: {ca: a, cert: b, key: c}\npython: /opt/my env/python\n"
+        "local_directory: $SCRATCH/a b`x`\ndirectives: [--qos=low]\ndriver: {job_extra_directives: [--qos=high]}\n",
+    )
+    script = jobqueue.slurm.SLURMJob("tls://a:1", name="n", **job_options(made, made.certificates)).job_script()
+    header = [shlex.split(line.removeprefix("#SBATCH ")) for line in script.splitlines() if line.startswith("#SBATCH")]
+    logs = str(folder / "slurm-logs" / "curate-worker-").replace("%", "%%")
+    for directive in (["-e", f"{logs}%J.err"], ["-o", f"{logs}%J.out"], ["--qos=low"]):
+        assert directive in header
+    command = script.strip().splitlines()[-1]
+    said = subprocess.run(
+        ["bash", "-c", f"set -- {command}; printf '%s\\n' \"$@\""],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"SCRATCH": "/node"},
+    )
+    words = said.stdout.splitlines()
+    assert words[:3] == ["/opt/my env/python", "-m", "distributed.cli.dask_worker"]
+    for name, value in (("ca-file", "a"), ("cert", "b"), ("key", "c")):
+        assert words[words.index(f"--tls-{name}") + 1] == str(folder / value)
+    assert words[words.index("--local-directory") + 1] == "/node/a b`x`"
+    assert made.driver.directives == ["--qos=high"]
+    driver = sbatch_script(made, ["curate"], "curate x", folder / "driver.log")
+    assert ["-o", str(folder / "driver.log").replace("%", "%%")] in [
+        shlex.split(line.removeprefix("#SBATCH ")) for line in driver.splitlines() if line.startswith("#SBATCH")
+    ]
 
 
 def test_the_drivers_job(tmp_path):

@@ -132,13 +132,16 @@ def test_a_job_that_its_limit_kills(curate: Curate, slurm: one_node.Slurm, tmp_p
 
 
 def test_a_shipped_recipe(curate: Curate, slurm: one_node.Slurm, tmp_path: Path) -> None:
-    """As it is, on two workers."""
+    """As it is, on three workers in jobs of two; where the cluster file lies is no plain word of a shell, nor of sbatch."""
     curate.run("harvest-mini", tmp_path / "laptop").ok()
-    env = dict(os.environ)
-    curate(
-        "run", "harvest-mini", "--store", tmp_path / "run", "--cluster", cluster(tmp_path, "workers: 2\n"), env=env
-    ).ok()
+    env, folder = dict(os.environ), tmp_path / "my 100% own"
+    folder.mkdir()
+    file = cluster(folder, "workers: 3\ncores: 2\nlocal_directory: $HOME/a b\nprologue: [export HOME=$PWD]\n")
+    curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", file, env=env, cwd=folder).ok()
     assert results(tmp_path / "run") == results(tmp_path / "laptop")
+    said = [log.read_text() for log in (folder / "slurm-logs").glob("curate-worker-*.err")]
+    assert len(said) == 2
+    assert (folder / "a b").is_dir()
 
 
 def test_jobs_that_never_come(curate: Curate, slurm: one_node.Slurm, tmp_path: Path) -> None:
