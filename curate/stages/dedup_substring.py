@@ -67,7 +67,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
     repeats itself is cut to its first period.
 
     With ``least_tokens`` words are compared instead of bytes, those of the ``folded`` view (letters and digits, in lower
-    case), so that signs, case and white space don't count; with bytes everything does. Ends of a cut move inwards until no
+    case) of the text in NFC, so that signs, case, white space and normal forms don't count; with bytes everything does. Ends of a cut move inwards until no
     character and no word is cut apart.
 
     Windows are found by winnowing (``curate.text.winnow``) and compared symbol by symbol, or, where many are the same, by
@@ -78,7 +78,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
     account of a document is not put back where too little of that one is left (``min_left_chars``, ``min_left_share``).
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     seeded: ClassVar[bool] = False
 
     least_bytes: int | None = Field(
@@ -131,7 +131,7 @@ class DedupSubstring(CutsSpans, KeepsFirst):
 
     def _symbols(self, docs: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         if self.least_tokens:
-            words = docs.words("folded")
+            words = docs.composed.words("folded")
             return words.rows, words.hashes
         return docs.utf8
 
@@ -357,10 +357,16 @@ class DedupSubstring(CutsSpans, KeepsFirst):
         """Of words from the first one's first byte to the last one's last."""
         if not self.least_tokens:
             return spans
-        words = docs.words("folded")
+        from curate.text.written import as_written
+
+        normal = docs.composed
+        words = normal.words("folded")
         owner, starts, stops = spans
         begin, end = words.rows[owner] + starts, words.rows[owner] + stops - 1
-        return Spans(owner, words.starts[begin].astype(np.int64), words.stops[end].astype(np.int64))
+        first, last = words.starts[begin].astype(np.int64), words.stops[end].astype(np.int64)
+        if normal is not docs:
+            first, last = as_written(docs.text, normal.text, owner, first, last)
+        return Spans(owner, first, last)
 
     def spans(self, docs: Batch, cuts: Spans, ctx: Context) -> Spans:
         """Windows that overlap as one, from words to bytes, ends moved inwards to those of words and characters."""

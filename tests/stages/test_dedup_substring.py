@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -197,6 +198,18 @@ def test_result_does_not_depend_on_partitions_or_order(least):
             how = {"parts": 4, "partitions": partitions, "seed": seed, "batch_rows": 7}
             assert verdicts(stage, documents(texts), **how).equals(expected)
     assert left(stage, texts) == twin(texts, stage)
+
+
+def test_words_in_another_normal_form():
+    """A passage that writes its accents in parts is cut to its last byte; what stands around it stays as it is written."""
+    rng = random.Random(4)
+    passage = " ".join(f"forêt{rng.randrange(99)} 한국어{rng.randrange(99)} élève" for _ in range(12))
+    parts = unicodedata.normalize("NFD", passage)
+    begin, end = (unicodedata.normalize("NFD", f"{word} à lui seul") for word in ("début", "fin"))
+    longer = " ".join(f"mot{n}" for n in range(200))
+    texts = [f"{passage} {longer}", f"{begin}: {parts}; {end}"]
+    stage = DedupSubstring(least_tokens=20, keep=["longest"])
+    assert left(stage, texts) == {1: f"{begin}: ; {end}"}
 
 
 def test_a_document_repeated_inside_itself():

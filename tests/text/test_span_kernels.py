@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from twins import ROWS, beside, strings
 
 from curate.text import unicode
+from curate.text.batch import Batch
 from curate.text.cuts import spans_of, without
 from curate.text.units import units
+from curate.text.written import as_written
 
 SPACES = {0x85, 0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 32, *range(9, 14), *range(0x2000, 0x200B)}
 TEXT = st.text(st.sampled_from("ab \n\t\ré中🙂"), max_size=12)
@@ -141,3 +145,67 @@ def test_long_lines():
     found = units(array(texts), 1, paragraphs=False)
     assert found.rows.tolist() == [0, 1, 2]
     assert found.hashes[2] == units(array(["ab " * 50_000]), 1, paragraphs=False).hashes[0]
+
+
+FORMS = st.sampled_from(
+    [
+        "é",
+        "e\u0301",
+        "ề",
+        "한",
+        "\u1112\u1161\u11ab",
+        "\u0958",
+        "\u0301",
+        "\u0323\u0301",
+        "\u212b",
+        "a",
+        "<\u0338",
+        "-",
+        " ",
+    ]
+)
+
+
+ASSIGNED = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=("Cs", "Cn")), max_size=3)
+
+
+@given(st.lists(st.lists(FORMS | ASSIGNED, max_size=12), min_size=1, max_size=5))
+@settings(max_examples=150)
+def test_places_in_the_normal_form(rows):
+    """Of any word of a text in NFC, the part of the text as it is written that becomes it: both rests become what is beside."""
+    texts = ["".join(row) for row in rows]
+    batch = Batch.of(array(texts))
+    words, normal = batch.composed.words("folded"), batch.composed.text.to_pylist()
+    owner = np.repeat(np.arange(len(texts)), np.diff(words.rows))
+    starts, stops = words.starts.astype(np.int64), words.stops.astype(np.int64)
+    found = as_written(batch.text, batch.composed.text, owner, starts, stops)
+    for row, first, last, start, stop in zip(owner, *found, starts, stops, strict=True):
+        raw, form = texts[row].encode(), normal[row].encode()
+        before, within, behind = (
+            unicodedata.normalize("NFC", part.decode()).encode() for part in (raw[:first], raw[first:last], raw[last:])
+        )
+        assert before + within + behind == form
+        assert len(before) <= start < stop <= len(form) - len(behind)
+        if raw == form:
+            assert (first, last) == (start, stop)
+
+
+def test_places_of_words_in_parts():
+    """Words between spaces are found to the byte, however many bytes each character takes."""
+    said = ["forêt", "naïf", "한국어", "x", "क़लम", "Ång", "plain"] * 3
+    whole = " ".join(unicodedata.normalize("NFD", w) if n % 3 else w for n, w in enumerate(said))
+    batch = Batch.of(array(["", whole, "plain words", whole[::-1]]))
+    words = batch.composed.words("folded")
+    of = np.arange(words.rows[1], words.rows[2])
+    both = batch.text, batch.composed.text
+    places = as_written(*both, np.full(len(of), 1), *(v[of].astype(np.int64) for v in (words.starts, words.stops)))
+    raw = whole.encode()
+    assert " ".join(raw[a:b].decode() for a, b in zip(*places, strict=True)) == whole
+    nothing = np.zeros(0, np.int64)
+    assert [len(some) for some in as_written(*both, nothing, nothing, nothing)] == [0, 0]
+    # Of a row that is not made of its parts nothing is found.
+    other = pa.array(
+        [*batch.composed.text.to_pylist()[:1], "x", *batch.composed.text.to_pylist()[2:]], pa.large_string()
+    )
+    one = np.array([1])
+    assert [some.tolist() for some in as_written(batch.text, other, one, one * 0, one)] == [[0], [0]]
