@@ -14,10 +14,8 @@ Nothing here imports Dask; ``deploy.py`` does what is written.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
@@ -386,26 +384,3 @@ def _check_files(cluster: Cluster, source: Source) -> None:
             raise RecipeError(
                 f"{what}: {path} can't be read ({error.strerror})", place=source.place(("tls", what))
             ) from None
-
-
-def exposed(address: str) -> bool:
-    """Whether a plain scheduler's address can be reached from other machines."""
-    protocol, _, rest = address.partition("://")
-    host = rest.rpartition(":")[0].strip("[]") or rest
-    if protocol != "tcp" or host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True  # a name
-
-
-def warning(addresses: Sequence[str]) -> str | None:
-    """What a user is told of plain schedulers that others reach."""
-    found = [address for address in addresses if exposed(address)]
-    if not found:
-        return None
-    return (
-        f"{found[0]} is not encrypted, and asks nobody who he is: whoever reaches it can run code as you; "
-        "use tls:// where others are on the network (docs/clusters.md)"
-    )

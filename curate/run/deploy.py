@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from curate.errors import EndpointError, RecipeError
-from curate.run.cluster_file import Cluster, Kubernetes, Scheduler, Slurm, Tls, warning
+from curate.run.cluster_file import Cluster, Kubernetes, Scheduler, Slurm, Tls
 from curate.run.leaving import deaf_to_signals, unmoved_by_clocks
 from curate.startup import ALLOCATOR, without_pandas
 
@@ -211,6 +212,29 @@ class _Reached(Deployment):
         super().__init__(client)
         if said := warning([address]):
             note(said)
+
+
+def exposed(address: str) -> bool:
+    """Whether a plain scheduler's address can be reached from other machines."""
+    protocol, _, rest = address.partition("://")
+    host = rest.rpartition(":")[0].strip("[]") or rest
+    if protocol != "tcp" or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True  # a name
+
+
+def warning(addresses: Sequence[str]) -> str | None:
+    """What a user is told of plain schedulers that others reach."""
+    found = [address for address in addresses if exposed(address)]
+    if not found:
+        return None
+    return (
+        f"{found[0]} is not encrypted, and asks nobody who he is: whoever reaches it can run code as you; "
+        "use tls:// where others are on the network (docs/clusters.md)"
+    )
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import EndpointError
-from curate.run.cluster_file import Mpi, warning
-from curate.run.deploy import CONFIG, LOOPBACK, Deployment, Note, connect, nested
+from curate.run.cluster_file import Mpi
+from curate.run.deploy import CONFIG, LOOPBACK, Deployment, Note, connect, nested, warning
 
 _MEET_SECONDS: Final = 60.0
 """How long the ranks may take until their scheduler is there."""

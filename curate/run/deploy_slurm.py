@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import EndpointError
-from curate.run.cluster_file import Slurm, Tls, seconds_of, warning
-from curate.run.deploy import CONFIG, CONNECT, LOOPBACK, Deployment, Note, nested, security, why
+from curate.run.cluster_file import Slurm, Tls, seconds_of
+from curate.run.deploy import CONFIG, CONNECT, LOOPBACK, Deployment, Note, nested, security, warning, why
 from curate.run.leaving import ENDS
 from curate.run.submit import began
 

@@ -95,6 +95,25 @@ def test_no_scheduler_file(curate: Curate, tmp_path, content):
         assert str(where) in done.line
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "--cluster is empty; is a variable"),
+        ("127.0.0.1:8786", "127.0.0.1:8786: there is no such scheduler file; an address is tcp://127.0.0.1:8786"),
+    ],
+)
+def test_no_cluster(curate: Curate, tmp_path, given, said):
+    """A variable that is not set, and an address without its protocol: one line, and nothing runs on this machine instead."""
+    done = curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", given)
+    assert done.code == 2
+    assert done.line.startswith(said)
+    for word, size in (("--workers", "7"), ("--worker-memory", "3GB")):
+        done = curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", "tcp://127.0.0.1:9", word, size)
+        assert done.code == 2
+        assert done.line.startswith(f"{word} is for processes of this machine, not of --cluster; leave it out")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_receipt_that_its_worker_took_along():
     """Told as done, its worker dies before the receipt is had, and the next one that does it again: the task is sent once
     more."""

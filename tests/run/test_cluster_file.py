@@ -18,8 +18,8 @@ import yaml
 
 from curate.errors import CurateError, EndpointError, RecipeError
 from curate.run import deploy_slurm
-from curate.run.cluster_file import Kubernetes, Mpi, Slurm, exposed, read_cluster, seconds_of, warning
-from curate.run.deploy import deploy
+from curate.run.cluster_file import Kubernetes, Mpi, Slurm, read_cluster, seconds_of
+from curate.run.deploy import deploy, exposed, warning
 from curate.run.deploy_mpi import mpi_command
 from curate.run.deploy_slurm import OnSlurm, job_options, jobs, slurm_time
 from curate.run.submit import Submitted, began, sbatch_script, submit
@@ -109,25 +109,6 @@ def test_what_yaml_takes_for_numbers(tmp_path):
     )
     assert made.resources == {"limits": {"cpu": "1"}, "requests": {"cpu": "0.5"}}
     assert made.env == {"A": "1", "B": "8:30"}
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("", "--cluster is empty; is a variable"),
-        ("127.0.0.1:8786", "127.0.0.1:8786: there is no such scheduler file; an address is tcp://127.0.0.1:8786"),
-    ],
-)
-def test_no_cluster(curate, tmp_path, given, said):
-    """A variable that is not set, and an address without its protocol: one line, and nothing runs on this machine instead."""
-    done = curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", given)
-    assert done.code == 2
-    assert done.line.startswith(said)
-    for word, size in (("--workers", "7"), ("--worker-memory", "3GB")):
-        done = curate("run", "harvest-mini", "--store", tmp_path / "run", "--cluster", "tcp://127.0.0.1:9", word, size)
-        assert done.code == 2
-        assert done.line.startswith(f"{word} is for processes of this machine, not of --cluster; leave it out")
-    assert not (tmp_path / "run").exists()
 
 
 def test_open_schedulers_are_told_of():
