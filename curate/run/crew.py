@@ -57,7 +57,7 @@ class Crew:
         self.execute: Callable[[bytes], tuple[Any, list[Work]]] = execute_on_worker
         self._deployment, self._where, self._note, self._reporter = deployment, where, note, reporter
         self._store: Store | None = None
-        self._there: set[str] = set()
+        self._there: set[str] | None = None  # nothing was said yet, not even that there is none
         self._mustered = (-1, 0.0)
         self._look = 0.0
         self._idle_since: float | None = None
@@ -96,6 +96,7 @@ class Crew:
             waited = time.monotonic() - begun
             if waited > _FIRST_SECONDS and not told:
                 self._note(f"{self._deployment.where}: waiting for the first worker")
+                self._muster(0, None)
                 told = True
             self._bear(waited)
             time.sleep(0.2)
@@ -167,17 +168,18 @@ class Crew:
             self._note(f"{self._deployment.where}: no worker has come for {waited / 60:.0f} min; waiting")
             self._tell_at *= 4
 
-    def _muster(self, threads: int, flights: Flights) -> None:
+    def _muster(self, threads: int, flights: Flights | None) -> None:
         """Tell which workers came and went; all of them are asked for where their number says so, or it was long ago."""
         now = time.monotonic()
         if threads == self._mustered[0] and now < self._mustered[1]:
             return
         self._mustered = threads, now + _MUSTER_SECONDS
         workers = self._workers() if threads else {}
-        self._check_kinds(_offers(workers), flights)
-        there = set(workers)
+        if flights is not None:
+            self._check_kinds(_offers(workers), flights)
+        there, before = set(workers), self._there or set()
         if there != self._there:
-            came, went = sorted(there - self._there), sorted(self._there - there)
+            came, went = sorted(there - before), sorted(before - there)
             self._reporter.event("workers", workers=len(there), threads=threads, joined=came, lost=went)
             self._there = there
 

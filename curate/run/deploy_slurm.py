@@ -83,6 +83,7 @@ def job_options(cluster: Slurm, tls: Tls | None) -> dict[str, Any]:
         "job_extra_directives": _directives(cluster, "curate-worker"),
         "job_script_prologue": [
             *cluster.prologue,
+            "export PYTHONSAFEPATH=1",  # a worker loads no module of the folder that it is run in
             # All processes of one job go together; jobs at different times.
             f"export {ENDS}=$(( $(cut -d. -f1 /proc/uptime) + {int(last)} - RANDOM % {int(seconds_of(cluster.stagger)) + 1} ))",
             f"export DASK_INTERNAL_INHERIT_CONFIG={serialize(settings)}",

@@ -190,8 +190,8 @@ def test_one_that_waits_for_its_first_worker(curate: Curate, tmp_path):
 
     def stop(pid: int) -> None:
         nonlocal told
-        status = store / "status.json"
-        while alive(pid) and not (status.exists() and "waiting for the first worker" in status.read_text()):
+        status, words = store / "status.json", ("waiting for the first worker", '"no_workers_since": "20')
+        while alive(pid) and not (status.exists() and all(word in status.read_text() for word in words)):
             time.sleep(0.1)
         told = time.monotonic()
         os.kill(pid, signal.SIGTERM)

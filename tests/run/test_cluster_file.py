@@ -155,7 +155,7 @@ def test_jobs_of_slurm(tmp_path):
     script = jobqueue.slurm.SLURMJob("tcp://a:1", name="n", **options).job_script()
     for line in ("-p cpu", "-A lab", "--qos=low", "-t 02:00:00", "--cpus-per-task=4"):
         assert f"#SBATCH {line}\n" in script
-    assert "\nmodule load python\n" in script
+    assert "\nmodule load python\nexport PYTHONSAFEPATH=1\n" in script
     assert "+ 7080 - RANDOM % 61 ))" in script
     assert "--no-dashboard --dashboard-address 127.0.0.1:0" in script
     assert "--nworkers 4" in script
