@@ -18,7 +18,7 @@ from curate.run.engine import Engine, Settings
 from curate.run.flights import Flights
 from curate.run.progress import Silent
 from curate.run.task import Task
-from curate.run.worker import execute
+from curate.run.worker import execute, execute_on_worker
 from curate.spent import CHILDREN, OTHER, Meter, Work, each, metered, program, spending
 from curate.store.files import Store
 from curate.store.records import Counts
@@ -128,7 +128,7 @@ def test_the_dashboard_shows_steps_and_phases(tmp_path: Path) -> None:
         LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
-        flights = Flights(client, execute, "web-1>phi-1.5:near, round 2: map")
+        flights = Flights(client, execute_on_worker, "web-1>phi-1.5:near, round 2: map")
         flights.begin([Nothing(Store(tmp_path), "steps/x/y", key * 8) for key in ("0a1b", "deadbeef", "12345678")])
         landed = list(itertools.chain.from_iterable(flights.landed(10) for _ in range(3) if flights))
         assert sorted(outcome.receipt[0][:4] for _, outcome in landed) == ["0a1b", "1234", "dead"]
