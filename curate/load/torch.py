@@ -8,6 +8,7 @@ for batch in loader:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from itertools import count
 from typing import Any
 
@@ -86,7 +87,7 @@ class TensorLoader(Loader):
 
     def _labels(self, rows: Rows, pin: bool) -> torch.Tensor:
         ids: Any = rows["input_ids"]
-        labels = _tensor(ids, torch.int64, pin, copy=True)
+        labels = _tensor(ids, torch.int64, pin, own=True)
         out, segments = labels.numpy(), rows.get("segments")
         if "loss_mask" in rows:
             np.putmask(out, np.asarray(rows["loss_mask"]) == 0, IGNORED)
@@ -103,9 +104,11 @@ class TensorLoader(Loader):
         if not self.workers:
             return super().__next__()
         if self._made is None:
+            # Of a loader of their own: in a circle with this one, workers would be ended by the garbage collector, which takes
+            # five seconds for each, at any time.
             self._made = iter(
                 DataLoader(
-                    Batches(self),
+                    Batches(copy(self)),
                     batch_size=None,
                     num_workers=self.workers,
                     prefetch_factor=max(1, self._prefetch),
@@ -169,10 +172,10 @@ class Batches(IterableDataset):
         self._done = self._begin
 
 
-def _tensor(values: np.ndarray[Any, Any], dtype: torch.dtype | None, pin: bool, *, copy: bool = False) -> torch.Tensor:
+def _tensor(values: np.ndarray[Any, Any], dtype: torch.dtype | None, pin: bool, *, own: bool = False) -> torch.Tensor:
     """An array as a tensor, of another dtype or pinned a copy; by numpy, for torch would start threads to copy a megabyte."""
     found = torch.from_numpy(values)
-    if not copy and not pin and dtype in (None, found.dtype):
+    if not own and not pin and dtype in (None, found.dtype):
         return found
     made = torch.empty(found.shape, dtype=dtype or found.dtype, pin_memory=pin)
     np.copyto(made.numpy(), values, casting="unsafe")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
+import time
+import weakref
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -89,6 +92,19 @@ def test_states_are_counted_where_batches_are_taken(data: TokenDataset, workers:
     plain = Loader(data, batch=6, seed=2)
     plain.load_state_dict(ranks[0].state_dict())
     assert found + ids(islice(plain, 2)) == wanted(data, 13)
+
+
+def test_workers_end_with_their_loader(data: TokenDataset) -> None:
+    """A loader that nobody has any more is gone at once, and its workers with it: no collector has to find them."""
+    loader = TensorLoader(data, batch=6, seed=2, workers=2, prefetch=2)
+    next(loader)
+    seen, before = weakref.ref(loader), time.monotonic()
+    workers = multiprocessing.active_children()
+    assert len(workers) >= 2
+    del loader
+    assert seen() is None
+    assert time.monotonic() - before < 4
+    assert not [worker for worker in workers if worker.is_alive()]
 
 
 def test_workers_take_turns_to_the_end(data: TokenDataset) -> None:
