@@ -22,6 +22,11 @@ settings.load_profile("any machine")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: a run that compiles its kernels takes two minutes, which at the end nobody else would fill."""
+    items.sort(key=lambda item: item.path.name != "test_phi_1_mini.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _benchmarks(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Indexes of benchmarks are made in a folder of the tests', here and in all that they start."""

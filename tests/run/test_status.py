@@ -97,7 +97,9 @@ def test_a_run_that_runs_is_killed_and_goes_on(curate: Curate, held: tuple[Held,
                 value = look(Store(root))
             except RecipeError:
                 return None
-            return value if value.get("now") and value["models"].get("by_model") else None
+            # A round that closed, and its tokens, are told one after the other.
+            models = value.get("models", {})
+            return value if value.get("now") and models.get("by_model") and models.get("completion_tokens") else None
 
         seen["running"] = until(under_way)
         address = next(e["text"] for e in told(root) if e["event"] == "note" and "metrics" in e["text"])
