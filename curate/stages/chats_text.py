@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from curate.stages.answered import ASSISTANT, MESSAGES, SYSTEM, USER
 from curate.stages.base import Context, Filter, Signals
 from curate.stages.chat import Chat, Messages, messages_of
-from curate.stages.reading import meta_json, meta_object, strings
+from curate.stages.reading_documents import meta_json, meta_object, strings
 from curate.stages.registry import register
 from curate.text.batch import Batch
 

@@ -15,7 +15,7 @@ from curate.llm.embedding import decode
 from curate.llm.request import Answer, Request
 from curate.stages.base import Context
 from curate.stages.generator import Accepted, Generator, Rejected
-from curate.stages.reading import meta_object
+from curate.stages.reading_documents import meta_object
 from curate.stages.registry import register
 from curate.stages.topics import rounds
 from curate.text.batch import Batch

@@ -88,7 +88,8 @@ class _Chunks:
         self._ids = bytearray()
         self._facts = {name: array("q") for name in ("place", "number", "terms", "begin", "end")}
         self._terms: dict[str, int] = {}
-        self._order: list[int] | npt.NDArray[np.int64] = []
+        self._named: list[str] = []
+        self._order = np.zeros(0, np.int64)
 
     def add(self, drawn: _Drawn, texts: Sequence[str]) -> None:
         """The chunks of a document."""
@@ -109,6 +110,7 @@ class _Chunks:
             self._file.flush()
         place, number = (np.asarray(self._facts[name], np.int64) for name in ("place", "number"))
         self._order = np.lexsort((number, place))
+        self._named = list(self._terms)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -124,7 +126,7 @@ class _Chunks:
         self._file.seek(begin)
         text = self._file.read(end - begin).decode()
         document = self._ids[16 * at : 16 * at + 16].hex()
-        return _Chunk(document, self._facts["number"][at], text, list(self._terms)[self._facts["terms"][at]])
+        return _Chunk(document, self._facts["number"][at], text, self._named[self._facts["terms"][at]])
 
 
 @register("generate.rephrase")

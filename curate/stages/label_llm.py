@@ -22,7 +22,7 @@ from curate.stages.base import Context
 from curate.stages.generator import Accepted, Generator, Rejected
 from curate.stages.judge_prompts import SCALE, Order, Output, Rubric, mark_of, parse_score, read_rubric, sampling
 from curate.stages.judge_view import LOOK_AHEAD, view
-from curate.stages.reading import meta_object
+from curate.stages.reading_documents import meta_object
 from curate.stages.registry import register
 from curate.stages.topics import made_by, rounds
 from curate.text.batch import Batch

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.stages.answered import ASSISTANT, MESSAGES, SUBMIX, SYSTEM, USER, query_id, without_drawn
-from curate.stages.reading import meta_object
+from curate.stages.reading_documents import meta_object
 from curate.text.batch import Batch
 
 __all__ = ["ASKED_ALIKE", "NO_QUERY", "TOO_LONG", "Query", "asked", "in_order", "rows_of"]

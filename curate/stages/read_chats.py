@@ -14,7 +14,8 @@ from curate.stages.answered import ASSISTANT, MESSAGES, MODEL, QUERY, SCORE, TAS
 from curate.stages.catalog import InputFile, Range
 from curate.stages.chat_forms import Exchange, Fields, at, exchange
 from curate.stages.chat_messages import NotRead
-from curate.stages.reading import BATCH_BYTES, REASONS, Documents, meta_json
+from curate.stages.reading import REASONS
+from curate.stages.reading_documents import BATCH_BYTES, Documents, meta_json
 from curate.stages.reading_json import JsonLines, Pending, json_type, own_id
 from curate.stages.reading_lines import lines_of
 from curate.stages.registry import register

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from curate.errors import InputError
 from curate.stages.catalog import NO_STAMP, Catalog, Files
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, REASONS, Documents, Rows, meta_json, strings
+from curate.stages.reading import REASONS
+from curate.stages.reading_documents import BATCH_BYTES, BATCH_ROWS, Documents, Rows, meta_json, strings
 from curate.stages.reading_files import absent, check_names, check_utf8, expand, listing
 from curate.stages.reading_packs import pack, packs
 from curate.stages.registry import register

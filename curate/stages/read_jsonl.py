@@ -10,7 +10,8 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from curate.stages.reading import REASONS, Documents, TextSource, meta_json
+from curate.stages.reading import REASONS, TextSource
+from curate.stages.reading_documents import Documents, meta_json
 from curate.stages.reading_json import JsonLines, Pending, json_type, own_id
 from curate.stages.reading_lines import lines_of
 from curate.stages.reading_vectors import gathered_vectors, numbers_of

@@ -24,7 +24,8 @@ from curate.fingerprint import fingerprint
 from curate.stages.catalog import Catalog, stamp_of
 from curate.stages.package_archives import Package, archive_of, files_of
 from curate.stages.package_text import NoText, text_of
-from curate.stages.reading import BATCH_BYTES, REASONS, Documents, Rows, meta_json, strings
+from curate.stages.reading import REASONS
+from curate.stages.reading_documents import BATCH_BYTES, Documents, Rows, meta_json, strings
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Source, Split
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from curate.stages import reading_parquet, remote
 from curate.stages.catalog import InputFile, Range
 from curate.stages.parquet_pages import longest_entry, shortened
-from curate.stages.reading import BATCH_ROWS, REASONS, FileSource, TextSource
+from curate.stages.reading import REASONS, FileSource, TextSource
 from curate.stages.reading_columns import Columns
+from curate.stages.reading_documents import BATCH_ROWS
 from curate.stages.registry import register
 from curate.stages.source import SetAside, Split
 

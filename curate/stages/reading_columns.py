@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from curate import schema as documents_schema
 from curate.errors import InputError, did_you_mean
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, Rows, TextSource, meta_json, strings, take
+from curate.stages.reading import TextSource
+from curate.stages.reading_documents import BATCH_BYTES, BATCH_ROWS, Documents, Rows, meta_json, strings, take
 from curate.stages.reading_vectors import is_vectors, vectors_of
 from curate.stages.source import SetAside
 from curate.stages.stated import TERMS, is_terms, terms_of

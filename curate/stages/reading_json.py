@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from curate.errors import InputError
 from curate.stages.catalog import InputFile, Range
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS, Documents, FileSource, Rows, strings
+from curate.stages.reading import FileSource
+from curate.stages.reading_documents import BATCH_BYTES, BATCH_ROWS, Documents, Rows, strings
 from curate.stages.reading_files import head, looks_like, not_what_it_says
 from curate.stages.reading_lines import (
     LineBlock,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from curate.errors import DamagedInputError
 from curate.stages import remote
 from curate.stages.catalog import Range
-from curate.stages.reading import BATCH_BYTES, BATCH_ROWS
+from curate.stages.reading_documents import BATCH_BYTES, BATCH_ROWS
 from curate.stages.reading_files import group_sizes, not_what_it_says
 from curate.stages.source import Split
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from curate.errors import did_you_mean
 from curate.stages.answered import MESSAGES, QUERY, USER, query_id, without_drawn
 from curate.stages.base import Context, Filter, Signals
-from curate.stages.reading import meta_json, meta_object, strings
+from curate.stages.reading_documents import meta_json, meta_object, strings
 from curate.stages.registry import register
 from curate.text.batch import Batch
 

@@ -22,7 +22,7 @@ from numba import njit
 
 from curate.errors import CurateError
 from curate.stages import tokenizer, tokenizer_named
-from curate.stages.reading import BATCH_BYTES
+from curate.stages.reading_documents import BATCH_BYTES
 from curate.stages.tokenizer_huggingface import HuggingFace
 from curate.stages.train_tokenizer import TrainTokenizer
 from curate.text import swar

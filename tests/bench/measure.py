@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import zstandard
 
 from curate.stages.base import PART, ROW
-from curate.stages.reading import BATCH_BYTES
+from curate.stages.reading_documents import BATCH_BYTES
 from curate.text.batch import Batch
 from tests.exchange import CONTEXT, documents
 
